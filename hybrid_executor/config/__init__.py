@@ -1,0 +1,32 @@
+"""Configuration: one table of options, read once into frozen settings.
+
+Belongs here: what can be set, its default, unit and reason, and the check of what was set. Does not belong here:
+anything that acts on it. Reading never connects anywhere.
+"""
+
+from __future__ import annotations
+
+from hybrid_executor.config.options import ConfigSource, DictConfig, Option
+from hybrid_executor.config.profiles import DEFAULT_CLUSTER, DEFAULT_PROFILE, Profile
+from hybrid_executor.config.settings import (
+    RedisLocation,
+    Settings,
+    is_redis_url,
+    read_settings,
+)
+from hybrid_executor.config.source import AirflowConfig, airflow_config
+
+__all__ = [
+    "DEFAULT_CLUSTER",
+    "DEFAULT_PROFILE",
+    "AirflowConfig",
+    "ConfigSource",
+    "DictConfig",
+    "Option",
+    "Profile",
+    "RedisLocation",
+    "Settings",
+    "airflow_config",
+    "is_redis_url",
+    "read_settings",
+]

@@ -1,0 +1,340 @@
+"""The ``[kubernetes_executor]`` section, read as it stands in an existing deployment.
+
+Promises: every documented option is accepted and has its own default here, so nothing depends on which provider
+declared the section; a wrong value is a :class:`~hybrid_executor.errors.ConfigError` that says what to write.
+Must never import Airflow or the Kubernetes library.
+
+Options that tuned the one loop in which pods used to be created (``worker_pods_creation_batch_size``,
+``async_pod_creation``, ``pod_creation_max_concurrency``) are accepted and only ever raise
+:attr:`KubernetesSettings.launch_concurrency`: their defaults do not slow anything down here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hybrid_executor.config.options import ConfigSource, Option
+
+SECTION = "kubernetes_executor"
+DEFAULT_LAUNCH_CONCURRENCY = 16
+UNLIMITED = -1
+
+Timeout = float | tuple[float, float]
+"""Seconds: one number for a whole call, or (connect, read)."""
+
+
+def _option(name: str, type_: Any, default: str, description: str, **rest: Any) -> Option:
+    return Option(section=SECTION, name=name, type=type_, default=default, description=description, **rest)
+
+
+KUBERNETES_OPTIONS: tuple[Option, ...] = (
+    _option(
+        "api_client_retry_configuration",
+        "json",
+        "",
+        "JSON object of urllib3 Retry arguments for calls to the API server. Unset: one new attempt to connect.",
+    ),
+    _option("logs_task_metadata", "bool", "False", "Show pod annotations (exact dag, task and run ids) in our logs."),
+    _option(
+        "running_pod_log_lines",
+        "int",
+        "100",
+        "How many of the last lines the task log view reads from a running pod.",
+        unit="lines",
+        minimum=1,
+    ),
+    _option("pod_template_file", "str", "", "YAML file of the pod that all task pods start from."),
+    _option("worker_container_repository", "str", "", "Image of the base container, without tag. Needs the tag too."),
+    _option("worker_container_tag", "str", "", "Tag of the base container's image. Needs the repository too."),
+    _option("namespace", "str", "default", "Namespace of task pods that are not sent elsewhere."),
+    _option("delete_worker_pods", "bool", "True", "Delete a pod once its task has ended."),
+    _option("delete_worker_pods_on_failure", "bool", "False", "Delete the pods of failed tasks too."),
+    _option(
+        "worker_pod_pending_fatal_container_state_reasons",
+        "list",
+        "CreateContainerConfigError,ErrImagePull,CreateContainerError,ImageInspectError,InvalidImageName",
+        "A pending pod with a container waiting for one of these reasons has failed.",
+    ),
+    _option(
+        "worker_pods_creation_batch_size",
+        "int",
+        "1",
+        "Kept for existing configurations. Only values over 16 matter: so many pods are created at the same time.",
+        unit="pods",
+        minimum=1,
+    ),
+    _option(
+        "async_pod_creation",
+        "bool",
+        "False",
+        "Kept for existing configurations, without effect: pods are always created side by side by the agent.",
+    ),
+    _option(
+        "pod_creation_max_concurrency",
+        "int",
+        "0",
+        "How many pods one agent creates at the same time. 0: 16, or the batch size where that is higher.",
+        unit="pods",
+        minimum=0,
+    ),
+    _option("multi_namespace_mode", "bool", "False", "Watch task pods in more namespaces than the configured one."),
+    _option(
+        "multi_namespace_mode_namespace_list",
+        "list",
+        "",
+        "Namespaces to watch in multi-namespace mode. Empty: the whole cluster, which needs a ClusterRole.",
+    ),
+    _option("in_cluster", "bool", "True", "Connect with the service account of the pod that we run in."),
+    _option("cluster_context", "str", "", "Context of the kubeconfig file. Empty: its current context."),
+    _option(
+        "config_file", "str", "", "Kubeconfig file, used when in_cluster is False. Empty: KUBECONFIG, ~/.kube/config."
+    ),
+    _option(
+        "client_factory",
+        "str",
+        "",
+        "Import path of a function without arguments that returns a CoreV1Api; replaces all other connection options.",
+    ),
+    _option(
+        "async_client_factory",
+        "str",
+        "",
+        "Kept for existing configurations, without effect: no asynchronous client is used.",
+    ),
+    _option(
+        "kube_client_request_args",
+        "json",
+        "",
+        "JSON object of arguments for calls to the API server. _request_timeout is in seconds: one number, or "
+        "[connect, read]. Does not shorten watches.",
+    ),
+    _option(
+        "delete_option_kwargs",
+        "json",
+        "",
+        "JSON object of V1DeleteOptions arguments for deleting pods, such as grace_period_seconds.",
+    ),
+    _option(
+        "termination_grace_period_seconds",
+        "int",
+        "",
+        "How long a deleted pod may take to end. Empty: what the pod's own spec says. delete_option_kwargs wins.",
+        unit="seconds",
+        minimum=0,
+    ),
+    _option("enable_tcp_keepalive", "bool", "True", "Let the kernel probe idle connections to the API server."),
+    _option("tcp_keep_idle", "int", "120", "Idle time before the first probe.", unit="seconds", minimum=1),
+    _option("tcp_keep_intvl", "int", "30", "Time between two probes.", unit="seconds", minimum=1),
+    _option("tcp_keep_cnt", "int", "6", "Probes without answer until the connection is dropped.", minimum=1),
+    _option("verify_ssl", "bool", "True", "Check the API server's certificate."),
+    _option("ssl_ca_cert", "str", "", "CA file that the API server's certificate is checked against."),
+    _option(
+        "task_publish_max_retries",
+        "int",
+        "",
+        "How often the creation of a pod is tried again after a quota, conflict, throttling or server error. Empty: as "
+        "long as the workload's token lives. 0: never. -1: without limit. Beware: where the Kubernetes provider of "
+        "Airflow is installed, its own default of 0 is what an unset option reads as.",
+        minimum=-1,
+    ),
+    _option(
+        "pod_launch_failure_retries",
+        "int",
+        "1",
+        "How often a pod that died before its task started is launched again, without costing a task retry. 0: never. "
+        "-1: without limit.",
+        minimum=-1,
+    ),
+    _option(
+        "pod_launch_failure_excluded_container_reasons",
+        "list",
+        "Error",
+        "Container reasons that are never launched again: they count as the task's own failure.",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubernetesSettings:
+    """The section in its types.
+
+    :ivar retry_arguments: arguments of urllib3's Retry, empty for ours.
+    :ivar namespace_list: namespaces of multi-namespace mode, empty for the whole cluster.
+    :ivar request_timeout: seconds, or (connect, read) seconds; None for ours (5 and 30).
+    :ivar request_query: query parameters, already in the API's spelling, sent with every call but patches and logs.
+    :ivar delete_options: fields of DeleteOptions in the API's spelling, with gracePeriodSeconds where it is configured.
+    :ivar tcp_keep_idle: seconds. :ivar tcp_keep_intvl: seconds. :ivar tcp_keep_cnt: probes.
+    :ivar task_publish_max_retries: None until the token's life ends, -1 without limit.
+    :ivar pod_launch_failure_retries: -1 without limit.
+    """
+
+    retry_arguments: Mapping[str, Any] = field(default_factory=dict)
+    logs_task_metadata: bool = False
+    running_pod_log_lines: int = 100
+    pod_template_file: str = ""
+    worker_container_repository: str = ""
+    worker_container_tag: str = ""
+    namespace: str = "default"
+    delete_worker_pods: bool = True
+    delete_worker_pods_on_failure: bool = False
+    fatal_pending_reasons: frozenset[str] = frozenset(
+        {
+            "CreateContainerConfigError",
+            "ErrImagePull",
+            "CreateContainerError",
+            "ImageInspectError",
+            "InvalidImageName",
+        }
+    )
+    worker_pods_creation_batch_size: int = 1
+    pod_creation_max_concurrency: int = 0
+    multi_namespace_mode: bool = False
+    namespace_list: tuple[str, ...] = ()
+    in_cluster: bool = True
+    cluster_context: str = ""
+    config_file: str = ""
+    client_factory: str = ""
+    request_timeout: Timeout | None = None
+    request_query: tuple[tuple[str, str], ...] = ()
+    delete_options: Mapping[str, Any] = field(default_factory=dict)
+    enable_tcp_keepalive: bool = True
+    tcp_keep_idle: int = 120
+    tcp_keep_intvl: int = 30
+    tcp_keep_cnt: int = 6
+    verify_ssl: bool = True
+    ssl_ca_cert: str = ""
+    task_publish_max_retries: int | None = None
+    pod_launch_failure_retries: int = 1
+    launch_failure_excluded_reasons: frozenset[str] = frozenset({"Error"})
+
+    @property
+    def launch_concurrency(self) -> int:
+        """How many pods one agent creates at the same time."""
+        if self.pod_creation_max_concurrency > 0:
+            return self.pod_creation_max_concurrency
+        return max(DEFAULT_LAUNCH_CONCURRENCY, self.worker_pods_creation_batch_size)
+
+    @property
+    def image(self) -> str:
+        """The configured image of the base container, "" for the template's."""
+        if not self.worker_container_repository:
+            return ""
+        return f"{self.worker_container_repository}:{self.worker_container_tag}"
+
+    @property
+    def watched_namespaces(self) -> tuple[str | None, ...]:
+        """Namespaces to watch; ``(None,)`` is the whole cluster. The configured namespace is always among them."""
+        if not self.multi_namespace_mode:
+            return (self.namespace,)
+        if not self.namespace_list:
+            return (None,)
+        return tuple(dict.fromkeys((*self.namespace_list, self.namespace)))
+
+    def may_publish_again(self, failures: int) -> bool:
+        """Return whether a pod whose creation failed ``failures`` times may be tried again, as far as counting goes."""
+        limit = self.task_publish_max_retries
+        return limit is None or limit == UNLIMITED or failures <= limit
+
+    def may_launch_again(self, failed_launches: int) -> bool:
+        """Return whether an attempt may be launched again after ``failed_launches`` pods died before its task began."""
+        limit = self.pod_launch_failure_retries
+        return limit == UNLIMITED or failed_launches <= limit
+
+
+def read_kubernetes_settings(conf: ConfigSource) -> KubernetesSettings:
+    """Return the settings held in ``conf``.
+
+    :raises ConfigError: naming section, option, value and what is allowed.
+    """
+    values = {option.name: option.read(conf) for option in KUBERNETES_OPTIONS}
+    repository, tag = values["worker_container_repository"], values["worker_container_tag"]
+    if repository and not tag:
+        raise _error("worker_container_tag", tag, f"the tag of the image {repository}, or unset the repository")
+    if tag and not repository:
+        raise _error("worker_container_repository", repository, f"the repository of tag {tag}, or unset the tag")
+    request_arguments = _object(values, "kube_client_request_args")
+    delete_options = {camel_case(key): value for key, value in _object(values, "delete_option_kwargs").items()}
+    if values["termination_grace_period_seconds"] is not None:
+        delete_options.setdefault("gracePeriodSeconds", values["termination_grace_period_seconds"])
+    return KubernetesSettings(
+        retry_arguments=_object(values, "api_client_retry_configuration"),
+        logs_task_metadata=values["logs_task_metadata"],
+        running_pod_log_lines=values["running_pod_log_lines"],
+        pod_template_file=values["pod_template_file"],
+        worker_container_repository=repository,
+        worker_container_tag=tag,
+        namespace=values["namespace"],
+        delete_worker_pods=values["delete_worker_pods"],
+        delete_worker_pods_on_failure=values["delete_worker_pods_on_failure"],
+        fatal_pending_reasons=frozenset(values["worker_pod_pending_fatal_container_state_reasons"]),
+        worker_pods_creation_batch_size=values["worker_pods_creation_batch_size"],
+        pod_creation_max_concurrency=values["pod_creation_max_concurrency"],
+        multi_namespace_mode=values["multi_namespace_mode"],
+        namespace_list=values["multi_namespace_mode_namespace_list"],
+        in_cluster=values["in_cluster"],
+        cluster_context=values["cluster_context"],
+        config_file=values["config_file"],
+        client_factory=values["client_factory"],
+        request_timeout=_timeout(request_arguments.get("_request_timeout")),
+        request_query=_query(request_arguments),
+        delete_options=delete_options,
+        enable_tcp_keepalive=values["enable_tcp_keepalive"],
+        tcp_keep_idle=values["tcp_keep_idle"],
+        tcp_keep_intvl=values["tcp_keep_intvl"],
+        tcp_keep_cnt=values["tcp_keep_cnt"],
+        verify_ssl=values["verify_ssl"],
+        ssl_ca_cert=values["ssl_ca_cert"],
+        task_publish_max_retries=values["task_publish_max_retries"],
+        pod_launch_failure_retries=values["pod_launch_failure_retries"],
+        launch_failure_excluded_reasons=frozenset(values["pod_launch_failure_excluded_container_reasons"]),
+    )
+
+
+def camel_case(name: str) -> str:
+    """Return a Python argument's name in the API's spelling (``grace_period_seconds`` is ``gracePeriodSeconds``)."""
+    return re.sub(r"_+([a-zA-Z0-9])", lambda match: match.group(1).upper(), name)
+
+
+def _error(name: str, value: object, expected: str) -> Exception:
+    option = next(option for option in KUBERNETES_OPTIONS if option.name == name)
+    return option.error(str(value), expected)
+
+
+def _object(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = values[name]
+    if not isinstance(value, dict):
+        raise _error(name, value, "a JSON object, for example {}")
+    return value
+
+
+def _timeout(value: object) -> Timeout | None:
+    """Return ``_request_timeout`` as the HTTP library wants it: JSON knows lists only, it wants a tuple."""
+    if value is None:
+        return None
+    parts = value if isinstance(value, list) else [value]
+    seconds = [float(part) for part in parts if isinstance(part, int | float) and not isinstance(part, bool)]
+    if len(seconds) == len(parts) and all(part > 0 for part in seconds):
+        if isinstance(value, list) and len(seconds) == 2:
+            return (seconds[0], seconds[1])
+        if not isinstance(value, list):
+            return seconds[0]
+    raise _error(
+        "kube_client_request_args",
+        {"_request_timeout": value},
+        '{"_request_timeout": [connect, read]} with two positive numbers of seconds, or one number',
+    )
+
+
+def _query(arguments: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return arguments that the API itself knows. Names with ``_`` in front only shaped the library's answers."""
+    pairs = []
+    for name, value in arguments.items():
+        if name.startswith("_") or value is None:
+            continue
+        if isinstance(value, dict | list):
+            raise _error("kube_client_request_args", {name: value}, f"text, a number or true/false for {name!r}")
+        pairs.append((camel_case(name), str(value).lower() if isinstance(value, bool) else str(value)))
+    return tuple(pairs)

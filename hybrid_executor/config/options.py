@@ -1,0 +1,109 @@
+"""One table row per option, and the one way to read it.
+
+Promises: a wrong value is a :class:`ConfigError` that names section, option, value and what is allowed; an option
+that nobody declared to Airflow still resolves, because every row carries its own default. Never logs a value.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from hybrid_executor.errors import ConfigError
+
+OptionType = Literal["str", "int", "float", "bool", "json", "list"]
+
+_TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
+_FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
+
+
+class ConfigSource(Protocol):
+    """What this project needs of a configuration: Airflow's ``conf``, an ``ExecutorConf``, or a test's dict."""
+
+    def get(self, section: str, key: str, *, fallback: Any = None) -> Any:
+        """Return the option's text, or ``fallback`` where it is not set."""
+
+
+class DictConfig:
+    """A configuration held in ``{section: {option: text}}``, for tests and for commands that need none of Airflow."""
+
+    def __init__(self, sections: dict[str, dict[str, str]] | None = None) -> None:
+        self._sections = sections or {}
+
+    def get(self, section: str, key: str, *, fallback: Any = None) -> Any:
+        """Return the option's text, or ``fallback``."""
+        return self._sections.get(section, {}).get(key, fallback)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option: where it stands, what it may hold, and why it exists.
+
+    :ivar type: ``json`` is a JSON object or array; ``list`` is comma-separated text, read as a tuple of stripped,
+        non-empty strings.
+    :ivar unit: unit of a number, for the docs ("seconds", "pods").
+    :ivar allowed: the values that a ``str`` may have; empty means any.
+    :ivar sensitive: the value may hold a password and is never shown.
+    """
+
+    section: str
+    name: str
+    type: OptionType
+    default: str
+    description: str
+    unit: str = ""
+    allowed: tuple[str, ...] = ()
+    minimum: float | None = None
+    sensitive: bool = False
+
+    def read(self, conf: ConfigSource) -> Any:
+        """Return the option's value from ``conf`` in its type; ``""`` and unset both mean the default.
+
+        :raises ConfigError: the text cannot be read as the option's type, or is out of its range.
+        """
+        raw = conf.get(self.section, self.name, fallback=self.default)
+        text = self.default if raw is None or str(raw).strip() == "" else str(raw).strip()
+        if text == "":
+            return {"json": {}, "list": (), "str": ""}.get(self.type)
+        try:
+            value = self._parse(text)
+        except ValueError:
+            raise self.error(text, self._expectation()) from None
+        if self.minimum is not None and isinstance(value, int | float) and value < self.minimum:
+            raise self.error(text, f"a number of at least {self.minimum:g}")
+        if self.allowed and value not in self.allowed:
+            raise self.error(text, "one of " + ", ".join(self.allowed))
+        return value
+
+    def error(self, text: str, expected: str) -> ConfigError:
+        """Return the error for value ``text``, saying what is ``expected`` instead."""
+        shown = "<hidden>" if self.sensitive else repr(text)
+        return ConfigError(f"[{self.section}] {self.name} = {shown} is not valid: write {expected}.")
+
+    def _parse(self, text: str) -> Any:
+        if self.type == "int":
+            return int(text)
+        if self.type == "float":
+            return float(text)
+        if self.type == "bool":
+            if text.lower() in _TRUE:
+                return True
+            if text.lower() in _FALSE:
+                return False
+            raise ValueError(text)
+        if self.type == "json":
+            return json.loads(text)
+        if self.type == "list":
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+        return text
+
+    def _expectation(self) -> str:
+        return {
+            "int": "a whole number",
+            "float": "a number",
+            "bool": "True or False",
+            "json": "valid JSON",
+            "list": "comma-separated names",
+            "str": "text",
+        }[self.type]

@@ -1,0 +1,76 @@
+"""Profiles: named pod settings that a route may give to its queues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hybrid_executor.errors import ConfigError
+
+_KEYS = ("cluster_context", "config_file", "in_cluster", "namespace", "pod_template_file", "executor_config")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Named pod settings. Everything unset is as in ``[kubernetes_executor]``.
+
+    :ivar cluster_context, config_file, in_cluster: where the cluster is; ``None`` means unset.
+    :ivar executor_config: as a task may give it; the task's own wins over it.
+    """
+
+    name: str
+    cluster_context: str | None = None
+    config_file: str | None = None
+    in_cluster: bool | None = None
+    namespace: str | None = None
+    pod_template_file: str | None = None
+    executor_config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cluster(self) -> str:
+        """Name of the profile's cluster in Redis: "default", or the profile's own where it says which one."""
+        if self.cluster_context is None and self.config_file is None and self.in_cluster is None:
+            return DEFAULT_CLUSTER
+        return self.cluster_context or self.name
+
+
+DEFAULT_CLUSTER = "default"
+DEFAULT_PROFILE = Profile(name="")
+
+
+def read_profiles(path: str) -> dict[str, Profile]:
+    """Return the profiles of a YAML file by name; none for an empty path.
+
+    :raises ConfigError: the file is missing or malformed, or a profile has an unknown key or a value of a wrong type.
+    """
+    if not path:
+        return {}
+    option = f"[hybrid_executor] profiles_file = {path}"
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{option}: {error.strerror}; write the path of a readable file, or leave it out.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{option} is not valid YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
+        raise ConfigError(f"{option}: write a mapping of profile names to settings, e.g. 'gpu: {{namespace: gpu}}'.")
+    return {str(name): _parse_profile(str(name), settings, option) for name, settings in content.items()}
+
+
+def _parse_profile(name: str, settings: Mapping[str, Any], option: str) -> Profile:
+    for key, value in settings.items():
+        if key not in _KEYS:
+            raise ConfigError(f"{option}: profile {name!r} has the key {key!r}; allowed are {', '.join(_KEYS)}.")
+        wanted = {"in_cluster": bool, "executor_config": dict}.get(key, str)
+        if not isinstance(value, wanted):
+            raise ConfigError(
+                f"{option}: profile {name!r} has {key} = {value!r}; write "
+                f"{ {bool: 'true or false', dict: 'a mapping', str: 'text'}[wanted] }."
+            )
+    return Profile(name=name, **settings)

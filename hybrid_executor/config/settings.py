@@ -1,0 +1,167 @@
+"""The settings of one deployment, read once when a process starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hybrid_executor.config import table
+from hybrid_executor.config.options import ConfigSource, Option
+from hybrid_executor.config.profiles import DEFAULT_PROFILE, Profile, read_profiles
+from hybrid_executor.errors import ConfigError
+from hybrid_executor.routing import Route, Routes, parse_routes
+
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "redis+socket://", "sentinel://")
+_TOKEN_LIFE = Option(
+    section="scheduler",
+    name="task_queued_timeout",
+    type="float",
+    default="600",
+    minimum=1,
+    unit="seconds",
+    description="How long a workload's token is valid from the moment it is queued.",
+)
+_CORE_PARALLELISM = Option(
+    section="core", name="parallelism", type="int", default="32", minimum=0, description="Most tasks of one scheduler."
+)
+
+Shape = Literal["hybrid", "kubernetes", "local_kubernetes"]
+
+
+@dataclass(frozen=True)
+class RedisLocation:
+    """Where Redis is: a URL and further arguments of the client. Both may hold a password."""
+
+    url: str = field(repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What executor, agents and workers of one deployment agree on.
+
+    :ivar redis: ``None`` where neither ``redis_url`` nor a Redis ``broker_url`` is set; see :meth:`require_redis`.
+    :ivar broker_url: the Celery broker, "" for none. It may hold a password.
+    :ivar parallelism: most attempts of one scheduler in each pool.
+    :ivar token_seconds: how long a workload may wait before its token is void.
+    """
+
+    instance: str
+    routes: Routes
+    profiles: Mapping[str, Profile]
+    redis: RedisLocation | None
+    broker_url: str = field(repr=False)
+    agent: Literal["child", "external", "none"]
+    parallelism: Mapping[str, int]
+    pod_creation_rate: float
+    record_retention_seconds: int
+    repair_interval_seconds: float
+    worker_lost_after_seconds: float
+    agent_lease_seconds: float
+    relist_interval_seconds: float
+    event_retention_seconds: float
+    token_seconds: float
+
+    @property
+    def broker_is_store(self) -> bool:
+        """Messages can be written in the same transaction as records."""
+        return self.redis is not None and self.redis.url == self.broker_url
+
+    def profile_of(self, route: Route) -> Profile:
+        """Return the profile that a route names, or the empty one."""
+        return self.profiles.get(route.profile, DEFAULT_PROFILE)
+
+    @property
+    def clusters(self) -> dict[str, Profile]:
+        """The clusters that kubernetes routes reach, by name, each with a profile that says where it is."""
+        reached = [self.profile_of(route) for route in self.routes.routes if route.pool == "kubernetes"]
+        return {profile.cluster: profile for profile in reversed(reached)}
+
+    def require_redis(self) -> RedisLocation:
+        """Return where Redis is.
+
+        :raises ConfigError: nobody said.
+        """
+        if self.redis is None:
+            raise ConfigError(
+                "No Redis is configured. Set [hybrid_executor] redis_url (AIRFLOW__HYBRID_EXECUTOR__REDIS_URL) to a "
+                "Redis or Valkey, e.g. redis://localhost:6379/0; or set [celery] broker_url to one; or run "
+                "'airflow hybrid standalone', which starts an embedded one."
+            )
+        return self.redis
+
+
+def is_redis_url(url: str) -> bool:
+    """Return whether a broker URL names a Redis that can hold the store too."""
+    return url.startswith(_REDIS_SCHEMES)
+
+
+def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
+    """Return the settings that ``conf`` holds.
+
+    :param shape: which of the documented executors is asked for; it decides the routes where none are set.
+    :raises ConfigError: a value is wrong; the message names section, option, value and what to write.
+    """
+    profiles = read_profiles(table.PROFILES_FILE.read(conf))
+    total = _CORE_PARALLELISM.read(conf) or 2**31
+    limits = (
+        ("celery", table.CELERY_PARALLELISM),
+        ("kubernetes", table.KUBERNETES_PARALLELISM),
+        ("local", table.LOCAL_PARALLELISM),
+    )
+    return Settings(
+        instance=table.INSTANCE.read(conf),
+        routes=_read_routes(conf, profiles, shape),
+        profiles=profiles,
+        redis=_read_redis(conf),
+        broker_url=table.CELERY_BROKER_URL.read(conf),
+        agent=table.AGENT.read(conf),
+        parallelism={pool: option.read(conf) or total for pool, option in limits},
+        pod_creation_rate=table.POD_CREATION_RATE.read(conf),
+        record_retention_seconds=table.RECORD_RETENTION.read(conf),
+        repair_interval_seconds=table.REPAIR_INTERVAL.read(conf),
+        worker_lost_after_seconds=table.WORKER_LOST_AFTER.read(conf),
+        agent_lease_seconds=table.AGENT_LEASE.read(conf),
+        relist_interval_seconds=table.RELIST_INTERVAL.read(conf),
+        event_retention_seconds=table.EVENT_RETENTION.read(conf),
+        token_seconds=_TOKEN_LIFE.read(conf),
+    )
+
+
+def _read_routes(conf: ConfigSource, profiles: Mapping[str, Profile], shape: Shape) -> Routes:
+    if shape == "kubernetes":
+        return parse_routes("*=kubernetes", profiles=profiles)
+    text = table.ROUTES.read(conf)
+    if text:
+        routes = parse_routes(text, profiles=profiles)
+        _check_pools(routes, shape)
+        return routes
+    if shape == "local_kubernetes":
+        queue, rest = table.LOCAL_KUBERNETES_QUEUE, "local"
+    else:
+        queue, rest = table.CELERY_KUBERNETES_QUEUE, "celery"
+    return parse_routes(
+        f"{queue.read(conf)}=kubernetes, *={rest}", profiles=profiles, option=f"[{queue.section}] {queue.name}"
+    )
+
+
+def _check_pools(routes: Routes, shape: Shape) -> None:
+    if shape == "local_kubernetes" and "celery" in routes.pools:
+        raise ConfigError(
+            "[hybrid_executor] routes sends queues to celery, but LocalKubernetesExecutor has no Celery pool: write "
+            "'local' in their place, or set [core] executor = hybrid_executor.HybridExecutor."
+        )
+
+
+def _read_redis(conf: ConfigSource) -> RedisLocation | None:
+    url = table.REDIS_URL.read(conf)
+    options = table.REDIS_OPTIONS.read(conf)
+    if not isinstance(options, dict):
+        raise table.REDIS_OPTIONS.error("", "a JSON object")
+    if url:
+        if not is_redis_url(url):
+            raise table.REDIS_URL.error("", "a URL that begins with " + ", ".join(_REDIS_SCHEMES))
+        return RedisLocation(url, options)
+    broker_url = table.CELERY_BROKER_URL.read(conf)
+    return RedisLocation(broker_url, options) if is_redis_url(broker_url) else None

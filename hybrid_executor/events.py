@@ -1,0 +1,71 @@
+"""Names of things, and what one event says: pure values that every other module may use.
+
+An event is a hint that an attempt's record changed. It may come twice, late or never; the record is the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NewType
+
+AttemptId = NewType("AttemptId", str)
+"""One queueing of one try: the scheduler's ``external_executor_id``, the Celery message id, the seed of pod names."""
+
+OwnerId = NewType("OwnerId", str)
+"""The scheduler job that answers for an attempt."""
+
+StreamId = NewType("StreamId", str)
+"""A Redis stream entry id, ``<milliseconds>-<sequence>``. Compare with :func:`stream_position`, never as text."""
+
+Kind = Literal["task", "callback", "connection_test"]
+
+STREAM_START = StreamId("0-0")
+
+
+def stream_position(stream_id: str) -> tuple[int, int]:
+    """Return the entry id as numbers that order as Redis orders entries ("5-10" comes after "5-9")."""
+    milliseconds, _, sequence = stream_id.partition("-")
+    return int(milliseconds), int(sequence or 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One change of one attempt's state.
+
+    :ivar state: the new state's text (see :class:`hybrid_executor.states.State`).
+    :ivar generation: the record's generation after the change.
+    :ivar holder: the worker, agent or pod that holds the attempt now, "" for nobody.
+    :ivar reason: words for a person, "" for none.
+    """
+
+    id: StreamId
+    attempt: AttemptId
+    state: str
+    generation: int
+    owner: OwnerId
+    pool: str
+    holder: str = ""
+    reason: str = ""
+
+    @property
+    def at_milliseconds(self) -> int:
+        """The Redis server's time of the change, in milliseconds since the epoch."""
+        return stream_position(self.id)[0]
+
+
+def decode_event(stream_id: str, fields: Mapping[str, str]) -> Event:
+    """Return the event held by a stream entry; fields that a newer version adds are ignored.
+
+    :raises KeyError, ValueError: the entry is not an event of ours.
+    """
+    return Event(
+        id=StreamId(stream_id),
+        attempt=AttemptId(fields["attempt"]),
+        state=fields["state"],
+        generation=int(fields["generation"]),
+        owner=OwnerId(fields.get("owner", "")),
+        pool=fields.get("pool", ""),
+        holder=fields.get("holder", ""),
+        reason=fields.get("reason", ""),
+    )

@@ -1,0 +1,304 @@
+"""The requests that this project makes of Kubernetes, each one method, all as plain dicts.
+
+Promises: a method returns what the API said or raises a KubeError; "could not ask" is never an empty answer. Every method may be called from several threads. The verbs used here are all that the agent's role needs:
+pods create, get, list, watch, patch, delete; pods/log get; events list; namespaces list.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, overload
+from urllib.parse import quote
+
+from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.errors import KubeError, KubeGone
+from hybrid_executor.kube.connection import open_transport
+from hybrid_executor.kube.transport import RawStream, Transport
+
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
+DEFAULT_PAGE_SIZE = 500
+DEFAULT_WATCH_SECONDS = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodList:
+    """Pods as they were at one version.
+
+    :ivar items: raw pods; of metadata-only lists just their metadata.
+    :ivar resource_version: where a watch that misses nothing begins.
+    """
+
+    items: list[dict[str, Any]] = field(default_factory=list)
+    resource_version: str
+
+
+def connect(
+    settings: KubernetesSettings,
+    *,
+    context: str | None = None,
+    config_file: str | None = None,
+    in_cluster: bool | None = None,
+) -> KubeClient:
+    """Return a client of the configured cluster, or of the one that the arguments name. Nothing is sent yet.
+
+    :raises ConfigError: the connection's configuration cannot be loaded.
+    """
+    transport = open_transport(settings, context=context, config_file=config_file, in_cluster=in_cluster)
+    return KubeClient(transport, query=settings.request_query, delete_options=settings.delete_options)
+
+
+class KubeClient:
+    """One API server. Each call is one request (lists: one a page), with a deadline, and is not repeated.
+
+    :param query: query parameters sent with every call but patches and log reads.
+    :param delete_options: fields of DeleteOptions for every deletion.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        query: tuple[tuple[str, str], ...] = (),
+        delete_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._transport = transport
+        self._query = dict(query)
+        self._delete_options = dict(delete_options or {})
+
+    @property
+    def host(self) -> str:
+        """The API server's address."""
+        return self._transport.host
+
+    def close(self) -> None:
+        """Drop idle connections; the client may still be used."""
+        self._transport.close()
+
+    def create_pod(self, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a pod and return it. A name that exists is a KubeError with reason AlreadyExists."""
+        name = manifest.get("metadata", {}).get("name", "")
+        return self._json(
+            "POST", _pods(namespace), doing=f"create pod {namespace}/{name}", query=self._query, body=manifest
+        )
+
+    def get_pod(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return a pod; one that does not exist is a KubeError with status 404."""
+        return self._json("GET", _pod(namespace, name), doing=f"get pod {namespace}/{name}", query=self._query)
+
+    def delete_pod(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        grace_period_seconds: int | None = None,
+        uid: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Ask for a pod's end. Idempotent: a pod that is not there is what was wanted.
+
+        :param uid: delete only this very pod, not a later one of the same name.
+        :param options: more fields of DeleteOptions, in the API's spelling; they win over the configured ones.
+        :return: whether there was such a pod.
+        """
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", **self._delete_options, **(options or {})}
+        if grace_period_seconds is not None:
+            body["gracePeriodSeconds"] = grace_period_seconds
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        try:
+            self._transport.call(
+                "DELETE",
+                _pod(namespace, name),
+                doing=f"delete pod {namespace}/{name}",
+                query=self._query,
+                body=body,
+            )
+        except KubeError as exc:
+            # 409 on our precondition: the name belongs to another pod now, so the one we meant is gone.
+            if exc.status == 404 or (uid and exc.status == 409 and "precondition" in str(exc)):
+                return False
+            raise
+        return True
+
+    def patch_pod(self, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Apply a merge patch (None removes a key) and return the pod."""
+        return self._json(
+            "PATCH",
+            _pod(namespace, name),
+            doing=f"patch pod {namespace}/{name}",
+            body=patch,
+            content_type="application/merge-patch+json",
+        )
+
+    def list_pods(
+        self,
+        namespace: str | None,
+        label_selector: str,
+        *,
+        metadata_only: bool = False,
+        page_size: int = DEFAULT_PAGE_SIZE,
+    ) -> PodList:
+        """Return all pods of a namespace (None: of the cluster) that the selector matches, read page by page.
+
+        A page whose snapshot has expired (410) starts the list once more from its beginning.
+
+        :raises KubeGone: it expired the second time too.
+        """
+        try:
+            return self._list_once(namespace, label_selector, metadata_only=metadata_only, page_size=page_size)
+        except KubeGone:
+            return self._list_once(namespace, label_selector, metadata_only=metadata_only, page_size=page_size)
+
+    def watch_pods(
+        self,
+        namespace: str | None,
+        label_selector: str,
+        resource_version: str,
+        *,
+        silence_seconds: float,
+        timeout_seconds: int = DEFAULT_WATCH_SECONDS,
+    ) -> RawStream:
+        """Open a watch and return its stream, one JSON event a line. What the lines mean is decided in ``watch``.
+
+        :param silence_seconds: no data for so long breaks the stream.
+        :param timeout_seconds: the server ends the watch cleanly after so long.
+        :raises KubeGone: the version is too old (it may also come as an ERROR event in the stream).
+        """
+        query = {
+            **self._query,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(timeout_seconds),
+        }
+        if label_selector:
+            query["labelSelector"] = label_selector
+        return self._transport.stream(
+            _pods(namespace),
+            doing=f"watch pods of {namespace or 'all namespaces'}",
+            query=query,
+            silence_seconds=silence_seconds,
+        )
+
+    @overload
+    def read_pod_log(
+        self, namespace: str, name: str, *, container: str, tail_lines: int | None, follow: Literal[False] = False
+    ) -> str: ...
+
+    @overload
+    def read_pod_log(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        container: str,
+        tail_lines: int | None,
+        follow: Literal[True],
+        silence_seconds: float = 300.0,
+    ) -> Iterator[str]: ...
+
+    def read_pod_log(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        container: str,
+        tail_lines: int | None,
+        follow: bool = False,
+        silence_seconds: float = 300.0,
+    ) -> str | Iterator[str]:
+        """Return the last ``tail_lines`` lines of a container's log (None: all), "" before there are any.
+
+        With ``follow``: lines without their newline, as they come, until the container ends; KubeUnavailable after
+        ``silence_seconds`` without a line.
+        """
+        path = _pod(namespace, name) + "/log"
+        query = {"container": container}
+        if tail_lines is not None:
+            query["tailLines"] = str(tail_lines)
+        doing = f"read log of pod {namespace}/{name}"
+        if not follow:
+            return self._transport.call("GET", path, doing=doing, query=query, accept="*/*").decode("utf-8", "replace")
+        stream = self._transport.stream(
+            path, doing=doing, query={**query, "follow": "true"}, silence_seconds=silence_seconds, accept="*/*"
+        )
+        return (line.decode("utf-8", "replace") for line in stream.lines())
+
+    def list_pod_events(self, namespace: str, pod_name: str) -> list[dict[str, Any]]:
+        """Return the cluster's events about a pod (FailedScheduling, Pulling, Killing, ...), oldest first."""
+        answer = self._json(
+            "GET",
+            f"/api/v1/namespaces/{quote(namespace, safe='')}/events",
+            doing=f"list events of pod {namespace}/{pod_name}",
+            query={**self._query, "fieldSelector": f"involvedObject.kind=Pod,involvedObject.name={pod_name}"},
+        )
+        return sorted(
+            answer.get("items") or [],
+            key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""),
+        )
+
+    def list_namespaces(self) -> list[str]:
+        """Return the names of all namespaces."""
+        answer = self._json("GET", "/api/v1/namespaces", doing="list namespaces", query=self._query)
+        return [item["metadata"]["name"] for item in answer.get("items") or []]
+
+    def get_version(self) -> dict[str, Any]:
+        """Return the API server's version: ``gitVersion``, ``major``, ``minor`` and more."""
+        return self._json("GET", "/version", doing="get version")
+
+    def can(self, verb: str, resource: str, namespace: str | None) -> bool:
+        """Return whether we may do ``verb`` on ``resource`` ("pods", "pods/log") in a namespace (None: in all)."""
+        kind, _, subresource = resource.partition("/")
+        attributes = {"verb": verb, "resource": kind, "namespace": namespace or ""}
+        if subresource:
+            attributes["subresource"] = subresource
+        answer = self._json(
+            "POST",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            doing=f"ask whether we may {verb} {resource}",
+            body={
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SelfSubjectAccessReview",
+                "spec": {"resourceAttributes": attributes},
+            },
+        )
+        return bool(answer.get("status", {}).get("allowed"))
+
+    def _list_once(self, namespace: str | None, label_selector: str, *, metadata_only: bool, page_size: int) -> PodList:
+        query = {**self._query, "limit": str(page_size)}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        items: list[dict[str, Any]] = []
+        while True:
+            page = self._json(
+                "GET",
+                _pods(namespace),
+                doing=f"list pods of {namespace or 'all namespaces'}",
+                query=query,
+                accept=METADATA_ONLY if metadata_only else "application/json",
+            )
+            items.extend(page.get("items") or [])
+            token = page["metadata"].get("continue")
+            if not token:
+                return PodList(items=items, resource_version=str(page["metadata"].get("resourceVersion", "")))
+            query["continue"] = token
+
+    def _json(self, method: str, path: str, *, doing: str, **rest: Any) -> dict[str, Any]:
+        body = self._transport.call(method, path, doing=doing, **rest)
+        try:
+            answer = json.loads(body)
+        except ValueError as exc:
+            raise KubeError(f"{doing}: the answer of {self.host} is not JSON: is it a Kubernetes API?") from exc
+        if not isinstance(answer, dict):
+            raise KubeError(f"{doing}: the answer of {self.host} is not an object: is it a Kubernetes API?")
+        return answer
+
+
+def _pods(namespace: str | None) -> str:
+    return f"/api/v1/namespaces/{quote(namespace, safe='')}/pods" if namespace else "/api/v1/pods"
+
+
+def _pod(namespace: str, name: str) -> str:
+    return f"{_pods(namespace)}/{quote(name, safe='')}"

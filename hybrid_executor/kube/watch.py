@@ -1,0 +1,137 @@
+"""Pod events as they come: one watch, and a list that a watch continues.
+
+Promises: events are the API server's own (``{"type": ..., "object": ...}``), bookmarks included, in its order; a watch
+that ended cleanly just ends; everything else is raised while iterating. Never waits and never tries again: what to do
+after an end or an error is the caller's choice.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hybrid_executor.errors import KubeUnavailable
+from hybrid_executor.kube.client import DEFAULT_PAGE_SIZE, DEFAULT_WATCH_SECONDS, KubeClient
+from hybrid_executor.kube.failures import error_of_status
+from hybrid_executor.kube.transport import RawStream
+
+Event = dict[str, Any]
+
+# A bookmark comes about once a minute, so a live stream is never silent for longer.
+DEFAULT_SILENCE_SECONDS = 70.0
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What :func:`list_then_watch` yields first: all pods, and the version that its events continue from."""
+
+    items: list[dict[str, Any]]
+    resource_version: str
+
+
+class WatchHandle:
+    """Ends watches from another thread. Once stopped it stays stopped: watches given to it later end at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._streams: set[RawStream] = set()
+        self._stopped = False
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stopped
+
+    def stop(self) -> None:
+        """End all watches that were given this handle, even while they wait for data. Repeatable, never waits."""
+        with self._lock:
+            self._stopped = True
+            streams = list(self._streams)
+        for stream in streams:
+            stream.stop()
+
+    def _add(self, stream: RawStream) -> None:
+        with self._lock:
+            self._streams.add(stream)
+            stopped = self._stopped
+        if stopped:
+            stream.stop()
+
+    def _remove(self, stream: RawStream) -> None:
+        with self._lock:
+            self._streams.discard(stream)
+
+
+def watch_once(
+    client: KubeClient,
+    namespace: str | None,
+    selector: str,
+    resource_version: str,
+    *,
+    silence_seconds: float = DEFAULT_SILENCE_SECONDS,
+    timeout_seconds: int = DEFAULT_WATCH_SECONDS,
+    handle: WatchHandle | None = None,
+) -> Iterator[Event]:
+    """Yield the events after ``resource_version`` until the server or ``handle`` ends the watch.
+
+    The request is made when iteration begins. To resume, use the ``resourceVersion`` of the last event's object.
+
+    :param namespace: None for all namespaces.
+    :param silence_seconds: a stream without even a bookmark for so long is taken for dead.
+    :param timeout_seconds: the server ends the watch after so long.
+    :raises KubeGone: the version is too old: list again.
+    :raises KubeUnavailable: the stream broke, went silent or was refused: resume from the last version, after a pause.
+    :raises KubeError: anything else, such as missing rights.
+    """
+    if handle is not None and handle.is_stopped:
+        return
+    stream = client.watch_pods(
+        namespace, selector, resource_version, silence_seconds=silence_seconds, timeout_seconds=timeout_seconds
+    )
+    if handle is not None:
+        handle._add(stream)
+    try:
+        for line in stream.lines():
+            if line:
+                yield _decode(line)
+    finally:
+        stream.stop()
+        if handle is not None:
+            handle._remove(stream)
+
+
+def list_then_watch(
+    client: KubeClient,
+    namespace: str | None,
+    selector: str,
+    *,
+    page_size: int = DEFAULT_PAGE_SIZE,
+    silence_seconds: float = DEFAULT_SILENCE_SECONDS,
+    timeout_seconds: int = DEFAULT_WATCH_SECONDS,
+    handle: WatchHandle | None = None,
+) -> Iterator[Listed | Event]:
+    """Yield one :class:`Listed`, then the events after it, missing none. Ends and raises as ``watch_once``."""
+    listed = client.list_pods(namespace, selector, page_size=page_size)
+    yield Listed(items=listed.items, resource_version=listed.resource_version)
+    yield from watch_once(
+        client,
+        namespace,
+        selector,
+        listed.resource_version,
+        silence_seconds=silence_seconds,
+        timeout_seconds=timeout_seconds,
+        handle=handle,
+    )
+
+
+def _decode(line: bytes) -> Event:
+    try:
+        event: Event = json.loads(line)
+    except ValueError as exc:
+        raise KubeUnavailable(f"watch pods: the stream was cut inside an event ({len(line)} bytes)") from exc
+    if event.get("type") == "ERROR":
+        raise error_of_status("watch pods", event.get("object") or {})
+    return event

@@ -1,0 +1,42 @@
+"""The only code that talks to Redis: the contract where executor, agents and workers meet.
+
+Belongs here: connections, key names, Lua scripts, and typed access to records, streams, leases and presence.
+Does not belong here: decisions. Which change to make is decided by callers; that it happens at most once, in one
+step, is promised here. Every method either does its work or raises :class:`~hybrid_executor.errors.StoreUnavailable`;
+"could not ask" is never returned as an empty answer.
+"""
+
+from __future__ import annotations
+
+from hybrid_executor.store.attempts import Attempts, Change, Claim, LaunchAck, Outcome, Submission
+from hybrid_executor.store.client import RedisSettings, Store, open_store
+from hybrid_executor.store.keys import Keys
+from hybrid_executor.store.leases import Lease, Leases, Rates
+from hybrid_executor.store.presence import Member, Presence
+from hybrid_executor.store.records import Record
+from hybrid_executor.store.resource_version import ResourceVersion
+from hybrid_executor.store.streams import EventBatch, EventStream, LaunchEntry, LaunchStream
+
+__all__ = [
+    "Attempts",
+    "Change",
+    "Claim",
+    "EventBatch",
+    "EventStream",
+    "Keys",
+    "LaunchAck",
+    "LaunchEntry",
+    "LaunchStream",
+    "Lease",
+    "Leases",
+    "Member",
+    "Outcome",
+    "Presence",
+    "Rates",
+    "Record",
+    "RedisSettings",
+    "ResourceVersion",
+    "Store",
+    "Submission",
+    "open_store",
+]

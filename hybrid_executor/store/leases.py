@@ -1,0 +1,60 @@
+"""Leases with fencing, and the token bucket of pod creation: shared by all agents, on the server's clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis
+
+from hybrid_executor.store.keys import Keys
+from hybrid_executor.store.scripts import Call, run_script
+from hybrid_executor.store.translation import translated
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A lease that is held. ``fence`` rises with each change of holder: a write with a lower one is stale."""
+
+    name: str
+    holder: str
+    fence: int
+
+
+class Leases:
+    """Named leases of one instance."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    @translated
+    def take(self, name: str, *, holder: str, seconds: float) -> Lease | None:
+        """Take or renew a lease for ``seconds``; ``None`` where another holds it."""
+        call: Call = ([self._keys.lease(name)], ["take", holder, int(seconds * 1000)])
+        fence = int(run_script(self._client, "lease", call))
+        return Lease(name, holder, fence) if fence else None
+
+    @translated
+    def release(self, lease: Lease) -> None:
+        """Give a lease back at once; nothing happens where it has passed on."""
+        run_script(self._client, "lease", ([self._keys.lease(lease.name)], ["release", lease.holder, 0]))
+
+    @translated
+    def holder(self, name: str) -> str:
+        """Return who took the lease last, "" for nobody."""
+        return str(self._client.hget(self._keys.lease(name), "holder") or "")
+
+
+class Rates:
+    """Token buckets, one per cluster."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    @translated
+    def take(self, cluster: str, *, wanted: int, per_second: float, capacity: int) -> tuple[int, float]:
+        """Take up to ``wanted`` tokens; return how many were granted and the seconds until one more is there."""
+        call = ([self._keys.rate(cluster)], [wanted, per_second, capacity])
+        granted, wait_milliseconds = run_script(self._client, "rate", call)
+        return int(granted), int(wait_milliseconds) / 1000

@@ -1,0 +1,90 @@
+"""An attempt's record as people and programs read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.states import State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """The state of one attempt. Holds no secret.
+
+    Times are milliseconds since the epoch on the Redis server's clock, 0 where the moment has not come.
+
+    :ivar kind: ``task``, ``callback`` or ``connection_test``.
+    :ivar map_index: -1 for a task that is not mapped.
+    :ivar generation: rises with each change of holder and each relaunch; a holder of an older one has lost.
+    :ivar holder: the worker, agent or pod that holds the attempt.
+    :ivar launches: times that it was submitted again without costing a try.
+    :ivar note: what it is waiting for, e.g. the scheduler's words about an unschedulable pod.
+    :ivar category: the diagnosis behind a pod's end, "" for none.
+    """
+
+    id: AttemptId
+    state: State
+    generation: int
+    owner: OwnerId = OwnerId("")
+    kind: str = "task"
+    key: str = ""
+    dag_id: str = ""
+    task_id: str = ""
+    run_id: str = ""
+    map_index: int = -1
+    try_number: int = 0
+    queue: str = ""
+    pool: str = ""
+    profile: str = ""
+    cluster: str = ""
+    namespace: str = ""
+    pod: str = ""
+    holder: str = ""
+    received_by: str = ""
+    launches: int = 0
+    reason: str = ""
+    note: str = ""
+    category: str = ""
+    exit_code: str = ""
+    submitted_at: int = 0
+    launching_at: int = 0
+    pending_at: int = 0
+    running_at: int = 0
+    lost_at: int = 0
+    ended_at: int = 0
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The attempt in words a person knows: ``dag.task[map_index] run try``, or what kind of work it is."""
+        if self.kind != "task":
+            return f"{self.kind} {self.key or self.id}"
+        mapped = f"[{self.map_index}]" if self.map_index >= 0 else ""
+        return f"{self.dag_id}.{self.task_id}{mapped} {self.run_id} try {self.try_number}"
+
+
+_TEXTS = frozenset(
+    "owner kind key dag_id task_id run_id queue pool profile cluster namespace pod holder received_by reason note "
+    "category exit_code".split()
+)
+_NUMBERS = frozenset(
+    "map_index try_number launches submitted_at launching_at pending_at running_at lost_at ended_at".split()
+)
+
+
+def parse_record(fields: Mapping[str, str]) -> Record | None:
+    """Return the record held by a hash, ``None`` for an empty one; unknown fields are kept in ``extra``."""
+    if "state" not in fields:
+        return None
+    known: dict[str, object] = {name: fields[name] for name in _TEXTS if name in fields}
+    known.update({name: int(fields[name] or 0) for name in _NUMBERS if name in fields})
+    rest = set(fields) - _TEXTS - _NUMBERS - {"id", "state", "generation"}
+    return Record(
+        id=AttemptId(fields.get("id", "")),
+        state=State(fields["state"]),
+        generation=int(fields.get("generation", "0")),
+        extra={name: fields[name] for name in sorted(rest)},
+        **known,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,41 @@
+"""The watch's resource version, kept in Redis so that the next watcher resumes where the last one was."""
+
+from __future__ import annotations
+
+import redis
+
+from hybrid_executor.store.keys import Keys
+from hybrid_executor.store.leases import Lease
+from hybrid_executor.store.scripts import Argument, run_script
+from hybrid_executor.store.translation import translated
+
+_KEPT_SECONDS = 3600
+
+
+class ResourceVersion:
+    """The resource version of one cluster and namespace ("" for all namespaces).
+
+    Opaque, as Kubernetes wants it: kept and handed back, never compared. A watcher that lost its lease cannot write.
+    """
+
+    def __init__(self, client: redis.Redis, keys: Keys, *, cluster: str, namespace: str) -> None:
+        self._client = client
+        self._keys = keys
+        self._key = keys.version(cluster, namespace)
+
+    @translated
+    def get_resource_version(self) -> str:
+        """Return the version to resume from, "" where a list has to come first."""
+        return str(self._client.get(self._key) or "")
+
+    @translated
+    def set_resource_version(self, resource_version: str, *, lease: Lease | None = None) -> bool:
+        """Remember ``resource_version``; return False where ``lease`` has passed on to another holder."""
+        keys = [self._key, self._keys.lease(lease.name if lease else "none")]
+        arguments: list[Argument] = [resource_version, lease.fence if lease else 0, _KEPT_SECONDS]
+        return bool(run_script(self._client, "version", (keys, arguments)))
+
+    @translated
+    def clear(self) -> None:
+        """Forget the version: it is too old, the next watch begins with a list."""
+        self._client.delete(self._key)

@@ -1,0 +1,58 @@
+-- Records a batch of attempts as submitted, with all that their pools need, in one step.
+--
+-- KEYS[1]    events stream
+-- KEYS[2..]  broker queues (lists) that messages are pushed to
+-- ARGV[1]    key prefix            ARGV[2]  seconds that payloads live    ARGV[3]  seconds that live records live
+-- then for each attempt:
+--   id, owner, pool, expected generation (0: the record must not exist yet), launch cluster ("" for none),
+--   queue (index into KEYS, 0 for none), message, payload, overrides, number of field texts, field, value, ...
+--
+-- Answers the new generation of each attempt, 0 where the record was not as expected (submitted already, moved on).
+local prefix, payload_ttl, live_ttl = ARGV[1], ARGV[2], ARGV[3]
+local clock = redis.call('TIME')
+local now = clock[1] .. string.format('%03d', math.floor(tonumber(clock[2]) / 1000))
+local answers = {}
+local i = 4
+while i <= #ARGV do
+  local id, owner, pool, expected = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
+  local cluster, queue, message = ARGV[i + 4], tonumber(ARGV[i + 5]), ARGV[i + 6]
+  local payload, overrides, count = ARGV[i + 7], ARGV[i + 8], tonumber(ARGV[i + 9])
+  local first = i + 10
+  i = first + count
+  local key = prefix .. 'attempt:' .. id
+  local known = redis.call('HMGET', key, 'generation', 'state', 'owner')
+  local generation = tonumber(known[1] or '0')
+  local ended = known[2] == 'succeeded' or known[2] == 'failed' or known[2] == 'revoked'
+  if generation ~= expected or ended then
+    answers[#answers + 1] = 0
+  else
+    generation = generation + 1
+    if known[3] and known[3] ~= owner then
+      redis.call('SREM', prefix .. 'owner:' .. known[3], id)
+    end
+    redis.call('HSET', key, 'id', id, 'state', 'submitted', 'owner', owner, 'pool', pool, 'generation', generation,
+      'holder', '', 'reason', '', 'submitted_at', now, unpack(ARGV, first, first + count - 1))
+    if generation > 1 then
+      redis.call('HINCRBY', key, 'launches', 1)
+      redis.call('HDEL', key, 'received_by')
+    end
+    redis.call('EXPIRE', key, live_ttl)
+    redis.call('SADD', prefix .. 'owner:' .. owner, id)
+    redis.call('SADD', prefix .. 'live:' .. pool, id)
+    redis.call('SET', prefix .. 'payload:' .. id, payload, 'EX', payload_ttl)
+    if overrides ~= '' then
+      redis.call('SET', prefix .. 'overrides:' .. id, overrides, 'EX', payload_ttl)
+    end
+    redis.call('XADD', KEYS[1], '*', 'attempt', id, 'state', 'submitted', 'generation', generation,
+      'owner', owner, 'pool', pool)
+    if queue > 0 then
+      redis.call('LPUSH', KEYS[queue], message)
+    end
+    if cluster ~= '' then
+      redis.call('XADD', prefix .. 'launch:' .. cluster, '*', 'op', 'launch', 'attempt', id,
+        'generation', generation)
+    end
+    answers[#answers + 1] = generation
+  end
+end
+return answers

@@ -1,0 +1,225 @@
+"""The events stream, read by every scheduler from its own cursor, and the launch streams, shared by launchers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import redis
+from redis.exceptions import ResponseError
+
+from hybrid_executor.events import STREAM_START, AttemptId, Event, StreamId, decode_event, stream_position
+from hybrid_executor.store.attempts import LAUNCH_GROUP
+from hybrid_executor.store.keys import Keys
+from hybrid_executor.store.scripts import run_script
+from hybrid_executor.store.translation import translated
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventBatch:
+    """What one read of the events stream brought.
+
+    :ivar cursor: where the next read begins.
+    :ivar has_gap: entries after the old cursor were trimmed: reconcile from records.
+    :ivar epoch: Redis' epoch, "" when it has none: data was lost, or nobody has begun yet.
+    :ivar is_full: there may be more to read at once.
+    """
+
+    events: tuple[Event, ...]
+    cursor: StreamId
+    has_gap: bool
+    epoch: str
+    is_full: bool
+
+
+class EventStream:
+    """One entry per state change; every scheduler sees all of them."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    @translated
+    def end(self) -> StreamId:
+        """Return the id of the newest entry: a reader that starts here sees everything that follows."""
+        newest = self._client.xrevrange(self._keys.events, count=1)
+        return StreamId(str(newest[0][0])) if newest else STREAM_START
+
+    @translated
+    def read(self, cursor: StreamId, *, count: int = 5000) -> EventBatch:
+        """Return entries after ``cursor``, at most ``count``, without waiting; one round trip."""
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.xrange(self._keys.events, f"({cursor}", "+", count=count)
+        pipeline.get(self._keys.epoch)
+        pipeline.get(self._keys.trimmed)
+        entries, epoch, trimmed = pipeline.execute()
+        events = []
+        for stream_id, fields in entries:
+            try:
+                events.append(decode_event(stream_id, fields))
+            except (KeyError, ValueError):
+                log.warning("Ignored an entry of the events stream that is not an event: %s", stream_id)
+        return EventBatch(
+            events=tuple(events),
+            cursor=StreamId(entries[-1][0]) if entries else cursor,
+            has_gap=bool(trimmed) and stream_position(trimmed) > stream_position(cursor),
+            epoch=epoch or "",
+            is_full=len(entries) >= count,
+        )
+
+    @translated
+    def trim(self, *, keep_entries: int, keep_seconds: float) -> int:
+        """Drop entries older than ``keep_seconds`` but the newest ``keep_entries``; return how many went."""
+        keys = [self._keys.events, self._keys.trimmed]
+        return int(run_script(self._client, "trim", (keys, [keep_entries, int(keep_seconds * 1000)])))
+
+    @translated
+    def begin_epoch(self, proposal: str) -> str:
+        """Return the epoch, made from ``proposal`` where there is none."""
+        self._client.set(self._keys.epoch, proposal, nx=True)
+        return str(self._client.get(self._keys.epoch) or "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchEntry:
+    """One thing for a launcher to do: create (``op`` "launch") or delete ("delete") an attempt's pod."""
+
+    id: StreamId
+    op: str
+    attempt: AttemptId
+    generation: int
+    namespace: str = ""
+    pod: str = ""
+
+
+class LaunchStream:
+    """Pods to create and to delete in one cluster. An entry is delivered until an outcome acknowledges it."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, *, cluster: str, consumer: str) -> None:
+        self._client = client
+        self._key = keys.launch(cluster)
+        self._consumer = consumer
+        self._claim_cursor: str = STREAM_START
+
+    @translated
+    def prepare(self) -> None:
+        """Make stream and consumer group, from the stream's beginning, where they are missing."""
+        try:
+            self._client.xgroup_create(self._key, LAUNCH_GROUP, id=STREAM_START, mkstream=True)
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+
+    @translated
+    def take(self, *, count: int, wait_milliseconds: int) -> list[LaunchEntry]:
+        """Return new entries for this consumer, waiting up to ``wait_milliseconds`` for the first."""
+        try:
+            answer = self._client.xreadgroup(
+                LAUNCH_GROUP, self._consumer, {self._key: ">"}, count=count, block=wait_milliseconds or None
+            )
+        except ResponseError as error:
+            if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                raise
+            self.prepare()
+            return []
+        streams = answer.items() if isinstance(answer, Mapping) else answer or []
+        return self._decode([entry for _, entries in streams for entry in _flat(entries)])
+
+    @translated
+    def take_over(self, *, idle_milliseconds: int, count: int = 100) -> list[LaunchEntry]:
+        """Return entries that other consumers left unacknowledged for ``idle_milliseconds``, now this one's.
+
+        Each call looks at one part and the next goes on from there, back to the beginning after the end, so that no
+        entry is starved by the ones before it. An empty answer does not mean that there are none.
+        """
+        try:
+            answer = self._client.xautoclaim(
+                self._key,
+                LAUNCH_GROUP,
+                self._consumer,
+                min_idle_time=idle_milliseconds,
+                start_id=self._claim_cursor,
+                count=count,
+            )
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            self.prepare()
+            return []
+        self._claim_cursor = answer[0]
+        return self._decode(answer[1])
+
+    @property
+    def take_over_is_complete(self) -> bool:
+        """The last :meth:`take_over` reached the end."""
+        return self._claim_cursor == STREAM_START
+
+    @translated
+    def renew(self, entries: Sequence[StreamId]) -> None:
+        """Tell the group that entries are still being worked on; does not count as a delivery."""
+        if entries:
+            self._client.xclaim(
+                self._key,
+                LAUNCH_GROUP,
+                self._consumer,
+                min_idle_time=0,
+                message_ids=list(entries),
+                justid=True,
+            )
+
+    @translated
+    def acknowledge(self, entry: StreamId) -> None:
+        """Take an entry off the stream that needs no change of a record."""
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.xack(self._key, LAUNCH_GROUP, entry)
+        pipeline.xdel(self._key, entry)
+        pipeline.execute()
+
+    @translated
+    def leave(self) -> None:
+        """Remove this consumer from the group, unless entries of its are left for others to take over."""
+        try:
+            pending = self._client.xpending_range(
+                self._key, LAUNCH_GROUP, min="-", max="+", count=1, consumername=self._consumer
+            )
+            if not pending:
+                self._client.xgroup_delconsumer(self._key, LAUNCH_GROUP, self._consumer)
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+
+    @translated
+    def length(self) -> int:
+        """Return how many entries wait or are being worked on."""
+        return int(self._client.xlen(self._key))
+
+    def _decode(self, entries: Sequence[tuple[str, Mapping[str, str] | None]]) -> list[LaunchEntry]:
+        decoded = []
+        for stream_id, fields in entries:
+            try:
+                if not fields:
+                    raise KeyError("op")
+                decoded.append(
+                    LaunchEntry(
+                        id=StreamId(stream_id),
+                        op=fields["op"],
+                        attempt=AttemptId(fields["attempt"]),
+                        generation=int(fields["generation"]),
+                        namespace=fields.get("namespace", ""),
+                        pod=fields.get("pod", ""),
+                    )
+                )
+            except (KeyError, ValueError):
+                log.warning("Dropped an entry of %s that is not a launch: %s", self._key, stream_id)
+                self.acknowledge(StreamId(stream_id))
+        return decoded
+
+
+def _flat(entries: Sequence[object]) -> Sequence[tuple[str, Mapping[str, str] | None]]:
+    """Return entries as pairs; RESP3 wraps them in one more list."""
+    if entries and isinstance(entries[0], list) and entries[0] and not isinstance(entries[0][0], str):
+        return entries[0]
+    return entries  # type: ignore[return-value]

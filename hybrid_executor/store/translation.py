@@ -1,0 +1,41 @@
+"""Redis errors become errors of ours here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+
+from hybrid_executor.errors import ConfigError, StoreUnavailable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def translated(function: Callable[P, R]) -> Callable[P, R]:
+    """Let ``function`` raise StoreUnavailable where Redis cannot be asked, ConfigError where it refuses us."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except (AuthenticationError, NoPermissionError) as error:
+            raise ConfigError(
+                f"Redis refused user or password, or a permission is missing ({error}): correct [hybrid_executor] "
+                "redis_url, or [celery] broker_url where redis_url is not set."
+            ) from error
+        except ResponseError as error:
+            if str(error).startswith(("NOAUTH", "WRONGPASS")):
+                raise ConfigError(
+                    f"Redis refused user or password ({error}): correct [hybrid_executor] redis_url, or [celery] "
+                    "broker_url where redis_url is not set."
+                ) from error
+            if str(error).startswith(("LOADING", "BUSY", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM")):
+                raise StoreUnavailable(f"Redis cannot serve us now: {error}") from error
+            raise
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
+
+    return call

@@ -1,0 +1,5 @@
+"""Entry point for build tools; all metadata lives in setup.cfg."""
+
+from setuptools import setup
+
+setup()
