@@ -24,6 +24,9 @@ class ConfigSource(Protocol):
     def get(self, section: str, key: str, *, fallback: Any = None) -> Any:
         """Return the option's text, or ``fallback`` where it is not set."""
 
+    def options(self, section: str) -> dict[str, str]:
+        """Return every option that a person has set in ``section``, for sections that take any."""
+
 
 class DictConfig:
     """A configuration held in ``{section: {option: text}}``, for tests and for commands that need none of Airflow."""
@@ -34,6 +37,10 @@ class DictConfig:
     def get(self, section: str, key: str, *, fallback: Any = None) -> Any:
         """Return the option's text, or ``fallback``."""
         return self._sections.get(section, {}).get(key, fallback)
+
+    def options(self, section: str) -> dict[str, str]:
+        """Return the section's options."""
+        return dict(self._sections.get(section, {}))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hybrid_executor.config import table
+from hybrid_executor.config.broker import Broker, read_broker, redis_client_arguments
 from hybrid_executor.config.options import ConfigSource, Option
 from hybrid_executor.config.profiles import DEFAULT_PROFILE, Profile, read_profiles
 from hybrid_executor.errors import ConfigError
@@ -66,7 +67,7 @@ class Settings:
     @property
     def broker_is_store(self) -> bool:
         """Messages can be written in the same transaction as records."""
-        return self.redis is not None and self.redis.url == self.broker_url
+        return self.redis is not None and Broker(url=self.broker_url).is_at(self.redis.url)
 
     def profile_of(self, route: Route) -> Profile:
         """Return the profile that a route names, or the empty one."""
@@ -114,8 +115,8 @@ def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
         instance=table.INSTANCE.read(conf),
         routes=_read_routes(conf, profiles, shape),
         profiles=profiles,
-        redis=_read_redis(conf),
-        broker_url=table.CELERY_BROKER_URL.read(conf),
+        redis=read_redis(conf),
+        broker_url=read_broker(conf).url,
         agent=table.AGENT.read(conf),
         parallelism={pool: option.read(conf) or total for pool, option in limits},
         pod_creation_rate=table.POD_CREATION_RATE.read(conf),
@@ -154,7 +155,11 @@ def _check_pools(routes: Routes, shape: Shape) -> None:
         )
 
 
-def _read_redis(conf: ConfigSource) -> RedisLocation | None:
+def read_redis(conf: ConfigSource) -> RedisLocation | None:
+    """Return where the store is: ``redis_url``, else the Celery broker where that is a Redis, else ``None``.
+
+    :raises ConfigError: a value is wrong.
+    """
     url = table.REDIS_URL.read(conf)
     options = table.REDIS_OPTIONS.read(conf)
     if not isinstance(options, dict):
@@ -163,5 +168,8 @@ def _read_redis(conf: ConfigSource) -> RedisLocation | None:
         if not is_redis_url(url):
             raise table.REDIS_URL.error("", "a URL that begins with " + ", ".join(_REDIS_SCHEMES))
         return RedisLocation(url, options)
-    broker_url = table.CELERY_BROKER_URL.read(conf)
-    return RedisLocation(broker_url, options) if is_redis_url(broker_url) else None
+    broker = read_broker(conf)
+    if not broker.is_redis:
+        return None
+    url, broker_options = redis_client_arguments(broker)
+    return RedisLocation(url, {**broker_options, **options})

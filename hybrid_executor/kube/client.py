@@ -1,7 +1,8 @@
 """The requests that this project makes of Kubernetes, each one method, all as plain dicts.
 
-Promises: a method returns what the API said or raises a KubeError; "could not ask" is never an empty answer. Every method may be called from several threads. The verbs used here are all that the agent's role needs:
-pods create, get, list, watch, patch, delete; pods/log get; events list; namespaces list.
+Promises: a method returns what the API said or raises a KubeError; "could not ask" is never an empty answer. Every
+method may be called from several threads. The verbs used here are all that the agent's role needs: pods create, get,
+list, watch, patch, delete; pods/log get; events list; namespaces list.
 """
 
 from __future__ import annotations

@@ -70,8 +70,8 @@ class TemplateCache:
             found = os.stat(choice.path)
         except OSError as exc:
             raise TaskRejected(
-                f"Pod template {choice.path} cannot be read ({exc.strerror}). Set {choice.option} to a file that exists "
-                "where the executor's agent runs."
+                f"Pod template {choice.path} cannot be read ({exc.strerror}). Set {choice.option} to a file that "
+                "exists where the executor's agent runs."
             ) from exc
         mark = (found.st_mtime_ns, found.st_size)
         known = self._parsed.get(choice.path)
@@ -101,7 +101,9 @@ def read_template(choice: TemplateChoice) -> dict[str, Any]:
         with open(choice.path, encoding="utf-8") as file:
             content = yaml.load(file, Loader=_Loader)
     except OSError as exc:
-        raise TaskRejected(f"Pod template {choice.path} cannot be read ({exc.strerror}). Mend {choice.option}.") from exc
+        raise TaskRejected(
+            f"Pod template {choice.path} cannot be read ({exc.strerror}). Mend {choice.option}."
+        ) from exc
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
         raise TaskRejected(f"Pod template {choice.path} is not valid YAML: {_place_of(exc)}. Mend the file.") from exc
     if not isinstance(content, dict) or content.get("kind", "Pod") != "Pod":
@@ -126,7 +128,7 @@ def _place_of(error: Exception) -> str:
 
 
 def _json_like(value: Any) -> Any:
-    """Return a YAML value with what JSON lacks (dates, keys that are no text) as text, and without nulls in mappings."""
+    """Return a YAML value with what JSON lacks (dates, keys that are no text) as text, mappings without nulls."""
     if isinstance(value, dict):
         return {str(key): _json_like(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

@@ -99,12 +99,12 @@ class Transport:
         timeout: float | tuple[float, float] = DEFAULT_TIMEOUT,
         retry: Retry = DEFAULT_RETRY,
     ) -> None:
-        self._pool = pool
+        self.pool = pool
         self._host = host.rstrip("/")
-        self._credentials = credentials
+        self.credentials = credentials
         self._credentials_lock = threading.Lock()
-        self._timeout = timeout
-        self._retry = retry
+        self.timeout = timeout
+        self.retry = retry
 
     @property
     def host(self) -> str:
@@ -113,7 +113,7 @@ class Transport:
 
     def close(self) -> None:
         """Drop pooled connections."""
-        self._pool.clear()
+        self.pool.clear()
 
     def call(
         self,
@@ -171,15 +171,15 @@ class Transport:
             headers["Content-Type"] = content_type
             data = json.dumps(body, separators=(",", ":")).encode()
         with self._credentials_lock:
-            headers.update(self._credentials())
+            headers.update(self.credentials())
         try:
-            response = self._pool.request(
+            response = self.pool.request(
                 method,
                 url,
                 body=data,
                 headers=headers,
                 timeout=self._deadline(read_seconds),
-                retries=self._retry,
+                retries=self.retry,
                 redirect=False,
                 preload_content=not stream,
             )
@@ -191,8 +191,8 @@ class Transport:
         raise error_of_answer(doing, status=response.status, headers=response.headers, body=answer or b"")
 
     def _deadline(self, read_seconds: float | None) -> Timeout:
-        connect, read = self._timeout if isinstance(self._timeout, tuple) else (self._timeout, self._timeout)
+        connect, read = self.timeout if isinstance(self.timeout, tuple) else (self.timeout, self.timeout)
         if read_seconds is not None:
             return Timeout(connect=connect, read=read_seconds)
-        total = None if isinstance(self._timeout, tuple) else self._timeout
+        total = None if isinstance(self.timeout, tuple) else self.timeout
         return Timeout(connect=connect, read=read, total=total)

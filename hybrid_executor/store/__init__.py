@@ -8,7 +8,7 @@ step, is promised here. Every method either does its work or raises :class:`~hyb
 
 from __future__ import annotations
 
-from hybrid_executor.store.attempts import Attempts, Change, Claim, LaunchAck, Outcome, Submission
+from hybrid_executor.store.attempts import Attempts, Change, Claim, LaunchAck, Outcome, Restoration, Submission
 from hybrid_executor.store.client import RedisSettings, Store, open_store
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
@@ -36,6 +36,7 @@ __all__ = [
     "Record",
     "RedisSettings",
     "ResourceVersion",
+    "Restoration",
     "Store",
     "Submission",
     "open_store",

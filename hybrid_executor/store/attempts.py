@@ -83,6 +83,18 @@ class Change:
     ack: LaunchAck | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Restoration:
+    """A live attempt whose record Redis lost, as its owner remembers it."""
+
+    attempt: AttemptId
+    owner: OwnerId
+    pool: str
+    state: State
+    generation: int
+    fields: Mapping[str, str | int]
+
+
 @dataclass(frozen=True)
 class Claim:
     """The answer to a change or claim: what happened, and how the record stands now."""
@@ -164,6 +176,7 @@ class Attempts:
         attempt: AttemptId,
         *,
         worker: str,
+        token: str = "",
         owner: OwnerId = OwnerId(""),
         pool: str = "celery",
         fields: Mapping[str, str | int] | None = None,
@@ -171,9 +184,12 @@ class Attempts:
         """Take a submitted attempt for ``worker``; a missing record is written anew from ``fields``.
 
         Refused where the attempt runs, ended or was revoked: whoever asks must drop its message and do nothing else.
+
+        :param token: names this one run, so that a claim whose answer was lost can be asked again; the record keeps it
+            as ``claim_token``.
         """
         texts = [text for pair in (fields or {}).items() for text in pair]
-        arguments = [self._keys.prefix, attempt, worker, owner, pool, self._live_seconds, *texts]
+        arguments = [self._keys.prefix, attempt, worker, owner, pool, self._live_seconds, token, *texts]
         answer = run_script(self._client, "claim", ([self._keys.attempt(attempt), self._keys.events], arguments))
         return _claim_of(answer)
 
@@ -231,12 +247,48 @@ class Attempts:
         )
 
     @translated
+    def remove_message(self, queue_key: str, message: str) -> bool:
+        """Take a message off a broker list on this Redis; return whether it was there. Costs as the list is long."""
+        return bool(self._client.lrem(queue_key, 1, message))
+
+    @translated
+    def queue_length(self, queue_key: str) -> int:
+        """Return how many messages a broker list on this Redis holds."""
+        return int(self._client.llen(queue_key))
+
+    @translated
     def adopt(self, attempts: Sequence[AttemptId], *, owner: OwnerId) -> list[Record | None]:
         """Make ``owner`` answer for attempts; return how each stands, ``None`` where there is no record."""
         calls: list[tuple[str, Call]] = [
             ("adopt", ([self._keys.attempt(attempt)], [self._keys.prefix, attempt, owner])) for attempt in attempts
         ]
         return [parse_record(_pairs(answer)) for answer in run_scripts(self._client, calls)]
+
+    @translated
+    def restore(self, restorations: Sequence[Restoration]) -> None:
+        """Write lost records anew; one that exists by now stays as it is."""
+        run_scripts(
+            self._client,
+            [
+                (
+                    "restore",
+                    (
+                        [self._keys.attempt(item.attempt), self._keys.events],
+                        [
+                            self._keys.prefix,
+                            item.attempt,
+                            item.owner,
+                            item.pool,
+                            item.state.value,
+                            item.generation,
+                            self._live_seconds,
+                            *(text for pair in item.fields.items() for text in pair),
+                        ],
+                    ),
+                )
+                for item in restorations
+            ],
+        )
 
     @translated
     def records(self, attempts: Sequence[AttemptId]) -> list[Record | None]:
@@ -279,6 +331,15 @@ class Attempts:
     def live(self, pool: str) -> set[AttemptId]:
         """Return the live attempts of a pool."""
         return {AttemptId(str(member)) for member in self._client.smembers(self._keys.live(pool))}
+
+    @translated
+    def forget_ended(self, attempts: Iterable[AttemptId], *, owner: OwnerId) -> None:
+        """Drop from the owner's set what has no live record of this owner any more."""
+        calls: list[tuple[str, Call]] = [
+            ("forget", ([self._keys.attempt(attempt), self._keys.owner(owner)], [attempt, owner]))
+            for attempt in attempts
+        ]
+        run_scripts(self._client, calls)
 
     @translated
     def forget(self, attempts: Iterable[AttemptId], *, owner: OwnerId, pool: str) -> None:

@@ -38,6 +38,8 @@ def run_scripts(client: redis.Redis, calls: Iterable[tuple[str, Call]]) -> list[
     :raises redis.RedisError: the first error that a script answered with, after all have run.
     """
     wanted = list(calls)
+    if not wanted:
+        return []
     answers = _send(client, wanted)
     unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
     if unknown:

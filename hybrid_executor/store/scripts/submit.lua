@@ -34,7 +34,7 @@ while i <= #ARGV do
       'holder', '', 'reason', '', 'submitted_at', now, unpack(ARGV, first, first + count - 1))
     if generation > 1 then
       redis.call('HINCRBY', key, 'launches', 1)
-      redis.call('HDEL', key, 'received_by')
+      redis.call('HDEL', key, 'received_by', 'sent')
     end
     redis.call('EXPIRE', key, live_ttl)
     redis.call('SADD', prefix .. 'owner:' .. owner, id)

@@ -1,0 +1,271 @@
+"""Everything that differs between Airflow releases, and all that this project touches inside Airflow's executor base.
+
+Supported: 3.2 and 3.3, and the names that 3.4 is expected to use. Nothing outside this module asks for a version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from airflow.executors import workloads
+from airflow.models.taskinstancekey import TaskInstanceKey
+
+from hybrid_executor.events import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.executors.base_executor import BaseExecutor
+    from sqlalchemy.orm import Session
+
+try:
+    from airflow.executors.workloads import TestConnection
+    from airflow.models.connection_test import ConnectionTestKey
+except ImportError:  # Airflow 3.2 has no connection tests on executors
+    TestConnection = None  # type: ignore[assignment,misc]
+    ConnectionTestKey = None  # type: ignore[assignment,misc]
+
+SUPPORTS_CONNECTION_TEST = TestConnection is not None
+_QUEUES = ("queued_callbacks", "queued_connection_tests", "queued_tasks")
+
+
+def kind_of(workload: Any) -> Kind:
+    """Return what sort of work Airflow handed us.
+
+    :raises TypeError: it is none that executors get.
+    """
+    if isinstance(workload, workloads.ExecuteTask):
+        return "task"
+    if isinstance(workload, workloads.ExecuteCallback):
+        return "callback"
+    if TestConnection is not None and isinstance(workload, TestConnection):
+        return "connection_test"
+    raise TypeError(f"{type(workload).__name__} is not a workload of an executor")
+
+
+def key_of(workload: Any) -> Hashable:
+    """Return the key that the scheduler knows a workload by."""
+    return cast(Hashable, workload.ti.key if isinstance(workload, workloads.ExecuteTask) else workload.key)
+
+
+def queue_of(workload: Any, *, default_queue: str) -> str:
+    """Return the queue that a workload asks for."""
+    kind = kind_of(workload)
+    if kind == "task":
+        return str(workload.ti.queue or default_queue)
+    if kind == "callback":
+        return str(workload.callback.data.get("queue") or default_queue)
+    return str(workload.queue or default_queue)
+
+
+def describe(workload: Any) -> dict[str, str | int]:
+    """Return the record fields that say what a workload is. No secrets."""
+    kind = kind_of(workload)
+    if kind == "task":
+        ti = workload.ti
+        return {
+            "kind": kind,
+            "key": str(ti.id),
+            "dag_id": ti.dag_id,
+            "task_id": ti.task_id,
+            "run_id": ti.run_id,
+            "map_index": -1 if ti.map_index is None else ti.map_index,
+            "try_number": ti.try_number,
+        }
+    if kind == "callback":
+        data = workload.callback.data
+        return {
+            "kind": kind,
+            "key": str(workload.callback.id),
+            "dag_id": str(data.get("dag_id") or ""),
+            "run_id": str(data.get("dag_run_id") or ""),
+        }
+    return {"kind": kind, "key": str(workload.connection_test_id)}
+
+
+def describe_key(key: Hashable) -> dict[str, str | int]:
+    """Return the record fields that a task's key holds, none for other work."""
+    if not isinstance(key, TaskInstanceKey):
+        return {}
+    return {
+        "dag_id": key.dag_id,
+        "task_id": key.task_id,
+        "run_id": key.run_id,
+        "map_index": key.map_index,
+        "try_number": key.try_number,
+    }
+
+
+def executor_config_of(workload: Any) -> Any:
+    """Return a task's executor_config; it never leaves the scheduler with the workload itself."""
+    return getattr(workload.ti, "executor_config", None) if kind_of(workload) == "task" else None
+
+
+def pre_assigned_id(workload: Any) -> str:
+    """Return the attempt id that the scheduler gave a task when it queued it, "" where it gave none."""
+    return str(getattr(workload.ti, "external_executor_id", None) or "") if kind_of(workload) == "task" else ""
+
+
+def queued_workloads(executor: BaseExecutor) -> list[tuple[Hashable, Any]]:
+    """Return what waits in the executor: callbacks and connection tests first, tasks by falling priority."""
+    waiting: list[tuple[Hashable, Any]] = []
+    for name in _QUEUES:
+        queue = _queue(executor, name)
+        items: list[tuple[Hashable, Any]] = list(queue.items())
+        if name == "queued_tasks" and len(items) > 1:
+            items.sort(key=lambda item: -item[1].ti.priority_weight)
+        waiting += items
+    return waiting
+
+
+def count_queued(executor: BaseExecutor) -> int:
+    """Return how many workloads wait in the executor."""
+    return sum(len(_queue(executor, name)) for name in _QUEUES)
+
+
+def drop_queued(executor: BaseExecutor, key: Hashable) -> bool:
+    """Take a workload out of the executor's waiting ones; return whether it was there."""
+    found = [_queue(executor, name).pop(key, None) for name in _QUEUES]
+    return any(workload is not None for workload in found)
+
+
+def _queue(executor: BaseExecutor, name: str) -> dict[Any, Any]:
+    return getattr(executor, name, None) or {}
+
+
+def task_key(row: TaskRow) -> TaskInstanceKey:
+    """Return the key that the scheduler knows a task by."""
+    return TaskInstanceKey(
+        dag_id=row.dag_id, task_id=row.task_id, run_id=row.run_id, try_number=row.try_number, map_index=row.map_index
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRow:
+    """What Airflow's database says of one task instance."""
+
+    id: str
+    dag_id: str
+    task_id: str
+    run_id: str
+    map_index: int
+    try_number: int
+    state: str
+    queue: str
+    attempt: str
+    last_heartbeat_at: datetime | None
+
+
+@contextmanager
+def own_session() -> Iterator[Session]:
+    """Give a database session of our own, never the scheduler's: its row locks stay as they are."""
+    from airflow import settings
+
+    if settings.NonScopedSession is None:
+        raise RuntimeError("Airflow's database is not set up in this process")
+    session = settings.NonScopedSession()
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def read_tasks(task_ids: Iterable[str]) -> dict[str, TaskRow]:
+    """Return what the database says of tasks, by id, read in bulk; unknown ids are left out."""
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import select
+
+    columns = (
+        TaskInstance.id,
+        TaskInstance.dag_id,
+        TaskInstance.task_id,
+        TaskInstance.run_id,
+        TaskInstance.map_index,
+        TaskInstance.try_number,
+        TaskInstance.state,
+        TaskInstance.queue,
+        TaskInstance.external_executor_id,
+        TaskInstance.last_heartbeat_at,
+    )
+    rows: dict[str, TaskRow] = {}
+    with own_session() as session:
+        for chunk in _chunks(list(dict.fromkeys(task_ids))):
+            for row in session.execute(select(*columns).where(TaskInstance.id.in_(_database_ids(chunk)))):
+                rows[str(row.id)] = TaskRow(
+                    id=str(row.id),
+                    dag_id=row.dag_id,
+                    task_id=row.task_id,
+                    run_id=row.run_id,
+                    map_index=row.map_index,
+                    try_number=row.try_number,
+                    state=str(getattr(row.state, "value", row.state) or ""),
+                    queue=row.queue or "",
+                    attempt=row.external_executor_id or "",
+                    last_heartbeat_at=row.last_heartbeat_at,
+                )
+    return rows
+
+
+def make_workloads(task_ids: Iterable[str], executor: BaseExecutor) -> dict[str, Any]:
+    """Return workloads with fresh tokens for tasks that the database still has as queued, by task id."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.state import TaskInstanceState
+    from sqlalchemy import select
+    from sqlalchemy.orm import joinedload
+
+    made: dict[str, Any] = {}
+    with own_session() as session:
+        for chunk in _chunks(list(task_ids)):
+            query = (
+                select(TaskInstance)
+                .where(TaskInstance.id.in_(_database_ids(chunk)), TaskInstance.state == TaskInstanceState.QUEUED)
+                .options(joinedload(TaskInstance.dag_run), joinedload(TaskInstance.dag_model))
+            )
+            for ti in session.scalars(query):
+                made[str(ti.id)] = workloads.ExecuteTask.make(ti, generator=executor.jwt_generator)
+    return made
+
+
+def _chunks(ids: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
+
+
+def _database_ids(ids: Sequence[str]) -> list[Any]:
+    """Return ids in the type of the column, which is text up to some release and a UUID after it."""
+    from airflow.models.taskinstance import TaskInstance
+
+    try:
+        is_text = TaskInstance.__table__.c.id.type.python_type is str
+    except NotImplementedError:
+        is_text = False
+    return list(ids) if is_text else [UUID(task_id) for task_id in ids]
+
+
+def event_states(key: Hashable) -> Mapping[str, Any]:
+    """Return the states that the scheduler expects in events for ``key``, by our words for them."""
+    from airflow.utils.state import CallbackState, TaskInstanceState
+
+    states: Any = TaskInstanceState
+    if type(key).__name__ == "CallbackKey":
+        states = CallbackState
+    elif ConnectionTestKey is not None and isinstance(key, ConnectionTestKey):
+        from airflow.models.connection_test import ConnectionTestState
+
+        states = ConnectionTestState
+    return {
+        "queued": states.QUEUED,
+        "running": states.RUNNING,
+        "succeeded": states.SUCCESS,
+        "failed": states.FAILED,
+    }
+
+
+def is_task_key(key: Hashable) -> bool:
+    """Return whether ``key`` stands for a task, rather than a callback or a connection test."""
+    return isinstance(key, TaskInstanceKey)

@@ -1,0 +1,161 @@
+"""The Celery broker: where it is, and how Celery and a Redis client reach it. Never connects.
+
+Promises: a wrong value is a ConfigError that names section, option, value and what to write; passwords are not shown.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from hybrid_executor.config import celery_table, table
+from hybrid_executor.config.celery_table import CELERY_OPTIONS, SECTION, TRANSPORT_SECTION
+from hybrid_executor.config.options import ConfigSource
+from hybrid_executor.errors import ConfigError
+
+_REDIS_BROKERS = ("redis://", "rediss://", "redis+socket://", "sentinel://")
+_REDELIVERING_BROKERS = (*_REDIS_BROKERS, "sqs://")
+_AMQP_BROKERS = ("amqp://", "amqps://", "pyamqp://")
+_OBJECTS = frozenset({"predefined_queues", "queue_tags", "sqs-creation-attributes", "client-config", "retry_policy"})
+_TLS_OPTIONS = ("ssl_active", "ssl_mutual_tls", "ssl_key", "ssl_cert", "ssl_cacert")
+_OPTIONS = {option.name: option for option in CELERY_OPTIONS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broker:
+    """Where messages travel.
+
+    :ivar url: as Celery understands it, "" where there is none. It may hold a password.
+    :ivar tls: arguments of a TLS connection in the words of the broker's transport; ``None`` for no TLS.
+    :ivar transport_options: numbers, truth values and JSON objects already read as such.
+    """
+
+    url: str = field(repr=False)
+    tls: Mapping[str, Any] | None = None
+    transport_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_redis(self) -> bool:
+        """It is some Redis."""
+        return self.url.startswith(_REDIS_BROKERS)
+
+    @property
+    def is_amqp(self) -> bool:
+        """It is RabbitMQ, or speaks its protocol."""
+        return self.url.startswith(_AMQP_BROKERS)
+
+    @property
+    def key_prefix(self) -> str:
+        """What the transport puts in front of every Redis key."""
+        return str(self.transport_options.get("global_keyprefix", ""))
+
+    def is_at(self, redis_url: str) -> bool:
+        """Return whether it is the very Redis database that ``redis_url`` names, however that is written."""
+        return self.is_redis and _place_of(self.url) == _place_of(redis_url)
+
+
+def read_broker(conf: ConfigSource) -> Broker:
+    """Return the broker that ``conf`` names: ``[celery] broker_url``, else the store's Redis.
+
+    :raises ConfigError: a value is wrong.
+    """
+    url = str(_OPTIONS["broker_url"].read(conf) or table.REDIS_URL.read(conf))
+    if url.startswith("unix://"):
+        url = "redis+socket://" + url.removeprefix("unix://")
+    return Broker(url=url, tls=_tls_of(url, conf), transport_options=_read_transport_options(conf, url))
+
+
+def redis_client_arguments(broker: Broker) -> tuple[str, dict[str, Any]]:
+    """Return URL and options with which a Redis client reaches the broker as Celery does (TLS files, Sentinel).
+
+    :raises ConfigError: the broker is not a Redis.
+    """
+    if not broker.is_redis:
+        raise ConfigError(
+            f"[{SECTION}] broker_url is not a Redis: set [hybrid_executor] redis_url to a Redis or Valkey that holds "
+            "the shared state."
+        )
+    names = ("master_name", "sentinel_kwargs")
+    options = {name: broker.transport_options[name] for name in names if name in broker.transport_options}
+    url = broker.url.replace("redis+socket://", "unix://", 1)
+    if broker.tls is not None:
+        options.update(broker.tls)
+        if url.startswith("sentinel://"):
+            options["ssl"] = True
+        elif url.startswith("redis://"):
+            url = "rediss://" + url.removeprefix("redis://")
+    return url, options
+
+
+def _place_of(url: str) -> tuple[str, str, int, str]:
+    """Return what makes two Redis URLs mean the same database: hosts, port and number; not scheme or password."""
+    parts = urlsplit(url.split(";")[0])
+    if parts.scheme in ("unix", "redis+socket"):
+        return "socket", parts.path, 0, parts.query
+    default_port = 26379 if parts.scheme == "sentinel" else 6379
+    kind = "sentinel" if parts.scheme == "sentinel" else "redis"
+    database = urlsplit(url.split(";")[-1]).path.strip("/") or "0"
+    return kind, (parts.hostname or "localhost").replace("127.0.0.1", "localhost"), parts.port or default_port, database
+
+
+def _tls_of(broker_url: str, conf: ConfigSource) -> dict[str, Any] | None:
+    values = {name: _OPTIONS[name].read(conf) for name in _TLS_OPTIONS}
+    if not values["ssl_active"]:
+        return None
+    if broker_url.startswith(_AMQP_BROKERS):
+        names = {"key": "keyfile", "cert": "certfile", "cacert": "ca_certs", "reqs": "cert_reqs"}
+    elif broker_url.startswith(_REDIS_BROKERS):
+        names = {"key": "ssl_keyfile", "cert": "ssl_certfile", "cacert": "ssl_ca_certs", "reqs": "ssl_cert_reqs"}
+    else:
+        raise _OPTIONS["ssl_active"].error("True", "False: only Redis and RabbitMQ brokers can be reached with TLS")
+    tls: dict[str, Any] = {names["reqs"]: ssl.CERT_REQUIRED}
+    if values["ssl_mutual_tls"] and bool(values["ssl_key"]) != bool(values["ssl_cert"]):
+        missing = "ssl_key" if not values["ssl_key"] else "ssl_cert"
+        raise _OPTIONS[missing].error("", "the path of a file, or set [celery] ssl_mutual_tls = False")
+    if values["ssl_mutual_tls"] and values["ssl_key"]:
+        tls[names["key"]] = values["ssl_key"]
+        tls[names["cert"]] = values["ssl_cert"]
+    if values["ssl_cacert"]:
+        tls[names["cacert"]] = values["ssl_cacert"]
+    return tls
+
+
+def _read_transport_options(conf: ConfigSource, broker_url: str) -> dict[str, Any]:
+    options = {name: _read_transport_value(name, text) for name, text in conf.options(TRANSPORT_SECTION).items()}
+    if broker_url.startswith(_REDELIVERING_BROKERS):
+        options["visibility_timeout"] = celery_table.VISIBILITY_TIMEOUT.read(conf)
+    store_options = table.REDIS_OPTIONS.read(conf)
+    if broker_url == table.REDIS_URL.read(conf) and isinstance(store_options, dict):
+        for name in {"master_name", "sentinel_kwargs"} & store_options.keys():
+            options.setdefault(name, store_options[name])
+    if broker_url.startswith("sentinel://") and not options.get("master_name"):
+        raise ConfigError(
+            f"[{TRANSPORT_SECTION}] master_name is not set: write the name of the primary that Sentinel watches, since "
+            f"[{SECTION}] broker_url begins with sentinel://."
+        )
+    return options
+
+
+def _read_transport_value(name: str, text: str) -> Any:
+    text = text.strip()
+    is_object = name.endswith("_kwargs") or name in _OBJECTS
+    if is_object or text[:1] in ("{", "["):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = None
+        if value is None or (is_object and not isinstance(value, dict)):
+            raise ConfigError(f"[{TRANSPORT_SECTION}] {name} = <hidden> is not valid: write a JSON object.")
+        return value
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text

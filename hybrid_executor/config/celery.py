@@ -1,0 +1,172 @@
+"""``[celery]`` as settings, and the Celery configuration made from them.
+
+Promises: every documented option is accepted; a wrong value is a ConfigError that names section, option, value and
+what to write; one place decides how Celery is set up, for workers and senders alike. Never imports Celery. The only
+foreign code it runs is the module that ``celery_config_options`` names.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from hybrid_executor.config import celery_table
+from hybrid_executor.config.broker import Broker, read_broker
+from hybrid_executor.config.celery_table import CELERY_OPTIONS, SECTION
+from hybrid_executor.config.options import ConfigSource
+
+__all__ = [
+    "CELERY_OPTIONS",
+    "CelerySettings",
+    "build_celery_config",
+    "read_celery_settings",
+]
+
+log = logging.getLogger(__name__)
+
+_OPTIONS = {option.name: option for option in CELERY_OPTIONS}
+_explained: set[str] = set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CelerySettings:
+    """What a deployment says of Celery.
+
+    :ivar extra: settings of ``extra_celery_config``; ``overlay``: those of ``celery_config_options``, which win.
+    :ivar json_logs, task_logs_to_stdout: ``None`` where ``[logging]`` decides.
+    :ivar values: every other option by its name.
+    """
+
+    app_name: str
+    broker: Broker
+    operation_timeout_seconds: float
+    extra: Mapping[str, Any] = field(repr=False)
+    overlay: Mapping[str, Any] = field(repr=False)
+    json_logs: bool | None
+    task_logs_to_stdout: bool | None
+    default_queue: str
+    values: Mapping[str, Any] = field(repr=False)
+
+
+def read_celery_settings(conf: ConfigSource) -> CelerySettings:
+    """Return the settings that ``conf`` holds; options that do nothing any more are explained once, at INFO.
+
+    :raises ConfigError: a value is wrong; the message names section, option, value and what to write.
+    """
+    values = {option.name: option.read(conf) for option in CELERY_OPTIONS}
+    _explain(conf)
+    _check_autoscale(values["worker_autoscale"])
+    _check_umask(values["worker_umask"])
+    return CelerySettings(
+        app_name=values["celery_app_name"],
+        broker=read_broker(conf),
+        operation_timeout_seconds=values["operation_timeout"],
+        extra=_object(values["extra_celery_config"], "extra_celery_config"),
+        overlay=_import_overlay(values["celery_config_options"]),
+        json_logs=_read_truth(values["json_logs"], "json_logs"),
+        task_logs_to_stdout=_read_truth(values["task_logs_to_stdout"], "task_logs_to_stdout"),
+        default_queue=celery_table.CORE_DEFAULT_QUEUE.read(conf),
+        values=values,
+    )
+
+
+def build_celery_config(settings: CelerySettings, *, default_queue: str) -> dict[str, Any]:
+    """Return the Celery configuration of workers and senders.
+
+    Without a result backend whatever the overlays say: with Redis as one, each message sent would subscribe to a
+    channel and never leave it; and completion travels in the store.
+    """
+    values = settings.values
+    config: dict[str, Any] = {
+        "broker_url": settings.broker.url,
+        "broker_transport_options": dict(settings.broker.transport_options),
+        "broker_connection_retry_on_startup": values["broker_connection_retry_on_startup"],
+        # Celery gives up after 100 attempts, and ends on the refusals of a Redis that fails over; workers run for years
+        "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "event_serializer": "json",
+        "task_protocol": 2,
+        "task_default_queue": default_queue,
+        "task_default_exchange": default_queue,
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "task_track_started": False,
+        "task_acks_late": values["task_acks_late"],
+        # a workload whose process died is reported, not run again behind the scheduler's back
+        "task_reject_on_worker_lost": False,
+        "worker_concurrency": values["worker_concurrency"],
+        "worker_pool": values["pool"],
+        "worker_prefetch_multiplier": values["worker_prefetch_multiplier"],
+        "worker_enable_remote_control": values["worker_enable_remote_control"],
+        "worker_redirect_stdouts": False,
+        "worker_hijack_root_logger": False,
+        # what runs goes on while the broker is away; the second delivery that follows is refused at its claim
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_deduplicate_successful_tasks": False,
+    }
+    if settings.broker.tls is not None:
+        config["broker_use_ssl"] = dict(settings.broker.tls)
+    config.update(settings.extra)
+    config.update(settings.overlay)
+    if config.pop("result_backend", None):
+        _explain_once("result_backend")
+    return config
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _OPTIONS[name].error(json.dumps(value), "a JSON object")
+    return value
+
+
+def _import_overlay(path: str) -> dict[str, Any]:
+    if path in ("", celery_table.UPSTREAM_CONFIG):
+        return {}
+    option = _OPTIONS["celery_config_options"]
+    module, _, name = path.rpartition(".")
+    try:
+        overlay = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise option.error(path, f"the import path of a dict of Celery settings ({error})") from error
+    if not isinstance(overlay, Mapping):
+        raise option.error(path, "the import path of a dict of Celery settings")
+    return dict(overlay)
+
+
+def _read_truth(text: str, name: str) -> bool | None:
+    if text.lower() in ("", "none"):
+        return None
+    if text.lower() not in ("true", "false", "1", "0", "t", "f", "yes", "no", "on", "off"):
+        raise _OPTIONS[name].error(text, "True or False")
+    return text.lower() in ("true", "1", "t", "yes", "on")
+
+
+def _check_autoscale(text: str) -> None:
+    parts = text.split(",")
+    if text and not (len(parts) <= 2 and all(part.strip().isdigit() for part in parts)):
+        raise _OPTIONS["worker_autoscale"].error(text, "two whole numbers as 'max,min', e.g. 16,4")
+
+
+def _check_umask(text: str) -> None:
+    try:
+        int(text or "0", 8)
+    except ValueError:
+        raise _OPTIONS["worker_umask"].error(text, "an octal number such as 0o077") from None
+
+
+def _explain(conf: ConfigSource) -> None:
+    for name in celery_table.WITHOUT_EFFECT:
+        if conf.get(SECTION, name, fallback=None) is not None:
+            _explain_once(name)
+
+
+def _explain_once(name: str) -> None:
+    if name not in _explained:
+        _explained.add(name)
+        log.info("[%s] %s has no effect here: %s.", SECTION, name, celery_table.WITHOUT_EFFECT[name])

@@ -1,0 +1,85 @@
+"""The agent as a supervised child process of the scheduler."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import time
+
+log = logging.getLogger(__name__)
+
+_SHORTEST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 60.0
+_STABLE_SECONDS = 60.0
+_STOP_SECONDS = 15.0
+
+
+class AgentChild:
+    """Starts ``python -m hybrid_executor.agent``, starts it again when it dies, and stops it. Never blocks but in stop.
+
+    The child ends by itself when its parent is gone, however that happened.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._pause_seconds = 0.0
+        self._start_after = 0.0
+
+    def supervise(self) -> None:
+        """Start the agent where it does not run and its pause is over."""
+        now = time.monotonic()
+        if self._process is not None:
+            code = self._process.poll()
+            if code is None:
+                return
+            self._process = None
+            if now - self._started_at >= _STABLE_SECONDS:
+                self._pause_seconds = 0.0
+            self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_SHORTEST_PAUSE_SECONDS, 2 * self._pause_seconds))
+            self._start_after = now + self._pause_seconds
+            log.error("The agent ended with exit code %s; starting it again in %.0f s", code, self._pause_seconds)
+        if now >= self._start_after:
+            self._start(now)
+
+    def _start(self, now: float) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "hybrid_executor.agent",
+            "--name",
+            self._name,
+            "--parent-pid",
+            str(os.getpid()),
+        ]
+        try:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        except OSError:
+            log.exception("The agent could not be started; trying again in %.0f s", _LONGEST_PAUSE_SECONDS)
+            self._start_after = now + _LONGEST_PAUSE_SECONDS
+            return
+        self._started_at = now
+        log.info("Started the agent %s with pid %s", self._name, self._process.pid)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the running agent."""
+        return self._process.pid if self._process is not None else None
+
+    def stop(self) -> None:
+        """Ask the agent to finish and wait for it; kill it where it does not."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            log.warning("The agent did not leave within %.0f s and is killed", _STOP_SECONDS)
+            process.kill()
+            process.wait()

@@ -1,0 +1,65 @@
+"""What the parts of one running executor share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from hybrid_executor.config import Settings
+from hybrid_executor.events import OwnerId
+from hybrid_executor.executor.ledger import Ledger, Tracked
+from hybrid_executor.executor.outage import Outage
+from hybrid_executor.pools.work import Work
+from hybrid_executor.states import State
+from hybrid_executor.store import Attempts, Record, Store, Submission
+
+
+class RecordedPool(Protocol):
+    """A pool whose attempts have records."""
+
+    name: str
+
+    @property
+    def has_own_broker(self) -> bool:
+        """Messages go to a broker that is not the store's Redis, after the record."""
+
+    def prepare(self, work: Work) -> Submission:
+        """Return what the store needs to submit ``work``; raise TaskRejected where it cannot be run."""
+
+    def publish(self, batch: Sequence[Work]) -> list[Work]:
+        """Send the messages of recorded work to the pool's own broker; return what it did not take."""
+
+    def unsend(self, attempts: Attempts, record: Record, payload: str) -> bool:
+        """Take back what was handed out for an attempt that has not started; return whether it was there."""
+
+    def waiting(self, attempts: Attempts, queue: str) -> int | None:
+        """Return how many messages wait in a queue, ``None`` where that cannot be known."""
+
+
+@dataclass(kw_only=True)
+class Desk:
+    """One scheduler's side of the store.
+
+    :ivar report: tells Airflow that an attempt ended (or, for callbacks, started), with words for a person.
+    :ivar make_workloads: returns workloads with fresh tokens for tasks that Airflow still has as queued, by task id.
+    """
+
+    settings: Settings
+    store: Store
+    owner: OwnerId
+    pools: Mapping[str, RecordedPool]
+    default_queue: str
+    report: Callable[[Tracked, State, str], None]
+    make_workloads: Callable[[list[str]], dict[str, Any]]
+    ledger: Ledger = field(default_factory=Ledger)
+    outage: Outage = field(default_factory=Outage)
+
+    def settle(self, tracked: Tracked, state: State, reason: str) -> None:
+        """Forget an attempt that ended and tell Airflow how."""
+        self.ledger.remove(tracked.attempt)
+        self.report(tracked, state, reason)
+
+    def pool_of(self, work: Work) -> RecordedPool:
+        """Return the pool that the route of the work's queue names."""
+        return self.pools[self.settings.routes.find(work.queue).pool]

@@ -1,0 +1,371 @@
+"""HybridExecutor: Airflow's hooks, and what each of them sets going."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import uuid4
+
+from airflow.executors.base_executor import BaseExecutor
+
+from hybrid_executor import compat
+from hybrid_executor.config import RedisLocation, Settings, airflow_config, read_settings
+from hybrid_executor.config.kubernetes import read_kubernetes_settings
+from hybrid_executor.config.settings import Shape
+from hybrid_executor.errors import ConfigError, HybridError, StoreUnavailable
+from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.executor import logs, slots
+from hybrid_executor.executor.adoption import Adoption
+from hybrid_executor.executor.child import AgentChild
+from hybrid_executor.executor.desk import Desk, RecordedPool
+from hybrid_executor.executor.intake import Intake
+from hybrid_executor.executor.ledger import Tracked
+from hybrid_executor.executor.repair import Repair
+from hybrid_executor.executor.submission import Refused, Submitter
+from hybrid_executor.pools.kubernetes import KubernetesPool
+from hybrid_executor.states import State
+from hybrid_executor.store import RedisSettings, Store, open_store
+
+if TYPE_CHECKING:
+    from airflow.models.taskinstance import TaskInstance
+
+_KEEP_EVENTS = 10_000
+_TRIM_SECONDS = 60.0
+_LARGEST_BATCH = 1_000
+_ANSWER_SECONDS = 3.0
+
+
+class HybridExecutor(BaseExecutor):
+    """Routes every task by its ``queue``: Kubernetes queues become pods, all others go to Celery workers."""
+
+    supports_callbacks = True
+    supports_connection_test = compat.SUPPORTS_CONNECTION_TEST
+    pre_assigns_external_executor_id: ClassVar[bool] = True
+    sentry_integration = "sentry_sdk.integrations.celery.CeleryIntegration"
+    is_local = False
+    serve_logs = False
+
+    shape: ClassVar[Shape] = "hybrid"
+    """Which routes there are when none are configured."""
+
+    _desk: Desk | None = None
+    _child: AgentChild | None = None
+    _next_repair = 0.0
+    _next_trim = 0.0
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The deployment's settings, read when first needed.
+
+        :raises ConfigError: a value is wrong.
+        """
+        return read_settings(airflow_config(), shape=self.shape)
+
+    # ---- life ----
+
+    def start(self) -> None:
+        """Check the configuration, open the store, and start the agent where this scheduler runs one.
+
+        :raises ConfigError: the configuration cannot work; the message says what to write.
+        """
+        conf = airflow_config()
+        pools = self._make_pools(conf)
+        kubernetes = read_kubernetes_settings(conf) if "kubernetes" in self.settings.routes.pools else None
+        location = self.settings.require_redis()
+        self._desk = desk = Desk(
+            settings=self.settings,
+            store=self._open_store(location),
+            owner=OwnerId(str(self.job_id) if self.job_id is not None else f"none-{uuid4()}"),
+            pools=pools,
+            default_queue=str(conf.get("operators", "default_queue", fallback="default")),
+            report=self._report,
+            make_workloads=lambda task_ids: compat.make_workloads(task_ids, self),
+        )
+        self._intake = Intake(desk)
+        self._submitter = Submitter(desk)
+        self._adoption = Adoption(desk, self._intake, self._track)
+        self._repair = Repair(
+            desk, self._intake, pod_launch_retries=kubernetes.pod_launch_failure_retries if kubernetes else 0
+        )
+        self._abandoned: list[AttemptId] = []
+        try:
+            with desk.outage.watch():
+                desk.store.ping()
+                self._intake.place()
+        except StoreUnavailable:
+            pass  # said by the outage; heartbeats go on asking
+        if kubernetes is not None and self.settings.agent == "child":
+            self._child = AgentChild(f"{self.settings.instance}-{desk.owner}")
+            self._child.supervise()
+        self.log.info("Routes: %s", self.settings.routes)
+
+    def _make_pools(self, conf: Any) -> dict[str, RecordedPool]:
+        pools: dict[str, RecordedPool] = {}
+        if "local" in self.settings.routes.pools:
+            raise ConfigError(
+                "[hybrid_executor] routes sends queues to local, which only LocalKubernetesExecutor has: set [core] "
+                "executor = hybrid_executor.LocalKubernetesExecutor, or write 'celery' in its place."
+            )
+        if "celery" in self.settings.routes.pools:
+            from hybrid_executor.pools.celery import make_celery_pool
+
+            pools["celery"] = make_celery_pool(conf, self.settings)
+        if "kubernetes" in self.settings.routes.pools:
+            pools["kubernetes"] = KubernetesPool()
+        return pools
+
+    def _open_store(self, location: RedisLocation) -> Store:
+        return open_store(
+            RedisSettings(
+                url=location.url, options=location.options, connect_seconds=1.0, answer_seconds=_ANSWER_SECONDS
+            ),
+            instance=self.settings.instance,
+            retention_seconds=self.settings.record_retention_seconds,
+            payload_seconds=int(self.settings.token_seconds),
+        )
+
+    def end(self) -> None:
+        """Take in what is there and stop the agent. What runs goes on; the next scheduler adopts it."""
+        if self._desk is None:
+            return
+        self.heartbeat()
+        self.terminate()
+
+    def terminate(self) -> None:
+        """Stop the agent and close the store at once."""
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
+        if self._desk is not None:
+            self._desk.store.close()
+            self._desk = None
+
+    # ---- each loop of the scheduler ----
+
+    def heartbeat(self) -> None:
+        """Hand out what waits and take in what happened. Never raises; with Redis away it returns soon."""
+        try:
+            self._emit_metrics(  # type: ignore[no-untyped-call]
+                self.slots_available, len(self.running), compat.count_queued(self)
+            )
+            self._hand_out()
+            self.sync()
+        except StoreUnavailable:
+            pass  # said by the outage
+        except Exception:  # noqa: BLE001 - an exception here would end the scheduler
+            self.log.exception("A heartbeat failed; the next one tries again")
+
+    def _hand_out(self) -> None:
+        if self._desk is None or not self._desk.outage.may_ask():
+            return
+        waiting = compat.queued_workloads(self)
+        if waiting:
+            admitted = slots.admit(waiting, free=self._free_for_waiting(), pool_of=self._pool_of, most=_LARGEST_BATCH)
+            if admitted:
+                self._process_workloads(admitted)
+
+    def _process_workloads(self, workload_items: Sequence[Any]) -> None:
+        """Submit workloads in one round trip. What cannot be run fails alone; with Redis away all stay queued."""
+        if self._desk is None:
+            raise HybridError("The executor has not been started")
+        for accepted in self._submitter.submit(workload_items, self._refuse):
+            compat.drop_queued(self, accepted.tracked.key)
+            self._track(accepted.tracked)
+            if accepted.is_new_id and accepted.tracked.kind == "task":
+                self.change_state(
+                    accepted.tracked.key,
+                    compat.event_states(accepted.tracked.key)["queued"],
+                    accepted.tracked.attempt,
+                    remove_running=False,
+                )
+            if accepted.tracked.state.is_terminal:
+                self._intake.must_reconcile = True
+
+    def _refuse(self, refused: Refused) -> None:
+        compat.drop_queued(self, refused.key)
+        self._tell(refused.key, State.FAILED, refused.reason)
+
+    def sync(self) -> None:
+        """Take in events, and do the timed repairs that are due."""
+        if self._child is not None:
+            self._child.supervise()
+        desk = self._desk
+        if desk is None or not desk.outage.may_ask():
+            return
+        with desk.outage.watch():
+            self._submitter.publish_unsent()
+            self._intake.read()
+            if self._intake.must_reconcile:
+                self._repair.reread()
+                self._intake.must_reconcile = False
+            if self._intake.lost:
+                self._repair.decide_lost()
+            if self._abandoned:
+                desk.store.attempts.revoke(self._abandoned, reason="Airflow ended this attempt")
+                self._abandoned.clear()
+            self._adoption.resume()
+            now = time.monotonic()
+            if self._intake.data_was_lost or now >= self._next_repair:
+                self._next_repair = now + desk.settings.repair_interval_seconds
+                self._intake.data_was_lost = False
+                self._repair.run()
+            if now >= self._next_trim:
+                self._next_trim = now + _TRIM_SECONDS
+                desk.store.events.trim(keep_entries=_KEEP_EVENTS, keep_seconds=desk.settings.event_retention_seconds)
+
+    # ---- what Airflow is told ----
+
+    def _track(self, tracked: Tracked) -> None:
+        if self._desk is None:
+            return
+        older = self._desk.ledger.add(tracked)
+        self.running.add(tracked.key)
+        if older is not None:
+            self._abandoned.append(older.attempt)
+
+    def _report(self, tracked: Tracked, state: State, reason: str) -> None:
+        if state.is_terminal:
+            self.running.discard(tracked.key)
+        if state is not State.REVOKED:
+            self._tell(tracked.key, state, reason)
+
+    def _tell(self, key: Any, state: State, info: str) -> None:
+        if state is State.FAILED and compat.is_task_key(key):
+            self.log_task_event(event="hybrid executor: attempt failed", extra=info, ti_key=key)
+        super().change_state(key, compat.event_states(key)[state.value], info or None, remove_running=False)
+
+    def change_state(self, key: Any, state: Any, info: Any = None, remove_running: bool = True) -> None:
+        """Put an event in the buffer; where Airflow itself ends an attempt, that attempt is revoked too."""
+        super().change_state(key, state, info, remove_running=remove_running)
+        if remove_running and self._desk is not None:
+            tracked = self._desk.ledger.of_key(key)
+            if tracked is not None:
+                self._desk.ledger.remove(tracked.attempt)
+                self._abandoned.append(tracked.attempt)
+
+    # ---- slots ----
+
+    def _pool_of(self, workload: Any) -> str:
+        default_queue = self._desk.default_queue if self._desk is not None else "default"
+        return self.settings.routes.find(compat.queue_of(workload, default_queue=default_queue)).pool
+
+    def _limits(self) -> dict[str, int]:
+        return {pool: min(self.parallelism, self.settings.parallelism[pool]) for pool in self.settings.routes.pools}
+
+    def _live_count(self, pool: str) -> int:
+        return self._desk.ledger.count(pool) if self._desk is not None else 0
+
+    def _free_for_waiting(self) -> dict[str, int]:
+        limits = self._limits()
+        return slots.free_slots(limits, {pool: self._live_count(pool) for pool in limits})
+
+    @property
+    def slots_available(self) -> int:
+        """How many more workloads may come, summed over pools; a full pool does not count against another."""
+        limits = self._limits()
+        occupied = {pool: self._live_count(pool) for pool in limits}
+        for _, workload in compat.queued_workloads(self):
+            occupied[self._pool_of(workload)] += 1
+        return sum(slots.free_slots(limits, occupied).values())
+
+    @property
+    def slots_occupied(self) -> int:
+        """What the scheduler is to subtract from its parallelism, so that it stops only when every pool is full."""
+        return max(0, self.parallelism - self.slots_available)
+
+    # ---- tasks of dead schedulers, stuck tasks ----
+
+    def try_adopt_task_instances(self, tis: Sequence[TaskInstance]) -> Sequence[TaskInstance]:
+        """Answer for task instances of a dead scheduler; return those that are to be reset."""
+        if self._desk is None:
+            return tis
+        try:
+            return self._adoption.adopt(tis)
+        except Exception:  # noqa: BLE001 - raising here would end the scheduler while it holds row locks
+            self.log.exception("Adoption failed; its task instances stay as they are until it is tried again")
+            return []
+
+    def adopt_launched_task(self, ti: TaskInstance, last_heartbeat: Any = None, session: Any = None) -> bool:
+        """Take over one launched attempt; return whether it is ours now. ``last_heartbeat``, ``session`` are unused."""
+        return not self.try_adopt_task_instances([ti])
+
+    def revoke_task(self, *, ti: TaskInstance) -> None:
+        """Make sure that a task's attempt will not start. Never raises, and makes no event."""
+        try:
+            key = ti.key
+            compat.drop_queued(self, key)
+            self.running.discard(key)
+            if self._desk is None:
+                return
+            tracked = self._desk.ledger.of_key(key)
+            attempt = tracked.attempt if tracked is not None else AttemptId(ti.external_executor_id or "")
+            if tracked is not None:
+                self._desk.ledger.remove(attempt)
+            if attempt:
+                self._abandoned.append(attempt)
+                self._withdraw(attempt)
+        except Exception:  # noqa: BLE001 - raising here would keep all other stuck tasks waiting
+            self.log.exception("A stuck task could not be revoked at once")
+
+    def _withdraw(self, attempt: AttemptId) -> None:
+        desk = self._desk
+        if desk is None or not desk.outage.may_ask():
+            return
+        with desk.outage.watch():
+            record, payload, _ = desk.store.attempts.workload(attempt)
+            if record is not None and record.pool in desk.pools:
+                desk.pools[record.pool].unsend(desk.store.attempts, record, payload)
+            desk.store.attempts.revoke([attempt], reason="Stuck in queued: Airflow takes it back")
+            self._abandoned.remove(attempt)
+
+    # ---- documented and diagnostic ----
+
+    def execute_async(self, key: Any, command: Any, queue: str | None = None, executor_config: Any = None) -> None:
+        """Submit one workload now.
+
+        :param key: what the scheduler knows it by.
+        :param command: the workload, or a list that holds just it.
+        :param queue, executor_config: used in place of the workload's own where given.
+        """
+        workload = command[0] if isinstance(command, list | tuple) and len(command) == 1 else command
+        kind = compat.kind_of(workload)
+        if kind == "task" and (queue is not None or executor_config is not None):
+            changes = {"queue": queue, "executor_config": executor_config}
+            update = {name: value for name, value in changes.items() if value is not None}
+            workload = workload.model_copy(update={"ti": workload.ti.model_copy(update=update)})
+        if compat.key_of(workload) != key:
+            raise ValueError(f"The key {key} is not that of the workload, {compat.key_of(workload)}")
+        self._process_workloads([workload])
+
+    def get_task_log(self, ti: TaskInstance, try_number: int) -> tuple[list[str], list[str]]:
+        """Return the log of a task's running pod, or nothing for tasks of other pools."""
+        return logs.read_pod_log(self, ti, try_number)
+
+    def debug_dump(self) -> None:
+        """Log what this executor holds: routes, slots, attempts by pool and state, and whether Redis answers."""
+        super().debug_dump()  # type: ignore[no-untyped-call]
+        if self._desk is None:
+            self.log.info("The executor has not been started")
+            return
+        for pool, limit in self._limits().items():
+            self.log.info("Pool %s: %s of %s slots taken", pool, self._live_count(pool), limit)
+        for tracked in self._desk.ledger:
+            self.log.info(
+                "Attempt %s of %s: pool %s, queue %s, %s, held by %s",
+                tracked.attempt,
+                tracked.key,
+                tracked.pool,
+                tracked.queue,
+                tracked.state.value,
+                tracked.holder or "nobody",
+            )
+        self.log.info("Redis is %s", "away" if self._desk.outage.is_on else "there")
+
+    @staticmethod
+    def get_cli_commands() -> list[Any]:
+        """Return the command group ``airflow hybrid``."""
+        from hybrid_executor.cli.definition import get_hybrid_cli_commands
+
+        return get_hybrid_cli_commands()

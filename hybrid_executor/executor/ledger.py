@@ -1,0 +1,78 @@
+"""What one scheduler remembers of the attempts it answers for. Pure; rebuilt from records whenever in doubt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hybrid_executor.events import AttemptId, Kind
+from hybrid_executor.states import State
+
+
+@dataclass(slots=True)
+class Tracked:
+    """One attempt that is submitted and has not ended.
+
+    :ivar key: what the scheduler knows it by.
+    :ivar task_id: the id of the task instance (or callback, or connection test) in Airflow's database.
+    :ivar since: monotonic seconds of the last change that was seen.
+    """
+
+    attempt: AttemptId
+    key: Any
+    kind: Kind
+    task_id: str
+    pool: str
+    queue: str
+    state: State
+    generation: int
+    since: float
+    holder: str = ""
+
+
+class Ledger:
+    """Live attempts by id and by key. A key has at most one: a newer attempt takes the place of an older one."""
+
+    def __init__(self) -> None:
+        self._by_attempt: dict[AttemptId, Tracked] = {}
+        self._by_key: dict[Hashable, Tracked] = {}
+        self._counts: Counter[str] = Counter()
+
+    def add(self, tracked: Tracked) -> Tracked | None:
+        """Remember an attempt; return the older one of the same key that it takes the place of, if any."""
+        older = self._by_key.get(tracked.key)
+        if older is not None:
+            self.remove(older.attempt)
+        self._by_attempt[tracked.attempt] = tracked
+        self._by_key[tracked.key] = tracked
+        self._counts[tracked.pool] += 1
+        return older if older is not None and older.attempt != tracked.attempt else None
+
+    def remove(self, attempt: AttemptId) -> Tracked | None:
+        """Forget an attempt and return it, ``None`` where it is not known."""
+        tracked = self._by_attempt.pop(attempt, None)
+        if tracked is not None:
+            self._counts[tracked.pool] -= 1
+            if self._by_key.get(tracked.key) is tracked:
+                del self._by_key[tracked.key]
+        return tracked
+
+    def get(self, attempt: AttemptId) -> Tracked | None:
+        """Return the attempt with this id."""
+        return self._by_attempt.get(attempt)
+
+    def of_key(self, key: Hashable) -> Tracked | None:
+        """Return the attempt of this key."""
+        return self._by_key.get(key)
+
+    def count(self, pool: str) -> int:
+        """Return how many attempts of a pool are live."""
+        return self._counts[pool]
+
+    def __iter__(self) -> Iterator[Tracked]:
+        return iter(list(self._by_attempt.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_attempt)

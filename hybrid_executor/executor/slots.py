@@ -1,0 +1,32 @@
+"""Slots, counted per pool: a full pool never takes another's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+
+def free_slots(limits: Mapping[str, int], occupied: Mapping[str, int]) -> dict[str, int]:
+    """Return the free slots of each pool, never below zero."""
+    return {pool: max(0, limit - occupied.get(pool, 0)) for pool, limit in limits.items()}
+
+
+def admit(
+    waiting: Iterable[tuple[Hashable, Any]],
+    *,
+    free: Mapping[str, int],
+    pool_of: Callable[[Any], str],
+    most: int | None = None,
+) -> Sequence[Any]:
+    """Return the workloads that may go now, in order, as far as their pools have room; at most ``most``."""
+    room = Counter(free)
+    admitted: list[Any] = []
+    for _, workload in waiting:
+        if most is not None and len(admitted) >= most:
+            break
+        pool = pool_of(workload)
+        if room[pool] > 0:
+            room[pool] -= 1
+            admitted.append(workload)
+    return admitted

@@ -1,0 +1,309 @@
+"""What a pod's status means for its task.
+
+Pure: a raw pod and its event's type in, one :class:`Diagnosis` out. The container ``base`` (else the first) runs the
+task and decides: once it has ended, sidecars that go on are of no interest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hybrid_executor.kube.causes import (
+    DISRUPTION,
+    TERMINATED,
+    WAITING,
+    WORDS,
+    Category,
+    category_of_pod_reason,
+)
+
+Phase = Literal["pending", "running", "succeeded", "failed", "unknown", "gone"]
+_Raw = Mapping[str, Any]
+
+_BASE = "base"
+_NOTHING: dict[str, Any] = {}
+_MAX_MESSAGE = 500
+_HARMLESS_PULL_ERROR = "pull QPS exceeded"  # the kubelet throttles itself and goes on by itself
+_NEVER_STARTED = frozenset({Category.NODE_REFUSED, Category.START_ERROR, Category.INIT_FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What a pod's status says.
+
+    :ivar phase: the verdict. ``succeeded`` and ``failed`` are final. ``gone`` says nothing about the task: the pod left
+        the watch by its labels (marked done, or relabelled by hand); ask for the pod itself. ``unknown``: wait.
+    :ivar category: what befell it, stable.
+    :ivar container: the container that decided, "" for the pod as a whole.
+    :ivar reason: Kubernetes' own word (OOMKilled, Evicted, ErrImagePull, ...), "" for none.
+    :ivar exit_code: None where no container ended.
+    :ivar signal: what killed the container, None for nothing.
+    :ivar message: Kubernetes' own words, "" for none, shortened.
+    :ivar node: "" before the pod had one.
+    :ivar task_may_have_started: False only where it certainly did not: then the pod may be launched again.
+    """
+
+    phase: Phase
+    category: Category
+    container: str = ""
+    reason: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    message: str = ""
+    node: str = ""
+    task_may_have_started: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing that this pod does later changes the verdict."""
+        return self.phase in ("succeeded", "failed")
+
+
+def diagnose(pod: _Raw, *, event_type: str, fatal_pending_reasons: Collection[str]) -> Diagnosis:
+    """Return what ``pod`` means for its task.
+
+    :param event_type: ADDED, MODIFIED or DELETED; "ADDED" for pods of a list.
+    :param fatal_pending_reasons: waiting reasons that fail a pending pod.
+    """
+    metadata, spec, status = pod.get("metadata") or _NOTHING, pod.get("spec") or _NOTHING, pod.get("status") or _NOTHING
+    is_deleted = event_type == "DELETED"
+    is_terminating = metadata.get("deletionTimestamp") is not None
+    if is_deleted and not is_terminating:
+        return Diagnosis("gone", Category.UNLABELLED, node=spec.get("nodeName") or "", task_may_have_started=True)
+    case = _Case(spec, status)
+    if status.get("reason") == "ProviderFailed":
+        return case.of_pod("failed", Category.PROVIDER_FAILED, started=case.has_run)
+    if case.has_ended:
+        return case.of_end(is_terminating=is_terminating)
+    if is_deleted:
+        return case.of_deletion()
+    if status.get("phase") == "Failed":
+        return case.of_failure()
+    if case.base_state.get("running") is not None or status.get("phase") == "Running":
+        return case.of_running(is_terminating=is_terminating)
+    if status.get("phase") == "Succeeded":
+        return case.of_pod("succeeded", Category.COMPLETED, started=True)
+    if status.get("phase") in ("Pending", None):
+        return case.of_waiting(fatal_pending_reasons, is_terminating=is_terminating)
+    return case.of_pod("unknown", case.cause or Category.UNKNOWN, started=True)
+
+
+def sentence(diagnosis: Diagnosis) -> str:
+    """Return the diagnosis in words for a person: what happened, to which container, where, and why."""
+    details = []
+    if diagnosis.container:
+        details.append(f"container {diagnosis.container}")
+    if diagnosis.reason and diagnosis.reason not in ("Completed", "Error"):
+        details.append(diagnosis.reason)
+    if diagnosis.exit_code is not None and diagnosis.phase == "failed":
+        details.append(f"exit code {diagnosis.exit_code}")
+    if diagnosis.signal is not None:
+        details.append(f"signal {diagnosis.signal}")
+    if diagnosis.node:
+        details.append(f"node {diagnosis.node}")
+    text = f"The pod {WORDS[diagnosis.category]}"
+    if details:
+        text += f" ({', '.join(details)})"
+    return f"{text}: {diagnosis.message}" if diagnosis.message else f"{text}."
+
+
+class _Case:
+    """One pod's facts, and what each of its situations amounts to."""
+
+    __slots__ = ("base", "base_state", "cause", "has_ended", "has_run", "node", "spec", "status")
+
+    def __init__(self, spec: _Raw, status: _Raw) -> None:
+        self.spec = spec
+        self.status = status
+        self.node: str = spec.get("nodeName") or ""
+        self.base = _base_of(spec, status)
+        self.base_state: _Raw = self.base.get("state") or _NOTHING
+        self.cause = _cause_of(status)
+        ended = self.base_state.get("terminated")
+        self.has_ended = ended is not None and self._ends_for_good(ended)
+        self.has_run = bool(
+            ended is not None
+            or self.base_state.get("running") is not None
+            or (self.base.get("lastState") or _NOTHING).get("terminated")
+            or self.base.get("restartCount")
+        )
+
+    def _ends_for_good(self, terminated: _Raw) -> bool:
+        """A container of a pod with another restart policy than ours may be started again by its node."""
+        policy = self.spec.get("restartPolicy", "Never")
+        return (
+            self.status.get("phase") in ("Succeeded", "Failed")
+            or policy == "Never"
+            or (policy == "OnFailure" and terminated.get("exitCode") == 0)
+        )
+
+    def of_pod(
+        self, phase: Phase, category: Category, *, started: bool, reason: str = "", message: str = ""
+    ) -> Diagnosis:
+        return Diagnosis(
+            phase,
+            category,
+            reason=reason or self.status.get("reason") or "",
+            message=_short(message or self.status.get("message")),
+            node=self.node,
+            task_may_have_started=started,
+        )
+
+    def of_end(self, *, is_terminating: bool) -> Diagnosis:
+        """The base container has ended: with 0 the task's supervisor did its work, whatever befell the pod."""
+        terminated: _Raw = self.base_state["terminated"]
+        if terminated.get("exitCode") == 0:
+            return self._of_termination("succeeded", Category.COMPLETED, self.base, terminated)
+        category = TERMINATED.get(terminated.get("reason") or "", Category.EXIT_NONZERO)
+        if self.cause is not None and category is not Category.OOM_KILLED:
+            category = self.cause
+        elif is_terminating and category is Category.EXIT_NONZERO:
+            category = Category.DELETED
+        return self._of_termination("failed", category, self.base, terminated)
+
+    def of_deletion(self) -> Diagnosis:
+        """The pod is gone, and its task's container had not ended."""
+        message = _disruption_of(self.status).get("message") or ""
+        if self.has_run or self.status.get("phase") == "Running":
+            return self.of_pod("failed", self.cause or Category.DELETED, started=True, message=message)
+        if self.status.get("phase") == "Failed":
+            return self.of_failure()
+        if self.status.get("phase") == "Succeeded":
+            return self.of_pod("succeeded", Category.COMPLETED, started=True)
+        if self.status.get("phase") == "Unknown":
+            return self.of_pod("failed", self.cause or Category.NODE_LOST, started=True, message=message)
+        return self.of_pod("failed", self.cause or Category.DELETED_BEFORE_START, started=False, message=message)
+
+    def of_failure(self) -> Diagnosis:
+        """The pod has failed as a whole, and its task's container had not ended."""
+        if not self.has_run:
+            for container in _init_statuses(self.status):
+                terminated = (container.get("state") or _NOTHING).get("terminated")
+                if terminated is not None and terminated.get("exitCode") != 0:
+                    return self._of_termination("failed", self.cause or Category.INIT_FAILED, container, terminated)
+        waiting = self.base_state.get("waiting")
+        if waiting is not None and not self.has_run:
+            known = WAITING.get(waiting.get("reason") or "")
+            if known is not None and self.cause is None:
+                return self._of_wait("failed", known, self.base, waiting)
+            return self.of_pod("failed", self.cause or Category.POD_FAILED, started=False)
+        # Old kubelets drop container statuses when they evict, so no status is no proof that nothing ran.
+        was_on_node = bool(self.node and self.status.get("startTime")) or self.has_run or not self.spec
+        category = self.cause or Category.POD_FAILED
+        return self.of_pod("failed", category, started=was_on_node and category not in _NEVER_STARTED)
+
+    def of_running(self, *, is_terminating: bool) -> Diagnosis:
+        waiting = self.base_state.get("waiting")
+        if is_terminating:
+            message = _disruption_of(self.status).get("message") or ""
+            return self.of_pod("running", Category.TERMINATING, started=True, message=message)
+        if waiting is not None and waiting.get("reason") in WAITING:
+            return self._of_wait("running", WAITING[waiting["reason"]], self.base, waiting)
+        return Diagnosis(
+            "running", Category.RUNNING, self.base.get("name") or "", node=self.node, task_may_have_started=True
+        )
+
+    def of_waiting(self, fatal_reasons: Collection[str], *, is_terminating: bool) -> Diagnosis:
+        """Nothing of the task runs yet."""
+        milder: Diagnosis | None = None
+        for container in _waiting_order(self.base, self.status):
+            waiting = (container.get("state") or _NOTHING).get("waiting") or _NOTHING
+            reason = waiting.get("reason") or ""
+            if reason in fatal_reasons and _HARMLESS_PULL_ERROR not in (waiting.get("message") or ""):
+                return self._of_wait("failed", WAITING.get(reason, Category.START_ERROR), container, waiting)
+            if milder is None and reason in WAITING:
+                milder = self._of_wait("pending", WAITING[reason], container, waiting)
+        if is_terminating:
+            return self.of_pod("pending", Category.TERMINATING, started=self.has_run)
+        if milder is not None:
+            return milder
+        for condition in self.status.get("conditions") or ():
+            if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+                return self.of_pod(
+                    "pending",
+                    Category.UNSCHEDULABLE,
+                    started=False,
+                    reason=condition.get("reason") or "",
+                    message=condition.get("message") or "",
+                )
+        return self.of_pod("pending", Category.PENDING, started=self.has_run)
+
+    def _of_termination(self, phase: Phase, category: Category, container: _Raw, terminated: _Raw) -> Diagnosis:
+        exit_code = terminated.get("exitCode")
+        signal = terminated.get("signal") or (exit_code - 128 if exit_code and 128 < exit_code < 160 else None)
+        return Diagnosis(
+            phase,
+            category,
+            container.get("name") or "",
+            terminated.get("reason") or self.status.get("reason") or "",
+            exit_code,
+            signal if phase == "failed" else None,
+            _short(self._words_of(category, terminated)),
+            self.node,
+            category not in _NEVER_STARTED and (container is self.base or self.has_run),
+        )
+
+    def _words_of(self, category: Category, terminated: _Raw) -> str:
+        of_pod = self.status.get("message") or _disruption_of(self.status).get("message") or ""
+        of_container = terminated.get("message") or ""
+        return (of_pod or of_container) if category is self.cause else (of_container or of_pod)
+
+    def _of_wait(self, phase: Phase, category: Category, container: _Raw, waiting: _Raw) -> Diagnosis:
+        return Diagnosis(
+            phase,
+            category,
+            container.get("name") or "",
+            waiting.get("reason") or "",
+            message=_short(waiting.get("message")),
+            node=self.node,
+            task_may_have_started=self.has_run,
+        )
+
+
+def _base_of(spec: _Raw, status: _Raw) -> _Raw:
+    """Return the status of the container that runs the task, empty before the node reports any."""
+    statuses: list[_Raw] = status.get("containerStatuses") or []
+    for container in statuses:
+        if container.get("name") == _BASE:
+            return container
+    declared = spec.get("containers") or ()
+    if any(container.get("name") == _BASE for container in declared):
+        return _NOTHING
+    first = declared[0].get("name") if declared else None
+    for container in statuses:
+        if first is None or container.get("name") == first:
+            return container
+    return _NOTHING
+
+
+def _cause_of(status: _Raw) -> Category | None:
+    """Return what the cluster itself did to the pod, None where it let the pod be."""
+    reason = status.get("reason")
+    known = category_of_pod_reason(reason) if reason else None
+    return known or DISRUPTION.get(_disruption_of(status).get("reason") or "")
+
+
+def _disruption_of(status: _Raw) -> _Raw:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            found: _Raw = condition
+            return found
+    return _NOTHING
+
+
+def _init_statuses(status: _Raw) -> list[_Raw]:
+    return status.get("initContainerStatuses") or []
+
+
+def _waiting_order(base: _Raw, status: _Raw) -> Iterator[_Raw]:
+    yield from _init_statuses(status)
+    if base:
+        yield base
+    yield from (container for container in status.get("containerStatuses") or () if container is not base)
+
+
+def _short(text: str | None) -> str:
+    words = " ".join((text or "").split())
+    return words if len(words) <= _MAX_MESSAGE else words[: _MAX_MESSAGE - 3] + "..."

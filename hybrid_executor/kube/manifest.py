@@ -1,0 +1,152 @@
+"""The pod that runs one workload: template, profile, our own part and executor_config, laid over each other.
+
+Pure but for the mutation hook, which is the caller's function. Promises: a pod's name and ``hybrid-executor/`` labels
+are always ours, whatever an override or a hook says: by them a pod is created only once and found again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.errors import TaskRejected
+from hybrid_executor.kube.merge import merge_pods
+from hybrid_executor.kube.models import plain, pod_of
+from hybrid_executor.kube.names import annotations_of, labels_of, pod_name
+from hybrid_executor.kube.request import PodRequest
+from hybrid_executor.kube.template import BUILT_IN_TEMPLATE, TEMPLATE_OPTION, TemplateChoice, read_template
+
+if TYPE_CHECKING:
+    from kubernetes.client import V1Pod
+
+__all__ = ["PodRequest", "apply_mutation_hook", "build_pod", "get_base_pod_from_template"]
+
+BASE_CONTAINER = "base"
+ENTRY_POINT = ("python", "-m", "airflow.sdk.execution_time.execute_workload", "--json-string")
+_OUR_PREFIX = "hybrid-executor/"
+# What the server writes; a template made from a live pod brings them along, and a creation with them is refused.
+_SERVER_METADATA = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "generateName")
+
+
+def build_pod(request: PodRequest, settings: KubernetesSettings, template: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest of the request's pod. It shares parts with ``template``: do not change it in place.
+
+    Order, later wins: ``template``, the profile's partial pod, our own part (name, namespace, labels, annotations,
+    image, arguments), executor_config. The image is executor_config's, else that of the queue's coordinator, else the
+    profile's, else the configured one, else the template's. The workload runs in the container named ``base``, which is
+    the first where none has that name.
+
+    :param template: from :meth:`~hybrid_executor.kube.template.TemplateCache.load`.
+    :raises TaskRejected: the parts cannot be joined, or no image is known.
+    """
+    try:
+        pod = merge_pods(template, request.pod) if request.pod else dict(template)
+        own = _own_part(request, settings)
+        pod = merge_pods(_with_base_container(pod), own)
+        override = request.overrides.get("pod")
+        if override:
+            pod = merge_pods(pod, override)
+        _finish(pod, own["metadata"])
+    except (AttributeError, TypeError, ValueError) as exc:
+        raise TaskRejected(
+            f"The pod cannot be put together from template, profile and executor_config: {exc}. Check that lists are "
+            "lists and mappings are mappings, as in the Kubernetes API reference."
+        ) from exc
+    return pod
+
+
+def apply_mutation_hook(pod: dict[str, Any], hook: Callable[[V1Pod], object]) -> dict[str, Any]:
+    """Return the pod as the deployment's ``pod_mutation_hook`` leaves it; its name and our labels stay.
+
+    :raises TaskRejected: the hook raised, or pod and library do not fit each other.
+    """
+    try:
+        model = pod_of(pod)
+    except Exception as exc:
+        raise TaskRejected(
+            f"The pod cannot be given to pod_mutation_hook: the installed kubernetes library refuses it: {exc}"
+        ) from exc
+    try:
+        hook(model)
+    except Exception as exc:
+        raise TaskRejected(f"pod_mutation_hook raised {type(exc).__name__}: {exc}") from exc
+    mutated: dict[str, Any] = plain(model)
+    metadata = dict(mutated.get("metadata") or {})
+    before = pod["metadata"]
+    metadata["name"] = before["name"]
+    for part in ("labels", "annotations"):
+        ours = {key: value for key, value in (before.get(part) or {}).items() if key.startswith(_OUR_PREFIX)}
+        metadata[part] = {**(metadata.get(part) or {}), **ours}
+    return {**mutated, "metadata": metadata}
+
+
+def get_base_pod_from_template(pod_template_file: str | None, kube_client: object = None) -> V1Pod:
+    """Return the pod of a template file as a model; of the built-in template where no file is named.
+
+    :param kube_client: not used; callers of the documented function pass one.
+    :raises TaskRejected: the file cannot be read or is no pod.
+    """
+    if not pod_template_file:
+        return pod_of(BUILT_IN_TEMPLATE)
+    return pod_of(read_template(TemplateChoice(pod_template_file, TEMPLATE_OPTION)))
+
+
+def _own_part(request: PodRequest, settings: KubernetesSettings) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "name": BASE_CONTAINER,
+        "args": [*ENTRY_POINT, request.workload_json],
+        "env": [{"name": "AIRFLOW_IS_K8S_EXECUTOR_POD", "value": "True"}],
+    }
+    image = request.coordinator_image or ("" if _profile_image(request.pod) else settings.image)
+    if image:
+        container["image"] = image
+    subject = request.dag_id or request.kind
+    profile_namespace = (request.pod.get("metadata") or {}).get("namespace")
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": pod_name(subject, request.task_id, request.attempt_id, request.launch),
+            "namespace": request.namespace or profile_namespace or settings.namespace,
+            "labels": labels_of(request),
+            "annotations": annotations_of(request),
+        },
+        "spec": {"containers": [container]},
+    }
+
+
+def _profile_image(profile_pod: Mapping[str, Any]) -> str:
+    for container in (profile_pod.get("spec") or {}).get("containers") or ():
+        if container.get("name", BASE_CONTAINER) == BASE_CONTAINER:
+            return str(container.get("image") or "")
+    return ""
+
+
+def _with_base_container(pod: dict[str, Any]) -> dict[str, Any]:
+    """Return the pod with its workload's container named ``base``: where none has that name, it is the first."""
+    spec = pod.get("spec") or {}
+    containers = spec.get("containers") or []
+    if not containers or any(container.get("name") == BASE_CONTAINER for container in containers):
+        return pod
+    renamed = [{**containers[0], "name": BASE_CONTAINER}, *containers[1:]]
+    return {**pod, "spec": {**spec, "containers": renamed}}
+
+
+def _finish(pod: dict[str, Any], identity: Mapping[str, Any]) -> None:
+    """Put right, in the merged pod's own new dicts, what no part may change."""
+    pod.pop("status", None)
+    metadata, spec = pod["metadata"], pod["spec"]
+    for name in _SERVER_METADATA:
+        metadata.pop(name, None)
+    metadata["name"] = identity["name"]
+    for part in ("labels", "annotations"):
+        metadata[part] = {**metadata[part], **identity[part]}
+    spec.setdefault("restartPolicy", "Never")
+    base = next((item for item in spec["containers"] if item.get("name") == BASE_CONTAINER), None)
+    if base is None or not base.get("image"):
+        raise TaskRejected(
+            "The pod's base container has no image. Set it in the pod template (" + TEMPLATE_OPTION + "), or set "
+            "[kubernetes_executor] worker_container_repository and worker_container_tag, or give the queue's profile "
+            "or the task's executor_config an image."
+        )

@@ -1,0 +1,108 @@
+"""``executor_config`` as Dag authors write it, turned into one plain form.
+
+Pure. Promises: the result is JSON-able; anything that would be ignored or misread is a TaskRejected that says what to
+write instead, so a task never runs in a pod other than the one its author described.
+
+The plain form has at most two keys: ``pod`` (a partial pod in the API's spelling) and ``template_file`` (a path).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from hybrid_executor.errors import TaskRejected
+from hybrid_executor.kube.legacy import KEY as LEGACY_KEY
+from hybrid_executor.kube.legacy import pod_of_legacy
+from hybrid_executor.kube.models import is_model
+from hybrid_executor.kube.plain import json_like
+
+OVERRIDE_KEY = "pod_override"
+TEMPLATE_KEY = "pod_template_file"
+# How Airflow's serialiser writes a V1Pod into its database.
+_SERIALISED_TYPE, _SERIALISED_VALUE, _SERIALISED_POD = "__type", "__var", "k8s.V1Pod"
+_POD_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
+
+
+def normalise_executor_config(executor_config: object) -> dict[str, Any]:
+    """Return ``executor_config`` as ``{}``, or a dict with ``pod`` and/or ``template_file``.
+
+    Understood are ``pod_override`` (a V1Pod, or a dict shaped like a pod), ``pod_template_file`` and the legacy dict
+    ``{"KubernetesExecutor": {...}}``. Keys ending in "Executor" are for other executors and, like any other key that
+    is not ours, ignored. ``pod_override`` together with the legacy dict is refused: which of the two should win in a
+    field is nothing that authors agree on.
+
+    :raises TaskRejected: with what to write instead.
+    """
+    if executor_config is None:
+        return {}
+    if not isinstance(executor_config, Mapping):
+        raise TaskRejected(
+            f"executor_config is {type(executor_config).__name__}: write a dict such as "
+            '{"pod_override": k8s.V1Pod(...)}.'
+        )
+    override, legacy = executor_config.get(OVERRIDE_KEY), executor_config.get(LEGACY_KEY)
+    if override and legacy:
+        raise TaskRejected(
+            f"executor_config has both {OVERRIDE_KEY!r} and {LEGACY_KEY!r}: keep {OVERRIDE_KEY!r} and move the other's "
+            "settings into it."
+        )
+    result: dict[str, Any] = {}
+    if override is not None:
+        pod = _pod_of_override(override)
+        if pod:
+            result["pod"] = pod
+    elif legacy is not None:
+        pod = pod_of_legacy(legacy)
+        if pod:
+            result["pod"] = pod
+    template_file = executor_config.get(TEMPLATE_KEY)
+    if template_file is not None and not isinstance(template_file, str):
+        raise TaskRejected(f"executor_config[{TEMPLATE_KEY!r}] is {type(template_file).__name__}: write a file's path.")
+    if template_file:
+        result["template_file"] = template_file
+    return result
+
+
+def _pod_of_override(override: object) -> dict[str, Any]:
+    where = f"executor_config[{OVERRIDE_KEY!r}]"
+    if is_model(override) and type(override).__name__ != "V1Pod":
+        raise TaskRejected(f"{where} is a {type(override).__name__}: write a kubernetes.client.V1Pod.")
+    if isinstance(override, Mapping) and override.get(_SERIALISED_TYPE) == _SERIALISED_POD:
+        override = override.get(_SERIALISED_VALUE) or {}
+    if not isinstance(override, Mapping) and not is_model(override):
+        raise TaskRejected(f"{where} is {type(override).__name__}: write a kubernetes.client.V1Pod or a dict like one.")
+    pod = json_like(override, where=where)
+    _check_shape(pod, where)
+    pod.pop("status", None)
+    return {name: value for name, value in pod.items() if value}
+
+
+def _check_shape(pod: Mapping[str, Any], where: str) -> None:
+    """Refuse what the API would silently drop: unknown parts, and fields in Python's spelling."""
+    for name in pod:
+        if name not in _POD_FIELDS:
+            near = get_close_matches(name, _POD_FIELDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else " The containers belong below 'spec'."
+            raise TaskRejected(f"{where} has no field {name!r} (a pod has metadata and spec).{hint}")
+    for part in ("metadata", "spec"):
+        fields = pod.get(part) or {}
+        if not isinstance(fields, dict):
+            raise TaskRejected(f"{where}[{part!r}] is {type(fields).__name__}: write a dict.")
+        _check_spelling(fields, f"{where}[{part!r}]")
+    spec = pod.get("spec") or {}
+    for part in ("containers", "initContainers"):
+        containers = spec.get(part) or []
+        if not isinstance(containers, list) or not all(isinstance(container, dict) for container in containers):
+            raise TaskRejected(f"{where}['spec'][{part!r}]: write a list of dicts.")
+        for container in containers:
+            _check_spelling(container, f"{where}['spec'][{part!r}]")
+
+
+def _check_spelling(fields: Mapping[str, Any], where: str) -> None:
+    from hybrid_executor.config.kubernetes import camel_case
+
+    for name in fields:
+        if "_" in name:
+            raise TaskRejected(f"{where} has no field {name!r}: in a dict write {camel_case(name)!r}.")

@@ -1,0 +1,118 @@
+"""The Celery pool: work becomes a message on the Celery queue of the same name.
+
+Where the broker is the store's Redis, message and record are written in one transaction. With another broker the
+record comes first and :meth:`CeleryPool.publish` sends after it; what stays unsent is published again by the repair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hybrid_executor.config import ConfigSource, Settings
+from hybrid_executor.config.celery import read_celery_settings
+from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.pools.celery_message import build_message
+from hybrid_executor.pools.work import Work
+from hybrid_executor.store import Attempts, Record, Submission
+
+SENDER_FIELD = "sender"
+
+
+class Sender(Protocol):
+    """A way to a broker."""
+
+    def send(self, batch: Sequence[Work]) -> list[Work]:
+        """Send in order; return what was not sent."""
+
+    def close(self) -> None:
+        """Give up the connection."""
+
+
+class CeleryPool:
+    """Hands work to Celery workers.
+
+    :param sender: the way to the broker; ``None`` where the broker is the store's Redis.
+    :param key_prefix: what the broker's transport puts in front of its Redis keys (``global_keyprefix``).
+    """
+
+    name = "celery"
+
+    def __init__(self, *, instance: str, sender: Sender | None = None, key_prefix: str = "") -> None:
+        self._instance = instance
+        self._sender = sender
+        self._key_prefix = key_prefix
+
+    @property
+    def has_own_broker(self) -> bool:
+        """Messages go to a broker that is not the store's Redis, after the record."""
+        return self._sender is not None
+
+    def queue_key(self, queue: str) -> str:
+        """Return the Redis list that workers of ``queue`` take messages from."""
+        return self._key_prefix + queue
+
+    def waiting(self, attempts: Attempts, queue: str) -> int | None:
+        """Return how many messages wait in a queue, ``None`` with a broker that is not the store's Redis."""
+        return attempts.queue_length(self.queue_key(queue)) if self._sender is None else None
+
+    def prepare(self, work: Work) -> Submission:
+        """Return what the store needs to submit ``work``; with its message, where the broker is the store's Redis."""
+        queue_key = message = ""
+        if self._sender is None:
+            queue_key = self.queue_key(work.queue)
+            message = self._message(work.attempt, work.workload_json, queue=work.queue, sender=work.owner)
+        return Submission(
+            attempt=work.attempt,
+            owner=work.owner,
+            pool=self.name,
+            fields={**work.record_fields(), SENDER_FIELD: work.owner},
+            payload=work.workload_json,
+            expected_generation=work.expected_generation,
+            queue_key=queue_key,
+            message=message,
+        )
+
+    def publish(self, batch: Sequence[Work]) -> list[Work]:
+        """Send the messages of recorded work, in order; return the work whose message was not sent.
+
+        Does nothing where :meth:`prepare` has seen to the message. Never raises because a broker is away, and takes
+        little longer than ``[celery] operation_timeout``. Publishing the same work twice is harmless.
+        """
+        return self._sender.send(batch) if self._sender is not None else []
+
+    def unsend(self, attempts: Attempts, record: Record, payload: str) -> bool:
+        """Take the message of a waiting attempt off its queue; return whether it was there.
+
+        False with a broker of its own, and for a message that a worker holds: once the record is revoked, the claim
+        refuses those.
+
+        :param payload: the workload as it was submitted.
+        :raises StoreUnavailable: Redis could not be asked.
+        """
+        if self._sender is not None:
+            return False
+        sender = OwnerId(record.extra.get(SENDER_FIELD, record.owner))
+        message = self._message(record.id, payload, queue=record.queue, sender=sender)
+        return attempts.remove_message(self.queue_key(record.queue), message)
+
+    def close(self) -> None:
+        """Give up the connection to the broker."""
+        if self._sender is not None:
+            self._sender.close()
+
+    def _message(self, attempt: AttemptId, workload_json: str, *, queue: str, sender: OwnerId) -> str:
+        return build_message(attempt, workload_json, queue=queue, owner=sender, instance=self._instance)
+
+
+def make_celery_pool(conf: ConfigSource, settings: Settings) -> CeleryPool:
+    """Return the pool of a deployment. No connection is made yet.
+
+    :raises ConfigError: a setting of ``[celery]`` is wrong.
+    """
+    celery = read_celery_settings(conf)
+    if settings.broker_is_store:
+        return CeleryPool(instance=settings.instance, key_prefix=celery.broker.key_prefix)
+    from hybrid_executor.pools.celery_sender import BrokerSender
+
+    return CeleryPool(instance=settings.instance, sender=BrokerSender(celery, instance=settings.instance))

@@ -1,0 +1,125 @@
+"""Sends messages to a broker that is not the store's Redis: RabbitMQ, SQS, another Redis.
+
+Promises: a batch takes one connection and little longer than its deadline (a broker that stops answering costs a
+socket timeout more); nothing is raised for a broker that is away, and what was not sent is told. A message may have
+been sent although it is told as unsent; the worker's claim makes that harmless.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery  # type: ignore[import-untyped]
+from celery.app.amqp import task_message  # type: ignore[import-untyped]
+from kombu.exceptions import KombuError
+from kombu.exceptions import OperationalError as BrokerUnavailable
+
+from hybrid_executor.config.celery import CelerySettings, build_celery_config
+from hybrid_executor.pools.celery_message import TASK_NAME, build_headers
+from hybrid_executor.pools.work import Work
+
+log = logging.getLogger(__name__)
+
+_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+
+
+class BrokerSender:
+    """Sends work through Celery's own publishing, so that queues are declared as workers declare them."""
+
+    def __init__(self, settings: CelerySettings, *, instance: str) -> None:
+        self._instance = instance
+        self._seconds = settings.operation_timeout_seconds
+        self._app = Celery(settings.app_name, set_as_current=False)
+        self._app.config_from_object(
+            {
+                **build_celery_config(settings, default_queue=settings.default_queue),
+                "broker_connection_timeout": self._seconds,
+                "broker_transport_options": {**_timeouts(settings), **settings.broker.transport_options},
+                "task_publish_retry": False,
+            }
+        )
+        self._connection: Any = None
+        self._producer: Any = None
+        self._is_down = False
+
+    def send(self, batch: Sequence[Work]) -> list[Work]:
+        """Send a batch in order; return the work that was not sent, for a later try.
+
+        The first failure ends the batch. An outage is logged once, and its end once.
+        """
+        deadline = time.monotonic() + self._seconds
+        for index, work in enumerate(batch):
+            if time.monotonic() >= deadline:
+                rest = list(batch[index:])
+                log.warning("The broker is slow: %d of %d messages wait for the next batch", len(rest), len(batch))
+                return rest
+            try:
+                self._send_one(work)
+            except self._failures as error:
+                self._drop_connection()
+                self._note_down(error, waiting=len(batch) - index)
+                return list(batch[index:])
+            self._note_up()
+        return []
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._drop_connection()
+        self._app.close()
+
+    @property
+    def _failures(self) -> tuple[type[Exception], ...]:
+        known: tuple[type[Exception], ...] = (BrokerUnavailable, KombuError, OSError)
+        if self._connection is not None:
+            known += (*self._connection.connection_errors, *self._connection.channel_errors)
+        return known
+
+    def _send_one(self, work: Work) -> None:
+        if self._producer is None:
+            self._producer = self._connect()
+        headers = build_headers(work.attempt, owner=work.owner, instance=self._instance, pool="celery")
+        message = task_message(
+            headers=headers,
+            properties={"correlation_id": work.attempt, "reply_to": ""},
+            body=((work.workload_json,), {}, _EMBED),
+            sent_event=None,
+        )
+        self._app.amqp.send_task_message(
+            self._producer, TASK_NAME, message, queue=work.queue, retry=False, confirm_timeout=self._seconds
+        )
+
+    def _connect(self) -> Any:
+        """Return a producer on a channel of its own; kombu's default channel would try to reconnect for ever."""
+        self._connection = self._app.connection_for_write()
+        self._connection.ensure_connection(
+            max_retries=1, interval_start=0, interval_step=0, interval_max=0, timeout=self._seconds
+        )
+        return self._app.amqp.Producer(self._connection.channel())
+
+    def _drop_connection(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            connection.collapse()
+
+    def _note_down(self, error: Exception, *, waiting: int) -> None:
+        if not self._is_down:
+            log.error("The broker cannot be reached (%s); %d messages wait until it can", type(error).__name__, waiting)
+        self._is_down = True
+
+    def _note_up(self) -> None:
+        if self._is_down:
+            log.info("The broker can be reached again")
+        self._is_down = False
+
+
+def _timeouts(settings: CelerySettings) -> dict[str, Any]:
+    """Return transport options that bound each network call and make RabbitMQ confirm what it took."""
+    seconds = settings.operation_timeout_seconds
+    if settings.broker.is_redis:
+        return {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+    if settings.broker.is_amqp:
+        return {"confirm_publish": True, "read_timeout": seconds, "write_timeout": seconds}
+    return {}

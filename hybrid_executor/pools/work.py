@@ -1,0 +1,42 @@
+"""Work for a pool: one attempt on its way from the scheduler to where it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hybrid_executor.config import DEFAULT_PROFILE, Profile
+from hybrid_executor.events import AttemptId, Kind, OwnerId
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One workload, routed.
+
+    :ivar key: the id of the task instance, callback or connection test.
+    :ivar workload_json: what runs the workload gets; it holds a token and is never shown.
+    :ivar executor_config: the task's own, as the Dag author wrote it.
+    :ivar fields: what the record says of the workload (dag_id, task_id, ...).
+    :ivar expected_generation: 0 for a new attempt; its record's generation where it is submitted again.
+    """
+
+    attempt: AttemptId
+    owner: OwnerId
+    kind: Kind
+    key: str
+    queue: str
+    workload_json: str = field(repr=False)
+    executor_config: object = field(default=None, repr=False)
+    profile: Profile = DEFAULT_PROFILE
+    fields: Mapping[str, str | int] = field(default_factory=dict)
+    expected_generation: int = 0
+
+    def record_fields(self) -> dict[str, str | int]:
+        """Return what the record is to hold beside its state."""
+        return {
+            **self.fields,
+            "kind": self.kind,
+            "key": self.key,
+            "queue": self.queue,
+            "profile": self.profile.name,
+        }

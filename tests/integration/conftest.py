@@ -1,0 +1,86 @@
+"""A started executor on a real Redis, used the way the scheduler uses it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from hybrid_executor.events import AttemptId
+from hybrid_executor.store import RedisSettings, Store, open_store
+
+QUEUE_OF_PODS = "kubernetes"
+
+
+def set_options(monkeypatch: pytest.MonkeyPatch, **options: str) -> None:
+    """Set options given as ``section__name=value`` the way a deployment does: in the environment."""
+    for name, value in options.items():
+        monkeypatch.setenv(f"AIRFLOW__{name.upper()}", value)
+
+
+def make_task(task_id: str = "task", *, queue: str = "default", attempt: str | None = None, **fields: Any) -> Any:
+    """Return the workload of a task as the scheduler makes it."""
+    from airflow.executors.workloads import BundleInfo, ExecuteTask, TaskInstanceDTO
+
+    values = {"try_number": 1, "map_index": -1, "priority_weight": 1, "pool_slots": 1} | fields
+    ti = TaskInstanceDTO(
+        id=values.pop("id", None) or uuid.uuid4(),
+        task_id=task_id,
+        dag_id=values.pop("dag_id", "dag"),
+        run_id=values.pop("run_id", "run"),
+        dag_version_id=uuid.uuid4(),
+        queue=queue,
+        external_executor_id=attempt if attempt is not None else str(uuid.uuid4()),
+        **values,
+    )
+    return ExecuteTask(
+        ti=ti,
+        dag_rel_path="dag.py",
+        bundle_info=BundleInfo(name="dags"),
+        log_path="log",
+        token="a-secret-token",
+    )
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[Store]:
+    """The store as a worker or an agent sees it."""
+    opened = open_store(RedisSettings(url=redis_url), instance="airflow")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def make_executor(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, airflow_db: None
+) -> Iterator[Callable[..., Any]]:
+    """Return a function that starts an executor as scheduler job ``job_id``."""
+    from hybrid_executor.executor import HybridExecutor
+
+    os.environ.pop("AIRFLOW__CELERY__BROKER_URL", None)
+    set_options(monkeypatch, hybrid_executor__redis_url=redis_url, celery__broker_url=redis_url)
+    set_options(monkeypatch, hybrid_executor__agent="external")
+    started = []
+
+    def make(job_id: int | None = 1, cls: type = HybridExecutor, start: bool = True, **options: str) -> Any:
+        set_options(monkeypatch, **options)
+        executor = cls(parallelism=32)
+        executor.job_id = job_id
+        if start:
+            executor.start()
+        started.append(executor)
+        return executor
+
+    yield make
+    for executor in started:
+        executor.terminate()
+
+
+def queue(executor: Any, *workloads: Any) -> list[AttemptId]:
+    """Queue workloads as the scheduler does; return their attempt ids."""
+    for workload in workloads:
+        executor.queue_workload(workload, session=None)
+    return [AttemptId(workload.ti.external_executor_id or "") for workload in workloads]
