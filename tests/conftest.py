@@ -61,6 +61,4 @@ def redis_url(redis_server: RedisServer) -> str:
 @pytest.fixture(scope="session")
 def airflow_db() -> None:
     """A migrated Airflow database in the tests' home."""
-    subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=300
-    )
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=300)

@@ -2,7 +2,8 @@
 
 Airflow and installed providers carry defaults for the sections of upstream's executors (a broker at ``redis:6379``,
 no retries of pod creation, ...). Whether such a provider is installed must change nothing here, so in these sections
-only what a person has set counts, and every option's default is the one in our own table.
+only what a person has set counts, every option's default is the one in our own table, and ``<option>_cmd`` and
+``<option>_secret`` work for all options (Airflow allows them where a provider has declared an option as sensitive).
 """
 
 from __future__ import annotations
@@ -31,9 +32,13 @@ class AirflowConfig:
 
     def get(self, section: str, key: str, *, fallback: Any = None) -> Any:
         """Return the option's text, from environment, file, command or secret, or ``fallback``."""
-        if section in _OUR_DEFAULTS_COUNT and not self._is_set(section, key):
-            return fallback
-        return self._conf.get(section, key, fallback=fallback)
+        if section not in _OUR_DEFAULTS_COUNT or self._source_of(section, key) is not None:
+            return self._conf.get(section, key, fallback=fallback)
+        command = self._source_of(section, key + "_cmd")
+        if command is not None:
+            return _run(command)
+        path = self._source_of(section, key + "_secret")
+        return fallback if path is None else _ask_secrets_backend(path)
 
     def options(self, section: str) -> dict[str, str]:
         """Return every option that a person has set in ``section``, by name in lower case."""
@@ -41,25 +46,30 @@ class AirflowConfig:
         names = {name[len(prefix) :].lower() for name in os.environ if name.startswith(prefix)}
         if RawConfigParser.has_section(self._conf, section):
             names.update(RawConfigParser.options(self._conf, section))
-        plain = {
-            name.removesuffix("_cmd").removesuffix("_secret") if self._is_indirect(section, name) else name
-            for name in names
-        }
-        return {name: self._conf.get(section, name) for name in sorted(plain)}
+        plain = {name.removesuffix("_cmd").removesuffix("_secret") for name in names}
+        return {name: self.get(section, name) for name in sorted(plain)}
 
-    def _is_set(self, section: str, key: str) -> bool:
+    def _source_of(self, section: str, key: str) -> str | None:
+        """Return what a person has written for exactly this name, ``None`` for nothing."""
         variable = f"AIRFLOW__{section.upper()}__{key.upper()}"
-        return any(
-            variable + suffix.upper() in os.environ or RawConfigParser.has_option(self._conf, section, key + suffix)
-            for suffix in ("", "_cmd", "_secret")
-        )
+        if variable in os.environ:
+            return os.environ[variable]
+        if RawConfigParser.has_option(self._conf, section, key):
+            return str(RawConfigParser.get(self._conf, section, key, raw=True))
+        return None
 
-    def _is_indirect(self, section: str, name: str) -> bool:
-        """Return whether ``name`` is the command or secret behind an option that Airflow lets be read that way."""
-        for suffix in ("_cmd", "_secret"):
-            if name.endswith(suffix):
-                return self._conf.is_sensitive_option(section, name.removesuffix(suffix)) or section == "celery"
-        return False
+
+def _run(command: str) -> str:
+    from airflow.configuration import run_command
+
+    return run_command(command)
+
+
+def _ask_secrets_backend(path: str) -> str | None:
+    from airflow.configuration import get_custom_secret_backend
+
+    backend = get_custom_secret_backend()
+    return backend.get_config(path) if backend is not None else None
 
 
 def airflow_config() -> AirflowConfig:

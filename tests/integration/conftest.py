@@ -54,9 +54,7 @@ def store(redis_url: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-def make_executor(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch, airflow_db: None
-) -> Iterator[Callable[..., Any]]:
+def make_executor(redis_url: str, monkeypatch: pytest.MonkeyPatch, airflow_db: None) -> Iterator[Callable[..., Any]]:
     """Return a function that starts an executor as scheduler job ``job_id``."""
     from hybrid_executor.executor import HybridExecutor
 

@@ -238,7 +238,7 @@ def test_the_constructor_touches_nothing(make_executor: MakeExecutor, monkeypatc
     monkeypatch.delenv("AIRFLOW__CELERY__BROKER_URL")
     executor = make_executor(start=False)
     assert executor.slots_available == 64
-    with pytest.raises(ConfigError, match="redis_url.*standalone"):
+    with pytest.raises(ConfigError, match=r"redis_url.*standalone"):
         executor.start()
 
 
@@ -247,7 +247,7 @@ def test_a_wrong_redis_password_is_told_at_start(make_executor: MakeExecutor, re
         admin.config_set("requirepass", "right")
     wrong = redis_url.replace("redis://", "redis://:wrong@")
     try:
-        with pytest.raises(ConfigError, match="user or password.*redis_url"):
+        with pytest.raises(ConfigError, match=r"user or password.*redis_url"):
             make_executor(hybrid_executor__redis_url=wrong)
     finally:
         with redis.Redis.from_url(redis_url, password="right") as admin:
@@ -255,7 +255,7 @@ def test_a_wrong_redis_password_is_told_at_start(make_executor: MakeExecutor, re
 
 
 def test_an_unknown_pool_in_a_route_is_told_at_start(make_executor: MakeExecutor) -> None:
-    with pytest.raises(ConfigError, match="'ecs'.*celery, kubernetes, local"):
+    with pytest.raises(ConfigError, match=r"'ecs'.*celery, kubernetes, local"):
         make_executor(hybrid_executor__routes="a=ecs, *=celery")
 
 
@@ -281,7 +281,9 @@ def test_a_callback_is_accepted_and_reported(make_executor: MakeExecutor, store:
 
     executor = make_executor()
     workload = ExecuteCallback(
-        callback=CallbackDTO(id=str(uuid.uuid4()), fetch_method="import_path", data={"path": "a.b", "queue": "default"}),
+        callback=CallbackDTO(
+            id=str(uuid.uuid4()), fetch_method="import_path", data={"path": "a.b", "queue": "default"}
+        ),
         dag_rel_path="dag.py",
         bundle_info=BundleInfo(name="dags"),
         log_path="log",

@@ -1,0 +1,455 @@
+"""The store's promises, the same on fakeredis and on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import fakeredis
+import pytest
+import redis
+
+from hybrid_executor.errors import ConfigError, StoreUnavailable
+from hybrid_executor.events import STREAM_START, AttemptId, OwnerId, StreamId, stream_position
+from hybrid_executor.states import State
+from hybrid_executor.store import (
+    Change,
+    Keys,
+    LaunchAck,
+    Outcome,
+    RedisSettings,
+    Restoration,
+    Store,
+    Submission,
+    open_store,
+)
+from hybrid_executor.store.scripts import load_script
+
+ONE, TWO = OwnerId("1"), OwnerId("2")
+A, B = AttemptId("a"), AttemptId("b")
+
+
+@pytest.fixture(params=["fakeredis", "server"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    if request.param == "fakeredis":
+        yield Store(fakeredis.FakeRedis(decode_responses=True), instance="test")
+        return
+    opened = open_store(RedisSettings(url=request.getfixturevalue("redis_url")), instance="test")
+    yield opened
+    opened.close()
+
+
+def submission(attempt: AttemptId = A, *, pool: str = "celery", **rest: object) -> Submission:
+    values = {"owner": ONE, "fields": {"dag_id": "d", "queue": "q"}, "payload": "secret"} | rest
+    return Submission(attempt=attempt, pool=pool, **values)  # type: ignore[arg-type]
+
+
+def pod_submission(attempt: AttemptId = A) -> Submission:
+    return submission(attempt, pool="kubernetes", cluster="c", fields={"cluster": "c", "pod": "p", "namespace": "n"})
+
+
+def states(store: Store) -> list[str]:
+    return [event.state for event in store.events.read(STREAM_START).events]
+
+
+# ---- submit ----
+
+
+def test_a_submission_writes_record_payload_message_and_event_together(store: Store) -> None:
+    assert store.attempts.submit([submission(queue_key="q", message="m")]) == [1]
+    record, payload, overrides = store.attempts.workload(A)
+    assert record is not None
+    assert (record.state, record.owner, record.pool, record.queue, record.generation) == (
+        State.SUBMITTED,
+        ONE,
+        "celery",
+        "q",
+        1,
+    )
+    assert (payload, overrides) == ("secret", "")
+    assert store.client.lrange("q", 0, -1) == ["m"]
+    assert states(store) == ["submitted"]
+    assert store.attempts.owned_by(ONE) == store.attempts.live("celery") == {A}
+
+
+def test_a_repeated_submission_sends_no_second_message(store: Store) -> None:
+    store.attempts.submit([submission(queue_key="q", message="m")])
+    assert store.attempts.submit([submission(queue_key="q", message="m"), submission(B)]) == [0, 1]
+    assert store.client.llen("q") == 1
+
+
+def test_messages_leave_a_queue_in_the_order_of_the_batch(store: Store) -> None:
+    ids = [AttemptId(f"a{i}") for i in range(450)]
+    store.attempts.submit([submission(i, queue_key="q", message=i) for i in ids])
+    assert [store.client.rpop("q") for _ in ids] == ids
+
+
+def test_submitting_again_needs_the_generation_that_is_known(store: Store) -> None:
+    store.attempts.submit([submission()])
+    store.attempts.advance(Change(attempt=A, to=State.LOST))
+    assert store.attempts.submit([submission(expected_generation=7)]) == [0]
+    assert store.attempts.submit([submission(expected_generation=1, owner=TWO)]) == [2]
+    [record] = store.attempts.records([A])
+    assert record is not None
+    assert (record.state, record.launches, record.owner) == (State.SUBMITTED, 1, TWO)
+    assert store.attempts.owned_by(ONE) == set()
+
+
+def test_an_ended_attempt_is_never_submitted_again(store: Store) -> None:
+    store.attempts.submit([submission()])
+    store.attempts.advance(Change(attempt=A, to=State.SUCCEEDED))
+    assert store.attempts.submit([submission(expected_generation=1)]) == [0]
+
+
+# ---- claim, advance ----
+
+
+def test_exactly_one_worker_claims_an_attempt(store: Store) -> None:
+    store.attempts.submit([submission()])
+    assert store.attempts.claim(A, worker="w1").is_granted
+    refused = store.attempts.claim(A, worker="w2")
+    assert (refused.outcome, refused.holder) == (Outcome.ILLEGAL, "w1")
+
+
+def test_the_payload_is_gone_once_an_attempt_starts(store: Store) -> None:
+    store.attempts.submit([submission(overrides="{}")])
+    store.attempts.claim(A, worker="w")
+    assert store.attempts.workload(A)[1:] == ("", "")
+
+
+def test_a_claim_writes_a_lost_record_anew(store: Store) -> None:
+    claim = store.attempts.claim(A, worker="w", owner=ONE, fields={"dag_id": "d"})
+    assert claim.is_granted
+    [record] = store.attempts.records([A])
+    assert record is not None
+    assert (record.dag_id, record.owner, record.state) == ("d", ONE, State.RUNNING)
+    assert store.attempts.owned_by(ONE) == {A}
+
+
+@pytest.mark.parametrize("end", [State.SUCCEEDED, State.FAILED, State.REVOKED])
+def test_an_ended_attempt_cannot_be_claimed_or_changed(store: Store, end: State) -> None:
+    store.attempts.submit([submission()])
+    assert store.attempts.advance(Change(attempt=A, to=end)).is_granted
+    assert not store.attempts.claim(A, worker="w").is_granted
+    for state in State:
+        assert store.attempts.advance(Change(attempt=A, to=state)).outcome is Outcome.ILLEGAL
+    assert states(store) == ["submitted", end.value]
+
+
+def test_an_ended_attempt_leaves_the_sets_and_expires(store: Store) -> None:
+    store.attempts.submit([submission()])
+    store.attempts.advance(Change(attempt=A, to=State.FAILED, fields={"reason": "why", "exit_code": 3}))
+    assert store.attempts.owned_by(ONE) == store.attempts.live("celery") == set()
+    assert 0 < store.client.ttl(store.keys.attempt(A)) <= 86400
+    [event] = [e for e in store.events.read(STREAM_START).events if e.state == "failed"]
+    assert event.reason == "why"
+    [record] = store.attempts.records([A])
+    assert record is not None
+    assert (record.reason, record.exit_code, record.ended_at > 0) == ("why", "3", True)
+
+
+def test_a_change_of_another_generation_is_stale(store: Store) -> None:
+    store.attempts.submit([submission()])
+    stale = store.attempts.advance(Change(attempt=A, to=State.RUNNING, generation=9))
+    assert (stale.outcome, stale.generation) == (Outcome.STALE, 1)
+
+
+def test_a_repeated_change_makes_one_event(store: Store) -> None:
+    store.attempts.submit([submission()])
+    change = Change(attempt=A, to=State.RUNNING, fields={"holder": "w"})
+    assert [claim.outcome for claim in store.attempts.advance_all([change, change])] == [
+        Outcome.CHANGED,
+        Outcome.ILLEGAL,
+    ]
+    assert states(store) == ["submitted", "running"]
+
+
+def test_a_change_of_an_unknown_attempt_is_missing(store: Store) -> None:
+    assert store.attempts.advance(Change(attempt=A, to=State.RUNNING)).outcome is Outcome.MISSING
+
+
+def test_revoking_a_pod_asks_for_its_deletion(store: Store) -> None:
+    store.attempts.submit([pod_submission()])
+    stream = store.launches("c", consumer="me")
+    stream.prepare()
+    [launch] = stream.take(count=10, wait_milliseconds=10)
+    stream.acknowledge(launch.id)
+    store.attempts.revoke([A], reason="stuck")
+    [entry] = stream.take(count=10, wait_milliseconds=10)
+    assert (entry.op, entry.namespace, entry.pod) == ("delete", "n", "p")
+
+
+def test_notes_are_written_to_live_records_only(store: Store) -> None:
+    store.attempts.submit([submission()])
+    store.attempts.annotate({A: {"note": "waiting for quota"}, B: {"note": "x"}})
+    [record] = store.attempts.records([A])
+    assert record is not None
+    assert record.note == "waiting for quota"
+    assert not store.client.exists(store.keys.attempt(B))
+    store.attempts.advance(Change(attempt=A, to=State.SUCCEEDED))
+    store.attempts.annotate({A: {"note": "late"}})
+    [record] = store.attempts.records([A])
+    assert record is not None
+    assert record.note == "waiting for quota"
+
+
+# ---- owners ----
+
+
+def test_adoption_changes_the_owner_of_what_lives(store: Store) -> None:
+    store.attempts.submit([submission(), submission(B)])
+    store.attempts.advance(Change(attempt=B, to=State.FAILED))
+    adopted = store.attempts.adopt([A, B, AttemptId("unknown")], owner=TWO)
+    assert [(r.owner, r.state) if r else None for r in adopted] == [
+        (TWO, State.SUBMITTED),
+        (ONE, State.FAILED),
+        None,
+    ]
+    assert (store.attempts.owned_by(ONE), store.attempts.owned_by(TWO)) == (set(), {A})
+
+
+def test_a_lost_record_is_restored_once(store: Store) -> None:
+    lost = Restoration(attempt=A, owner=ONE, pool="celery", state=State.RUNNING, generation=4, fields={"holder": "w"})
+    store.attempts.restore([lost, lost])
+    [record] = store.attempts.records([A])
+    assert record is not None
+    assert (record.generation, record.holder) == (4, "w")
+    assert states(store) == ["running"]
+
+
+def test_ended_members_are_dropped_from_an_owners_set(store: Store) -> None:
+    store.attempts.submit([submission(), submission(B)])
+    store.client.delete(store.keys.attempt(B))
+    store.attempts.forget_ended([A, B], owner=ONE)
+    assert store.attempts.owned_by(ONE) == {A}
+
+
+# ---- events ----
+
+
+def test_every_reader_sees_every_event_from_its_own_cursor(store: Store) -> None:
+    cursor = store.events.end()
+    store.attempts.submit([submission(), submission(B)])
+    first, second = store.events.read(cursor), store.events.read(cursor)
+    assert [e.attempt for e in first.events] == [e.attempt for e in second.events] == [A, B]
+    assert store.events.read(first.cursor).events == ()
+
+
+def test_stream_ids_are_compared_as_numbers() -> None:
+    assert stream_position("5-10") > stream_position("5-9")
+    assert stream_position("10-0") > stream_position("9-99")
+
+
+def test_a_reader_is_told_that_entries_after_its_cursor_were_trimmed(store: Store) -> None:
+    store.attempts.submit([submission(AttemptId(f"a{i}")) for i in range(20)])
+    middle = store.events.read(STREAM_START, count=10).cursor
+    assert store.events.trim(keep_entries=5, keep_seconds=0) == 15
+    assert store.events.read(middle).has_gap
+    assert not store.events.read(store.events.end()).has_gap
+
+
+def test_young_events_and_the_newest_ones_are_not_trimmed(store: Store) -> None:
+    store.attempts.submit([submission(AttemptId(f"a{i}")) for i in range(5)])
+    assert store.events.trim(keep_entries=0, keep_seconds=60) == 0
+    assert store.events.trim(keep_entries=10, keep_seconds=0) == 0
+
+
+def test_an_entry_that_is_no_event_is_skipped(store: Store) -> None:
+    store.client.xadd(store.keys.events, {"foreign": "1"})
+    store.attempts.submit([submission()])
+    assert states(store) == ["submitted"]
+
+
+def test_the_epoch_is_made_once(store: Store) -> None:
+    assert store.events.begin_epoch("one") == store.events.begin_epoch("two") == "one"
+    assert store.events.read(STREAM_START).epoch == "one"
+
+
+# ---- launches ----
+
+
+def test_a_group_sees_what_was_written_before_it_was_made(store: Store) -> None:
+    store.attempts.submit([pod_submission()])
+    stream = store.launches("c", consumer="me")
+    assert stream.take(count=1, wait_milliseconds=10) == []
+    assert [entry.attempt for entry in stream.take(count=1, wait_milliseconds=10)] == [A]
+
+
+def test_an_outcome_takes_its_entry_off_the_stream(store: Store) -> None:
+    store.attempts.submit([pod_submission()])
+    stream = store.launches("c", consumer="me")
+    stream.prepare()
+    [entry] = stream.take(count=1, wait_milliseconds=10)
+    store.attempts.advance(Change(attempt=A, to=State.PENDING, generation=1, ack=LaunchAck("c", entry.id)))
+    assert stream.length() == 0
+
+
+def test_a_refused_outcome_takes_its_entry_off_too(store: Store) -> None:
+    store.attempts.submit([pod_submission()])
+    stream = store.launches("c", consumer="me")
+    stream.prepare()
+    [entry] = stream.take(count=1, wait_milliseconds=10)
+    refused = store.attempts.advance(Change(attempt=A, to=State.PENDING, generation=5, ack=LaunchAck("c", entry.id)))
+    assert (refused.outcome, stream.length()) == (Outcome.STALE, 0)
+
+
+def test_every_abandoned_entry_is_taken_over_however_many_stand_before_it(store: Store) -> None:
+    ids = [AttemptId(f"a{i}") for i in range(120)]
+    store.attempts.submit([pod_submission(i) for i in ids])
+    dead, heir = store.launches("c", consumer="dead"), store.launches("c", consumer="heir")
+    dead.prepare()
+    dead.take(count=200, wait_milliseconds=10)
+    taken: list[AttemptId] = []
+    for _ in range(40):
+        taken += [entry.attempt for entry in heir.take_over(idle_milliseconds=0, count=7)]
+        if heir.take_over_is_complete:
+            break
+    assert sorted(set(taken)) == sorted(ids)
+
+
+def test_renewing_an_entry_does_not_count_as_a_delivery(store: Store) -> None:
+    store.attempts.submit([pod_submission()])
+    stream = store.launches("c", consumer="me")
+    stream.prepare()
+    [entry] = stream.take(count=1, wait_milliseconds=10)
+    stream.renew([entry.id])
+    [pending] = store.client.xpending_range(store.keys.launch("c"), "launchers", "-", "+", 10)
+    assert pending["times_delivered"] == 1
+
+
+def test_a_relaunch_puts_the_attempt_on_its_stream_under_a_new_generation(store: Store) -> None:
+    store.attempts.submit([pod_submission()])
+    store.attempts.advance(Change(attempt=A, to=State.PENDING))
+    again = store.attempts.advance(Change(attempt=A, to=State.SUBMITTED, relaunch=True, generation=1))
+    assert again.generation == 2
+    stream = store.launches("c", consumer="me")
+    stream.prepare()
+    assert [entry.generation for entry in stream.take(count=5, wait_milliseconds=10)] == [1, 2]
+
+
+def test_a_consumer_with_pending_entries_stays_for_others_to_take_over(store: Store) -> None:
+    store.attempts.submit([pod_submission()])
+    stream = store.launches("c", consumer="me")
+    stream.prepare()
+    [entry] = stream.take(count=1, wait_milliseconds=10)
+    stream.leave()
+    assert [c["name"] for c in store.client.xinfo_consumers(store.keys.launch("c"), "launchers")] == ["me"]
+    stream.acknowledge(entry.id)
+    stream.leave()
+    assert store.client.xinfo_consumers(store.keys.launch("c"), "launchers") == []
+
+
+# ---- leases, rates, versions, presence ----
+
+
+def test_a_lease_has_one_holder_and_a_rising_fence(store: Store) -> None:
+    first = store.leases.take("watch", holder="a", seconds=30)
+    assert first is not None
+    assert store.leases.take("watch", holder="b", seconds=30) is None
+    assert store.leases.take("watch", holder="a", seconds=30) == first
+    store.leases.release(first)
+    second = store.leases.take("watch", holder="b", seconds=30)
+    assert second is not None
+    assert second.fence > first.fence
+
+
+def test_a_holder_that_was_late_gets_a_new_fence(store: Store) -> None:
+    first = store.leases.take("watch", holder="a", seconds=0)
+    again = store.leases.take("watch", holder="a", seconds=30)
+    assert first is not None
+    assert again is not None
+    assert again.fence == first.fence + 1
+
+
+def test_a_fenced_watcher_cannot_write_its_version(store: Store) -> None:
+    old = store.leases.take("watch", holder="a", seconds=0)
+    new = store.leases.take("watch", holder="b", seconds=30)
+    version = store.version("c", "n")
+    assert version.set_resource_version("10", lease=new)
+    assert not version.set_resource_version("5", lease=old)
+    assert version.get_resource_version() == "10"
+    version.clear()
+    assert version.get_resource_version() == ""
+
+
+def test_tokens_are_shared_and_come_back_with_time(store: Store) -> None:
+    assert store.rates.take("c", wanted=5, per_second=0.001, capacity=3)[0] == 3
+    granted, wait_seconds = store.rates.take("c", wanted=1, per_second=0.001, capacity=3)
+    assert granted == 0
+    assert wait_seconds > 100
+
+
+def test_members_are_alive_until_they_are_silent_or_withdraw(store: Store) -> None:
+    store.presence.announce("worker", "w1", {"queues": "q"}, seconds=30)
+    store.presence.announce("worker", "w2", {}, seconds=30)
+    store.client.delete(store.keys.member("worker", "w2"))
+    assert store.presence.alive("worker") == {"w1"}
+    assert [(m.name, m.is_alive) for m in store.presence.members("worker")] == [("w1", True), ("w2", False)]
+    store.presence.withdraw("worker", "w1")
+    assert [m.name for m in store.presence.members("worker")] == ["w2"]
+
+
+# ---- safety ----
+
+
+def test_no_key_without_an_expiry_is_left_when_all_ended(store: Store) -> None:
+    store.attempts.submit([submission(queue_key="q", message="m"), pod_submission(B)])
+    store.attempts.claim(A, worker="w")
+    store.client.rpop("q")
+    for attempt in (A, B):
+        store.attempts.advance(Change(attempt=attempt, to=State.SUCCEEDED))
+    stream = store.launches("c", consumer="me")
+    stream.prepare()
+    for entry in stream.take(count=5, wait_milliseconds=10):
+        stream.acknowledge(entry.id)
+    lasting = {key for key in store.client.scan_iter() if store.client.ttl(key) == -1}
+    assert lasting == {store.keys.events, store.keys.launch("c")}
+
+
+def test_all_keys_share_one_hash_tag() -> None:
+    keys = Keys("prod")
+    names = [
+        keys.attempt("a"),
+        keys.payload("a"),
+        keys.owner("1"),
+        keys.live("p"),
+        keys.events,
+        keys.launch("c"),
+        keys.lease("l"),
+        keys.rate("c"),
+        keys.version("c", "n"),
+        keys.member("worker", "w"),
+        keys.epoch,
+    ]
+    assert {name[: name.index("}") + 1] for name in names} == {"{hybrid:prod}"}
+
+
+@pytest.mark.parametrize("instance", ["", "a b", "{x}", "a" * 64])
+def test_an_instance_name_that_cannot_be_a_label_is_refused(instance: str) -> None:
+    with pytest.raises(ConfigError, match="letters, digits"):
+        Keys(instance)
+
+
+def test_an_unreachable_server_is_unavailable_not_empty() -> None:
+    store = open_store(RedisSettings(url="redis://127.0.0.1:1/0", connect_seconds=0.2), instance="test")
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        store.attempts.records([A])
+
+
+@pytest.mark.parametrize("url", ["amqp://host", "sentinel://host:1/0", "redis://host:notaport/0"])
+def test_a_url_that_cannot_be_used_says_what_to_write(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"redis://|master_name"):
+        open_store(RedisSettings(url=url), instance="test")
+
+
+def test_scripts_are_taught_to_a_server_that_forgot_them(redis_url: str) -> None:
+    store = open_store(RedisSettings(url=redis_url), instance="test")
+    store.attempts.submit([submission()])
+    with redis.Redis.from_url(redis_url) as admin:
+        admin.script_flush()
+        assert admin.script_exists(load_script("submit")[1]) == [False]
+    assert store.attempts.submit([submission(), submission(B)]) == [0, 1]
+    store.close()
+
+
+def test_the_end_of_an_empty_stream_is_its_start(store: Store) -> None:
+    assert store.events.end() == StreamId("0-0")

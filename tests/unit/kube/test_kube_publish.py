@@ -1,0 +1,91 @@
+"""What errors of a pod's creation mean. Messages are those of a real API server."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable
+from hybrid_executor.kube.publish import backoff_seconds, judge_create_error
+
+QUOTA = 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=1'
+ENDING = 'pods "x" is forbidden: unable to create new content in namespace ending because it is being terminated'
+
+
+def error(status: int, reason: str = "", message: str = "words", *, retry_after: float = 0.0) -> KubeError:
+    if status == 410:
+        return KubeGone(message, status=status, reason=reason)
+    if status in (0, 429) or status >= 500:
+        return KubeUnavailable(message, status=status, reason=reason, retry_after_seconds=retry_after)
+    return KubeError(message, status=status, reason=reason)
+
+
+def test_a_pod_of_that_name_is_the_one_that_was_wanted() -> None:
+    assert judge_create_error(error(409, "AlreadyExists", 'pods "x" already exists')).action == "exists"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message"),
+    [
+        (409, "Conflict", "the object has been modified"),
+        (410, "Expired", "too old resource version"),
+        (429, "TooManyRequests", "please try again later"),
+        (500, "InternalError", 'failed calling webhook "x"'),
+        (502, "", ""),
+        (503, "ServiceUnavailable", ""),
+        (504, "Timeout", ""),
+        (0, "", "Connection refused"),
+        (401, "Unauthorized", "Unauthorized"),
+        (403, "Forbidden", 'pods "x" is forbidden: not yet ready to handle request'),
+        (403, "Forbidden", 'pods "x" is forbidden: status unknown for quota: q, resources: pods'),
+    ],
+)
+def test_what_passes_is_tried_again_without_closing_the_namespace(status: int, reason: str, message: str) -> None:
+    verdict = judge_create_error(error(status, reason, message))
+    assert verdict.action == "retry"
+    assert not verdict.closes_namespace
+
+
+def test_the_servers_pause_is_handed_on() -> None:
+    assert judge_create_error(error(429, retry_after=3.0)).retry_after_seconds == 3.0
+
+
+@pytest.mark.parametrize(("message", "words"), [(QUOTA, "Waiting for quota"), (ENDING, "being deleted")])
+def test_a_full_or_ending_namespace_is_waited_for_and_closes_alone(message: str, words: str) -> None:
+    verdict = judge_create_error(error(403, "Forbidden", message))
+    assert verdict.action == "retry"
+    assert verdict.closes_namespace
+    assert words in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "words"),
+    [
+        (403, 'pods is forbidden: User "u" cannot create resource "pods" in API group ""', "right to create pods"),
+        (403, 'pods "x" is forbidden: failed quota: q: must specify limits.memory', "wants requests or limits"),
+        (403, 'admission webhook "w" denied the request: no', "admission refused"),
+        (400, "strict decoding error", "mend its template, profile or executor_config"),
+        (404, 'namespaces "nope" not found', "namespace does not exist"),
+        (413, "Request entity too large", "too large"),
+        (422, 'Pod "x" is invalid', "mend its template, profile or executor_config"),
+        (500, "etcdserver: request is too large", "too large"),
+    ],
+)
+def test_what_only_the_user_can_mend_is_rejected_with_words_for_them(status: int, message: str, words: str) -> None:
+    verdict = judge_create_error(error(status, "X", message))
+    assert verdict.action == "reject"
+    assert words in verdict.reason
+    assert message in verdict.reason
+
+
+def test_delays_double_up_to_a_minute() -> None:
+    assert [backoff_seconds(attempt, jitter=1.0) for attempt in (1, 2, 3, 6, 7, 50)] == [1, 2, 4, 32, 60, 60]
+    assert backoff_seconds(3, jitter=0.0) == 2.0
+
+
+@given(st.integers(0, 200), st.floats(0, 1), st.floats(0, 600))
+def test_no_delay_is_shorter_than_the_server_asked_for(attempt: int, jitter: float, asked: float) -> None:
+    delay = backoff_seconds(attempt, jitter=jitter, retry_after=asked)
+    assert delay >= asked
+    assert 0.5 <= delay <= max(60.0, asked + 1)
