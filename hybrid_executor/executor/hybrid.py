@@ -16,12 +16,13 @@ from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.settings import Shape
 from hybrid_executor.errors import ConfigError, HybridError, StoreUnavailable
 from hybrid_executor.events import AttemptId, OwnerId
-from hybrid_executor.executor import logs, slots
+from hybrid_executor.executor import slots
 from hybrid_executor.executor.adoption import Adoption
 from hybrid_executor.executor.child import AgentChild
 from hybrid_executor.executor.desk import Desk, RecordedPool
 from hybrid_executor.executor.intake import Intake
 from hybrid_executor.executor.ledger import Tracked
+from hybrid_executor.executor.logs import PodLogs
 from hybrid_executor.executor.repair import Repair
 from hybrid_executor.executor.submission import Refused, Submitter
 from hybrid_executor.pools.kubernetes import KubernetesPool
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _KEEP_EVENTS = 10_000
 _TRIM_SECONDS = 60.0
 _LARGEST_BATCH = 1_000
-_ANSWER_SECONDS = 3.0
+_ANSWER_SECONDS = 2.0
 
 
 class HybridExecutor(BaseExecutor):
@@ -62,6 +63,10 @@ class HybridExecutor(BaseExecutor):
         :raises ConfigError: a value is wrong.
         """
         return read_settings(airflow_config(), shape=self.shape)
+
+    @cached_property
+    def _pod_logs(self) -> PodLogs:
+        return PodLogs(self.settings)
 
     # ---- life ----
 
@@ -341,7 +346,7 @@ class HybridExecutor(BaseExecutor):
 
     def get_task_log(self, ti: TaskInstance, try_number: int) -> tuple[list[str], list[str]]:
         """Return the log of a task's running pod, or nothing for tasks of other pools."""
-        return logs.read_pod_log(self, ti, try_number)
+        return self._pod_logs.read(ti, try_number)
 
     def debug_dump(self) -> None:
         """Log what this executor holds: routes, slots, attempts by pool and state, and whether Redis answers."""

@@ -2,66 +2,77 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from hybrid_executor.config import airflow_config
-from hybrid_executor.config.kubernetes import read_kubernetes_settings
+from hybrid_executor.config import DEFAULT_PROFILE, Settings, airflow_config
+from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
 from hybrid_executor.errors import HybridError
 from hybrid_executor.events import AttemptId
-from hybrid_executor.store import RedisSettings, Store, open_store
+from hybrid_executor.store import Record, RedisSettings, Store, open_store
 
 if TYPE_CHECKING:
-    from hybrid_executor.executor.hybrid import HybridExecutor
+    from hybrid_executor.kube.client import KubeClient
 
 
-def read_pod_log(executor: HybridExecutor, ti: Any, try_number: int) -> tuple[list[str], list[str]]:
-    """Return messages about, and lines of, the log of a task's pod; nothing where the task has no pod.
+class PodLogs:
+    """Finds a task's pod through its record, so any process may ask. Connects when first asked, and stays connected."""
 
-    An error becomes a message: a person who looks at a log is told why there is none.
-    """
-    if "kubernetes" not in executor.settings.routes.pools or not ti.external_executor_id:
-        return [], []
-    if try_number != ti.try_number:
-        return [], []
-    location = executor.settings.redis
-    if location is None:
-        return [], []
-    try:
-        record, _, _ = _store(location.url, executor.settings.instance).attempts.workload(
-            AttemptId(ti.external_executor_id)
-        )
-        if record is None or record.pool != "kubernetes" or not record.pod:
-            return [], []
-        settings = read_kubernetes_settings(airflow_config())
-        client = _client(executor, record.cluster)
-        text = client.read_pod_log(
-            record.namespace, record.pod, container="base", tail_lines=settings.running_pod_log_lines
-        )
-    except HybridError as error:
-        return [f"The log of the task's pod could not be read: {error}"], []
-    lines = text if isinstance(text, str) else "".join(text)
-    return [f"Log of pod {record.pod} in namespace {record.namespace}, last lines"], lines.splitlines()
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store: Store | None = None
+        self._kubernetes: KubernetesSettings | None = None
+        self._clients: dict[str, KubeClient] = {}
+
+    def read(self, ti: Any, try_number: int) -> tuple[list[str], list[str]]:
+        """Return messages about, and the last lines of, the log of a task's pod; nothing where it has no pod.
+
+        An error becomes a message: a person who looks at a log is told why there is none.
+        """
+        try:
+            record = self._find(ti, try_number)
+            if record is None:
+                return [], []
+            settings = self._kubernetes_settings()
+            text = self._client(record.cluster).read_pod_log(
+                record.namespace, record.pod, container="base", tail_lines=settings.running_pod_log_lines
+            )
+        except HybridError as error:
+            return [f"The log of the task's pod could not be read: {error}"], []
+        lines = text.splitlines() if isinstance(text, str) else [line.rstrip("\n") for line in text]
+        return [_title(record)], lines
+
+    def _find(self, ti: Any, try_number: int) -> Record | None:
+        if "kubernetes" not in self._settings.routes.pools or self._settings.redis is None:
+            return None
+        if not ti.external_executor_id or try_number != ti.try_number:
+            return None
+        if self._store is None:
+            location = self._settings.redis
+            self._store = open_store(
+                RedisSettings(url=location.url, options=location.options, connect_seconds=1.0, answer_seconds=3.0),
+                instance=self._settings.instance,
+            )
+        [record] = self._store.attempts.records([AttemptId(ti.external_executor_id)])
+        return record if record is not None and record.pool == "kubernetes" and record.pod else None
+
+    def _kubernetes_settings(self) -> KubernetesSettings:
+        if self._kubernetes is None:
+            self._kubernetes = read_kubernetes_settings(airflow_config())
+        return self._kubernetes
+
+    def _client(self, cluster: str) -> KubeClient:
+        from hybrid_executor.kube.client import connect
+
+        if cluster not in self._clients:
+            profile = self._settings.clusters.get(cluster, DEFAULT_PROFILE)
+            self._clients[cluster] = connect(
+                self._kubernetes_settings(),
+                context=profile.cluster_context,
+                config_file=profile.config_file,
+                in_cluster=profile.in_cluster,
+            )
+        return self._clients[cluster]
 
 
-@lru_cache(maxsize=4)
-def _store(url: str, instance: str) -> Store:
-    return open_store(RedisSettings(url=url, connect_seconds=1.0, answer_seconds=3.0), instance=instance)
-
-
-_clients: dict[tuple[str, str], Any] = {}
-
-
-def _client(executor: HybridExecutor, cluster: str) -> Any:
-    from hybrid_executor.kube.client import connect
-
-    identity = (executor.settings.instance, cluster)
-    if identity not in _clients:
-        profile = executor.settings.clusters.get(cluster)
-        _clients[identity] = connect(
-            read_kubernetes_settings(airflow_config()),
-            context=profile.cluster_context if profile else None,
-            config_file=profile.config_file if profile else None,
-            in_cluster=profile.in_cluster if profile else None,
-        )
-    return _clients[identity]
+def _title(record: Record) -> str:
+    return f"Log of pod {record.pod} in namespace {record.namespace}, last lines"

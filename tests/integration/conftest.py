@@ -82,3 +82,18 @@ def queue(executor: Any, *workloads: Any) -> list[AttemptId]:
     for workload in workloads:
         executor.queue_workload(workload, session=None)
     return [AttemptId(workload.ti.external_executor_id or "") for workload in workloads]
+
+
+def as_task_instance(workload: Any) -> Any:
+    """Return the database's object for a task, without a database."""
+    import airflow.models
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy.orm import attributes, configure_mappers, instrumentation
+
+    airflow.models.import_all_models()
+    configure_mappers()
+    ti = TaskInstance.__new__(TaskInstance)
+    instrumentation.manager_of_class(TaskInstance).setup_instance(ti)
+    for name in ("id", "dag_id", "task_id", "run_id", "map_index", "try_number", "queue", "external_executor_id"):
+        attributes.set_committed_value(ti, name, getattr(workload.ti, name))
+    return ti

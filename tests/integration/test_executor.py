@@ -14,7 +14,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.executor import KubernetesExecutor
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
-from tests.integration.conftest import QUEUE_OF_PODS, make_task, queue
+from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, make_task, queue
 
 MakeExecutor = Callable[..., Any]
 
@@ -179,18 +179,6 @@ def test_revoked_tasks_never_start(make_executor: MakeExecutor, store: Store, re
     executor.heartbeat()
     assert executor.get_event_buffer() == {}
     assert executor.running == set()
-
-
-def as_task_instance(workload: Any) -> Any:
-    from airflow.models.taskinstance import TaskInstance
-
-    ti = TaskInstance.__new__(TaskInstance)
-    from sqlalchemy.orm import attributes, instrumentation
-
-    instrumentation.manager_of_class(TaskInstance).setup_instance(ti)
-    for name in ("id", "dag_id", "task_id", "run_id", "map_index", "try_number", "queue", "external_executor_id"):
-        attributes.set_committed_value(ti, name, getattr(workload.ti, name))
-    return ti
 
 
 def test_a_task_that_airflow_ends_is_revoked(make_executor: MakeExecutor, store: Store) -> None:

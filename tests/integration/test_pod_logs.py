@@ -1,0 +1,87 @@
+"""The log of a running pod reaches whoever asks for it, through the record, from any process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybrid_executor.events import AttemptId
+from hybrid_executor.sandbox.server import SandboxServer
+from hybrid_executor.states import State
+from hybrid_executor.store import Change, Store
+from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, make_task, queue
+
+MakeExecutor = Callable[..., Any]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Options that point at a sandbox cluster."""
+    with SandboxServer() as server:
+        config = tmp_path / "kubeconfig"
+        server.write_kubeconfig(config)
+        yield {"kubernetes_executor__config_file": str(config), "kubernetes_executor__in_cluster": "False"}
+
+
+def run_pod(options: dict[str, str], *, lines: int) -> None:
+    from hybrid_executor.config import DictConfig
+    from hybrid_executor.config.kubernetes import read_kubernetes_settings
+    from hybrid_executor.kube.client import connect
+
+    section = {name.split("__")[1]: value for name, value in options.items()}
+    client = connect(read_kubernetes_settings(DictConfig({"kubernetes_executor": section})))
+    script = f"for i in $(seq {lines}); do echo line $i; done; sleep 60"
+    container = {"name": "base", "image": "any", "command": ["sh", "-c", script]}
+    client.create_pod("default", {"metadata": {"name": "p"}, "spec": {"containers": [container]}})
+    wait_until(lambda: client.get_pod("default", "p")["status"]["phase"] == "Running")
+    wait_until(lambda: f"line {lines}" in "".join(client.read_pod_log("default", "p", container="base", tail_lines=1)))
+
+
+def wait_until(predicate: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not predicate():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.05)
+
+
+def recorded(executor: Any, store: Store, **task: Any) -> Any:
+    workload = make_task(**task)
+    [attempt] = queue(executor, workload)
+    executor.heartbeat()
+    pod = {"pod": "p", "namespace": "default"}
+    store.attempts.advance(Change(attempt=AttemptId(attempt), to=State.RUNNING, fields=pod))
+    return as_task_instance(workload)
+
+
+def test_the_last_lines_of_a_running_pod_are_read_by_a_process_that_did_not_launch_it(
+    make_executor: MakeExecutor, store: Store, cluster: dict[str, str]
+) -> None:
+    ti = recorded(make_executor(**cluster), store, queue=QUEUE_OF_PODS)
+    run_pod(cluster, lines=7)
+    reader = make_executor(start=False, kubernetes_executor__running_pod_log_lines="3")
+    messages, lines = reader.get_task_log(ti, 1)
+    assert lines == ["line 5", "line 6", "line 7"]
+    assert "pod p" in messages[0]
+
+
+def test_a_task_of_another_pool_has_no_pod_log(
+    make_executor: MakeExecutor, store: Store, cluster: dict[str, str]
+) -> None:
+    ti = recorded(make_executor(**cluster), store, queue="default")
+    assert make_executor(start=False).get_task_log(ti, 1) == ([], [])
+
+
+def test_a_pod_that_is_gone_is_told(make_executor: MakeExecutor, store: Store, cluster: dict[str, str]) -> None:
+    ti = recorded(make_executor(**cluster), store, queue=QUEUE_OF_PODS)
+    messages, lines = make_executor(start=False).get_task_log(ti, 1)
+    assert lines == []
+    assert "could not be read" in messages[0]
+
+
+def test_another_try_has_no_log_here(make_executor: MakeExecutor, store: Store, cluster: dict[str, str]) -> None:
+    ti = recorded(make_executor(**cluster), store, queue=QUEUE_OF_PODS)
+    assert make_executor(start=False).get_task_log(ti, 2) == ([], [])
