@@ -62,7 +62,7 @@ class AirflowConfig:
 def _run(command: str) -> str:
     from airflow.configuration import run_command
 
-    return run_command(command)
+    return run_command(command).strip()
 
 
 def _ask_secrets_backend(path: str) -> str | None:

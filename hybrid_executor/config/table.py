@@ -146,6 +146,14 @@ EVENT_RETENTION = Option(
     unit="seconds",
     description="How long events stay readable; the newest 10,000 stay in any case.",
 )
+WORKER_PRELOAD = Option(
+    section=SECTION,
+    name="worker_preload",
+    type="list",
+    default="",
+    description="Modules that a Celery worker imports once, before it starts its task processes, besides those that "
+    "every task needs. They must open no connection and start no thread when they are imported.",
+)
 
 HYBRID_OPTIONS: tuple[Option, ...] = (
     ROUTES,
@@ -164,6 +172,7 @@ HYBRID_OPTIONS: tuple[Option, ...] = (
     AGENT_LEASE,
     RELIST_INTERVAL,
     EVENT_RETENTION,
+    WORKER_PRELOAD,
 )
 
 # Options of removed or foreign executors that this one reads as they stand.

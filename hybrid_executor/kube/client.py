@@ -7,11 +7,12 @@ list, watch, patch, delete; pods/log get; events list; namespaces list.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 from urllib.parse import quote
+
+import msgspec
 
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError, KubeGone
@@ -64,18 +65,18 @@ class KubeClient:
         query: tuple[tuple[str, str], ...] = (),
         delete_options: Mapping[str, Any] | None = None,
     ) -> None:
-        self._transport = transport
+        self.transport = transport
         self._query = dict(query)
         self._delete_options = dict(delete_options or {})
 
     @property
     def host(self) -> str:
         """The API server's address."""
-        return self._transport.host
+        return self.transport.host
 
     def close(self) -> None:
         """Drop idle connections; the client may still be used."""
-        self._transport.close()
+        self.transport.close()
 
     def create_pod(self, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Create a pod and return it. A name that exists is a KubeError with reason AlreadyExists."""
@@ -109,7 +110,7 @@ class KubeClient:
         if uid:
             body["preconditions"] = {"uid": uid}
         try:
-            self._transport.call(
+            self.transport.call(
                 "DELETE",
                 _pod(namespace, name),
                 doing=f"delete pod {namespace}/{name}",
@@ -176,7 +177,7 @@ class KubeClient:
         }
         if label_selector:
             query["labelSelector"] = label_selector
-        return self._transport.stream(
+        return self.transport.stream(
             _pods(namespace),
             doing=f"watch pods of {namespace or 'all namespaces'}",
             query=query,
@@ -221,8 +222,8 @@ class KubeClient:
             query["tailLines"] = str(tail_lines)
         doing = f"read log of pod {namespace}/{name}"
         if not follow:
-            return self._transport.call("GET", path, doing=doing, query=query, accept="*/*").decode("utf-8", "replace")
-        stream = self._transport.stream(
+            return self.transport.call("GET", path, doing=doing, query=query, accept="*/*").decode("utf-8", "replace")
+        stream = self.transport.stream(
             path, doing=doing, query={**query, "follow": "true"}, silence_seconds=silence_seconds, accept="*/*"
         )
         return (line.decode("utf-8", "replace") for line in stream.lines())
@@ -287,10 +288,10 @@ class KubeClient:
             query["continue"] = token
 
     def _json(self, method: str, path: str, *, doing: str, **rest: Any) -> dict[str, Any]:
-        body = self._transport.call(method, path, doing=doing, **rest)
+        body = self.transport.call(method, path, doing=doing, **rest)
         try:
-            answer = json.loads(body)
-        except ValueError as exc:
+            answer = msgspec.json.decode(body)
+        except msgspec.DecodeError as exc:
             raise KubeError(f"{doing}: the answer of {self.host} is not JSON: is it a Kubernetes API?") from exc
         if not isinstance(answer, dict):
             raise KubeError(f"{doing}: the answer of {self.host} is not an object: is it a Kubernetes API?")

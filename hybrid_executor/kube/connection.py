@@ -134,8 +134,8 @@ def _advice(cause: Exception, *, context: str, config_file: str, in_cluster: boo
     where = f"file {config_file}" if config_file else "file of KUBECONFIG or ~/.kube/config"
     which = f", context {context}" if context else ""
     return (
-        f"The kubeconfig {where}{which} cannot be used: {cause}. Set {_SECTION} config_file and cluster_context (or "
-        "those of the profile) to a file and context that work with kubectl."
+        f"The kubeconfig {where}{which} cannot be used: {str(cause).rstrip('.')}. Set {_SECTION} config_file and "
+        "cluster_context (or those of the profile) to a file and context that work with kubectl."
     )
 
 

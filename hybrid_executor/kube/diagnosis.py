@@ -112,7 +112,7 @@ def sentence(diagnosis: Diagnosis) -> str:
 class _Case:
     """One pod's facts, and what each of its situations amounts to."""
 
-    __slots__ = ("base", "base_state", "cause", "has_ended", "has_run", "node", "spec", "status")
+    __slots__ = ("base", "base_state", "cause", "disruption", "has_ended", "has_run", "node", "spec", "status")
 
     def __init__(self, spec: _Raw, status: _Raw) -> None:
         self.spec = spec
@@ -120,7 +120,8 @@ class _Case:
         self.node: str = spec.get("nodeName") or ""
         self.base = _base_of(spec, status)
         self.base_state: _Raw = self.base.get("state") or _NOTHING
-        self.cause = _cause_of(status)
+        self.disruption = _disruption_of(status)
+        self.cause = _cause_of(status, self.disruption)
         ended = self.base_state.get("terminated")
         self.has_ended = ended is not None and self._ends_for_good(ended)
         self.has_run = bool(
@@ -145,8 +146,8 @@ class _Case:
         return Diagnosis(
             phase,
             category,
-            reason=reason or self.status.get("reason") or "",
-            message=_short(message or self.status.get("message")),
+            reason=reason or self._reason_of_pod(),
+            message=_short(message or self._message_of_pod()),
             node=self.node,
             task_may_have_started=started,
         )
@@ -165,16 +166,15 @@ class _Case:
 
     def of_deletion(self) -> Diagnosis:
         """The pod is gone, and its task's container had not ended."""
-        message = _disruption_of(self.status).get("message") or ""
         if self.has_run or self.status.get("phase") == "Running":
-            return self.of_pod("failed", self.cause or Category.DELETED, started=True, message=message)
+            return self.of_pod("failed", self.cause or Category.DELETED, started=True)
         if self.status.get("phase") == "Failed":
             return self.of_failure()
         if self.status.get("phase") == "Succeeded":
             return self.of_pod("succeeded", Category.COMPLETED, started=True)
         if self.status.get("phase") == "Unknown":
-            return self.of_pod("failed", self.cause or Category.NODE_LOST, started=True, message=message)
-        return self.of_pod("failed", self.cause or Category.DELETED_BEFORE_START, started=False, message=message)
+            return self.of_pod("failed", self.cause or Category.NODE_LOST, started=True)
+        return self.of_pod("failed", self.cause or Category.DELETED_BEFORE_START, started=False)
 
     def of_failure(self) -> Diagnosis:
         """The pod has failed as a whole, and its task's container had not ended."""
@@ -197,8 +197,7 @@ class _Case:
     def of_running(self, *, is_terminating: bool) -> Diagnosis:
         waiting = self.base_state.get("waiting")
         if is_terminating:
-            message = _disruption_of(self.status).get("message") or ""
-            return self.of_pod("running", Category.TERMINATING, started=True, message=message)
+            return self.of_pod("running", Category.TERMINATING, started=True)
         if waiting is not None and waiting.get("reason") in WAITING:
             return self._of_wait("running", WAITING[waiting["reason"]], self.base, waiting)
         return Diagnosis(
@@ -231,24 +230,29 @@ class _Case:
         return self.of_pod("pending", Category.PENDING, started=self.has_run)
 
     def _of_termination(self, phase: Phase, category: Category, container: _Raw, terminated: _Raw) -> Diagnosis:
+        """One container's end. Where the cluster ended the pod, its words come before those of the container."""
         exit_code = terminated.get("exitCode")
+        reason, message = terminated.get("reason") or "", terminated.get("message") or ""
+        if category is self.cause:
+            reason, message = self._reason_of_pod() or reason, self._message_of_pod() or message
         signal = terminated.get("signal") or (exit_code - 128 if exit_code and 128 < exit_code < 160 else None)
         return Diagnosis(
             phase,
             category,
             container.get("name") or "",
-            terminated.get("reason") or self.status.get("reason") or "",
+            reason or self._reason_of_pod(),
             exit_code,
             signal if phase == "failed" else None,
-            _short(self._words_of(category, terminated)),
+            _short(message or self._message_of_pod()),
             self.node,
             category not in _NEVER_STARTED and (container is self.base or self.has_run),
         )
 
-    def _words_of(self, category: Category, terminated: _Raw) -> str:
-        of_pod = self.status.get("message") or _disruption_of(self.status).get("message") or ""
-        of_container = terminated.get("message") or ""
-        return (of_pod or of_container) if category is self.cause else (of_container or of_pod)
+    def _reason_of_pod(self) -> str:
+        return self.status.get("reason") or self.disruption.get("reason") or ""
+
+    def _message_of_pod(self) -> str:
+        return self.status.get("message") or self.disruption.get("message") or ""
 
     def _of_wait(self, phase: Phase, category: Category, container: _Raw, waiting: _Raw) -> Diagnosis:
         return Diagnosis(
@@ -278,11 +282,11 @@ def _base_of(spec: _Raw, status: _Raw) -> _Raw:
     return _NOTHING
 
 
-def _cause_of(status: _Raw) -> Category | None:
+def _cause_of(status: _Raw, disruption: _Raw) -> Category | None:
     """Return what the cluster itself did to the pod, None where it let the pod be."""
     reason = status.get("reason")
     known = category_of_pod_reason(reason) if reason else None
-    return known or DISRUPTION.get(_disruption_of(status).get("reason") or "")
+    return known or DISRUPTION.get(disruption.get("reason") or "")
 
 
 def _disruption_of(status: _Raw) -> _Raw:

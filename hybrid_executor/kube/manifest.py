@@ -69,7 +69,7 @@ def apply_mutation_hook(pod: dict[str, Any], hook: Callable[[V1Pod], object]) ->
         ) from exc
     try:
         hook(model)
-    except Exception as exc:
+    except Exception as exc:  # the deployment's own code may raise anything, and only this task shall fail for it
         raise TaskRejected(f"pod_mutation_hook raised {type(exc).__name__}: {exc}") from exc
     mutated: dict[str, Any] = plain(model)
     metadata = dict(mutated.get("metadata") or {})

@@ -7,11 +7,12 @@ after an end or an error is the caller's choice.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from hybrid_executor.errors import KubeUnavailable
 from hybrid_executor.kube.client import DEFAULT_PAGE_SIZE, DEFAULT_WATCH_SECONDS, KubeClient
@@ -19,6 +20,9 @@ from hybrid_executor.kube.failures import error_of_status
 from hybrid_executor.kube.transport import RawStream
 
 Event = dict[str, Any]
+
+# Half the time of the standard library's; this and nothing else is what an event costs. Airflow brings it along.
+_parse = msgspec.json.Decoder().decode
 
 # A bookmark comes about once a minute, so a live stream is never silent for longer.
 DEFAULT_SILENCE_SECONDS = 70.0
@@ -129,8 +133,8 @@ def list_then_watch(
 
 def _decode(line: bytes) -> Event:
     try:
-        event: Event = json.loads(line)
-    except ValueError as exc:
+        event: Event = _parse(line)
+    except msgspec.DecodeError as exc:
         raise KubeUnavailable(f"watch pods: the stream was cut inside an event ({len(line)} bytes)") from exc
     if event.get("type") == "ERROR":
         raise error_of_status("watch pods", event.get("object") or {})

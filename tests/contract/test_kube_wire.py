@@ -59,7 +59,7 @@ class Exchange:
         self.handler.connection.shutdown(socket.SHUT_RDWR)
 
 
-Script = Callable[[Exchange], None]
+Script = Callable[[Exchange], object]
 
 
 class ScriptedServer:
@@ -129,7 +129,7 @@ def test_credentials_are_sent_with_each_request(server: ScriptedServer) -> None:
 def test_a_server_that_never_answers_is_unavailable_within_the_deadline(
     server: ScriptedServer, client: KubeClient
 ) -> None:
-    server.script = lambda exchange: server.released.wait() and None
+    server.script = lambda exchange: server.released.wait()
     began = time.monotonic()
     with pytest.raises(KubeUnavailable) as caught:
         client.get_pod("a", "p")

@@ -6,6 +6,7 @@ import base64
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -111,6 +112,19 @@ def test_outside_of_kubernetes_the_error_says_which_options_to_set(monkeypatch: 
     assert "config_file" in str(caught.value)
 
 
+def test_in_a_pod_the_service_account_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "token").write_text("of-the-account", encoding="utf-8")
+    (tmp_path / "ca.crt").write_text("certificate", encoding="utf-8")
+    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    transport = open_transport(KubernetesSettings())
+    assert transport.host == "https://10.0.0.1:443"
+    assert transport.credentials() == {"authorization": "bearer of-the-account"}
+    assert transport.pool.connection_pool_kw["ca_certs"] == str(tmp_path / "ca.crt")
+
+
 @pytest.mark.parametrize("context", ["", "nope"])
 def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path: Path, context: str) -> None:
     file = str(tmp_path / "none") if not context else kubeconfig(tmp_path / "config", {})
@@ -201,7 +215,7 @@ TOKEN = Path("/nonexistent")
 
 
 def make_refreshing_client() -> k8s.CoreV1Api:
-    configuration = k8s.Configuration()
+    configuration: Any = k8s.Configuration()
 
     def refresh(target: k8s.Configuration) -> None:
         target.api_key["authorization"] = "bearer " + TOKEN.read_text(encoding="utf-8")

@@ -418,7 +418,19 @@ def test_an_eviction_tells_the_clusters_own_words() -> None:
     found = look(
         pod("Failed", container(**ended(137)), reason="Evicted", message="The node was low on resource: memory.")
     )
+    assert (found.reason, found.exit_code) == ("Evicted", 137)
     assert sentence(found).endswith(": The node was low on resource: memory.")
+
+
+def test_a_preemption_tells_the_clusters_own_words() -> None:
+    told = disruption("PreemptionByScheduler", "default-scheduler: preempting to accommodate a higher priority pod")
+    for raw, event in (
+        (pod("Failed", container(**ended(143)), conditions=told), "MODIFIED"),
+        (pod("Pending", CREATING, deleting=True, conditions=told), "DELETED"),
+    ):
+        found = look(raw, event)
+        assert found.reason == "PreemptionByScheduler"
+        assert "preempting to accommodate a higher priority pod" in sentence(found)
 
 
 def test_an_unschedulable_pod_says_what_is_missing() -> None:

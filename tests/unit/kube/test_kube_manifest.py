@@ -150,7 +150,7 @@ def test_neither_override_nor_hook_can_take_the_pods_identity_away() -> None:
     }
     request = with_override(claim)
 
-    def hook(pod: k8s.V1Pod) -> None:
+    def hook(pod: Any) -> None:
         pod.metadata.name = "mine"
         pod.metadata.labels = {"only": "this"}
         pod.metadata.annotations = None
@@ -216,7 +216,7 @@ def test_other_workloads_than_tasks_get_a_pod_too(kind: str) -> None:
 
 
 def test_a_hook_changes_the_pod_through_its_model() -> None:
-    def hook(pod: k8s.V1Pod) -> None:
+    def hook(pod: Any) -> None:
         pod.spec.tolerations = [k8s.V1Toleration(key="gpu", operator="Exists")]
         pod.metadata.annotations["cost"] = "high"
 

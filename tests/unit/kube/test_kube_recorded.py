@@ -43,7 +43,7 @@ def test_a_recorded_refusal_is_judged(name: str, action: str, closes_namespace: 
 
 
 def verdicts(name: str) -> list[tuple[str, str, str]]:
-    found = []
+    found: list[tuple[str, str, str]] = []
     for event in RECORDED["watches"][name]:
         if event["type"] != "BOOKMARK":
             diagnosis = diagnose(event["object"], event_type=event["type"], fatal_pending_reasons=())

@@ -111,7 +111,8 @@ def test_yaml_dates_and_numbers_as_keys_become_text_and_nulls_are_unset(tmp_path
 
 def test_the_documented_function_returns_a_model(tmp_path: Path) -> None:
     choice = write(tmp_path / "t.yaml", POD.format(image="one") + "    resources: {requests: {cpu: 1}}\n")
-    pod = get_base_pod_from_template(choice.path, None)
+    pod: Any = get_base_pod_from_template(choice.path, None)
     assert pod.spec.containers[0].image == "one"
     assert pod.spec.containers[0].resources.requests == {"cpu": "1"}
-    assert get_base_pod_from_template(None, None).spec.restart_policy == "Never"
+    built_in: Any = get_base_pod_from_template(None, None)
+    assert built_in.spec.restart_policy == "Never"

@@ -1,0 +1,360 @@
+"""The client against Kubernetes APIs: the sandbox, and a real cluster where ``KUBECONFIG`` names one.
+
+The tests need no kubelet, so pods stay pending; those that do need one run against the sandbox alone.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.errors import KubeError, KubeGone
+from hybrid_executor.kube.client import KubeClient, connect
+from hybrid_executor.kube.diagnosis import diagnose
+from hybrid_executor.kube.names import done_patch, instance_selector
+from hybrid_executor.kube.publish import judge_create_error
+from hybrid_executor.kube.transport import Transport
+from hybrid_executor.kube.watch import Listed, WatchHandle, list_then_watch, watch_once
+from hybrid_executor.sandbox.server import SandboxServer
+
+pytestmark = pytest.mark.kube
+
+SELECTOR = "suite=hybrid"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One API server under test and a namespace of our own in it."""
+
+    client: KubeClient
+    transport: Transport
+    namespace: str
+    settings: KubernetesSettings
+
+    def create(self, name: str, **labels: str) -> dict[str, Any]:
+        return self.client.create_pod(self.namespace, pod(name, None, **labels))
+
+
+def pod(name: str, command: list[str] | None = None, **labels: str) -> dict[str, Any]:
+    container: dict[str, Any] = {"name": "base", "image": "example.invalid/airflow:1"}
+    if command:
+        container["command"] = command
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"suite": "hybrid", **labels}},
+        "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]},
+    }
+
+
+def connection(settings: KubernetesSettings) -> Iterator[Cluster]:
+    client = connect(settings)
+    transport = client.transport
+    name = f"hybrid-{uuid.uuid4().hex[:10]}"
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    transport.call("POST", "/api/v1/namespaces", doing="create namespace", body=namespace)
+    yield Cluster(client, transport, name, settings)
+    transport.call("DELETE", f"/api/v1/namespaces/{name}", doing="delete namespace")
+    client.close()
+
+
+def sandbox_settings(tmp: Path, *, runs_pods: bool) -> Iterator[KubernetesSettings]:
+    with SandboxServer(runs_pods=runs_pods, bookmark_seconds=0.2, history_limit=100) as server:
+        file = tmp / "kubeconfig"
+        server.write_kubeconfig(file)
+        yield KubernetesSettings(in_cluster=False, config_file=str(file), pod_creation_max_concurrency=32)
+
+
+@pytest.fixture(scope="module", params=["sandbox", "cluster"])
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    if request.param == "sandbox":
+        for settings in sandbox_settings(tmp_path_factory.mktemp("sandbox"), runs_pods=False):
+            yield from connection(settings)
+    elif os.environ.get("KUBECONFIG"):
+        yield from connection(KubernetesSettings(in_cluster=False))
+    else:
+        pytest.skip("KUBECONFIG names no cluster")
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster whose pods run: the sandbox."""
+    for settings in sandbox_settings(tmp_path, runs_pods=True):
+        yield from connection(settings)
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition did not come true"
+        time.sleep(0.02)
+
+
+def names(items: list[dict[str, Any]]) -> list[str]:
+    return sorted(item["metadata"]["name"] for item in items)
+
+
+def test_version_and_namespaces_are_told(cluster: Cluster) -> None:
+    assert cluster.client.get_version()["gitVersion"].startswith("v")
+    assert cluster.namespace in cluster.client.list_namespaces()
+
+
+def test_a_pod_is_created_and_read(cluster: Cluster) -> None:
+    created = cluster.create("made")
+    assert created["metadata"]["uid"]
+    assert cluster.client.get_pod(cluster.namespace, "made")["metadata"]["uid"] == created["metadata"]["uid"]
+
+
+def test_a_second_pod_of_the_same_name_is_a_conflict_that_means_done(cluster: Cluster) -> None:
+    cluster.create("twice")
+    with pytest.raises(KubeError) as caught:
+        cluster.create("twice")
+    assert (caught.value.status, caught.value.reason) == (409, "AlreadyExists")
+    assert judge_create_error(caught.value).action == "exists"
+
+
+def test_a_refused_pod_carries_the_servers_words(cluster: Cluster) -> None:
+    with pytest.raises(KubeError) as caught:
+        cluster.create("Bad_Name")
+    assert (caught.value.status, caught.value.reason) == (422, "Invalid")
+    assert "Bad_Name" in str(caught.value)
+    assert judge_create_error(caught.value).action == "reject"
+
+
+def test_a_namespace_that_does_not_exist_is_rejected_for_creation_and_empty_for_lists(cluster: Cluster) -> None:
+    with pytest.raises(KubeError) as caught:
+        cluster.client.create_pod("no-such-namespace", pod("a"))
+    assert caught.value.status == 404
+    assert "namespace does not exist" in judge_create_error(caught.value).reason
+    assert cluster.client.list_pods("no-such-namespace", "").items == []
+
+
+def test_a_pod_that_does_not_exist_is_a_404(cluster: Cluster) -> None:
+    with pytest.raises(KubeError) as caught:
+        cluster.client.get_pod(cluster.namespace, "nope")
+    assert (caught.value.status, caught.value.reason) == (404, "NotFound")
+
+
+def test_deletion_can_be_repeated_and_says_whether_there_was_a_pod(cluster: Cluster) -> None:
+    cluster.create("short")
+    assert cluster.client.delete_pod(cluster.namespace, "short", grace_period_seconds=0)
+    assert not cluster.client.delete_pod(cluster.namespace, "short", grace_period_seconds=0)
+
+
+def test_deletion_by_uid_spares_another_pod_of_the_same_name(cluster: Cluster) -> None:
+    uid = cluster.create("spared")["metadata"]["uid"]
+    assert not cluster.client.delete_pod(cluster.namespace, "spared", uid=str(uuid.uuid4()))
+    assert cluster.client.get_pod(cluster.namespace, "spared")["metadata"]["uid"] == uid
+    assert cluster.client.delete_pod(cluster.namespace, "spared", uid=uid, options={"propagationPolicy": "Background"})
+
+
+def test_a_merge_patch_sets_and_removes_labels(cluster: Cluster) -> None:
+    cluster.create("patched", a="1")
+    patched = cluster.client.patch_pod(cluster.namespace, "patched", {"metadata": {"labels": {"a": None, "b": "2"}}})
+    assert patched["metadata"]["labels"] == {"suite": "hybrid", "b": "2"}
+
+
+def test_a_list_is_whole_however_small_its_pages(cluster: Cluster) -> None:
+    wanted = [f"page-{number}" for number in range(5)]
+    for name in wanted:
+        cluster.create(name, pages=cluster.namespace)
+    selector = f"pages={cluster.namespace}"
+    listed = cluster.client.list_pods(cluster.namespace, selector, page_size=2)
+    assert names(listed.items) == wanted
+    assert int(listed.resource_version) > 0
+    assert names(cluster.client.list_pods(None, selector).items) == wanted
+    assert cluster.client.list_pods(cluster.namespace, "group=none").items == []
+
+
+def test_a_metadata_only_list_has_no_specs(cluster: Cluster) -> None:
+    cluster.create("light", group="light")
+    (item,) = cluster.client.list_pods(cluster.namespace, "group=light", metadata_only=True).items
+    assert item["metadata"]["labels"]["group"] == "light"
+    assert "spec" not in item
+
+
+def test_a_watch_from_the_lists_version_misses_nothing(cluster: Cluster) -> None:
+    selector = f"{SELECTOR},group=watched"
+    version = cluster.client.list_pods(cluster.namespace, selector).resource_version
+    cluster.create("w", group="watched")
+    cluster.client.patch_pod(cluster.namespace, "w", {"metadata": {"labels": {"x": "1"}}})
+    cluster.client.delete_pod(cluster.namespace, "w", grace_period_seconds=0)
+    seen = []
+    for event in watch_once(cluster.client, cluster.namespace, selector, version, timeout_seconds=20):
+        if event["type"] != "BOOKMARK":
+            seen.append(event)
+        if event["type"] == "DELETED":
+            break
+    assert [event["type"] for event in seen][:2] == ["ADDED", "MODIFIED"]
+    final = diagnose(seen[-1]["object"], event_type="DELETED", fatal_pending_reasons=())
+    assert (final.phase, str(final.category)) == ("failed", "deleted_before_start")
+
+
+def test_a_pod_marked_done_leaves_the_watch_as_gone(cluster: Cluster) -> None:
+    selector = instance_selector("contract")
+    version = cluster.client.list_pods(cluster.namespace, selector).resource_version
+    manifest = pod("kept")
+    manifest["metadata"]["labels"]["hybrid-executor/instance"] = "contract"
+    cluster.client.create_pod(cluster.namespace, manifest)
+    cluster.client.patch_pod(cluster.namespace, "kept", done_patch())
+    for event in watch_once(cluster.client, cluster.namespace, selector, version, timeout_seconds=20):
+        if event["type"] == "DELETED":
+            break
+    assert diagnose(event["object"], event_type="DELETED", fatal_pending_reasons=()).phase == "gone"
+    assert cluster.client.list_pods(cluster.namespace, selector).items == []
+    assert names(cluster.client.list_pods(cluster.namespace, instance_selector("contract", with_done=True)).items) == [
+        "kept"
+    ]
+
+
+def test_a_list_then_watch_begins_with_the_list_and_goes_on_with_events(cluster: Cluster) -> None:
+    cluster.create("first", group="both")
+    steps = list_then_watch(cluster.client, cluster.namespace, "group=both", timeout_seconds=20)
+    listed = next(steps)
+    assert isinstance(listed, Listed)
+    assert names(listed.items) == ["first"]
+    cluster.create("second", group="both")
+    added = next(step for step in steps if isinstance(step, dict) and step["type"] == "ADDED")
+    assert added["object"]["metadata"]["name"] == "second"
+
+
+def test_a_watch_ends_cleanly_when_the_server_ends_it(cluster: Cluster) -> None:
+    version = cluster.client.list_pods(cluster.namespace, "group=none").resource_version
+    events = list(watch_once(cluster.client, cluster.namespace, "group=none", version, timeout_seconds=1))
+    assert all(event["type"] == "BOOKMARK" for event in events)
+
+
+def test_a_version_that_is_too_old_is_gone_when_iterated(cluster: Cluster) -> None:
+    cluster.create("old")
+    for number in range(150):
+        cluster.client.patch_pod(cluster.namespace, "old", {"metadata": {"labels": {"n": str(number)}}})
+    events = watch_once(cluster.client, cluster.namespace, SELECTOR, "1", timeout_seconds=5)
+    with pytest.raises(KubeGone):
+        list(events)
+
+
+def test_a_waiting_watch_is_ended_from_another_thread(cluster: Cluster) -> None:
+    version = cluster.client.list_pods(cluster.namespace, "group=none").resource_version
+    handle = WatchHandle()
+    began = threading.Event()
+
+    def read() -> None:
+        began.set()
+        list(watch_once(cluster.client, cluster.namespace, "group=none", version, handle=handle))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    began.wait()
+    handle.stop()
+    reader.join(timeout=10)
+    assert not reader.is_alive()
+
+
+def test_wrong_credentials_are_an_error_and_never_an_empty_list(cluster: Cluster) -> None:
+    stranger = KubeClient(
+        Transport(cluster.transport.pool, cluster.client.host, credentials=lambda: {"authorization": "Bearer wrong"})
+    )
+    with pytest.raises(KubeError) as caught:
+        stranger.list_pods(cluster.namespace, "")
+    assert (caught.value.status, caught.value.reason) == (401, "Unauthorized")
+    assert judge_create_error(caught.value).action == "retry"
+
+
+def test_our_rights_can_be_asked_for(cluster: Cluster) -> None:
+    assert cluster.client.can("create", "pods", cluster.namespace)
+    assert cluster.client.can("get", "pods/log", None)
+
+
+def test_the_log_of_a_pod_that_has_not_started_is_empty_and_of_no_pod_an_error(cluster: Cluster) -> None:
+    cluster.create("quiet")
+    assert cluster.client.read_pod_log(cluster.namespace, "quiet", container="base", tail_lines=10) == ""
+    with pytest.raises(KubeError) as caught:
+        cluster.client.read_pod_log(cluster.namespace, "nope", container="base", tail_lines=10)
+    assert caught.value.status == 404
+
+
+def test_a_pod_over_quota_waits_and_closes_only_its_namespace(cluster: Cluster) -> None:
+    own = f"{cluster.namespace}-q"
+    call = cluster.transport.call
+    call(
+        "POST",
+        "/api/v1/namespaces",
+        doing="create namespace",
+        body={"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": own}},
+    )
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"pods": "0"}}}
+    call("POST", f"/api/v1/namespaces/{own}/resourcequotas", doing="create quota", body=quota)
+
+    def refusal() -> KubeError:
+        with pytest.raises(KubeError) as caught:
+            cluster.client.create_pod(own, pod("over"))
+        return caught.value
+
+    until(lambda: "exceeded quota" in str(refusal()))
+    verdict = judge_create_error(refusal())
+    assert (verdict.action, verdict.closes_namespace) == ("retry", True)
+    call("DELETE", f"/api/v1/namespaces/{own}", doing="delete namespace")
+
+
+def test_many_threads_create_at_the_same_time(cluster: Cluster) -> None:
+    wanted = [f"many-{number:02}" for number in range(40)]
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda name: cluster.create(name, group="many"), wanted))
+    assert names(cluster.client.list_pods(cluster.namespace, "group=many").items) == wanted
+
+
+def test_the_end_of_a_real_process_is_diagnosed_with_its_log(node: Cluster) -> None:
+    node.client.create_pod(node.namespace, pod("fails", ["sh", "-c", "echo one; echo two; exit 3"], group="real"))
+    final = None
+    for step in list_then_watch(node.client, node.namespace, "group=real", timeout_seconds=30):
+        raws = step.items if isinstance(step, Listed) else [step["object"]] if step["type"] != "BOOKMARK" else []
+        for raw in raws:
+            final = diagnose(raw, event_type="MODIFIED", fatal_pending_reasons=())
+        if final is not None and final.is_final:
+            break
+    assert final is not None
+    assert (final.phase, str(final.category), final.exit_code) == ("failed", "exit_nonzero", 3)
+    assert final.node
+    assert node.client.read_pod_log(node.namespace, "fails", container="base", tail_lines=1) == "two\n"
+    log = node.client.read_pod_log(node.namespace, "fails", container="base", tail_lines=None, follow=True)
+    assert list(log) == ["one", "two"]
+
+
+def test_an_image_that_cannot_be_pulled_fails_the_pod_and_is_told_in_the_clusters_events(node: Cluster) -> None:
+    manifest = pod("pulls")
+    manifest["spec"]["containers"][0]["image"] = "missing.invalid/airflow:1"
+    node.client.create_pod(node.namespace, manifest)
+
+    def seen() -> str:
+        raw = node.client.get_pod(node.namespace, "pulls")
+        return str(
+            diagnose(raw, event_type="ADDED", fatal_pending_reasons=node.settings.fatal_pending_reasons).category
+        )
+
+    until(lambda: seen() == "image_pull")
+    until(lambda: bool(node.client.list_pod_events(node.namespace, "pulls")))
+    reasons = {event["reason"] for event in node.client.list_pod_events(node.namespace, "pulls")}
+    assert "Failed" in reasons
+    assert node.client.list_pod_events(node.namespace, "other") == []
+
+
+def test_a_running_pod_that_is_deleted_fails_as_deleted(node: Cluster) -> None:
+    node.client.create_pod(node.namespace, pod("sleeps", ["sleep", "600"]))
+    until(lambda: node.client.get_pod(node.namespace, "sleeps")["status"]["phase"] == "Running")
+    version = node.client.list_pods(node.namespace, "").resource_version
+    node.client.delete_pod(node.namespace, "sleeps")
+    for event in watch_once(node.client, node.namespace, "", version, timeout_seconds=30):
+        if event["type"] == "DELETED":
+            break
+    final = diagnose(event["object"], event_type="DELETED", fatal_pending_reasons=())
+    assert (final.phase, str(final.category), final.task_may_have_started) == ("failed", "deleted", True)

@@ -1,0 +1,139 @@
+"""The client over TLS: certificates are checked as configured, and a waiting watch can be ended there too."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import ssl
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.errors import KubeUnavailable
+from hybrid_executor.kube.client import connect
+from hybrid_executor.kube.watch import WatchHandle, watch_once
+
+EVENT = b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"5"}}}\n'
+
+
+def write_certificate(folder: Path, name: str) -> Path:
+    """Write a self-signed certificate for 127.0.0.1 and its key into one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / f"{name}.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
+    return file
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    return write_certificate(tmp_path, "right")
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, certificate: Path) -> Iterator[str]:
+    """A kubeconfig, without any CA, of an API server with that certificate."""
+    released = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            if "watch=true" not in self.path:
+                self.send_response(200)
+                self.send_header("Content-Length", "25")
+                self.end_headers()
+                self.wfile.write(b'{"gitVersion": "v1.36.0"}')
+                return
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(EVENT), EVENT))
+            released.wait()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """Clients that do not trust us hang up in the handshake; that is what is tested."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    file = tmp_path / "kubeconfig"
+    content = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": f"https://127.0.0.1:{server.server_port}"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+    }
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    yield str(file)
+    released.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def settings_of(kubeconfig: str, ca_file: Path) -> KubernetesSettings:
+    return KubernetesSettings(in_cluster=False, config_file=kubeconfig, ssl_ca_cert=str(ca_file))
+
+
+def test_a_server_with_a_certificate_of_the_configured_ca_is_trusted(kubeconfig: str, certificate: Path) -> None:
+    client = connect(settings_of(kubeconfig, certificate))
+    assert client.get_version()["gitVersion"] == "v1.36.0"
+    client.close()
+
+
+def test_another_certificate_is_refused_with_the_option_to_set(kubeconfig: str, tmp_path: Path) -> None:
+    client = connect(settings_of(kubeconfig, write_certificate(tmp_path, "other")))
+    with pytest.raises(KubeUnavailable, match=r"\[kubernetes_executor\] ssl_ca_cert"):
+        client.get_version()
+    client.close()
+
+
+def test_a_watch_that_waits_over_tls_is_ended_from_another_thread(kubeconfig: str, certificate: Path) -> None:
+    client = connect(settings_of(kubeconfig, certificate))
+    handle = WatchHandle()
+    events = watch_once(client, "a", "", "5", handle=handle)
+    assert next(events)["type"] == "BOOKMARK"
+    rest: list[Any] = []
+    reader = threading.Thread(target=lambda: rest.extend(events))
+    reader.start()
+    handle.stop()
+    reader.join(timeout=10)
+    assert not reader.is_alive()
+    assert rest == []
+    client.close()
