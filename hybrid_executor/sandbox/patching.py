@@ -86,9 +86,7 @@ def _merge_lists(target: Sequence[Any], patch: Sequence[Any], field: str) -> lis
     for entry in patch:
         if not isinstance(entry, dict) or merge_key not in entry:
             raise bad_request(f"map: {entry} does not contain declared merge key: {merge_key}")
-        position = next(
-            (at for at, old in enumerate(merged) if old.get(merge_key) == entry[merge_key]), len(merged)
-        )
+        position = next((at for at, old in enumerate(merged) if old.get(merge_key) == entry[merge_key]), len(merged))
         if entry.get("$patch") == "delete":
             del merged[position : position + 1]
         elif position < len(merged):

@@ -1,7 +1,7 @@
 """Label and field selectors: text to predicate, pure.
 
-Grammar and errors are the API's: ``a=b``, ``a==b``, ``a!=b``, ``a in (b,c)``, ``a notin (b,c)``, ``a``, ``!a``, joined by
-commas. ``!=`` and ``notin`` also match an object without the label.
+Grammar and errors are the API's: ``a=b``, ``a==b``, ``a!=b``, ``a in (b,c)``, ``a notin (b,c)``, ``a``, ``!a``,
+joined by commas. ``!=`` and ``notin`` also match an object without the label.
 """
 
 from __future__ import annotations
@@ -92,9 +92,7 @@ class _Parser:
             return _among(key, self._values())
         if operator == "notin":
             return _not_among(key, self._values())
-        raise bad_request(
-            f"unable to parse requirement: found '{operator}', expected: in, notin, =, ==, !=, gt, lt"
-        )
+        raise bad_request(f"unable to parse requirement: found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
 
     def _values(self) -> frozenset[str]:
         self._expect("(")

@@ -101,10 +101,7 @@ def method_not_allowed() -> StatusError:
 
 def unsupported_media_type(given: str, accepted: Sequence[str]) -> StatusError:
     """415: a body in a format that the server does not read."""
-    message = (
-        "the body of the request was in an unknown format - accepted media types include: "
-        f"{', '.join(accepted)}"
-    )
+    message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
     return StatusError(415, "UnsupportedMediaType", message, {"name": given} if given else {})
 
 
@@ -141,9 +138,7 @@ def invalid(resource: Resource, name: str, errors: Sequence[FieldError]) -> Stat
     return StatusError(422, "Invalid", f'{resource.kind} "{name}" is invalid: {summary}', details)
 
 
-def forbidden(
-    resource: Resource, name: str, why: str, *, causes: Sequence[Mapping[str, str]] = ()
-) -> StatusError:
+def forbidden(resource: Resource, name: str, why: str, *, causes: Sequence[Mapping[str, str]] = ()) -> StatusError:
     """403 by a rule of the cluster (quota, a namespace that ends), not by missing rights."""
     details: dict[str, Any] = {"name": name, "kind": resource.plural}
     if causes:

@@ -1,0 +1,52 @@
+"""The whole application: all routes behind the gate."""
+
+from __future__ import annotations
+
+from starlette.routing import Router
+from starlette.types import Receive, Scope, Send
+
+from hybrid_executor.sandbox import discovery
+from hybrid_executor.sandbox.cluster import Cluster
+from hybrid_executor.sandbox.collection_routes import Collections
+from hybrid_executor.sandbox.connections import Connections
+from hybrid_executor.sandbox.disturbances import Disturbances
+from hybrid_executor.sandbox.fault_routes import FaultRoutes
+from hybrid_executor.sandbox.fault_rules import FaultRules
+from hybrid_executor.sandbox.gate import Gate
+from hybrid_executor.sandbox.logs import LogStore
+from hybrid_executor.sandbox.object_routes import ObjectRoutes
+from hybrid_executor.sandbox.pod_routes import PodRoutes
+from hybrid_executor.sandbox.pods import Pods
+from hybrid_executor.sandbox.status import no_such_path
+from hybrid_executor.sandbox.watching import WatchSwitch
+
+
+def make_application(
+    *,
+    cluster: Cluster,
+    pods: Pods,
+    logs: LogStore,
+    rules: FaultRules,
+    disturbances: Disturbances,
+    connections: Connections,
+    switch: WatchSwitch,
+    token: str,
+    bookmark_seconds: float,
+) -> Gate:
+    """Return the ASGI application of one sandbox."""
+    collections = Collections(cluster, switch, connections, bookmark_seconds=bookmark_seconds)
+    router = Router(
+        routes=[
+            *PodRoutes(cluster, pods, collections, logs).routes(),
+            *ObjectRoutes(cluster, collections, rules).routes(),
+            *discovery.routes(),
+            *FaultRoutes(rules, disturbances).routes(),
+        ],
+        redirect_slashes=False,
+        default=_refuse,
+    )
+    return Gate(router, token=token, rules=rules, connections=connections)
+
+
+async def _refuse(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise no_such_path()

@@ -1,0 +1,72 @@
+"""The open connections of the server, so that faults can cut them as a network does: at once, with no farewell."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+Peer = tuple[str, int]
+"""A client's address and port, as ASGI scopes name it."""
+
+
+class Connections:
+    """All connections that are open. Used in the event loop only."""
+
+    def __init__(self) -> None:
+        self._transports: dict[Peer, asyncio.Transport] = {}
+        self._watching: set[Peer] = set()
+
+    def protocol_class(self) -> type[asyncio.Protocol]:
+        """Return uvicorn's HTTP protocol, made to keep this record."""
+        connections = self
+
+        class Recorded(asyncio.Protocol):
+            """Notes when a connection opens and closes; all else is uvicorn's."""
+
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                self.peer: Peer = transport.get_extra_info("peername")[:2]
+                connections.opened(self.peer, transport)
+                super().connection_made(transport)
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                connections.closed(self.peer)
+                super().connection_lost(exc)
+
+        return type("RecordedHTTPProtocol", (Recorded, AutoHTTPProtocol), {})
+
+    def opened(self, peer: Peer, transport: Any) -> None:
+        """Note a new connection."""
+        self._transports[peer] = transport
+
+    def closed(self, peer: Peer) -> None:
+        """Forget a connection."""
+        self._transports.pop(peer, None)
+        self._watching.discard(peer)
+
+    def watching(self, peer: Peer) -> None:
+        """Note that a connection carries a watch (connections that have carried one are not used for much else)."""
+        self._watching.add(peer)
+
+    def watched(self, peer: Peer) -> None:
+        """Note that a connection's watch is over."""
+        self._watching.discard(peer)
+
+    def cut(self, peer: Peer) -> None:
+        """Cut one connection; what was not yet sent is lost."""
+        transport = self._transports.get(peer)
+        if transport is not None:
+            transport.abort()
+
+    def cut_watches(self) -> int:
+        """Cut every connection that carries a watch; return how many."""
+        peers = list(self._watching)
+        for peer in peers:
+            self.cut(peer)
+        return len(peers)
+
+    def cut_all(self) -> None:
+        """Cut every connection."""
+        for peer in list(self._transports):
+            self.cut(peer)
