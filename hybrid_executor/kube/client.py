@@ -7,7 +7,7 @@ list, watch, patch, delete; pods/log get; events list; namespaces list.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 from urllib.parse import quote
@@ -141,17 +141,19 @@ class KubeClient:
         *,
         metadata_only: bool = False,
         page_size: int = DEFAULT_PAGE_SIZE,
+        shape: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> PodList:
         """Return all pods of a namespace (None: of the cluster) that the selector matches, read page by page.
 
+        ``shape`` is called with each pod and returns what of it is kept: whole pods of a large cluster need gigabytes.
         A page whose snapshot has expired (410) starts the list once more from its beginning.
 
         :raises KubeGone: it expired the second time too.
         """
         try:
-            return self._list_once(namespace, label_selector, metadata_only=metadata_only, page_size=page_size)
+            return self._list_once(namespace, label_selector, metadata_only, page_size, shape)
         except KubeGone:
-            return self._list_once(namespace, label_selector, metadata_only=metadata_only, page_size=page_size)
+            return self._list_once(namespace, label_selector, metadata_only, page_size, shape)
 
     def watch_pods(
         self,
@@ -268,7 +270,14 @@ class KubeClient:
         )
         return bool(answer.get("status", {}).get("allowed"))
 
-    def _list_once(self, namespace: str | None, label_selector: str, *, metadata_only: bool, page_size: int) -> PodList:
+    def _list_once(
+        self,
+        namespace: str | None,
+        label_selector: str,
+        metadata_only: bool,
+        page_size: int,
+        shape: Callable[[dict[str, Any]], dict[str, Any]] | None,
+    ) -> PodList:
         query = {**self._query, "limit": str(page_size)}
         if label_selector:
             query["labelSelector"] = label_selector
@@ -281,7 +290,8 @@ class KubeClient:
                 query=query,
                 accept=METADATA_ONLY if metadata_only else "application/json",
             )
-            items.extend(page.get("items") or [])
+            found = page.get("items") or []
+            items.extend(map(shape, found) if shape else found)
             token = page["metadata"].get("continue")
             if not token:
                 return PodList(items=items, resource_version=str(page["metadata"].get("resourceVersion", "")))

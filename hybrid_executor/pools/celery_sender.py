@@ -102,7 +102,7 @@ class BrokerSender:
     def _drop_connection(self) -> None:
         connection, self._connection, self._producer = self._connection, None, None
         if connection is not None:
-            connection.collapse()
+            connection.close()
 
     def _note_down(self, error: Exception, *, waiting: int) -> None:
         if not self._is_down:

@@ -298,15 +298,23 @@ class Attempts:
             pipeline.hgetall(self._keys.attempt(attempt))
         return [parse_record(fields) for fields in pipeline.execute()]
 
-    @translated
     def workload(self, attempt: AttemptId) -> tuple[Record | None, str, str]:
         """Return record, payload and overrides of one attempt; "" for what is gone. Never log the texts."""
+        return self.workloads([attempt])[0]
+
+    @translated
+    def workloads(self, attempts: Sequence[AttemptId]) -> list[tuple[Record | None, str, str]]:
+        """Return what :meth:`workload` does for many attempts; one round trip."""
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.hgetall(self._keys.attempt(attempt))
-        pipeline.get(self._keys.payload(attempt))
-        pipeline.get(self._keys.overrides(attempt))
-        fields, payload, overrides = pipeline.execute()
-        return parse_record(fields), payload or "", overrides or ""
+        for attempt in attempts:
+            pipeline.hgetall(self._keys.attempt(attempt))
+            pipeline.get(self._keys.payload(attempt))
+            pipeline.get(self._keys.overrides(attempt))
+        answers = pipeline.execute()
+        return [
+            (parse_record(answers[index]), answers[index + 1] or "", answers[index + 2] or "")
+            for index in range(0, len(answers), 3)
+        ]
 
     @translated
     def annotate(self, notes: Mapping[AttemptId, Mapping[str, str]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import redis
 from redis.exceptions import ResponseError
@@ -192,9 +193,32 @@ class LaunchStream:
                 raise
 
     @translated
+    def forget_silent(self, *, seconds: float) -> int:
+        """Drop consumers that hold nothing and have not asked for so long; return how many went."""
+        try:
+            consumers = self._client.xinfo_consumers(self._key, LAUNCH_GROUP)
+        except ResponseError:
+            return 0  # there is no such stream or group yet
+        gone = [item["name"] for item in consumers if not item["pending"] and item["idle"] > seconds * 1000]
+        for name in gone:
+            self._client.xgroup_delconsumer(self._key, LAUNCH_GROUP, name)
+        return len(gone)
+
+    @translated
     def length(self) -> int:
         """Return how many entries wait or are being worked on."""
         return int(self._client.xlen(self._key))
+
+    @translated
+    def launches_waiting(self) -> set[AttemptId]:
+        """Return the attempts that have a launch on the stream, waiting or being worked on. Costs as it is long."""
+        entries = cast("list[tuple[str, dict[str, str]]]", self._client.xrange(self._key))
+        return {AttemptId(fields["attempt"]) for _, fields in entries if fields.get("op") == "launch"}
+
+    @translated
+    def put_again(self, attempt: AttemptId, *, generation: int) -> None:
+        """Put a launch on the stream whose entry got lost. One too many is harmless: the record admits one outcome."""
+        self._client.xadd(self._key, {"op": "launch", "attempt": attempt, "generation": str(generation)})
 
     def _decode(self, entries: Sequence[tuple[str, Mapping[str, str] | None]]) -> list[LaunchEntry]:
         decoded = []

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
+from celery import Celery  # type: ignore[import-untyped]
 
 app: Any = Celery("stock", broker=os.environ.get("STOCK_BROKER", "memory://"))
 app.conf.update(task_ignore_result=True, broker_connection_retry_on_startup=True)

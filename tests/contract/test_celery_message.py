@@ -31,7 +31,7 @@ def ours(queue: str = "default") -> dict[str, Any]:
 @pytest.fixture
 def stock(redis_url: str) -> dict[str, Any]:
     """The message that a stock Celery sender puts on the list for the same task."""
-    from celery import Celery
+    from celery import Celery  # type: ignore[import-untyped]
 
     app: Any = Celery("stock", broker=redis_url, set_as_current=False)
     app.conf.task_ignore_result = True

@@ -1,0 +1,65 @@
+"""A worker application whose workloads do what their callback's arguments say, instead of talking to an Airflow.
+
+Everything else is the real worker. ``celery -A scripted_app worker`` with HYBRID_TEST_REDIS set.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from hybrid_executor.config import DictConfig
+from hybrid_workers.celery_app import create_worker_app
+from hybrid_workers.deployment import read_deployment
+from hybrid_workers.run import Patience
+
+
+def run_script(workload: Any) -> int:
+    """Run the script of a callback workload in this very task process."""
+    script = workload.callback.data["kwargs"]
+    if mark := script.get("mark"):
+        with Path(mark).open("a", encoding="ascii") as file:
+            file.write(f"{os.getpid()}\n")
+    if forked := script.get("forks"):
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(60)
+            os._exit(0)
+        Path(forked).write_text(str(pid), encoding="ascii")
+    if seconds := script.get("sleep"):
+        time.sleep(seconds)
+    if waits_for := script.get("until"):
+        while not Path(waits_for).exists():
+            time.sleep(0.02)
+    if number := script.get("signal"):
+        os.kill(os.getpid(), number)
+        signal.pause()
+    if script.get("memory_error"):
+        raise MemoryError
+    if words := script.get("raise"):
+        raise RuntimeError(words)
+    if script.get("system_exit"):
+        raise SystemExit(script["system_exit"])
+    return int(script.get("exit", 0))
+
+
+app = create_worker_app(
+    read_deployment(
+        DictConfig(
+            {
+                "celery": {
+                    "broker_url": os.environ["HYBRID_TEST_REDIS"],
+                    "extra_celery_config": os.environ.get("HYBRID_TEST_CELERY", "{}"),
+                },
+                "celery_broker_transport_options": {
+                    "visibility_timeout": os.environ.get("HYBRID_TEST_VISIBILITY", "86400")
+                },
+            }
+        )
+    ),
+    run=run_script,
+    patience=Patience(claim_seconds=1.0, report_seconds=20.0, longest_pause_seconds=0.5),
+)

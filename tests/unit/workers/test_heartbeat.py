@@ -1,0 +1,111 @@
+"""What a worker's main process tells the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import fakeredis
+import pytest
+
+from hybrid_executor.errors import StoreUnavailable
+from hybrid_executor.events import AttemptId
+from hybrid_executor.states import State
+from hybrid_executor.store import Store
+from hybrid_workers.activity import Activity, WorkerCard
+from hybrid_workers.heartbeat import Heartbeat
+from hybrid_workers.reports import Reports
+from tests.unit.workers.conftest import ATTEMPT, WORKER, record_of
+
+Submit = Callable[..., None]
+WAITING = Activity(waiting=frozenset({ATTEMPT}))
+RUNNING = Activity(running=frozenset({ATTEMPT}))
+
+
+class Worker:
+    """A worker whose doings a test decides."""
+
+    def __init__(self, store: Store) -> None:
+        self.activity = Activity()
+        self.card = WorkerCard(name=WORKER, queues=("a", "b"), concurrency=3)
+        self.reports = Reports()
+        self.heartbeat = Heartbeat(lambda: store, self.card, self.reports, lambda: self.activity)
+
+    def tell(self, activity: Activity) -> None:
+        self.activity = activity
+        self.heartbeat.tell()
+
+
+@pytest.fixture
+def worker(store: Store) -> Worker:
+    return Worker(store)
+
+
+def announced(store: Store) -> dict[str, str]:
+    [member] = store.presence.members("worker")
+    return dict(member.fields)
+
+
+def test_it_says_who_it_is_and_what_it_runs(store: Store, worker: Worker) -> None:
+    worker.tell(RUNNING)
+    fields = announced(store)
+    assert (fields["queues"], fields["concurrency"], fields["state"]) == ("a,b", "3", "running")
+    assert json.loads(fields["running"]) == [ATTEMPT]
+
+
+def test_a_change_is_said_at_once(store: Store, worker: Worker) -> None:
+    worker.tell(Activity())
+    worker.card.is_draining = True
+    worker.tell(RUNNING)
+    fields = announced(store)
+    assert (fields["state"], json.loads(fields["running"])) == ("draining", [ATTEMPT])
+
+
+def test_the_record_of_a_message_that_waits_here_says_so(store: Store, worker: Worker, submit: Submit) -> None:
+    submit()
+    worker.tell(WAITING)
+    assert record_of(store).received_by == WORKER
+    worker.heartbeat.returned([ATTEMPT])
+    assert record_of(store).received_by == ""
+
+
+def test_a_running_record_that_redis_lost_is_written_again(store: Store, worker: Worker, submit: Submit) -> None:
+    submit()
+    store.attempts.claim(ATTEMPT, worker=WORKER, token="1-x")
+    worker.tell(RUNNING)
+    before = record_of(store)
+    store.client.flushall()
+    worker.heartbeat.keep_records(RUNNING)
+    after = record_of(store)
+    assert (after.state, after.generation, after.owner, after.holder, after.queue) == (
+        State.RUNNING,
+        before.generation,
+        before.owner,
+        WORKER,
+        "q",
+    )
+
+
+def test_redis_away_is_an_error_for_the_caller_and_loses_nothing(
+    store: Store, server: fakeredis.FakeServer, worker: Worker, submit: Submit
+) -> None:
+    submit()
+    worker.reports.bad_message(ATTEMPT, "unreadable")
+    server.connected = False
+    with pytest.raises(StoreUnavailable):
+        worker.tell(RUNNING)
+    server.connected = True
+    worker.tell(RUNNING)
+    assert record_of(store).state is State.FAILED
+    assert json.loads(announced(store)["running"]) == [ATTEMPT]
+
+
+def test_leaving_takes_back_the_announcement_and_delivers_the_last_reports(
+    store: Store, worker: Worker, submit: Submit
+) -> None:
+    submit()
+    worker.heartbeat.start()
+    worker.reports.bad_message(AttemptId(ATTEMPT), "unreadable")
+    worker.heartbeat.stop()
+    assert store.presence.members("worker") == []
+    assert record_of(store).state is State.FAILED

@@ -1,0 +1,200 @@
+"""One message: claimed once, run, and its end reported whatever happens to Redis meanwhile."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import fakeredis
+import httpx
+import pytest
+
+from hybrid_executor.events import OwnerId
+from hybrid_executor.states import State
+from hybrid_executor.store import Change, Store
+from hybrid_workers.run import Patience, Verdict, WorkloadRuns
+from tests.unit.workers.conftest import ATTEMPT, WORKER, delivery, record_of, workload_text
+
+Submit = Callable[..., None]
+PATIENCE = Patience(claim_seconds=0.05, report_seconds=0.3, longest_pause_seconds=0.01)
+
+
+class Runs:
+    """What was run, and what it answered."""
+
+    def __init__(self, *, answer: int = 0, does: Callable[[], object] | None = None) -> None:
+        self.workloads: list[Any] = []
+        self._answer = answer
+        self._does = does
+
+    def __call__(self, workload: Any) -> int:
+        self.workloads.append(workload)
+        if self._does is not None:
+            self._does()
+        return self._answer
+
+
+def handler(store: Store, runs: Runs) -> WorkloadRuns:
+    return WorkloadRuns(lambda: store, instance="test", run=runs, patience=PATIENCE)
+
+
+def raising(error: BaseException) -> Callable[[], object]:
+    def fail() -> object:
+        raise error
+
+    return fail
+
+
+def test_a_submitted_attempt_is_claimed_run_and_recorded(store: Store, submit: Submit) -> None:
+    submit()
+    states: list[tuple[State, str]] = []
+    runs = Runs(does=lambda: states.append((record_of(store).state, record_of(store).holder)))
+    verdict, end = handler(store, runs).handle(delivery())
+    assert (verdict, end.is_success) == (Verdict.ENDED, True)
+    assert states == [(State.RUNNING, WORKER)]
+    assert record_of(store).state is State.SUCCEEDED
+    assert [workload.callback.id for workload in runs.workloads] == ["callback-id"]
+
+
+@pytest.mark.parametrize("state", ["running", "succeeded", "revoked"])
+def test_an_attempt_that_runs_or_ended_is_not_run_again(store: Store, submit: Submit, state: str) -> None:
+    submit()
+    if state == "revoked":
+        store.attempts.revoke([ATTEMPT], reason="not wanted")
+    elif state == "running":
+        store.attempts.claim(ATTEMPT, worker="celery@there", token="1-x")
+    else:
+        handler(store, Runs()).handle(delivery(worker="celery@there"))
+    assert record_of(store).state.value == state
+    before = record_of(store)
+    runs = Runs()
+    assert handler(store, runs).handle(delivery())[0] is Verdict.IGNORED
+    assert (runs.workloads, record_of(store)) == ([], before)
+
+
+def test_a_claim_asked_again_because_its_answer_was_lost_is_granted(store: Store, submit: Submit) -> None:
+    submit()
+    first = store.attempts.claim(ATTEMPT, worker=WORKER, token="7-x")
+    again = store.attempts.claim(ATTEMPT, worker=WORKER, token="7-x")
+    other = store.attempts.claim(ATTEMPT, worker=WORKER, token="7-y")
+    assert (first.is_granted, again, other.is_granted) == (True, first, False)
+
+
+def test_with_redis_away_the_message_goes_back_and_nothing_runs(store: Store, server: fakeredis.FakeServer) -> None:
+    server.connected = False
+    runs = Runs()
+    assert handler(store, runs).handle(delivery())[0] is Verdict.LATER
+    assert runs.workloads == []
+
+
+def test_an_end_is_reported_when_redis_is_back(store: Store, server: fakeredis.FakeServer, submit: Submit) -> None:
+    submit()
+    left = 3
+
+    class Plug:
+        def __call__(self) -> Store:
+            nonlocal left
+            if runs.workloads:
+                left -= 1
+                server.connected = left <= 0
+            return store
+
+    runs = Runs()
+    verdict, _ = WorkloadRuns(Plug(), instance="test", run=runs, patience=PATIENCE).handle(delivery())
+    assert (verdict, record_of(store).state) == (Verdict.ENDED, State.SUCCEEDED)
+
+
+def test_an_end_that_cannot_be_reported_in_time_gives_the_slot_free(
+    store: Store, server: fakeredis.FakeServer, submit: Submit, caplog: pytest.LogCaptureFixture
+) -> None:
+    submit()
+    runs = Runs(does=lambda: setattr(server, "connected", False))
+    with caplog.at_level(logging.ERROR):
+        assert handler(store, runs).handle(delivery())[0] is Verdict.ENDED
+    assert "could not be reported" in caplog.text
+
+
+def test_a_message_of_another_instance_goes_back_to_the_queue(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    runs = Runs()
+    assert handler(store, runs).handle(delivery(instance="another"))[0] is Verdict.LATER
+    assert runs.workloads == []
+    assert "give one of them another queue" in caplog.text
+
+
+def test_a_missing_record_is_written_anew_from_the_message(store: Store) -> None:
+    handler(store, Runs()).handle(delivery(owner=OwnerId("5")))
+    record = record_of(store)
+    assert (record.owner, record.kind, record.key, record.queue) == ("5", "callback", "callback-id", "q")
+    assert record.state is State.SUCCEEDED
+
+
+def test_a_message_of_upstreams_executor_runs_too(store: Store) -> None:
+    runs = Runs()
+    assert handler(store, runs).handle(delivery(instance="", owner=OwnerId("")))[0] is Verdict.ENDED
+    assert len(runs.workloads) == 1
+
+
+def test_an_unreadable_message_that_nobody_knows_is_dropped_without_a_record(store: Store) -> None:
+    verdict, _ = handler(store, Runs()).handle(delivery(text="no JSON", instance=""))
+    assert (verdict, store.attempts.records([ATTEMPT])) == (Verdict.IGNORED, [None])
+
+
+def test_an_unreadable_message_fails_its_attempt_without_showing_it(store: Store, submit: Submit) -> None:
+    submit()
+    handler(store, Runs()).handle(delivery(text=workload_text(callback="secret-data")))
+    record = record_of(store)
+    assert (record.state, record.category) == (State.FAILED, "bad_message")
+    assert "secret" not in record.reason
+
+
+def test_what_the_api_server_runs_elsewhere_is_not_failed(store: Store, submit: Submit) -> None:
+    from airflow.sdk.exceptions import TaskAlreadyRunningError
+
+    submit()
+    runs = Runs(does=raising(TaskAlreadyRunningError("runs")))
+    assert handler(store, runs).handle(delivery())[0] is Verdict.IGNORED
+    assert record_of(store).state is State.REVOKED
+
+
+def test_a_refusal_of_the_api_server_is_told_with_its_likely_cause(store: Store, submit: Submit) -> None:
+    request = httpx.Request("PATCH", "http://api/run")
+    error = httpx.HTTPStatusError("Forbidden", request=request, response=httpx.Response(403, request=request))
+    submit()
+    verdict, end = handler(store, Runs(does=raising(error))).handle(delivery())
+    assert (verdict, end.category) == (Verdict.ENDED, "refused")
+    assert "Refused by the API server with 403 (its token may have expired" in record_of(store).reason
+
+
+def test_an_api_server_out_of_reach_is_named_with_its_option(store: Store, submit: Submit) -> None:
+    submit()
+    handler(store, Runs(does=raising(httpx.ConnectError("refused")))).handle(delivery())
+    record = record_of(store)
+    assert record.category == "api_unreachable"
+    assert "[core] execution_api_server_url" in record.reason
+
+
+def test_the_end_of_a_superseded_run_changes_nothing(store: Store, submit: Submit) -> None:
+    submit()
+
+    def supersede() -> None:
+        store.attempts.advance(Change(attempt=ATTEMPT, to=State.LOST))
+        submit(expected_generation=2)
+
+    handler(store, Runs(does=supersede)).handle(delivery())
+    assert (record_of(store).state, record_of(store).generation) == (State.SUBMITTED, 3)
+
+
+def test_an_end_is_recorded_though_redis_lost_the_record_meanwhile(store: Store, submit: Submit) -> None:
+    submit()
+    runs = Runs(does=lambda: store.client.flushall())
+    handler(store, runs).handle(delivery())
+    record = record_of(store)
+    assert (record.state, record.owner, record.holder) == (State.SUCCEEDED, "1", WORKER)
+
+
+def test_celerys_way_to_end_a_task_process_is_left_to_celery(store: Store, submit: Submit) -> None:
+    submit()
+    with pytest.raises(SystemExit):
+        handler(store, Runs(does=raising(SystemExit(-(256 - 15))))).handle(delivery())
+    assert record_of(store).state is State.RUNNING

@@ -1,0 +1,85 @@
+"""What this worker is doing, read from Celery's own books in the main process. Never blocks, never changes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import celery  # type: ignore[import-untyped]
+from celery.worker import state as books  # type: ignore[import-untyped]
+
+from hybrid_executor.events import AttemptId
+
+
+@dataclass(frozen=True)
+class Activity:
+    """One look at the books.
+
+    :ivar running: attempts that a task process has.
+    :ivar waiting: attempts whose message is here and that no task process has yet.
+    """
+
+    running: frozenset[AttemptId] = frozenset()
+    waiting: frozenset[AttemptId] = frozenset()
+
+
+@dataclass
+class WorkerCard:
+    """What the worker says of itself to everybody.
+
+    :ivar is_draining: it takes no more messages and ends when what runs has ended.
+    :ivar consumed_at: when it last got a message, in seconds since the epoch; 0 for never.
+    """
+
+    name: str
+    queues: tuple[str, ...] = ()
+    concurrency: int = 0
+    is_draining: bool = False
+    consumed_at: float = 0.0
+    started_at: float = field(default_factory=time.time)
+
+    def describe(self, activity: Activity) -> dict[str, str]:
+        """Return the fields of the announcement."""
+        return {
+            "hostname": socket.gethostname(),
+            "pid": str(os.getpid()),
+            "queues": ",".join(self.queues),
+            "concurrency": str(self.concurrency),
+            "state": "draining" if self.is_draining else "running",
+            "running": json.dumps(sorted(activity.running)),
+            "waiting": str(len(activity.waiting)),
+            "started_at": f"{self.started_at:.0f}",
+            "consumed_at": f"{self.consumed_at:.0f}",
+            "celery": str(celery.__version__),
+        }
+
+
+def look() -> Activity:
+    """Return what the books say now; safe from any thread."""
+    running = frozenset(AttemptId(request.id) for request in active_requests())
+    reserved = frozenset(AttemptId(request.id) for request in _copy(books.reserved_requests))
+    return Activity(running=running, waiting=reserved - running)
+
+
+def active_requests() -> list[Any]:
+    """Return Celery's requests that a task process has."""
+    return _copy(books.active_requests)
+
+
+def waiting_requests() -> list[Any]:
+    """Return Celery's requests that wait for a task process."""
+    running = {request.id for request in active_requests()}
+    return [request for request in _copy(books.reserved_requests) if request.id not in running]
+
+
+def _copy(requests: Any) -> list[Any]:
+    """Return the members of a set that the main thread changes: a change during the copy means to copy again."""
+    while True:
+        try:
+            return list(requests)
+        except RuntimeError:
+            continue

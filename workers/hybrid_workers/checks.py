@@ -1,0 +1,95 @@
+"""What is checked before a worker starts, so that what is wrong is said in one line and not in a thousand."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from kombu.exceptions import OperationalError
+
+from hybrid_executor.config.broker import Broker
+from hybrid_executor.errors import ConfigError, StoreUnavailable
+from hybrid_executor.store import Member, Store
+
+log = logging.getLogger(__name__)
+
+_ANNOUNCED_AGAIN_SECONDS = 12.0
+_PAUSE_SECONDS = 0.5
+
+
+def check_store(store: Store, *, patience_seconds: float) -> None:
+    """Wait until Redis answers.
+
+    :raises ConfigError: it does not in time, or refuses us; the message names the options that say where it is.
+    """
+    deadline = time.monotonic() + patience_seconds
+    was_told = False
+    while True:
+        try:
+            store.ping()
+            return
+        except StoreUnavailable as error:
+            message = f"{error}. Start it, or correct [hybrid_executor] redis_url (unset: [celery] broker_url)"
+            if time.monotonic() >= deadline:
+                raise ConfigError(f"{message}.") from error
+            if not was_told:
+                log.error("%s. Trying for %.0f s more", message, patience_seconds)
+            was_told = True
+            time.sleep(_PAUSE_SECONDS)
+
+
+def check_broker(app: Any, broker: Broker) -> None:
+    """Connect to a broker that is not the store's Redis, once.
+
+    :raises ConfigError: it does not answer.
+    """
+    try:
+        with app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, interval_max=0, timeout=10)
+    except (OperationalError, OSError) as error:
+        raise ConfigError(
+            f"The Celery broker cannot be reached ({type(error).__name__}): start it, or correct [celery] broker_url "
+            f"({app.connection_for_read().as_uri()}){' and the ssl_ options' if broker.tls else ''}."
+        ) from error
+
+
+def check_name(store: Store, name: str) -> None:
+    """Make sure that no other worker of that name is alive; one that has just died is waited out.
+
+    :raises ConfigError: there is one.
+    :raises StoreUnavailable: Redis could not be asked.
+    """
+    known = _member(store, name)
+    before = known
+    while known is not None and known.is_alive and known.silent_seconds < _ANNOUNCED_AGAIN_SECONDS:
+        if _is_dead_process(known.fields):
+            return
+        if before is not None and known.silent_seconds < before.silent_seconds:
+            raise ConfigError(
+                f"A worker named {name} is running already (on {known.fields.get('hostname')}): stop it, or give this "
+                "one another name with --celery-hostname."
+            )
+        before = known
+        time.sleep(_PAUSE_SECONDS)
+        known = _member(store, name)
+
+
+def _member(store: Store, name: str) -> Member | None:
+    return next((member for member in store.presence.members("worker") if member.name == name), None)
+
+
+def _is_dead_process(fields: Mapping[str, str]) -> bool:
+    """Return whether the announcement is of a process of this host that has gone."""
+    if fields.get("hostname") != socket.gethostname():
+        return False
+    try:
+        os.kill(int(fields.get("pid", "0") or 0), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, ValueError):
+        return False
+    return int(fields.get("pid", "0")) == os.getpid()

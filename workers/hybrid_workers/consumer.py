@@ -1,0 +1,140 @@
+"""Celery's consumer, but careful with messages.
+
+Those that cannot be read are dropped without being shown (they hold tokens), and their attempt is told. Those that
+were taken and not started go back to their queue as soon as the worker begins to leave, not when it is gone. Those
+whose task process died are noticed at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from traceback import walk_tb
+from typing import Any
+
+from celery import signals  # type: ignore[import-untyped]
+from celery.worker.consumer import Consumer  # type: ignore[import-untyped]
+from kombu.transport.virtual import Empty
+
+from hybrid_executor.events import AttemptId
+from hybrid_workers import activity
+from hybrid_workers.task import TASK_NAME
+
+log = logging.getLogger(__name__)
+
+_LOOK_FOR_DEAD_SECONDS = 0.5
+
+
+class CarefulConsumer(Consumer):  # type: ignore[misc]
+    """Drops unreadable messages without showing what is in them, and has their attempt fail with the reason."""
+
+    loop: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.loop = partial(_run_loop, self.loop)
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Look for dead task processes often.
+
+        Celery does so every 5 s. It is woken by the end of a pipe too, but task processes that were forked later hold
+        that open.
+        """
+        super().register_with_event_loop(hub)
+        hub.call_repeatedly(_LOOK_FOR_DEAD_SECONDS, self.pool.maintain_pool)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Let go of a broken connection.
+
+        Closing it fails in kombu 5.7 while messages are unacknowledged and Redis is away, which would end the worker.
+        What it has not given back then is delivered again after the visibility timeout.
+        """
+        try:
+            super().on_connection_error_after_connected(exc)
+        except Exception as error:  # noqa: BLE001 - nothing about a connection that is gone may end the worker
+            log.warning("The broken connection to the broker could not be closed in order: %s", error)
+            self.connection = None
+
+    def stop(self) -> None:
+        """Stop consuming, forget what no task process has, and give its messages back."""
+        waiting = activity.waiting_requests()
+        super().stop()
+        self._give_back(waiting)
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """The body is not what its headers say."""
+        self._drop(message, f"The message cannot be decoded ({type(exc).__name__})")
+        message.ack_log_error(log, self.connection_errors)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """The message is not as Celery's protocol wants it."""
+        self._drop(message, f"The message is not a valid Celery task ({type(exc).__name__})")
+        message.reject_log_error(log, self.connection_errors)
+        signals.task_rejected.send(sender=self, message=message, exc=exc)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """The message is no Celery task at all."""
+        self._drop(message, "The message is not a Celery task")
+        message.reject_log_error(log, self.connection_errors)
+        signals.task_rejected.send(sender=self, message=message, exc=None)
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """The message is a task of some other application."""
+        name = message.headers.get("task") if isinstance(message.headers, dict) else None
+        self._drop(message, f"The message asks for the task {name!r}, which this worker does not have")
+        message.reject_log_error(log, self.connection_errors)
+        signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=_attempt_of(message))
+
+    def _give_back(self, waiting: Sequence[Any]) -> None:
+        for request in waiting:
+            request.message.reject_log_error(log, self.connection_errors, requeue=True)
+            request.acknowledged = True
+        for channel in getattr(getattr(self.connection, "connection", None), "channels", None) or ():
+            _finish_poll(channel)
+        if waiting:
+            log.info("Gave %d messages back to their queues", len(waiting))
+            self.app.worker_life.returned([AttemptId(request.id) for request in waiting])
+
+    def _drop(self, message: Any, reason: str) -> None:
+        attempt = _attempt_of(message)
+        log.error("Dropped a message%s: %s", f" of attempt {attempt}" if attempt else "", reason)
+        if attempt:
+            self.app.tasks[TASK_NAME].reports.bad_message(AttemptId(attempt), reason)
+
+
+def _attempt_of(message: Any) -> str:
+    headers = message.headers if isinstance(message.headers, dict) else {}
+    return str(headers.get("id") or "")
+
+
+def _run_loop(loop: Callable[..., Any], *args: Any) -> Any:
+    """Run Celery's event loop, which what is not even JSON on a Redis list would end, and the worker with it."""
+    try:
+        return loop(*args)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        if not _is_of_transport(error):
+            raise
+        log.error("Dropped something from a queue that is no message (%s); reconnecting", type(error).__name__)
+        raise ConnectionResetError("the connection is made anew after something that is no message") from None
+
+
+def _is_of_transport(error: Exception) -> bool:
+    """Return whether kombu's transport was decoding what it had read."""
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    return any(name.startswith("kombu.transport.") for name in frames)
+
+
+def _finish_poll(channel: Any) -> None:
+    """Read the answer of a pop that kombu's Redis transport has under way, at most its one second.
+
+    A message that arrives in it after the last queue was cancelled has no taker here, and kombu puts it back; unread,
+    it would wait in the socket until the last task has ended.
+    """
+    if getattr(channel, "_in_poll", None) and hasattr(channel, "_brpop_read"):
+        try:
+            channel._brpop_read()
+        except Empty:
+            pass
+        except channel.connection_errors as error:
+            log.warning("The broker went away while the worker left: %s", error)

@@ -1,0 +1,88 @@
+"""What a worker needs to know of its deployment, and the store as seen from one process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hybrid_executor.config import ConfigSource, Option, RedisLocation, table
+from hybrid_executor.config.celery import CelerySettings, build_celery_config, read_celery_settings
+from hybrid_executor.config.settings import read_redis
+from hybrid_executor.errors import ConfigError
+from hybrid_executor.store import RedisSettings, Store, open_store
+
+NO_REDIS = (
+    "The worker knows no Redis that holds the shared state. Set [hybrid_executor] redis_url "
+    "(AIRFLOW__HYBRID_EXECUTOR__REDIS_URL) to the one that the schedulers use; or set [celery] broker_url to a Redis."
+)
+_TASK_LOGS_TO_STDOUT = Option(
+    section="logging",
+    name="task_logs_to_stdout",
+    type="bool",
+    default="False",
+    description="Task logs to the output of whatever runs them too.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """Settings that workers share with the schedulers. Routes and profiles are not among them.
+
+    :ivar celery_config: the configuration of the Celery application.
+    :ivar task_logs_to_stdout: the logs of tasks appear in the worker's output too.
+    :ivar preload: modules to import before task processes are forked, besides our own list.
+    """
+
+    instance: str
+    redis: RedisLocation
+    record_retention_seconds: int
+    celery: CelerySettings
+    celery_config: Mapping[str, Any] = field(repr=False)
+    default_queue: str
+    task_logs_to_stdout: bool = False
+    preload: tuple[str, ...] = ()
+
+
+def read_deployment(conf: ConfigSource) -> Deployment:
+    """Return the deployment that ``conf`` describes.
+
+    :raises ConfigError: a value is wrong, or no Redis is named.
+    """
+    redis = read_redis(conf)
+    if redis is None:
+        raise ConfigError(NO_REDIS)
+    celery = read_celery_settings(conf)
+    to_stdout = celery.task_logs_to_stdout
+    return Deployment(
+        instance=table.INSTANCE.read(conf),
+        redis=redis,
+        record_retention_seconds=table.RECORD_RETENTION.read(conf),
+        celery=celery,
+        celery_config=build_celery_config(celery, default_queue=celery.default_queue),
+        default_queue=celery.default_queue,
+        task_logs_to_stdout=_TASK_LOGS_TO_STDOUT.read(conf) if to_stdout is None else to_stdout,
+        preload=table.WORKER_PRELOAD.read(conf),
+    )
+
+
+class ProcessStore:
+    """The store, with connections of each process's own: what is opened before a fork is not used after it."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._store: Store | None = None
+        self._pid = 0
+
+    def __call__(self) -> Store:
+        """Return this process's store; nothing is connected yet."""
+        if self._store is None or self._pid != os.getpid():
+            location = self._deployment.redis
+            self._store = open_store(
+                RedisSettings(url=location.url, options=location.options),
+                instance=self._deployment.instance,
+                retention_seconds=self._deployment.record_retention_seconds,
+            )
+            self._pid = os.getpid()
+        return self._store

@@ -1,0 +1,156 @@
+"""The worker's voice: a thread of its main process that tells the store who is alive and what it does.
+
+Promises: an announcement every few seconds, however busy the task processes are; reports of dead task processes go out
+at once; an outage of Redis is said once and survived. Its connection is its own, and it holds no lock of any library
+while the main thread forks a task process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from hybrid_executor.errors import HybridError
+from hybrid_executor.events import AttemptId
+from hybrid_executor.states import State
+from hybrid_executor.store import Record, Restoration, Store
+from hybrid_workers.activity import Activity, WorkerCard
+from hybrid_workers.reports import Reports
+
+log = logging.getLogger(__name__)
+
+ANNOUNCEMENT_SECONDS = 30.0
+_PERIOD_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
+_LAST_WORDS_SECONDS = 10.0
+
+
+class Heartbeat:
+    """Tells the store about one worker until it is stopped.
+
+    :param look: reads what the worker is doing.
+    """
+
+    def __init__(
+        self, store: Callable[[], Store], card: WorkerCard, reports: Reports, look: Callable[[], Activity]
+    ) -> None:
+        self._store = store
+        self._card = card
+        self._reports = reports
+        self._look = look
+        self._stopped = threading.Event()
+        self._busy = threading.RLock()
+        self._thread = threading.Thread(target=self._run, name="hybrid-heartbeat", daemon=True)
+        self._said: tuple[Activity, bool] | None = None
+        self._said_at = 0.0
+        self._received: frozenset[AttemptId] = frozenset()
+        self._records: Mapping[AttemptId, Record] = {}
+        self._is_cut_off = False
+
+    def start(self) -> None:
+        """Begin. From now on a fork waits until the thread is between two calls to Redis."""
+        os.register_at_fork(
+            before=self._busy.acquire, after_in_parent=self._busy.release, after_in_child=self._busy.release
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Deliver the last reports, take back the announcement and end; bounded in time."""
+        self._stopped.set()
+        self._thread.join(_LAST_WORDS_SECONDS)
+        deadline = time.monotonic() + _LAST_WORDS_SECONDS
+        while True:
+            try:
+                self._reports.deliver(self._store().attempts, worker=self._card.name)
+                self._store().presence.withdraw("worker", self._card.name)
+                return
+            except HybridError as error:
+                if time.monotonic() >= deadline:
+                    log.error("Left without telling the store, which cannot be asked: %s", error)
+                    return
+                time.sleep(_LOOK_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(_LOOK_SECONDS if not len(self._reports) else 0.1):
+            with self._busy:
+                try:
+                    self.tell()
+                except HybridError as error:
+                    self._note_cut_off(error)
+                except Exception:  # noqa: BLE001 - the worker must not fall silent for a mistake in here
+                    log.exception("A heartbeat failed; the next one tries again")
+
+    def tell(self) -> None:
+        """Say once what there is to say.
+
+        :raises StoreUnavailable: Redis could not be asked; what was not said will be.
+        """
+        attempts = self._store().attempts
+        self._reports.deliver(attempts, worker=self._card.name)
+        activity = self._look()
+        news = activity.waiting - self._received
+        if news:
+            attempts.annotate({attempt: {"received_by": self._card.name} for attempt in news})
+        self._received = activity.waiting
+        is_due = time.monotonic() - self._said_at >= _PERIOD_SECONDS
+        if is_due:
+            self.keep_records(activity)
+        if is_due or self._said != (activity, self._card.is_draining):
+            self._store().presence.announce(
+                "worker", self._card.name, self._card.describe(activity), seconds=ANNOUNCEMENT_SECONDS
+            )
+            self._said, self._said_at = (activity, self._card.is_draining), time.monotonic()
+        if self._is_cut_off:
+            log.info("The store can be asked again")
+            self._is_cut_off = False
+
+    def returned(self, attempts: list[AttemptId]) -> None:
+        """Note that messages went back to their queues: no record is to say that this worker has them."""
+        try:
+            with self._busy:
+                self._store().attempts.annotate({attempt: {"received_by": ""} for attempt in attempts})
+        except HybridError as error:
+            self._note_cut_off(error)
+
+    def keep_records(self, activity: Activity) -> None:
+        """Remember the records of what runs here, and write those again that Redis has lost since."""
+        running = sorted(activity.running)
+        found = dict(zip(running, self._store().attempts.records(running), strict=True)) if running else {}
+        lost = [self._records[attempt] for attempt, record in found.items() if not record and attempt in self._records]
+        if lost:
+            log.warning("Redis lost the records of %d running attempts; writing them again", len(lost))
+            self._store().attempts.restore([_restoration(record) for record in lost])
+        kept = {attempt: record for attempt, record in found.items() if record and record.state is State.RUNNING}
+        self._records = {**{record.id: record for record in lost}, **kept}
+
+    def _note_cut_off(self, error: HybridError) -> None:
+        if not self._is_cut_off:
+            log.error("The store cannot be asked; what runs goes on: %s", error)
+        self._is_cut_off = True
+
+
+def _restoration(record: Record) -> Restoration:
+    fields: dict[str, str | int] = {
+        "kind": record.kind,
+        "key": record.key,
+        "dag_id": record.dag_id,
+        "task_id": record.task_id,
+        "run_id": record.run_id,
+        "map_index": record.map_index,
+        "try_number": record.try_number,
+        "queue": record.queue,
+        "profile": record.profile,
+        "holder": record.holder,
+        **record.extra,
+    }
+    return Restoration(
+        attempt=record.id,
+        owner=record.owner,
+        pool=record.pool,
+        state=record.state,
+        generation=record.generation,
+        fields=fields,
+    )

@@ -1,0 +1,34 @@
+"""Celery's own account of a message, which also tells the store when a task process dies under it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billiard.einfo import ExceptionWithTraceback  # type: ignore[import-untyped]
+from billiard.exceptions import Terminated, WorkerLostError  # type: ignore[import-untyped]
+from celery.worker import state as books  # type: ignore[import-untyped]
+from celery.worker.request import Request  # type: ignore[import-untyped]
+
+from hybrid_executor.events import AttemptId
+
+
+class ReportingRequest(Request):  # type: ignore[misc]
+    """A request whose lost process, or time-out, is reported at once by the worker's main process."""
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+        """Report a death of the task process; everything else has been reported by that process itself."""
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):
+            error = error.exc
+        if isinstance(error, WorkerLostError | Terminated | SystemExit | KeyboardInterrupt) and not return_ok:
+            if books.should_terminate not in (None, False):
+                self.task.reports.stopped(AttemptId(self.id), process=self.worker_pid)
+            else:
+                self.task.reports.lost_process(AttemptId(self.id), str(error), process=self.worker_pid)
+        return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+    def on_timeout(self, soft: bool, timeout: float) -> Any:
+        """Report a hard time-out."""
+        if not soft:
+            self.task.reports.timed_out(AttemptId(self.id), timeout, process=self.worker_pid)
+        return super().on_timeout(soft, timeout)

@@ -1,0 +1,53 @@
+"""What every task process would import, imported once before the worker forks them.
+
+Must never open a connection or start a thread: both would be shared by all task processes.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Sequence
+from importlib import import_module
+
+log = logging.getLogger(__name__)
+
+# The path of a task from message to operator: supervisor, runner, Dag parsing, serialization, the usual operators.
+_MODULES = (
+    "airflow.sdk",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.sdk.execution_time.callback_supervisor",
+    "airflow.sdk.api.client",
+    "airflow.executors.base_executor",
+    "airflow.executors.workloads",
+    "airflow.dag_processing.dagbag",
+    "airflow.dag_processing.bundles.manager",
+    "airflow.dag_processing.bundles.local",
+    "airflow.serialization.serialized_objects",
+    "airflow.providers.standard.operators.python",
+    "airflow.providers.standard.operators.bash",
+    "airflow.providers.standard.operators.empty",
+    "airflow.utils.serve_logs",
+    "jinja2",
+    "hybrid_executor.compat",
+)
+
+
+def preload(extra: Sequence[str] = ()) -> None:
+    """Import what tasks need and freeze the heap, so that forked processes share its pages.
+
+    :param extra: the deployment's own modules. One that cannot be imported is a warning: a task may not need it.
+    """
+    for name in _MODULES:
+        try:
+            import_module(name)
+        except ImportError as error:
+            log.debug("%s is not preloaded: %s", name, error)
+    for name in extra:
+        try:
+            import_module(name)
+        except Exception as error:  # noqa: BLE001 - a deployment's module may raise anything; its tasks will tell
+            log.warning("[hybrid_executor] worker_preload: %s cannot be imported: %s", name, error)
+    gc.collect()
+    gc.freeze()

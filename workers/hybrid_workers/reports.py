@@ -1,0 +1,107 @@
+"""What a worker's main process has to tell of attempts whose task process cannot: it died, or never got the message.
+
+Put from the main thread, delivered by the heartbeat's thread; nothing here waits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+
+from hybrid_executor.events import AttemptId
+from hybrid_executor.states import State
+from hybrid_executor.store import Attempts, Change, Record
+from hybrid_workers import outcome
+from hybrid_workers.outcome import Outcome
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The end of one attempt as the main process saw it.
+
+    :ivar process: pid of the task process that had it; ``None`` for a message that no process got.
+    """
+
+    attempt: AttemptId
+    end: Outcome
+    process: int | None = None
+
+
+class Reports:
+    """Ends that wait to be recorded, in order."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Report] = deque()
+        self._oom_kills = outcome.count_oom_kills()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def lost_process(self, attempt: AttemptId, message: str, *, process: int | None) -> None:
+        """Note that a task process died, in Celery's words ``message``."""
+        oom_kills = outcome.count_oom_kills()
+        end = outcome.of_lost_process(message, oom_kills=oom_kills - self._oom_kills)
+        self._oom_kills = oom_kills
+        self._waiting.append(Report(attempt=attempt, end=end, process=process or -1))
+
+    def timed_out(self, attempt: AttemptId, seconds: float, *, process: int | None) -> None:
+        """Note that Celery's hard time limit ended a task process."""
+        self._waiting.append(Report(attempt=attempt, end=outcome.of_timeout(seconds), process=process or -1))
+
+    def stopped(self, attempt: AttemptId, *, process: int | None) -> None:
+        """Note that the worker was stopped without waiting for what ran."""
+        end = Outcome("The worker was stopped while it ran", category="worker_stopped")
+        self._waiting.append(Report(attempt=attempt, end=end, process=process or -1))
+
+    def bad_message(self, attempt: AttemptId, reason: str) -> None:
+        """Note that a message could not be read."""
+        self._waiting.append(Report(attempt=attempt, end=Outcome(reason, category="bad_message")))
+
+    def revoked(self, attempt: AttemptId) -> None:
+        """Note that a Celery control command took the message away."""
+        end = Outcome("Revoked by a Celery control command", category="revoked")
+        self._waiting.append(Report(attempt=attempt, end=end))
+
+    def deliver(self, attempts: Attempts, *, worker: str) -> None:
+        """Record what waits; what Redis could not be told stays.
+
+        :raises StoreUnavailable: Redis could not be asked.
+        """
+        while self._waiting:
+            report = self._waiting[0]
+            record = attempts.records([report.attempt])[0]
+            change = change_for(report, record, worker=worker)
+            if change is not None and attempts.advance(change).is_granted:
+                log.info("Attempt %s is %s: %s", report.attempt, change.to.value, report.end.reason)
+            self._waiting.popleft()
+
+
+def change_for(report: Report, record: Record | None, *, worker: str) -> Change | None:
+    """Return the change that a report asks for, ``None`` where the record tells that it is about another run.
+
+    An attempt whose process died before it claimed it is lost, not failed: its owner submits it again.
+    """
+    if record is None or record.state.is_terminal:
+        return None
+    if record.state is State.SUBMITTED:
+        to = State.FAILED if report.process is None else State.LOST
+    elif record.holder == worker and _process_of(record) == report.process:
+        to = State.FAILED
+    else:
+        return None
+    end = report.end
+    return Change(
+        attempt=report.attempt,
+        to=to,
+        generation=record.generation,
+        fields={"reason": end.reason, "exit_code": end.exit_code, "category": end.category},
+    )
+
+
+def _process_of(record: Record) -> int | None:
+    """Return the pid of the task process that claimed an attempt: the claim token begins with it."""
+    pid = record.extra.get("claim_token", "").partition("-")[0]
+    return int(pid) if pid.isdigit() else None

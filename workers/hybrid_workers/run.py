@@ -1,0 +1,219 @@
+"""One message: claim its attempt, run the workload, report its end. Knows nothing of Celery.
+
+Promises: nothing runs unclaimed; an attempt that runs, ended or was revoked is not run again; every end reaches the
+store, through an outage of Redis too, with the reason in words; a message that cannot be read harms nobody else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from hybrid_executor.errors import ConfigError, HybridError, StoreUnavailable, TaskRejected
+from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.states import State
+from hybrid_executor.store import Attempts, Change, Claim, Store
+from hybrid_executor.store import Outcome as Answer
+from hybrid_workers import outcome
+from hybrid_workers.outcome import Outcome
+from hybrid_workers.workload import Workload, parse_workload
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_MOST_SIGNALS = 128
+Runner = Callable[[Any], int]
+"""Runs one of Airflow's workloads and returns the exit code of its process."""
+
+
+class Verdict(Enum):
+    """What to do with the message."""
+
+    ENDED = "ended"
+    IGNORED = "ignored"
+    LATER = "later"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to go on asking a Redis that is away.
+
+    :ivar claim_seconds: before the message goes back to its queue.
+    :ivar report_seconds: before a finished workload's slot is given up; its owner finds out from Airflow's database.
+    """
+
+    claim_seconds: float = 60.0
+    report_seconds: float = 900.0
+    longest_pause_seconds: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A message as it arrived.
+
+    :ivar instance: the deployment it was made for, "" where the message does not say.
+    """
+
+    attempt: AttemptId
+    text: object = field(repr=False)
+    worker: str
+    queue: str = ""
+    owner: OwnerId = OwnerId("")
+    instance: str = ""
+    pool: str = "celery"
+
+
+class WorkloadRuns:
+    """Runs messages in a task process.
+
+    :param store: returns the store of the process it is called in.
+    :param run: what runs a workload.
+    """
+
+    def __init__(
+        self, store: Callable[[], Store], *, instance: str, run: Runner, patience: Patience | None = None
+    ) -> None:
+        self._store = store
+        self._instance = instance
+        self._run = run
+        self._patience = patience or Patience()
+
+    def handle(self, delivery: Delivery) -> tuple[Verdict, Outcome]:
+        """Do all that a message asks for; return what becomes of the message, and how its workload ended."""
+        if delivery.instance not in ("", self._instance):
+            log.error(
+                "Attempt %s belongs to instance %s and this worker to %s: they share a queue; give one of them another "
+                "queue or another [celery] broker_url. The message goes back to the queue",
+                delivery.attempt,
+                delivery.instance,
+                self._instance,
+            )
+            time.sleep(self._patience.longest_pause_seconds)
+            return Verdict.LATER, Outcome()
+        workload, rejection = _read(delivery)
+        try:
+            claim = self._claim(delivery, workload)
+        except HybridError as error:
+            log.error("Attempt %s waits for the store and goes back to the queue: %s", delivery.attempt, error)
+            return Verdict.LATER, Outcome()
+        if claim is None:
+            log.error("Dropped a message that is not ours, %s: %s", delivery.attempt, rejection.reason)
+            return Verdict.IGNORED, rejection
+        if not claim[1].is_granted:
+            log.info("Attempt %s is %s already, ignored", delivery.attempt, _where(claim[1]))
+            return Verdict.IGNORED, Outcome()
+        token, granted = claim
+        log.info("Attempt %s started: %s", delivery.attempt, _name_of(workload))
+        begun = time.monotonic()
+        end, state = (rejection, State.FAILED) if workload is None else self._run_to_end(workload.airflow)
+        self._report(delivery, workload, granted, end=end, state=state, token=token)
+        seconds = time.monotonic() - begun
+        log.info("Attempt %s %s after %.1f s %s", delivery.attempt, state.value, seconds, end.reason)
+        return (Verdict.IGNORED if state is State.REVOKED else Verdict.ENDED), end
+
+    def _claim(self, delivery: Delivery, workload: Workload | None) -> tuple[str, Claim] | None:
+        """Return our claim's token and its answer, ``None`` for an unreadable message of an attempt nobody knows."""
+        token = f"{os.getpid()}-{uuid4().hex}"
+
+        def ask() -> tuple[str, Claim] | None:
+            attempts = self._store().attempts
+            if workload is None and not delivery.instance and attempts.records([delivery.attempt]) == [None]:
+                return None
+            return token, _claim(attempts, delivery, workload, token=token)
+
+        return self._patiently(ask, self._patience.claim_seconds)
+
+    def _run_to_end(self, workload: Any) -> tuple[Outcome, State]:
+        oom_kills = outcome.count_oom_kills()
+        try:
+            code = self._run(workload)
+        except SystemExit as error:
+            if isinstance(error.code, int) and error.code < -_MOST_SIGNALS:
+                raise  # Celery's own way to end a task process; the main process knows why and tells
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        except Exception as error:  # noqa: BLE001 - whatever a workload does, its slot lives on and its owner is told
+            if type(error).__name__ == "TaskAlreadyRunningError":
+                return Outcome("The API server says that it runs elsewhere", category="duplicate"), State.REVOKED
+            log.exception("The workload could not be run; it is reported as failed")
+            return outcome.of_exception(error), State.FAILED
+        end = outcome.of_exit_code(code, oom_kills=outcome.count_oom_kills() - oom_kills)
+        return end, State.SUCCEEDED if end.is_success else State.FAILED
+
+    def _report(
+        self, delivery: Delivery, workload: Workload | None, claim: Claim, *, end: Outcome, state: State, token: str
+    ) -> None:
+        fields = {"reason": end.reason, "exit_code": end.exit_code, "category": end.category}
+
+        def finish(generation: int) -> Claim:
+            change = Change(attempt=delivery.attempt, to=state, generation=generation, fields=fields)
+            return self._patiently(lambda: self._store().attempts.advance(change), self._patience.report_seconds)
+
+        try:
+            answer = finish(claim.generation)
+            if answer.outcome in (Answer.MISSING, Answer.STALE) and answer.generation < claim.generation:
+                log.warning("Redis lost the record of attempt %s while it ran; writing it again", delivery.attempt)
+                again = self._patiently(
+                    lambda: _claim(self._store().attempts, delivery, workload, token=token),
+                    self._patience.report_seconds,
+                )
+                if again.is_granted or again.holder in ("", delivery.worker):
+                    answer = finish(again.generation)
+        except HybridError as error:
+            log.error("The end of attempt %s could not be reported: %s", delivery.attempt, error)
+            return
+        if not answer.is_granted:
+            log.info("Attempt %s is %s meanwhile; its end changes nothing", delivery.attempt, _where(answer))
+
+    def _patiently(self, ask: Callable[[], T], seconds: float) -> T:
+        return Retrying(
+            retry=retry_if_exception_type((StoreUnavailable, ConfigError)),
+            stop=stop_after_delay(seconds),
+            wait=wait_random_exponential(multiplier=0.2, max=self._patience.longest_pause_seconds),
+            before_sleep=_say_once,
+            reraise=True,
+        )(ask)
+
+
+def _say_once(state: RetryCallState) -> None:
+    if state.attempt_number == 1 and state.outcome is not None:
+        log.warning("The store cannot be asked, trying on: %s", state.outcome.exception())
+
+
+def _read(delivery: Delivery) -> tuple[Workload | None, Outcome]:
+    try:
+        return parse_workload(delivery.text), Outcome()
+    except TaskRejected as error:
+        return None, Outcome(str(error), category="bad_message")
+
+
+def _claim(attempts: Attempts, delivery: Delivery, workload: Workload | None, *, token: str) -> Claim:
+    fields = {**(workload.fields if workload else {}), "queue": delivery.queue}
+    return attempts.claim(
+        delivery.attempt,
+        worker=delivery.worker,
+        token=token,
+        owner=delivery.owner,
+        pool=delivery.pool,
+        fields=fields,
+    )
+
+
+def _where(claim: Claim) -> str:
+    return f"{claim.state or 'unknown'} at {claim.holder}" if claim.holder else claim.state or "unknown"
+
+
+def _name_of(workload: Workload | None) -> str:
+    if workload is None:
+        return "a message that cannot be read"
+    fields = workload.fields
+    if fields.get("kind") != "task":
+        return f"{fields.get('kind')} {fields.get('key')}"
+    return f"{fields['dag_id']}.{fields['task_id']} {fields['run_id']} try {fields['try_number']}"

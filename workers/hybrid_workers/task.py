@@ -1,0 +1,72 @@
+"""The one Celery task: ``execute_workload``. Turns what became of a workload into what Celery does with the message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery, Task  # type: ignore[import-untyped]
+from celery.exceptions import Ignore, Reject  # type: ignore[import-untyped]
+
+from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_workers.reports import Reports
+from hybrid_workers.run import Delivery, Verdict, WorkloadRuns
+
+TASK_NAME = "execute_workload"
+
+
+class WorkloadFailed(Exception):
+    """Shown by Celery's monitors for a workload that failed; the failure itself has been reported already."""
+
+
+class ExecuteWorkload(Task):  # type: ignore[misc]
+    """Runs the workload of one message.
+
+    :ivar runs: does the work, in a task process.
+    :ivar reports: where the main process notes what a task process can no longer tell.
+    """
+
+    name = TASK_NAME
+    Request = "hybrid_workers.lost:ReportingRequest"
+    throws = (WorkloadFailed,)
+    typing = False
+    ignore_result = True
+    runs: WorkloadRuns
+    reports: Reports
+
+    def run(self, *args: object, **_: object) -> None:
+        """Claim, run, report.
+
+        :raises Ignore: the attempt is not to be run; the message is done with.
+        :raises Reject: not now; the message goes back to its queue.
+        :raises WorkloadFailed: it failed, and that has been reported.
+        """
+        verdict, end = self.runs.handle(delivery_of(self.request, args))
+        if verdict is Verdict.LATER:
+            raise Reject("the store cannot be asked", requeue=True)
+        if verdict is Verdict.IGNORED:
+            raise Ignore()
+        if not end.is_success:
+            raise WorkloadFailed(end.reason)
+
+
+def register_task(app: Celery, *, runs: WorkloadRuns, reports: Reports) -> None:
+    """Give ``app`` the task."""
+    task = ExecuteWorkload()
+    task.runs = runs
+    task.reports = reports
+    app.register_task(task)
+
+
+def delivery_of(request: Any, args: tuple[object, ...]) -> Delivery:
+    """Return what arrived, from Celery's request and the task's arguments; headers of other senders may lack ours."""
+    known = request.get("hybrid")
+    ours = known if isinstance(known, dict) else {}
+    return Delivery(
+        attempt=AttemptId(str(request.id)),
+        text=args[0] if args else None,
+        worker=str(request.hostname),
+        queue=str((request.delivery_info or {}).get("routing_key") or ""),
+        owner=OwnerId(str(ours.get("owner", ""))),
+        instance=str(ours.get("instance", "")),
+        pool=str(ours.get("pool", "celery")),
+    )
