@@ -1,0 +1,82 @@
+"""``python -m hybrid_executor.agent``: an agent with Airflow's configuration and as little of Airflow as it takes."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import get_args
+
+from hybrid_executor.agent.process import (
+    end_with_parent,
+    has_lost_parent,
+    log_to_stderr,
+    stop_on_signals,
+)
+from hybrid_executor.config.settings import Shape
+from hybrid_executor.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+EXIT_CONFIG = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run an agent until a signal, or the end of its parent; return the exit code: 2 for a wrong configuration."""
+    options = _parse(arguments)
+    stop = threading.Event()
+    stop_on_signals(stop)
+    if options.parent_pid:
+        end_with_parent(options.parent_pid)
+    # As a library Airflow sets up neither its database nor its logging: an agent needs neither of them.
+    os.environ.setdefault("_AIRFLOW__AS_LIBRARY", "1")
+    from hybrid_executor.agent.main import run_agent
+    from hybrid_executor.agent.mutation_hook import airflow_config_folder, load_mutation_hook
+    from hybrid_executor.config import airflow_config, read_settings
+    from hybrid_executor.config.kubernetes import read_kubernetes_settings
+
+    conf = airflow_config()
+    log_to_stderr()
+    try:
+        hook = load_mutation_hook(
+            config_folder=airflow_config_folder(),
+            plugins_folder=str(conf.get("core", "plugins_folder", fallback="") or ""),
+        )
+        settings = read_settings(conf, shape=options.shape)
+        kubernetes_settings = read_kubernetes_settings(conf)
+        # What Airflow brought along stays for good: looking through it for garbage would cost a third of our time.
+        gc.collect()
+        gc.freeze()
+        return run_agent(
+            settings=settings,
+            kubernetes_settings=kubernetes_settings,
+            name=options.name or None,
+            hook=hook,
+            stop=stop,
+            has_lost_parent=lambda: bool(options.parent_pid) and has_lost_parent(options.parent_pid),
+        )
+    except ConfigError as error:
+        log.error("%s", error)
+        return EXIT_CONFIG
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m hybrid_executor.agent", description="Launches and watches pods.")
+    parser.add_argument("--name", default="", help="name of this agent, unique among all agents")
+    parser.add_argument("--parent-pid", type=int, default=0, help="end when this parent process has ended")
+    parser.add_argument(
+        "--shape", choices=get_args(Shape), default="hybrid", help="which executor's default routes are meant"
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    code = main()
+    logging.shutdown()
+    # A call to a server that hangs may hold a thread of a pool for its whole deadline; its work has been given up.
+    sys.stdout.flush()
+    os._exit(code)

@@ -1,0 +1,205 @@
+"""What an agent does in one cluster, independent of others: one launcher, and a watcher for each namespace."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hybrid_executor.agent.backoff import DENIED
+from hybrid_executor.agent.complaints import Complaints
+from hybrid_executor.agent.data_loss import DataLoss
+from hybrid_executor.agent.deletion import PodRemover
+from hybrid_executor.agent.launcher import AirflowKubernetesScheduler
+from hybrid_executor.agent.leader import KeptLease, LeaseKeeper
+from hybrid_executor.agent.namespace_survey import NamespaceSurvey
+from hybrid_executor.agent.pod_factory import PodFactory
+from hybrid_executor.agent.pod_recorder import PodRecorder
+from hybrid_executor.agent.pod_stream import PodStream
+from hybrid_executor.agent.supervision import start_supervised
+from hybrid_executor.agent.watcher import KubernetesJobWatcher
+from hybrid_executor.config import Settings
+from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.errors import ConfigError
+from hybrid_executor.kube.client import KubeClient
+from hybrid_executor.kube.names import instance_selector
+from hybrid_executor.store import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What all parts of one agent share."""
+
+    name: str
+    settings: Settings
+    kubernetes_settings: KubernetesSettings
+    store: Store
+    keeper: LeaseKeeper
+    complaints: Complaints
+    data_loss: DataLoss
+
+
+class ClusterAgent:
+    """One cluster's part of an agent.
+
+    :param connect: returns a client of the cluster; asked again later where it raises ConfigError.
+    :param namespaces: those to watch from the start; ``None`` is all.
+    """
+
+    def __init__(
+        self,
+        cluster: str,
+        *,
+        around: Surroundings,
+        connect: Callable[[], KubeClient],
+        factory: PodFactory,
+        namespaces: Sequence[str | None],
+    ) -> None:
+        self.cluster = cluster
+        self.launcher: AirflowKubernetesScheduler | None = None
+        self._around = around
+        self._connect = connect
+        self._factory = factory
+        self._namespaces = tuple(namespaces)
+        self._lock = threading.Lock()
+        self._watchers: dict[str | None, KubernetesJobWatcher] = {}
+        self._threads: list[threading.Thread] = []
+        self._client: KubeClient | None = None
+        self._remover: PodRemover | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Launches and deletions without an outcome."""
+        return self.launcher.in_flight if self.launcher else 0
+
+    @property
+    def launched(self) -> int:
+        """Pods created so far."""
+        return self.launcher.launched if self.launcher else 0
+
+    def open(self) -> None:
+        """Connect to the cluster; nothing is sent yet.
+
+        :raises ConfigError: where it is cannot be found out.
+        """
+        if self._client is None:
+            self._client = self._connect()
+
+    def start(self, stop: threading.Event) -> None:
+        """Launch and watch until ``stop``; a cluster whose configuration is not there yet is waited for."""
+        self._threads.append(start_supervised(f"cluster-{self.cluster}", lambda: self._run(stop), stop))
+
+    def relist_soon(self) -> None:
+        """Let all watchers list at once."""
+        with self._lock:
+            watchers = list(self._watchers.values())
+        for watcher in watchers:
+            watcher.relist_soon()
+
+    def watch_namespace(self, namespace: str, stop: threading.Event) -> None:
+        """Watch a namespace that pods go to, unless that is done already."""
+        with self._lock:
+            if None in self._namespaces or namespace in self._watchers or namespace in self._namespaces:
+                return
+        log.info("Pods go to namespace %s of cluster %s: watching it too", namespace, self.cluster)
+        self._start_watcher(namespace, stop)
+
+    def finish(self, *, seconds: float) -> None:
+        """Let what is under way end, for at most ``seconds``."""
+        if self.launcher is not None:
+            self.launcher.finish(seconds=seconds)
+        if self._remover is not None:
+            self._remover.close(seconds=seconds / 5)
+        for thread in list(self._threads):
+            thread.join(2)
+        if self._client is not None:
+            self._client.close()
+
+    def _run(self, stop: threading.Event) -> None:
+        failures = 0
+        while self._client is None and not stop.is_set():
+            try:
+                self.open()
+            except ConfigError as error:
+                failures += 1
+                self._around.complaints.report(f"config:{self.cluster}", "Cluster %s: %s", self.cluster, error)
+                stop.wait(DENIED.seconds(failures, jitter=random.random()))
+        if self._client is None:
+            return
+        if self.launcher is None:
+            self._remover = PodRemover(self._client, cluster=self.cluster, complaints=self._around.complaints)
+            self.launcher = self._make_launcher(self._client, self._remover, stop)
+            for namespace in self._namespaces:
+                self._start_watcher(namespace, stop)
+        self.launcher.run(stop)
+
+    def _make_launcher(
+        self, client: KubeClient, remover: PodRemover, stop: threading.Event
+    ) -> AirflowKubernetesScheduler:
+        around = self._around
+        return AirflowKubernetesScheduler(
+            cluster=self.cluster,
+            agent=around.name,
+            instance=around.settings.instance,
+            client=client,
+            store=around.store,
+            factory=self._factory,
+            settings=around.kubernetes_settings,
+            remover=remover,
+            complaints=around.complaints,
+            pods_per_second=around.settings.pod_creation_rate,
+            token_seconds=around.settings.token_seconds,
+            take_over_seconds=around.settings.agent_lease_seconds * 1.5,
+            on_namespace=lambda namespace: self.watch_namespace(namespace, stop),
+            distrusts_records=lambda: around.data_loss.is_suspected,
+        )
+
+    def _start_watcher(self, namespace: str | None, stop: threading.Event) -> None:
+        watcher = self._make_watcher(namespace)
+        with self._lock:
+            if namespace in self._watchers:
+                return
+            self._watchers[namespace] = watcher
+        name = f"watcher-{self.cluster}-{namespace or 'all'}"
+        self._threads.append(start_supervised(name, lambda: watcher.run(stop), stop))
+
+    def _make_watcher(self, namespace: str | None) -> KubernetesJobWatcher:
+        around, client, remover = self._around, self._client, self._remover
+        assert client is not None
+        assert remover is not None
+        attempts, settings = around.store.attempts, around.kubernetes_settings
+        recorder = PodRecorder(attempts, settings=settings, remover=remover)
+        selector = instance_selector(around.settings.instance)
+        lease = KeptLease(
+            around.store.leases,
+            f"watch:{self.cluster}:{namespace or ''}",
+            holder=around.name,
+            seconds=around.settings.agent_lease_seconds,
+        )
+        around.keeper.add(lease)
+        return KubernetesJobWatcher(
+            cluster=self.cluster,
+            namespace=namespace,
+            client=client,
+            selector=selector,
+            lease=lease,
+            version=around.store.version(self.cluster, namespace or ""),
+            survey=NamespaceSurvey(
+                cluster=self.cluster,
+                namespace=namespace,
+                client=client,
+                selector=selector,
+                attempts=attempts,
+                recorder=recorder,
+                remover=remover,
+                settings=settings,
+                data_loss=around.data_loss,
+            ),
+            stream=PodStream(client=client, attempts=attempts, recorder=recorder, remover=remover, settings=settings),
+            complaints=around.complaints,
+            relist_seconds=around.settings.relist_interval_seconds,
+        )

@@ -1,0 +1,145 @@
+"""The creation of one pod, and what its errors mean.
+
+Promises: it may be repeated by anyone at any time: a launch's name is always the same, and a conflict with a pod of
+this very launch is success; errors of the cluster are tried again, and only what the pod itself is to blame for fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from hybrid_executor.agent.identity import ANNOTATION_GENERATION, PodIdentity, identify
+from hybrid_executor.agent.launch import Again, Created, Failed, Ready
+from hybrid_executor.agent.namespace_gate import NamespaceGate
+from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.errors import KubeError
+from hybrid_executor.kube.client import KubeClient
+from hybrid_executor.kube.names import attempt_selector
+from hybrid_executor.kube.publish import Verdict, backoff_seconds, judge_create_error
+
+log = logging.getLogger(__name__)
+
+_MOST_NAMES = 5
+
+Outcome = Created | Again | Failed
+
+
+class PodCreator:
+    """Creates pods of one cluster. Safe for several threads.
+
+    :param distrusts_records: says whether Redis lost data lately, so that a pod may exist that no record knows.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: str,
+        instance: str,
+        client: KubeClient,
+        settings: KubernetesSettings,
+        gate: NamespaceGate,
+        distrusts_records: Callable[[], bool],
+    ) -> None:
+        self._cluster = cluster
+        self._instance = instance
+        self._client = client
+        self._settings = settings
+        self._gate = gate
+        self._distrusts_records = distrusts_records
+
+    def create(self, ready: Ready) -> Outcome:
+        """Try once to create a pod. Raises nothing of its own."""
+        manifest = ready.manifest
+        # Asked at the last moment: many are under way when a namespace closes.
+        closed_seconds = self._gate.admit(manifest.namespace, now=time.monotonic())
+        if closed_seconds:
+            return Again(ready.launch, closed_seconds, self._gate.reason(manifest.namespace))
+        try:
+            existing = self._find_existing(ready) if self._distrusts_records() else None
+            if existing is not None:
+                return self._take_for_done(ready, existing)
+            pod = self._client.create_pod(manifest.namespace, manifest.pod)
+        except KubeError as error:
+            return self._after_error(ready, judge_create_error(error))
+        self._opened(manifest.namespace)
+        uid = str((pod.get("metadata") or {}).get("uid") or "")
+        return Created(ready.launch, ready.record, manifest.namespace, manifest.name, uid)
+
+    def _find_existing(self, ready: Ready) -> PodIdentity | None:
+        """Return a pod of this attempt that is there already, whatever launch it is from."""
+        selector = attempt_selector(self._instance, ready.record.id)
+        for pod in self._client.list_pods(ready.manifest.namespace, selector).items:
+            identity = identify(pod)
+            if identity is not None and identity.attempt == ready.record.id:
+                return identity
+        return None
+
+    def _after_error(self, ready: Ready, verdict: Verdict) -> Outcome:
+        launch, namespace = ready.launch, ready.manifest.namespace
+        if verdict.action == "exists":
+            self._opened(namespace)
+            return self._after_conflict(ready)
+        if verdict.action == "reject":
+            self._opened(namespace)
+            return Failed(launch, ready.record, verdict.reason, "rejected")
+        launch.failures += 1
+        launch.last_words = verdict.reason
+        jitter = random.random()
+        if verdict.closes_namespace:
+            seconds = self._close(namespace, verdict, jitter)
+        else:
+            self._opened(namespace)
+            seconds = backoff_seconds(launch.failures, jitter=jitter, retry_after=verdict.retry_after_seconds)
+        if not self._settings.may_publish_again(launch.failures):
+            words = f"No pod could be created in {launch.failures} tries: {verdict.reason}"
+            return Failed(launch, ready.record, words, "unavailable")
+        return Again(launch, seconds, verdict.reason)
+
+    def _after_conflict(self, ready: Ready) -> Outcome:
+        """The name exists: it is our pod, from a creation whose answer was lost, or somebody else's."""
+        launch, manifest = ready.launch, ready.manifest
+        try:
+            identity = identify(self._client.get_pod(manifest.namespace, manifest.name))
+        except KubeError as error:
+            # Gone again, or not to be asked now: the next creation will tell.
+            launch.failures += 1
+            launch.last_words = str(error)
+            return Again(launch, backoff_seconds(launch.failures, jitter=random.random()), str(error))
+        if identity is not None and (identity.attempt, identity.launch) == (ready.record.id, ready.record.launches):
+            return self._take_for_done(ready, identity)
+        launch.renames += 1
+        if launch.renames > _MOST_NAMES:
+            words = f"The pod name {manifest.name} and {_MOST_NAMES} others are taken by pods that are not ours."
+            return Failed(launch, ready.record, words, "rejected")
+        return Again(launch, 0.0)
+
+    def _take_for_done(self, ready: Ready, identity: PodIdentity) -> Outcome:
+        """Take a pod that exists for the one that was wanted."""
+        if identity.generation != ready.record.generation:
+            # It was launched before Redis lost its data; now it speaks for the record that was written anew.
+            annotation = {ANNOTATION_GENERATION: str(ready.record.generation)}
+            try:
+                self._client.patch_pod(identity.namespace, identity.name, {"metadata": {"annotations": annotation}})
+            except KubeError as error:
+                log.warning("Pod %s could not be given its new generation: %s", identity.path, error)
+        return Created(ready.launch, ready.record, identity.namespace, identity.name, identity.uid)
+
+    def _close(self, namespace: str, verdict: Verdict, jitter: float) -> float:
+        was_open = not self._gate.reason(namespace)
+        seconds = self._gate.close(
+            namespace,
+            reason=verdict.reason,
+            retry_after=verdict.retry_after_seconds,
+            jitter=jitter,
+            now=time.monotonic(),
+        )
+        if was_open:
+            log.warning("Namespace %s of cluster %s takes no pods: %s", namespace, self._cluster, verdict.reason)
+        return seconds
+
+    def _opened(self, namespace: str) -> None:
+        if self._gate.open(namespace):
+            log.info("Namespace %s of cluster %s takes pods again", namespace, self._cluster)

@@ -1,0 +1,158 @@
+"""Leases that are kept: who watches, who repairs.
+
+Promises: a lease counts as held only until its own time runs out on this process's clock, counted from before it was
+asked for, so that it is given up here no later than Redis gives it to another.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, Complaints
+from hybrid_executor.errors import HybridError
+from hybrid_executor.store import Lease, Leases
+
+log = logging.getLogger(__name__)
+
+_TICK_SECONDS = 0.5
+
+
+class KeptLease:
+    """One lease that this process holds, or would hold.
+
+    :param holder: this process; another process with the same name would share the lease.
+    :param seconds: how long it lasts without being renewed.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        name: str,
+        *,
+        holder: str,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.seconds = seconds
+        self._leases = leases
+        self._holder = holder
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._lease: Lease | None = None
+        self._until = 0.0
+        self._not_before = 0.0
+        self._granted = threading.Event()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is ours at this moment."""
+        return self._lease is not None and self._clock() < self._until
+
+    @property
+    def current(self) -> Lease | None:
+        """The lease with its fencing number, None while it is not held."""
+        return self._lease if self.is_held else None
+
+    def keep(self) -> bool:
+        """Take or renew the lease; return whether it is held.
+
+        :raises StoreUnavailable: Redis could not be asked; what is held stays held until its time runs out.
+        """
+        with self._lock:
+            asked_at = self._clock()
+            if asked_at < self._not_before:
+                return False
+            had_it = self.is_held
+            lease = self._leases.take(self.name, holder=self._holder, seconds=self.seconds)
+            self._lease = lease
+            self._until = asked_at + self.seconds if lease else 0.0
+        if lease is None:
+            self._granted.clear()
+            if had_it:
+                log.warning("Lost the lease %s to another agent", self.name)
+            return False
+        if not had_it:
+            log.info("Took the lease %s (%s)", self.name, lease.fence)
+        self._granted.set()
+        return True
+
+    def wait_until_held(self, seconds: float) -> bool:
+        """Wait up to ``seconds`` for the lease; return whether it is held."""
+        if self.is_held:
+            return True
+        self._granted.clear()
+        self._granted.wait(seconds)
+        return self.is_held
+
+    def release(self) -> None:
+        """Give the lease back, so that another need not wait for its end."""
+        with self._lock:
+            lease, self._lease, self._until = self._lease, None, 0.0
+            self._granted.clear()
+            if lease is not None:
+                self._leases.release(lease)
+
+    def step_back(self, seconds: float) -> None:
+        """Give the lease back and let others have a try at it for ``seconds``."""
+        self._not_before = self._clock() + seconds
+        self.release()
+
+
+class LeaseKeeper:
+    """Renews leases at a third of their time."""
+
+    def __init__(self, complaints: Complaints) -> None:
+        self._complaints = complaints
+        self._changed = threading.Condition()
+        self._leases: list[KeptLease] = []
+        self._is_changed = False
+
+    def add(self, lease: KeptLease) -> None:
+        """Keep ``lease`` from now on."""
+        with self._changed:
+            self._leases.append(lease)
+            self._is_changed = True
+            self._changed.notify_all()
+
+    @property
+    def held(self) -> list[str]:
+        """The names of the leases that are held."""
+        return [lease.name for lease in self._snapshot() if lease.is_held]
+
+    def run(self, stop: threading.Event) -> None:
+        """Keep all leases until ``stop``, then give them back."""
+        while not stop.is_set():
+            with self._changed:
+                self._is_changed = False
+            leases = self._snapshot()
+            self._keep_all(leases)
+            self._wait(stop, min((lease.seconds for lease in leases), default=3.0) / 3)
+
+    def release_all(self) -> None:
+        """Give all leases back."""
+        for lease in self._snapshot():
+            lease.release()
+
+    def _keep_all(self, leases: Iterable[KeptLease]) -> None:
+        for lease in leases:
+            try:
+                lease.keep()
+            except HybridError as error:
+                self._complaints.report(REDIS, REDIS_AWAY, error)
+                return
+
+    def _wait(self, stop: threading.Event, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not stop.is_set() and (left := until - time.monotonic()) > 0:
+            with self._changed:
+                if self._is_changed:
+                    return
+                self._changed.wait(min(left, _TICK_SECONDS))
+
+    def _snapshot(self) -> list[KeptLease]:
+        with self._changed:
+            return list(self._leases)

@@ -1,0 +1,280 @@
+"""An agent from start to end: parts are started, told to stop, and given time to finish.
+
+Promises: a wrong configuration ends it at once with words that help; a Redis that is away is waited for; one cluster
+that is down leaves the others untouched; at its end it gives back what others could wait for.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+
+from hybrid_executor.agent.backoff import RECONNECT
+from hybrid_executor.agent.cluster_agent import ClusterAgent, Surroundings
+from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, REDIS_BACK, Complaints
+from hybrid_executor.agent.data_loss import DataLoss
+from hybrid_executor.agent.leader import KeptLease, LeaseKeeper
+from hybrid_executor.agent.mutation_hook import Hook
+from hybrid_executor.agent.namespaces import namespaces_to_watch
+from hybrid_executor.agent.pod_factory import PodFactory
+from hybrid_executor.agent.process import default_name
+from hybrid_executor.agent.reaper import Reaper
+from hybrid_executor.agent.supervision import start_supervised
+from hybrid_executor.config import Profile, Settings
+from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.errors import ConfigError, HybridError, StoreUnavailable
+from hybrid_executor.kube.client import KubeClient, connect
+from hybrid_executor.store import RedisSettings, Store, open_store
+
+log = logging.getLogger(__name__)
+
+PRESENCE_SECONDS = 15.0
+_ANNOUNCE_EVERY_SECONDS = 5.0
+_CHECK_EVERY_SECONDS = 2.0
+_TICK_SECONDS = 0.5
+_FINISH_SECONDS = 10.0
+
+
+def agent_redis_settings(settings: Settings) -> RedisSettings:
+    """Return how an agent talks to Redis: patiently.
+
+    :raises ConfigError: no Redis is configured.
+    """
+    location = settings.require_redis()
+    return RedisSettings(url=location.url, options=location.options, connect_seconds=3, answer_seconds=10)
+
+
+def run_agent(
+    *,
+    settings: Settings,
+    kubernetes_settings: KubernetesSettings,
+    store_settings: RedisSettings | None = None,
+    name: str | None = None,
+    hook: Hook | None = None,
+    stop: threading.Event,
+    has_lost_parent: Callable[[], bool] = lambda: False,
+) -> int:
+    """Run an agent until ``stop`` is set or its parent is gone; return the process's exit code.
+
+    :param name: unique among all agents; made up where it is missing.
+    :raises ConfigError: the configuration cannot be used.
+    """
+    agent = Agent(
+        settings=settings,
+        kubernetes_settings=kubernetes_settings,
+        store_settings=store_settings or agent_redis_settings(settings),
+        name=name or default_name(),
+        hook=hook,
+    )
+    return agent.run(stop, has_lost_parent=has_lost_parent)
+
+
+class Agent:
+    """One agent and its parts."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        kubernetes_settings: KubernetesSettings,
+        store_settings: RedisSettings,
+        name: str,
+        hook: Hook | None,
+    ) -> None:
+        self.name = name
+        self._settings = settings
+        self._kubernetes_settings = kubernetes_settings
+        self._complaints = Complaints()
+        self._keeper = LeaseKeeper(self._complaints)
+        self._store = open_store(
+            store_settings,
+            instance=settings.instance,
+            retention_seconds=settings.record_retention_seconds,
+            payload_seconds=int(settings.token_seconds),
+        )
+        self._data_loss = DataLoss(self._store.events)
+        self._clusters = self._make_clusters(hook)
+        self._began_at = time.time()
+
+    def run(self, stop: threading.Event, *, has_lost_parent: Callable[[], bool]) -> int:
+        """Work until ``stop``, then finish in good order.
+
+        :raises ConfigError: Redis refuses us, or no cluster can be found.
+        """
+        try:
+            self._check_clusters()
+            if not _wait_for_redis(self._store, stop, self._complaints, has_lost_parent):
+                return 0
+            self._start(stop)
+            self._keep_house(stop, has_lost_parent)
+            self._finish()
+        finally:
+            stop.set()
+            self._store.close()
+        return 0
+
+    def _make_clusters(self, hook: Hook | None) -> list[ClusterAgent]:
+        settings, kubernetes_settings = self._settings, self._kubernetes_settings
+        if not settings.clusters:
+            raise ConfigError(
+                "No route of [hybrid_executor] routes leads to kubernetes, so there is nothing for an agent to do: add "
+                "one, such as 'kubernetes=kubernetes', or run no agent."
+            )
+        around = Surroundings(
+            name=self.name,
+            settings=settings,
+            kubernetes_settings=kubernetes_settings,
+            store=self._store,
+            keeper=self._keeper,
+            complaints=self._complaints,
+            data_loss=self._data_loss,
+        )
+        factory = PodFactory(
+            kubernetes_settings,
+            instance=settings.instance,
+            profiles=settings.profiles,
+            hook=hook,
+            airflow_version=_airflow_version(),
+        )
+        return [
+            ClusterAgent(
+                cluster,
+                around=around,
+                connect=partial(_connect, kubernetes_settings, profile),
+                factory=factory,
+                namespaces=namespaces_to_watch(cluster, settings, kubernetes_settings),
+            )
+            for cluster, profile in settings.clusters.items()
+        ]
+
+    def _check_clusters(self) -> None:
+        """Fail where no cluster at all can be found; one of several is waited for."""
+        errors = []
+        for cluster in self._clusters:
+            try:
+                cluster.open()
+            except ConfigError as error:
+                errors.append(error)
+        if len(errors) == len(self._clusters):
+            raise errors[0]
+
+    def _start(self, stop: threading.Event) -> None:
+        self._data_loss.check()
+        lease = KeptLease(self._store.leases, "reaper", holder=self.name, seconds=self._settings.agent_lease_seconds)
+        self._keeper.add(lease)
+        reaper = Reaper(
+            store=self._store,
+            agent=self.name,
+            lease=lease,
+            complaints=self._complaints,
+            event_seconds=self._settings.event_retention_seconds,
+            clusters=[cluster.cluster for cluster in self._clusters],
+            on_pod_place=partial(self._watch_place, stop),
+        )
+        start_supervised("leases", lambda: self._keeper.run(stop), stop)
+        start_supervised("reaper", lambda: reaper.run(stop), stop)
+        for cluster in self._clusters:
+            cluster.start(stop)
+        log.info("Agent %s works in %s", self.name, ", ".join(cluster.cluster for cluster in self._clusters))
+
+    def _watch_place(self, stop: threading.Event, cluster_name: str, namespace: str) -> None:
+        for cluster in self._clusters:
+            if cluster.cluster == cluster_name:
+                cluster.watch_namespace(namespace, stop)
+
+    def _keep_house(self, stop: threading.Event, has_lost_parent: Callable[[], bool]) -> None:
+        next_announcement = next_check = 0.0
+        while not stop.wait(_TICK_SECONDS):
+            if has_lost_parent():
+                log.info("The parent process is gone: agent %s ends", self.name)
+                stop.set()
+                return
+            now = time.monotonic()
+            try:
+                if now >= next_announcement:
+                    next_announcement = now + _ANNOUNCE_EVERY_SECONDS
+                    self._announce()
+                if now >= next_check:
+                    next_check = now + _CHECK_EVERY_SECONDS
+                    if self._data_loss.check():
+                        for cluster in self._clusters:
+                            cluster.relist_soon()
+            except HybridError as error:
+                self._complaints.report(REDIS, REDIS_AWAY, error)
+            except Exception:
+                log.exception("Agent %s could not announce itself and tries again", self.name)
+
+    def _announce(self) -> None:
+        self._store.presence.announce(
+            "agent",
+            self.name,
+            {
+                "host": socket.gethostname(),
+                "pid": str(os.getpid()),
+                "began_at": str(int(self._began_at * 1000)),
+                "clusters": ",".join(cluster.cluster for cluster in self._clusters),
+                "leases": ",".join(self._keeper.held),
+                "in_flight": json.dumps({cluster.cluster: cluster.in_flight for cluster in self._clusters}),
+                "launched": json.dumps({cluster.cluster: cluster.launched for cluster in self._clusters}),
+            },
+            seconds=PRESENCE_SECONDS,
+        )
+        self._complaints.settle(REDIS, REDIS_BACK)
+
+    def _finish(self) -> None:
+        log.info("Agent %s finishes what is under way", self.name)
+        for cluster in self._clusters:
+            cluster.finish(seconds=_FINISH_SECONDS)
+        try:
+            self._keeper.release_all()
+            self._store.presence.withdraw("agent", self.name)
+        except HybridError as error:
+            log.warning("Agent %s could not sign off, its leases run out by themselves: %s", self.name, error)
+        log.info("Agent %s ended", self.name)
+
+
+def _connect(kubernetes_settings: KubernetesSettings, profile: Profile) -> KubeClient:
+    return connect(
+        kubernetes_settings,
+        context=profile.cluster_context,
+        config_file=profile.config_file,
+        in_cluster=profile.in_cluster,
+    )
+
+
+def _wait_for_redis(
+    store: Store, stop: threading.Event, complaints: Complaints, has_lost_parent: Callable[[], bool]
+) -> bool:
+    """Wait until Redis answers; return False where the agent is to end before that.
+
+    :raises ConfigError: it refuses user or password.
+    """
+    failures = 0
+    while not stop.is_set() and not has_lost_parent():
+        try:
+            store.ping()
+        except StoreUnavailable as error:
+            failures += 1
+            complaints.report(REDIS, REDIS_AWAY, error)
+            stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
+        else:
+            complaints.settle(REDIS, REDIS_BACK)
+            return True
+    return False
+
+
+def _airflow_version() -> str:
+    for distribution in ("apache-airflow-core", "apache-airflow"):
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            continue
+    return ""

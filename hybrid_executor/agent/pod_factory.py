@@ -1,0 +1,134 @@
+"""From an attempt's record and workload to the pod that runs it: template, profile, executor_config, mutation hook.
+
+Promises: the same attempt and launch always give the same name; whatever is wrong with one task's description is a
+TaskRejected in words for its author. Nothing here is logged: workloads hold a token.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast, get_args
+
+from hybrid_executor.agent.identity import ANNOTATION_GENERATION
+from hybrid_executor.agent.mutation_hook import Hook
+from hybrid_executor.config import DEFAULT_PROFILE, Profile
+from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.errors import TaskRejected
+from hybrid_executor.events import Kind
+from hybrid_executor.kube.manifest import apply_mutation_hook, build_pod
+from hybrid_executor.kube.names import pod_name
+from hybrid_executor.kube.overrides import normalise_executor_config
+from hybrid_executor.kube.request import PodRequest
+from hybrid_executor.kube.template import TemplateCache, choose_template
+from hybrid_executor.store import Record
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A pod to be created. Its arguments hold the workload's token: never shown."""
+
+    namespace: str
+    name: str
+    pod: dict[str, Any] = field(repr=False)
+
+
+class PodFactory:
+    """Makes manifests for one cluster. Safe for several threads.
+
+    :param profiles: profiles by name; records name theirs.
+    :param hook: the deployment's ``pod_mutation_hook``, None for none.
+    """
+
+    def __init__(
+        self,
+        settings: KubernetesSettings,
+        *,
+        instance: str,
+        profiles: Mapping[str, Profile],
+        hook: Hook | None = None,
+        airflow_version: str = "",
+    ) -> None:
+        self._settings = settings
+        self._instance = instance
+        self._profiles = profiles
+        self._hook = hook
+        self._airflow_version = airflow_version
+        self._templates = TemplateCache()
+        self._profile_overrides: dict[str, Mapping[str, Any]] = {}
+
+    def check_templates(self) -> None:
+        """Read the configured template when a process starts.
+
+        :raises ConfigError: it cannot be used.
+        """
+        probe = PodRequest(kind="task", attempt_id="", instance=self._instance, queue="", workload_json="")
+        self._templates.require(choose_template(probe, self._settings))
+
+    def build(self, record: Record, *, payload: str, overrides: str, rename: int = 0) -> Manifest:
+        """Return the pod for the record's present launch.
+
+        :param overrides: normalised executor_config as JSON, "" for none.
+        :param rename: how many names of this launch turned out to belong to somebody else.
+        :raises TaskRejected: with what to mend.
+        """
+        request = self.request(record, payload=payload, overrides=overrides)
+        template = self._templates.load(choose_template(request, self._settings))
+        pod = build_pod(request, self._settings, template)
+        if self._hook is not None:
+            pod = apply_mutation_hook(pod, self._hook)
+        metadata = dict(pod["metadata"])
+        if rename:
+            subject = request.dag_id or request.kind
+            metadata["name"] = pod_name(subject, request.task_id, f"{record.id}/{rename}", request.launch)
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), ANNOTATION_GENERATION: str(record.generation)}
+        namespace = metadata.get("namespace") or self._settings.namespace
+        return Manifest(namespace, metadata["name"], {**pod, "metadata": metadata})
+
+    def request(self, record: Record, *, payload: str, overrides: str) -> PodRequest:
+        """Return what is asked of the record's pod.
+
+        :raises TaskRejected: its profile is gone, or the profile's executor_config cannot be used.
+        """
+        profile = self._profile_of(record)
+        from_profile = self._overrides_of(profile)
+        return PodRequest(
+            kind=cast(Kind, record.kind) if record.kind in get_args(Kind) else "task",
+            attempt_id=record.id,
+            instance=self._instance,
+            queue=record.queue,
+            workload_json=payload,
+            launch=record.launches,
+            dag_id=record.dag_id,
+            task_id=record.task_id,
+            run_id=record.run_id,
+            try_number=record.try_number,
+            map_index=record.map_index,
+            overrides=json.loads(overrides) if overrides else {},
+            namespace=profile.namespace or "",
+            pod_template_file=profile.pod_template_file or str(from_profile.get("template_file") or ""),
+            pod=from_profile.get("pod") or {},
+            airflow_version=self._airflow_version,
+        )
+
+    def _profile_of(self, record: Record) -> Profile:
+        if not record.profile:
+            return DEFAULT_PROFILE
+        profile = self._profiles.get(record.profile)
+        if profile is None:
+            raise TaskRejected(
+                f"The profile {record.profile!r} of queue {record.queue!r} is not in the profiles file that the agent "
+                "has read: give scheduler and agent the same [hybrid_executor] profiles_file."
+            )
+        return profile
+
+    def _overrides_of(self, profile: Profile) -> Mapping[str, Any]:
+        known = self._profile_overrides.get(profile.name)
+        if known is None:
+            try:
+                known = normalise_executor_config(profile.executor_config)
+            except TaskRejected as error:
+                raise TaskRejected(f"Profile {profile.name!r}: {error}") from error
+            self._profile_overrides[profile.name] = known
+        return known

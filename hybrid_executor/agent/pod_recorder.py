@@ -1,0 +1,90 @@
+"""Diagnoses of pods, brought to the records in batches, and what follows from the records' answers.
+
+Promises: one round trip a batch; a change that the record refuses does nothing; pods are deleted or marked only after
+the record has taken in (or refused for good) what became of their task.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hybrid_executor.agent.deletion import Doomed, PodRemover
+from hybrid_executor.agent.identity import PodIdentity
+from hybrid_executor.agent.verdicts import after_refusal, change_for, cleanup_after, note_for
+from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.events import AttemptId
+from hybrid_executor.kube.diagnosis import Diagnosis, sentence
+from hybrid_executor.store import Attempts, Change, Claim
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A pod as an event or a list showed it, and what it means.
+
+    :ivar is_gone: the pod does not exist any more: there is nothing to clean up.
+    """
+
+    pod: dict[str, Any]
+    identity: PodIdentity
+    diagnosis: Diagnosis
+    is_gone: bool = False
+
+
+class PodRecorder:
+    """Writes what is known of pods to their attempts' records."""
+
+    def __init__(self, attempts: Attempts, *, settings: KubernetesSettings, remover: PodRemover) -> None:
+        self._attempts = attempts
+        self._settings = settings
+        self._remover = remover
+
+    def record(self, sightings: Sequence[Sighting]) -> None:
+        """Bring sightings to the records, in their order.
+
+        :raises StoreUnavailable: Redis could not be asked; all may be recorded again.
+        """
+        changes: list[tuple[Sighting, Change]] = []
+        notes: dict[AttemptId, dict[str, str]] = {}
+        for sighting in sightings:
+            change = change_for(sighting.diagnosis, sighting.identity, self._settings)
+            if change is not None:
+                changes.append((sighting, change))
+            note = note_for(sighting.diagnosis)
+            if note:
+                notes[sighting.identity.attempt] = {"note": note}
+            else:
+                notes.pop(sighting.identity.attempt, None)
+        claims = self._attempts.advance_all([change for _, change in changes])
+        claims = self._try_instead(changes, claims)
+        if notes:
+            self._attempts.annotate(notes)
+        for (sighting, change), claim in zip(changes, claims, strict=True):
+            self._follow_up(sighting, change, claim)
+
+    def _try_instead(self, changes: list[tuple[Sighting, Change]], claims: list[Claim]) -> list[Claim]:
+        """Make the changes that take the place of refused ones; ``changes`` then holds what was tried last."""
+        instead = {
+            index: (sighting, other)
+            for index, ((sighting, change), claim) in enumerate(zip(changes, claims, strict=True))
+            if not claim.is_granted and (other := after_refusal(change, claim, sighting.identity)) is not None
+        }
+        answers = self._attempts.advance_all([change for _, change in instead.values()])
+        for index, claim in zip(instead, answers, strict=True):
+            changes[index], claims[index] = instead[index], claim
+        return claims
+
+    def _follow_up(self, sighting: Sighting, change: Change, claim: Claim) -> None:
+        identity, diagnosis = sighting.identity, sighting.diagnosis
+        if claim.is_granted and diagnosis.phase == "failed":
+            words = sentence(diagnosis)
+            log.info("Attempt %s is %s: pod %s: %s", identity.attempt, change.to.value, identity.path, words)
+        elif claim.is_granted:
+            log.info("Attempt %s is %s: pod %s", identity.attempt, change.to.value, identity.path)
+        if not sighting.is_gone:
+            cleanup = cleanup_after(claim, diagnosis, sighting.pod, identity, self._settings)
+            self._remover.clean(cleanup, Doomed(identity.namespace, identity.name, identity.uid))

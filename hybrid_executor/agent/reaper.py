@@ -1,0 +1,134 @@
+"""Repair on a timer, by one agent of the instance at a time: what no event and no list would ever find.
+
+Promises: acts only on what it has seen unchanged for a while, by its own clock; whatever it does may be done twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, Complaints
+from hybrid_executor.agent.leader import KeptLease
+from hybrid_executor.errors import StoreUnavailable
+from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.states import State
+from hybrid_executor.store import Record, Store
+
+log = logging.getLogger(__name__)
+
+POOL = "kubernetes"
+STUCK_SECONDS = 30.0
+KEPT_EVENTS = 10_000
+_EVERY_SECONDS = 12.0
+_SILENT_CONSUMER_SECONDS = 3600.0
+_BATCH = 500
+_BEFORE_POD = frozenset({State.SUBMITTED, State.LAUNCHING})
+
+
+class StuckLaunches:
+    """Tells which attempts have waited for their pod without any change. Pure but for what it remembers."""
+
+    def __init__(self, *, stuck_seconds: float = STUCK_SECONDS) -> None:
+        self._stuck_seconds = stuck_seconds
+        self._since: dict[tuple[AttemptId, int, State], float] = {}
+
+    def update(self, records: Iterable[Record], *, now: float) -> list[Record]:
+        """Return the records that have stood before their pod for long, given all live ones."""
+        waiting = {(record.id, record.generation, record.state): record for record in records if _waits(record)}
+        self._since = {key: self._since.get(key, now) for key in waiting}
+        return [record for key, record in waiting.items() if now - self._since[key] >= self._stuck_seconds]
+
+
+class Reaper:
+    """Repairs one instance while it holds the lease.
+
+    :param event_seconds: how long events stay readable.
+    :param clusters: those whose launch streams are looked after.
+    :param on_pod_place: told cluster and namespace of every live record.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        agent: str,
+        lease: KeptLease,
+        complaints: Complaints,
+        event_seconds: float,
+        clusters: Sequence[str] = (),
+        on_pod_place: Callable[[str, str], None] = lambda *_: None,
+        every_seconds: float = _EVERY_SECONDS,
+        stuck_seconds: float = STUCK_SECONDS,
+    ) -> None:
+        self._store = store
+        self._agent = agent
+        self._lease = lease
+        self._complaints = complaints
+        self._event_seconds = event_seconds
+        self._clusters = tuple(clusters)
+        self._on_pod_place = on_pod_place
+        self._every_seconds = every_seconds
+        self._stuck = StuckLaunches(stuck_seconds=stuck_seconds)
+
+    def run(self, stop: threading.Event) -> None:
+        """Repair until ``stop``."""
+        while not stop.is_set():
+            if self._lease.is_held:
+                try:
+                    self.repair(now=time.monotonic())
+                except StoreUnavailable as error:
+                    self._complaints.report(REDIS, REDIS_AWAY, error)
+            stop.wait(self._every_seconds * (0.9 + 0.2 * random.random()))
+
+    def repair(self, *, now: float) -> None:
+        """Look at everything once.
+
+        :raises StoreUnavailable: Redis could not be asked.
+        """
+        records, expired = self._read_live()
+        if expired:
+            self._store.attempts.forget(expired, owner=OwnerId(""), pool=POOL)
+            log.info("Dropped %s expired records from the set of live attempts", len(expired))
+        for place in {(record.cluster, record.namespace) for record in records if record.namespace}:
+            self._on_pod_place(*place)
+        self._put_again(self._stuck.update(records, now=now))
+        for cluster in self._clusters:
+            self._store.launches(cluster, consumer=self._agent).forget_silent(seconds=_SILENT_CONSUMER_SECONDS)
+        self._store.events.trim(keep_entries=KEPT_EVENTS, keep_seconds=self._event_seconds)
+
+    def _read_live(self) -> tuple[list[Record], list[AttemptId]]:
+        live = list(self._store.attempts.live(POOL))
+        records: list[Record] = []
+        expired: list[AttemptId] = []
+        for start in range(0, len(live), _BATCH):
+            batch = live[start : start + _BATCH]
+            for attempt, record in zip(batch, self._store.attempts.records(batch), strict=True):
+                if record is None:
+                    expired.append(attempt)
+                else:
+                    records.append(record)
+        return records, expired
+
+    def _put_again(self, stuck: Sequence[Record]) -> None:
+        for cluster, records in _by_cluster(stuck).items():
+            stream = self._store.launches(cluster, consumer=self._agent)
+            waiting = stream.launches_waiting()
+            for record in records:
+                if record.id not in waiting:
+                    stream.put_again(record.id, generation=record.generation)
+                    log.warning("Nobody was launching %s: put on the launch stream again", record.name)
+
+
+def _waits(record: Record) -> bool:
+    return record.state in _BEFORE_POD and bool(record.cluster)
+
+
+def _by_cluster(records: Iterable[Record]) -> Mapping[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(record.cluster, []).append(record)
+    return found

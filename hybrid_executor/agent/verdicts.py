@@ -1,0 +1,173 @@
+"""What follows from a pod's diagnosis, for its attempt's record and for the pod. Pure: all decisions, no effect.
+
+Promises: every change is fenced by the generation that the pod was launched for, so an old pod never touches its
+successor; a pod that counts as failed is never left where it may still start its task.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from hybrid_executor.agent.identity import PodIdentity, has_ended, is_terminating
+from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.kube.causes import Category
+from hybrid_executor.kube.diagnosis import Diagnosis, sentence
+from hybrid_executor.states import State
+from hybrid_executor.store import Change, Claim, Outcome
+
+Cleanup = Literal["delete", "mark", "leave"]
+"""What becomes of a pod: deleted, labelled as done and kept, or left as it is."""
+
+BEFORE_START = (State.SUBMITTED, State.LAUNCHING, State.PENDING)
+"""States in which an attempt's payload is still there: from others only its owner can submit it again."""
+
+# Once an attempt is lost its owner decides; of its pod, only the news that the task succeeded after all counts.
+_UNDECIDED = (*BEFORE_START, State.RUNNING)
+_PERMANENT = frozenset({Category.IMAGE_INVALID, Category.CONFIG_ERROR})
+_NO_SUCH_IMAGE = re.compile(
+    r"not found|manifest unknown|does not exist|access denied|unauthorized|authentication required|forbidden"
+    r"|never pull|errimageneverpull|not present with pull policy",
+    re.IGNORECASE,
+)
+_WAITS_LONG = frozenset({Category.PENDING})
+
+
+def change_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSettings) -> Change | None:
+    """Return the change that a pod's diagnosis makes to its attempt's record, None for none."""
+    found: dict[str, str | int] = {"pod": pod.name, "namespace": pod.namespace, "holder": pod.name}
+    if diagnosis.node:
+        found["node"] = diagnosis.node
+    if diagnosis.phase == "pending":
+        return Change(attempt=pod.attempt, to=State.PENDING, generation=pod.generation, fields=found)
+    if diagnosis.phase == "running":
+        return Change(
+            attempt=pod.attempt,
+            to=State.RUNNING,
+            generation=pod.generation,
+            sources=BEFORE_START,
+            fields={**found, "note": ""},
+        )
+    if diagnosis.phase == "succeeded":
+        ended = {**found, "category": str(diagnosis.category), "exit_code": _exit_code(diagnosis), "note": ""}
+        return Change(attempt=pod.attempt, to=State.SUCCEEDED, generation=pod.generation, fields=ended)
+    if diagnosis.phase == "failed":
+        return failure_for(diagnosis, pod, settings)
+    return None
+
+
+def failure_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSettings) -> Change:
+    """Return the change for a pod that has failed: launch again, let the owner decide (``lost``), or fail.
+
+    Launched again is what certainly did not start and may do so the next time; the owner decides where the pod died of
+    something other than its task, since only Airflow knows whether the task had started.
+    """
+    words = sentence(diagnosis)
+    fields: dict[str, str | int] = {
+        "reason": words,
+        "category": str(diagnosis.category),
+        "exit_code": _exit_code(diagnosis),
+        "note": "",
+    }
+    if diagnosis.node:
+        fields["node"] = diagnosis.node
+    to = State.FAILED
+    may_launch = settings.may_launch_again(pod.launch + 1) and not is_permanent(diagnosis, settings)
+    if may_launch and diagnosis.task_may_have_started:
+        to = State.LOST
+    elif may_launch:
+        return Change(
+            attempt=pod.attempt,
+            to=State.SUBMITTED,
+            generation=pod.generation,
+            sources=BEFORE_START,
+            relaunch=True,
+            fields={**fields, "holder": "", "note": f"Launched again: {words}"},
+        )
+    return Change(
+        attempt=pod.attempt,
+        to=to,
+        generation=pod.generation,
+        sources=_UNDECIDED,
+        fields={**fields, "pod": pod.name, "namespace": pod.namespace, "holder": pod.name},
+    )
+
+
+def after_refusal(change: Change, claim: Claim, pod: PodIdentity) -> Change | None:
+    """Return what to try in the place of a change that the record refused, None for nothing.
+
+    A record of a lower generation than its pod was written anew after Redis lost data: the pod is still its pod. An
+    attempt that was taken for running has no payload any more, so its owner has to submit it again.
+    """
+    if claim.outcome is Outcome.STALE and claim.generation < pod.generation:
+        return replace(change, generation=claim.generation)
+    if claim.outcome is Outcome.ILLEGAL and change.relaunch and claim.state == State.RUNNING:
+        fields = {name: value for name, value in change.fields.items() if name != "note"}
+        return replace(change, to=State.LOST, sources=(State.RUNNING,), relaunch=False, fields={**fields, "note": ""})
+    return None
+
+
+def is_permanent(diagnosis: Diagnosis, settings: KubernetesSettings) -> bool:
+    """Return whether launching again would end in the same way, or is not wanted."""
+    if diagnosis.reason in settings.launch_failure_excluded_reasons or diagnosis.category in _PERMANENT:
+        return True
+    if diagnosis.category is Category.EXIT_NONZERO:
+        return True
+    words = f"{diagnosis.reason} {diagnosis.message}"
+    return diagnosis.category is Category.IMAGE_PULL and _NO_SUCH_IMAGE.search(words) is not None
+
+
+def note_for(diagnosis: Diagnosis) -> str:
+    """Return what a waiting pod waits for, in words; "" where there is nothing to say."""
+    if diagnosis.phase == "unknown":
+        return sentence(diagnosis)
+    if diagnosis.phase in ("pending", "running") and diagnosis.category not in (Category.PENDING, Category.RUNNING):
+        return sentence(diagnosis)
+    return ""
+
+
+def wants_events(diagnosis: Diagnosis) -> bool:
+    """Return whether only the cluster's events can say why this pod waits."""
+    return diagnosis.phase == "pending" and (
+        diagnosis.category in _WAITS_LONG or (diagnosis.category is Category.UNSCHEDULABLE and not diagnosis.message)
+    )
+
+
+def cleanup_for(diagnosis: Diagnosis, pod: Mapping[str, Any], settings: KubernetesSettings) -> Cleanup:
+    """Return what becomes of a pod whose verdict is final and recorded.
+
+    Kept pods are those that have ended: one that counts as failed and could still start or go on is deleted whatever
+    is configured, unless all pods are to be kept and its task has run.
+    """
+    if is_terminating(pod):
+        return "leave"
+    if diagnosis.phase == "succeeded":
+        return "delete" if settings.delete_worker_pods else "mark"
+    if not has_ended(pod) and (settings.delete_worker_pods or not diagnosis.task_may_have_started):
+        return "delete"
+    return "delete" if settings.delete_worker_pods and settings.delete_worker_pods_on_failure else "mark"
+
+
+def cleanup_of_superseded(pod: Mapping[str, Any], settings: KubernetesSettings) -> Cleanup:
+    """Return what becomes of a pod whose attempt was revoked or launched again: it must not run."""
+    if is_terminating(pod):
+        return "leave"
+    return "mark" if has_ended(pod) and not settings.delete_worker_pods else "delete"
+
+
+def cleanup_after(
+    claim: Claim, diagnosis: Diagnosis, pod: Mapping[str, Any], identity: PodIdentity, settings: KubernetesSettings
+) -> Cleanup:
+    """Return what becomes of a pod, given the record's answer to the change that its diagnosis made."""
+    if claim.outcome is Outcome.MISSING:
+        # Redis lost its data: a pod that runs is somebody's task, and its owner will write the record again.
+        return cleanup_for(diagnosis, pod, settings) if diagnosis.is_final else "leave"
+    if claim.generation > identity.generation or claim.state == State.REVOKED:
+        return cleanup_of_superseded(pod, settings)
+    return cleanup_for(diagnosis, pod, settings) if diagnosis.is_final else "leave"
+
+
+def _exit_code(diagnosis: Diagnosis) -> str:
+    return "" if diagnosis.exit_code is None else str(diagnosis.exit_code)
