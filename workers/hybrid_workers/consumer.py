@@ -115,8 +115,8 @@ def _run_loop(loop: Callable[..., Any], *args: Any) -> Any:
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         if not _is_of_transport(error):
             raise
-        log.error("Dropped something from a queue that is no message (%s); reconnecting", type(error).__name__)
-        raise ConnectionResetError("the connection is made anew after something that is no message") from None
+        log.error("What came from the broker is no message and is dropped (%s); reconnecting", type(error).__name__)
+        raise ConnectionResetError("made anew after something that the transport could not read") from None
 
 
 def _is_of_transport(error: Exception) -> bool:
