@@ -1,0 +1,60 @@
+# Each target does its own set-up in .venv and needs only Python 3.10+ (with venv) and make.
+#   make demo   run the examples on a whole Airflow on this machine
+#   make test   unit, contract, integration, fault and end-to-end tests
+#   make lint   ruff, mypy, import-linter
+#   make clean  remove everything that was made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A home of its own: reading Airflow's configuration writes an airflow.cfg into it.
+export AIRFLOW_HOME ?= $(CURDIR)/$(VENV)/airflow
+export AIRFLOW__CORE__LOAD_EXAMPLES ?= False
+# Airflow is large: without bytecode each of its processes would compile it again.
+unexport PYTHONDONTWRITEBYTECODE
+
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# uv installs many times as fast as pip; where it is not to be had, pip does.
+define install
+	@if [ ! -x $(BIN)/python ]; then echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); fi
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "Python 3.10 or newer is needed: make PYTHON=python3.12 $@"; rm -rf $(VENV); exit 1; }
+	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv || true
+	@if $(BIN)/python -m uv --version >/dev/null 2>&1; then \
+		$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --editable '.[$(1)]'; \
+	else \
+		$(BIN)/python -m pip install --quiet --editable '.[$(1)]'; \
+	fi
+	@touch $@
+endef
+
+$(VENV)/installed-demo: setup.cfg setup.py
+	$(call install,embedded)
+
+$(VENV)/installed-test: setup.cfg setup.py
+	$(call install,test)
+	@touch $(VENV)/installed-demo
+
+demo: $(VENV)/installed-demo
+	@$(BIN)/airflow hybrid demo $(DEMO_ARGS)
+
+test: $(VENV)/installed-test
+	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,114 @@
+"""The tables of ``airflow hybrid ...``: names, arguments, and where each command's body is.
+
+Every ``airflow`` command imports this module, so bodies are named by path and loaded when they are called.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
+
+
+def _arg(*flags: str, **keywords: Any) -> Arg:
+    make: Any = Arg
+    argument: Arg = make(flags, **keywords)
+    return argument
+
+
+_JSON = _arg("--json", help="Print JSON instead of a table", action="store_true")
+
+WORKER = ActionCommand(
+    name="worker",
+    help="Run a Celery worker of the hybrid executor",
+    func=lazy_load_command("hybrid_executor.cli.worker_command.worker"),
+    args=(
+        _arg(
+            "-q", "--queues", help="Queues to serve, separated by commas (default: default_queue of section operators)"
+        ),
+        _arg("-c", "--concurrency", help="Tasks at a time (default: worker_concurrency of section celery)", type=int),
+        _arg("-H", "--celery-hostname", help="Name of the worker, where several share one host"),
+        _arg("-a", "--autoscale", help="Most and fewest tasks at a time, as in 16,4"),
+        _arg("-s", "--skip-serve-logs", help="Do not serve the logs of running tasks", action="store_true"),
+        _arg("--without-mingle", help="Do not synchronise with other workers at start-up", action="store_true"),
+        _arg("--without-gossip", help="Do not listen to other workers", action="store_true"),
+        _arg("-D", "--daemon", help="Run in the background", action="store_true"),
+        _arg("--pid", help="File of the process id"),
+        _arg("-u", "--umask", help="umask of the background process"),
+        _arg("--stdout", help="File that gets standard output in the background"),
+        _arg("--stderr", help="File that gets standard error in the background"),
+        _arg("-l", "--log-file", help="File that gets the log in the background"),
+        _arg("-v", "--verbose", help="Log more", action="store_true"),
+    ),
+)
+AGENT = ActionCommand(
+    name="agent",
+    help="Run an agent: it launches and watches the pods of kubernetes queues",
+    func=lazy_load_command("hybrid_executor.cli.agent_command.agent"),
+    args=(
+        _arg("--name", help="Name of the agent (default: host name and a random part)"),
+        _arg("--parent-pid", help="Stop when the process with this id is gone", type=int),
+    ),
+)
+SANDBOX = ActionCommand(
+    name="sandbox",
+    help="Run a small Kubernetes API on this machine whose pods are ordinary processes",
+    func=lazy_load_command("hybrid_executor.cli.sandbox_command.sandbox"),
+    args=(
+        _arg("--port", help="Port on loopback (default: a free one)", type=int, default=0),
+        _arg("--kubeconfig", help="Write the kubeconfig to this file (default: print it)"),
+        _arg("--capacity", help="Pods that run at a time (default: no limit)", type=int),
+    ),
+)
+STANDALONE = ActionCommand(
+    name="standalone",
+    help="Run everything on this machine: Airflow, Valkey, a worker and a small Kubernetes API",
+    func=lazy_load_command("hybrid_executor.cli.standalone_command.standalone"),
+    args=(
+        _arg(
+            "--port", help="Port of the UI (default: port of section api, or a free one where that is taken)", type=int
+        ),
+        _arg(
+            "-q",
+            "--queues",
+            help="Queues of the worker, separated by commas (default: default_queue of section operators)",
+        ),
+        _arg("-c", "--concurrency", help="Tasks that the worker runs at a time (default: 4)", type=int, default=4),
+    ),
+)
+DEMO = ActionCommand(
+    name="demo",
+    help="Run the examples on a whole Airflow in a temporary home and check where each task ran",
+    func=lazy_load_command("hybrid_executor.cli.demo_command.demo"),
+    args=(
+        _arg("--dags", help="Folder of the DAGs to run (default: examples/dags of the source tree)"),
+        _arg("--json", help="Write what happened to this file", metavar="FILE"),
+        _arg("--keep", help="Leave the UI up at the end, until Ctrl-C", action="store_true"),
+        _arg("--timeout", help="Seconds until unfinished runs count as failed (default: 240)", type=int, default=240),
+        _arg("--port", help="Port of the UI (default: a free one)", type=int),
+        _arg("-v", "--verbose", help="Show the logs of all components", action="store_true"),
+    ),
+)
+STATUS = ActionCommand(
+    name="status",
+    help="Show workers, agents and live attempts by pool, queue and state",
+    func=lazy_load_command("hybrid_executor.cli.status_command.status"),
+    args=(_JSON,),
+)
+ROUTES = ActionCommand(
+    name="routes",
+    help="Show where queues go, and why",
+    func=lazy_load_command("hybrid_executor.cli.routes_command.routes"),
+    args=(_arg("queues", help="Queues to look up (default: show all routes)", nargs="*", metavar="QUEUE"), _JSON),
+)
+
+
+def get_hybrid_cli_commands() -> list[CLICommand]:
+    """Return the one group that this provider adds to ``airflow``."""
+    return [
+        GroupCommand(
+            name="hybrid",
+            help="Run and look into the hybrid executor",
+            subcommands=(WORKER, AGENT, SANDBOX, STANDALONE, DEMO, STATUS, ROUTES),
+        )
+    ]

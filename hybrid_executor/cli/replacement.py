@@ -1,0 +1,24 @@
+"""Commands that become another program: this process, which has loaded all of Airflow, is replaced by a lean one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+
+def become(module: str, arguments: Sequence[str]) -> NoReturn:
+    """Replace this process by ``python -m module arguments``; process id, output and signals stay the same."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+
+
+def given(**options: object) -> list[str]:
+    """Return ``--name value`` for each option that is not ``None``."""
+    words = []
+    for name, value in options.items():
+        if value is not None:
+            words += ["--" + name.replace("_", "-"), str(value)]
+    return words

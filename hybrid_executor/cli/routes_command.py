@@ -1,0 +1,50 @@
+"""``airflow hybrid routes``: where queues go, and which route says so. Needs nothing but the configuration."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hybrid_executor.cli.plainly import plainly
+from hybrid_executor.config import airflow_config, read_settings
+from hybrid_executor.routing import Routes
+from hybrid_executor.standalone.configured import shape_of
+
+
+@plainly
+def routes(args: Namespace) -> None:
+    """Show all routes, or those of the queues that were named."""
+    conf = airflow_config()
+    settings = read_settings(conf, shape=shape_of(str(conf.get("core", "executor", fallback=""))) or "hybrid")
+    rows = explain_queues(settings.routes, args.queues) if args.queues else list_routes(settings.routes)
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table()
+    for column in rows[0]:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row.values())
+    Console(highlight=False).print(table)
+
+
+def explain_queues(routes: Routes, queues: Sequence[str]) -> list[dict[str, Any]]:
+    """Return pool and profile of each queue, with the route that decides, which is the first one that matches."""
+    found = [(queue, routes.find(queue)) for queue in queues]
+    return [
+        {"queue": queue, "pool": route.pool, "profile": route.profile, "because of": str(route)}
+        for queue, route in found
+    ]
+
+
+def list_routes(routes: Routes) -> list[dict[str, Any]]:
+    """Return the routes in the order in which they are tried."""
+    return [
+        {"queues": route.pattern, "pool": route.pool, "profile": route.profile, "because of": str(route)}
+        for route in routes.routes
+    ]

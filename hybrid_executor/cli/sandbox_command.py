@@ -1,0 +1,12 @@
+"""``airflow hybrid sandbox``: a small Kubernetes API on loopback, whose pods are processes of this machine."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from hybrid_executor.cli.replacement import become, given
+
+
+def sandbox(args: Namespace) -> None:
+    """Become a sandbox."""
+    become("hybrid_executor.sandbox", given(port=args.port, kubeconfig=args.kubeconfig, capacity=args.capacity))

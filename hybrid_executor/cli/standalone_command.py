@@ -1,0 +1,59 @@
+"""``airflow hybrid standalone``: everything on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from hybrid_executor.cli.plainly import plainly
+from hybrid_executor.config import airflow_config
+from hybrid_executor.standalone import LocalAirflow, StackFailed
+from hybrid_executor.standalone.configured import plan_standalone
+from hybrid_executor.standalone.console import ComponentConsole
+from hybrid_executor.standalone.signals import StopWish, stop_on_signals
+
+_START_SECONDS = 240
+
+
+@plainly
+def standalone(args: Namespace) -> int:
+    """Start what is not configured elsewhere, show all logs, and stop everything at the end."""
+    from airflow.configuration import AIRFLOW_HOME
+
+    plan = plan_standalone(
+        airflow_config(),
+        os.environ,
+        home=Path(AIRFLOW_HOME),
+        port=args.port,
+        queues=args.queues,
+        concurrency=args.concurrency,
+    )
+    console = ComponentConsole()
+    failure = None
+    with stop_on_signals() as wish:
+        airflow = LocalAirflow(plan, print_line=console.print_line)
+        try:
+            _run(airflow, wish, console)
+        except StackFailed as error:
+            failure = error
+        finally:
+            console.say("stopping all" + ("" if failure else "; Ctrl-C again to kill"))
+            airflow.stop(hurry=wish.hurry)
+    if failure:
+        # Last, so that it is what is left on the screen.
+        print(f"airflow hybrid: {failure}", file=sys.stderr)
+        return 1
+    console.say("stopped")
+    return 0
+
+
+def _run(airflow: LocalAirflow, wish: StopWish, console: ComponentConsole) -> None:
+    console.say(f"starting {', '.join(airflow.stack.names)}; executor {airflow.plan.executor}; Ctrl-C stops all")
+    if airflow.plan.port and airflow.addresses.api_port != airflow.plan.port:
+        console.say(f"port {airflow.plan.port} is taken; the UI is on port {airflow.addresses.api_port}")
+    if airflow.stack.wait_ready(timeout_seconds=_START_SECONDS, stop=wish.stop):
+        console.say(f"Airflow is ready: {airflow.login}")
+    while not wish.stop.wait(0.5):
+        airflow.stack.advance()

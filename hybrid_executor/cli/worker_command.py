@@ -1,0 +1,15 @@
+"""``airflow hybrid worker``: hands over to the far side, which the near side knows by name only."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from importlib import import_module
+
+from hybrid_executor.cli.plainly import plainly
+
+
+@plainly
+def worker(args: Namespace) -> int | None:
+    """Run a Celery worker until it is told to stop."""
+    code: int | None = import_module("hybrid_workers.command").run_worker(args)
+    return code

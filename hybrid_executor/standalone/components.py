@@ -1,0 +1,95 @@
+"""Which processes a machine runs, what each waits for, and in which order they stop."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hybrid_executor.standalone.stack import Component
+
+# Schedulers end first, so that nothing new is handed out; then what runs tasks, which still needs the API server to
+# report; then the servers.
+_RANKS = {"scheduler": 0, "dag-processor": 0, "triggerer": 0, "worker": 1, "sandbox": 2, "api-server": 3, "valkey": 4}
+# A triggerer takes 10 s to end the process of its triggers, and any triggerer can go on with them.
+_GRACE_SECONDS = {"scheduler": 15.0, "triggerer": 2.0}
+# The API server needs the database at its first request only: it starts while the tables are still being made.
+_API_SERVER_OPTIONS = {"AIRFLOW__DATABASE__CHECK_MIGRATIONS": "False"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probes:
+    """How to find out whether a component is ready; each answers within a second."""
+
+    valkey: Callable[[], bool]
+    sandbox: Callable[[], bool]
+    worker: Callable[[], bool]
+    api_server: Callable[[], bool]
+    scheduler: Callable[[], bool]
+    triggerer: Callable[[], bool]
+    dag_processor: Callable[[], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What this machine runs besides Airflow.
+
+    :ivar valkey: command of the embedded server, empty where another Redis is configured.
+    :ivar sandbox: command of the small Kubernetes API, empty where a cluster is configured or none is needed.
+    :ivar worker: arguments of the Celery worker, ``None`` where no queue goes to Celery.
+    """
+
+    valkey: tuple[str, ...] = ()
+    sandbox: tuple[str, ...] = ()
+    worker: tuple[str, ...] | None = None
+
+
+def airflow_command(*arguments: str) -> tuple[str, ...]:
+    """Return the command for ``airflow ...`` in this interpreter, wherever ``airflow`` stands on the path."""
+    return (sys.executable, "-m", "airflow", *arguments)
+
+
+def build_components(choices: Choices, probes: Probes, environment: Mapping[str, str]) -> list[Component]:
+    """Return the components, each to start as early as it can."""
+    servers = [name for name, command in (("valkey", choices.valkey), ("sandbox", choices.sandbox)) if command]
+
+    def make(
+        name: str,
+        command: tuple[str, ...],
+        *,
+        after: tuple[str, ...] = (),
+        is_ready: Callable[[], bool] = lambda: True,
+        runs_once: bool = False,
+        options: Mapping[str, str] | None = None,
+    ) -> Component:
+        return Component(
+            name=name,
+            command=command,
+            environment={**environment, **(options or {})},
+            after=after,
+            is_ready=is_ready,
+            runs_once=runs_once,
+            stop_rank=_RANKS.get(name, 0),
+            grace_seconds=_GRACE_SECONDS.get(name, 8.0),
+        )
+
+    components = [make("migrate", airflow_command("db", "migrate"), runs_once=True)]
+    if choices.valkey:
+        components.append(make("valkey", choices.valkey, is_ready=probes.valkey))
+    if choices.sandbox:
+        components.append(make("sandbox", choices.sandbox, is_ready=probes.sandbox))
+    components.append(
+        make("api-server", airflow_command("api-server"), is_ready=probes.api_server, options=_API_SERVER_OPTIONS)
+    )
+    components.append(
+        make("scheduler", airflow_command("scheduler"), after=("migrate", *servers), is_ready=probes.scheduler)
+    )
+    components.append(
+        make("dag-processor", airflow_command("dag-processor"), after=("migrate",), is_ready=probes.dag_processor)
+    )
+    components.append(make("triggerer", airflow_command("triggerer"), after=("migrate",), is_ready=probes.triggerer))
+    if choices.worker is not None:
+        after = ("valkey",) if choices.valkey else ()
+        command = airflow_command("hybrid", "worker", *choices.worker)
+        components.append(make("worker", command, after=after, is_ready=probes.worker))
+    return components

@@ -1,0 +1,133 @@
+"""What ``airflow hybrid standalone`` starts, from what is configured already: only what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from socket import gaierror, getaddrinfo
+from urllib.parse import urlsplit
+
+from hybrid_executor.config import ConfigSource, Settings, read_settings
+from hybrid_executor.config.settings import Shape
+from hybrid_executor.standalone.environment import SIMPLE_AUTH_MANAGER
+from hybrid_executor.standalone.local_airflow import Plan
+from hybrid_executor.store import RedisSettings
+
+HYBRID_EXECUTOR = "hybrid_executor.HybridExecutor"
+_SHAPES: dict[str, Shape] = {
+    "HybridExecutor": "hybrid",
+    "KubernetesExecutor": "kubernetes",
+    "LocalKubernetesExecutor": "local_kubernetes",
+}
+_SHARED_SECRETS = (("core", "fernet_key"), ("api", "secret_key"), ("api_auth", "jwt_secret"))
+_WILDCARDS = frozenset("*?[")
+# Airflow writes this into every airflow.cfg that it generates, whether or not there is a host of that name.
+_GENERATED_BROKER = "redis://redis:6379/0"
+
+
+def _has_address(url: str) -> bool:
+    try:
+        return bool(getaddrinfo(urlsplit(url).hostname, None))
+    except gaierror:
+        return False
+
+
+def plan_standalone(
+    conf: ConfigSource,
+    environment: Mapping[str, str],
+    *,
+    home: Path,
+    port: int | None,
+    queues: str | None,
+    concurrency: int,
+    has_address: Callable[[str], bool] = _has_address,
+) -> Plan:
+    """Return the plan: what is configured is used, and what is not is started here.
+
+    :param home: Airflow's home.
+    :param port: the port that was asked for, ``None`` for the configured one.
+    :param queues: the worker's queues, ``None`` for all that can be told from the routes.
+    :param has_address: tells whether a URL's host name is known.
+    :raises ConfigError: a setting of this project is wrong.
+    """
+    executor = str(conf.get("core", "executor", fallback=HYBRID_EXECUTOR))
+    shape = shape_of(executor)
+    settings = read_settings(conf, shape=shape or "hybrid")
+    redis = settings.redis
+    has_broker = bool(settings.broker_url)
+    if redis and redis.url == _GENERATED_BROKER and not has_address(redis.url):
+        redis, has_broker = None, False
+    runs_sandbox = "kubernetes" in settings.routes.pools and not has_cluster(conf, environment)
+    return Plan(
+        state_dir=home / "hybrid",
+        environment=environment,
+        executor=executor if shape else HYBRID_EXECUTOR,
+        options={**_shared_secrets(conf), **_kept(conf), **(sandbox_image(conf) if runs_sandbox else {})},
+        instance=settings.instance,
+        redis=RedisSettings(url=redis.url, options=redis.options) if redis else None,
+        uses_our_broker=not has_broker,
+        runs_sandbox=runs_sandbox,
+        worker_queues=_worker_queues(settings, conf, queues) if "celery" in settings.routes.pools else None,
+        worker_concurrency=concurrency,
+        port=port or int(conf.get("api", "port", fallback=8080)),
+        has_own_login=_has_simple_login(conf),
+    )
+
+
+def shape_of(executor: str) -> Shape | None:
+    """Return which of our executors ``[core] executor`` names first, ``None`` where that is none of ours."""
+    path = executor.split(";")[0].split(",")[0].rpartition(":")[2].strip()
+    if not path.startswith("hybrid_executor."):
+        return None
+    return _SHAPES.get(path.rpartition(".")[2])
+
+
+def has_cluster(conf: ConfigSource, environment: Mapping[str, str]) -> bool:
+    """Return whether somebody said which Kubernetes cluster to use."""
+    if conf.get("kubernetes_executor", "config_file", fallback="") or environment.get("KUBECONFIG"):
+        return True
+    wants_in_cluster = str(conf.get("kubernetes_executor", "in_cluster", fallback="True")).lower() in ("true", "1", "t")
+    return wants_in_cluster and "KUBERNETES_SERVICE_HOST" in environment
+
+
+def sandbox_image(conf: ConfigSource) -> dict[str, str]:
+    """Return an image for pods where none is configured; the sandbox runs every image as this very interpreter."""
+    section = "kubernetes_executor"
+    if any(conf.get(section, key, fallback="") for key in ("worker_container_repository", "pod_template_file")):
+        return {}
+    return {
+        "AIRFLOW__KUBERNETES_EXECUTOR__WORKER_CONTAINER_REPOSITORY": "apache/airflow",
+        "AIRFLOW__KUBERNETES_EXECUTOR__WORKER_CONTAINER_TAG": metadata.version("apache-airflow-core"),
+    }
+
+
+def _worker_queues(settings: Settings, conf: ConfigSource, queues: str | None) -> str:
+    if queues:
+        return queues
+    default = str(conf.get("operators", "default_queue", fallback="default"))
+    named = [route.pattern for route in settings.routes.routes if route.pool == "celery"]
+    return ",".join(dict.fromkeys([default, *(name for name in named if not _WILDCARDS & set(name))]))
+
+
+def _shared_secrets(conf: ConfigSource) -> dict[str, str]:
+    """Return what all components must agree on, so that one that makes its own up is none of them."""
+    if conf.get("api_auth", "jwt_private_key_path", fallback=None):
+        shared: tuple[tuple[str, str], ...] = _SHARED_SECRETS[:-1]
+    else:
+        shared = _SHARED_SECRETS
+    values = {f"AIRFLOW__{section}__{key}".upper(): conf.get(section, key, fallback="") for section, key in shared}
+    return {name: str(value) for name, value in values.items() if value}
+
+
+def _kept(conf: ConfigSource) -> dict[str, str]:
+    """Return what stays as it is configured, though it is usually derived from our own addresses."""
+    url = conf.get("core", "execution_api_server_url", fallback="")
+    return {"AIRFLOW__CORE__EXECUTION_API_SERVER_URL": str(url)} if url else {}
+
+
+def _has_simple_login(conf: ConfigSource) -> bool:
+    manager = str(conf.get("core", "auth_manager", fallback=SIMPLE_AUTH_MANAGER))
+    users = str(conf.get("core", "simple_auth_manager_users", fallback="admin:admin"))
+    is_open = str(conf.get("core", "simple_auth_manager_all_admins", fallback="False")).lower() == "true"
+    return manager == SIMPLE_AUTH_MANAGER and users == "admin:admin" and not is_open

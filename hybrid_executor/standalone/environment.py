@@ -1,0 +1,78 @@
+"""What the components of one machine are told: pure functions from addresses to environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SIMPLE_AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+# Without bytecode every one of the components would compile all of Airflow again.
+_DROPPED = frozenset({"PYTHONDONTWRITEBYTECODE"})
+_FOREIGN_PREFIXES = ("AIRFLOW", "KUBECONFIG", "KUBERNETES_")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where the components of one machine find each other. The Redis URLs may hold a password.
+
+    :ivar broker_url: "" where no broker of ours is to be used.
+    :ivar kubeconfig: ``None`` where the cluster that is configured already is to be used.
+    """
+
+    api_port: int
+    worker_log_port: int
+    trigger_log_port: int
+    redis_url: str = field(default="", repr=False)
+    broker_url: str = field(default="", repr=False)
+    kubeconfig: Path | None = None
+
+    @property
+    def base_url(self) -> str:
+        """Where the UI and the REST API are."""
+        return f"http://127.0.0.1:{self.api_port}"
+
+
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return ``environment`` without anything that configures another Airflow or cluster."""
+    return {name: value for name, value in environment.items() if not name.startswith(_FOREIGN_PREFIXES)}
+
+
+def component_environment(
+    base: Mapping[str, str],
+    addresses: Addresses,
+    *,
+    executor: str,
+    passwords_file: Path | None,
+    options: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the environment that every component gets.
+
+    :param base: the environment to start from.
+    :param passwords_file: file of the simple auth manager's passwords; ``None`` keeps the auth manager as it is.
+    :param options: further variables, which win over all others.
+    """
+    told = {
+        "PYTHONUNBUFFERED": "1",
+        "AIRFLOW__CORE__EXECUTOR": executor,
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{addresses.base_url}/execution/",
+        "AIRFLOW__API__BASE_URL": addresses.base_url,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(addresses.api_port),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(addresses.worker_log_port),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(addresses.trigger_log_port),
+    }
+    if addresses.redis_url:
+        told["AIRFLOW__HYBRID_EXECUTOR__REDIS_URL"] = addresses.redis_url
+    if addresses.broker_url:
+        told["AIRFLOW__CELERY__BROKER_URL"] = addresses.broker_url
+    if addresses.kubeconfig:
+        told["AIRFLOW__KUBERNETES_EXECUTOR__IN_CLUSTER"] = "False"
+        told["AIRFLOW__KUBERNETES_EXECUTOR__CONFIG_FILE"] = str(addresses.kubeconfig)
+    if passwords_file:
+        told["AIRFLOW__CORE__AUTH_MANAGER"] = SIMPLE_AUTH_MANAGER
+        told["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] = str(passwords_file)
+        told["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = "admin:admin"
+    kept = {name: value for name, value in base.items() if name not in _DROPPED}
+    return {**kept, **told, **options}

@@ -1,0 +1,81 @@
+"""A whole Airflow for the tests of a module."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hybrid_executor.config.profiles import read_profiles
+from hybrid_executor.demo.journal import Journal
+from hybrid_executor.demo.logs import ComponentLogs
+from hybrid_executor.demo.runs import Runs, follow, wait_for_dags
+from hybrid_executor.routing import parse_routes
+from hybrid_executor.standalone import LocalAirflow
+from hybrid_executor.standalone.private import plan_private
+from hybrid_executor.standalone.signals import StopWish
+from tests.e2e.postgres import PostgresServer
+
+DAGS = Path(__file__).parent / "dags"
+PROFILES = Path(__file__).parents[2] / "conf" / "profiles.yaml"
+_START_SECONDS = 180
+_RUN_SECONDS = 240
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@contextmanager
+def run_airflow(
+    home: Path, *, dags: Path, routes: str, executor: str, options: Mapping[str, str]
+) -> Iterator[LocalAirflow]:
+    """Start a whole Airflow and wait until it has read its DAGs; its logs are below ``home``."""
+    logs = ComponentLogs(home / "components")
+    plan = plan_private(
+        home,
+        dags=dags,
+        environment=os.environ,
+        routes=parse_routes(routes, profiles=read_profiles(str(PROFILES))),
+        profiles_file=PROFILES,
+        executor=executor,
+        options=options,
+    )
+    with LocalAirflow(plan, print_line=logs.write) as airflow:
+        airflow.stack.wait_ready(timeout_seconds=_START_SECONDS)
+        expected = len(list(dags.glob("*.py")))
+        wait_for_dags(airflow.api, expected=expected, timeout_seconds=90, stop=StopWish().stop)
+        yield airflow
+    logs.close()
+
+
+def run_all_dags(airflow: LocalAirflow) -> Runs:
+    """Run each DAG once and return how everything stood once all had ended."""
+    runs = Runs(airflow.api, Journal(airflow.store))
+    runs.start()
+
+    def are_over() -> bool:
+        airflow.stack.advance()
+        return not follow(runs) and runs.are_over
+
+    wait_until(are_over, seconds=_RUN_SECONDS, what="all runs are over")
+    wait_until(
+        lambda: not follow(runs) and all(record.state.is_terminal for record in runs.journal.records),
+        seconds=30,
+        what="all attempts have ended in Redis",
+    )
+    return runs
+
+
+def wait_until(holds: Callable[[], bool], *, seconds: float, what: str) -> None:
+    """Wait until ``holds`` returns true."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.3)

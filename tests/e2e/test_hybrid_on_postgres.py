@@ -1,0 +1,106 @@
+"""A whole Airflow on PostgreSQL with HybridExecutor: Celery worker, agent, sandbox, embedded Valkey."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from kubernetes import client, config
+
+from hybrid_executor.demo.runs import Runs
+from hybrid_executor.standalone import LocalAirflow
+from hybrid_executor.states import State
+from hybrid_executor.store import Record
+from tests.e2e.conftest import DAGS, run_airflow, run_all_dags, wait_until
+from tests.e2e.postgres import PostgresServer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def airflow(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    with run_airflow(
+        tmp_path_factory.mktemp("hybrid"),
+        dags=DAGS / "hybrid",
+        routes="kubernetes=kubernetes, gpu-*=kubernetes:gpu, *=celery",
+        executor="hybrid_executor.HybridExecutor",
+        options={"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.airflow_url},
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def runs(airflow: LocalAirflow) -> Runs:
+    return run_all_dags(airflow)
+
+
+def records_of(runs: Runs, task_id: str) -> list[Record]:
+    return [record for record in runs.journal.records if record.task_id == task_id]
+
+
+def test_every_run_succeeds(runs: Runs) -> None:
+    assert runs.states == {"routing": "success", "recovering": "success"}
+
+
+def test_a_task_of_the_default_queue_runs_on_the_celery_worker(runs: Runs) -> None:
+    (record,) = records_of(runs, "on_default")
+    assert (record.pool, record.pod, record.holder) == ("celery", "", next(iter(runs.journal.workers)))
+    (instance,) = [row for row in runs.instances if row["task_id"] == "on_default"]
+    assert instance["hostname"] == socket.gethostname()
+
+
+def test_each_mapped_task_of_the_kubernetes_queue_runs_in_a_pod_of_its_own(runs: Runs) -> None:
+    records = {record.map_index: record for record in records_of(runs, "in_pod")}
+    hosts = {row["map_index"]: row["hostname"] for row in runs.instances if row["task_id"] == "in_pod"}
+    assert sorted(records) == [0, 1, 2]
+    assert {index: record.pod for index, record in records.items()} == hosts
+    assert len({record.pod for record in records.values()}) == 3
+    assert {record.pool for record in records.values()} == {"kubernetes"}
+
+
+def test_the_documented_executor_config_and_the_profile_reach_the_pods(runs: Runs, airflow: LocalAirflow) -> None:
+    mapped = [row for row in runs.instances if row["task_id"] == "in_pod"]
+    assert {airflow.api.xcom(row)["given"] for row in mapped} == {"by the task"}
+    (on_gpu,) = [row for row in runs.instances if row["task_id"] == "on_gpu"]
+    assert airflow.api.xcom(on_gpu) == {"sum": 6, "profile": "gpu"}
+    (record,) = records_of(runs, "on_gpu")
+    assert (record.queue, record.profile) == ("gpu-queue", "gpu")
+
+
+@pytest.mark.parametrize(("task_id", "pool"), [("fails_on_worker", "celery"), ("fails_in_pod", "kubernetes")])
+def test_a_failed_try_is_an_attempt_of_its_own_and_its_retry_another(runs: Runs, task_id: str, pool: str) -> None:
+    records = records_of(runs, task_id)
+    assert [(record.try_number, record.pool) for record in records] == [(1, pool), (2, pool)]
+    states = [(row["try_number"], row["state"]) for row in runs.tries if row["task_id"] == task_id]
+    assert states == [(1, "failed"), (2, "success")]
+
+
+@pytest.mark.parametrize(("task_id", "pool"), [("pauses_on_worker", "celery"), ("pauses_in_pod", "kubernetes")])
+def test_a_deferred_task_resumes_as_a_second_attempt_of_the_same_try(runs: Runs, task_id: str, pool: str) -> None:
+    records = records_of(runs, task_id)
+    assert [(record.try_number, record.pool, record.state) for record in records] == [(1, pool, State.SUCCEEDED)] * 2
+    (instance,) = [row for row in runs.instances if row["task_id"] == task_id]
+    assert instance["state"] == "success"
+
+
+def test_nothing_is_left_behind_in_redis(runs: Runs, airflow: LocalAirflow) -> None:
+    assert runs.are_over
+    store = airflow.store
+    assert {pool: store.attempts.live(pool) for pool in ("celery", "kubernetes", "local")} == {
+        "celery": set(),
+        "kubernetes": set(),
+        "local": set(),
+    }
+    assert list(store.client.scan_iter(f"{store.keys.prefix}payload:*")) == []
+    assert list(store.client.scan_iter(f"{store.keys.prefix}overrides:*")) == []
+    assert store.client.llen("default") == 0
+    assert store.launches("default", consumer="test").length() == 0
+    eternal = [key for key in store.client.scan_iter(store.keys.attempt("*")) if store.client.ttl(key) < 0]
+    assert eternal == []
+
+
+def test_no_pod_is_left_behind(runs: Runs, airflow: LocalAirflow) -> None:
+    assert runs.are_over
+    api = client.CoreV1Api(config.new_client_from_config(str(airflow.kubeconfig)))
+    wait_until(lambda: not api.list_namespaced_pod("default").items, seconds=30, what="all pods are deleted")
