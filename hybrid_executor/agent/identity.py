@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybrid_executor.events import AttemptId
-from hybrid_executor.kube.names import ANNOTATION_ATTEMPT, LABEL_ATTEMPT, LABEL_DONE, LABEL_LAUNCH
+from hybrid_executor.kube.names import ANNOTATION_ATTEMPT, LABEL_ATTEMPT, LABEL_LAUNCH
 
 ANNOTATION_GENERATION = "hybrid-executor/generation"
 """The generation of the record that the pod was launched for: what fences it off from its successors."""
-
-_METADATA = ("name", "namespace", "uid", "resourceVersion", "labels", "annotations", "deletionTimestamp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +54,6 @@ def identify(pod: Mapping[str, Any]) -> PodIdentity | None:
         uid=metadata.get("uid") or "",
         version=metadata.get("resourceVersion") or "",
     )
-
-
-def is_terminating(pod: Mapping[str, Any]) -> bool:
-    """Return whether the pod's deletion has begun."""
-    return (pod.get("metadata") or {}).get("deletionTimestamp") is not None
-
-
-def is_marked_done(pod: Mapping[str, Any]) -> bool:
-    """Return whether the pod has been seen to and is kept."""
-    return LABEL_DONE in ((pod.get("metadata") or {}).get("labels") or {})
-
-
-def has_ended(pod: Mapping[str, Any]) -> bool:
-    """Return whether nothing in the pod will run any more."""
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-
-
-def essence(pod: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what identity and diagnosis need of a pod: a tenth of it, which counts where a list holds thousands."""
-    metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
-    return {
-        "metadata": {name: metadata[name] for name in _METADATA if name in metadata},
-        "spec": {
-            **{name: spec[name] for name in ("nodeName", "restartPolicy") if name in spec},
-            "containers": [{"name": container.get("name")} for container in spec.get("containers") or ()],
-        },
-        "status": pod.get("status") or {},
-    }
 
 
 def _number(text: str | None, *, otherwise: int) -> int:

@@ -133,9 +133,9 @@ class LeaseKeeper:
             self._wait(stop, min((lease.seconds for lease in leases), default=3.0) / 3)
 
     def release_all(self) -> None:
-        """Give all leases back."""
+        """Give all leases back for good."""
         for lease in self._snapshot():
-            lease.release()
+            lease.step_back(float("inf"))
 
     def _keep_all(self, leases: Iterable[KeptLease]) -> None:
         for lease in leases:

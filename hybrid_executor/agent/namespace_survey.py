@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from hybrid_executor.agent.data_loss import DataLoss
 from hybrid_executor.agent.deletion import PodRemover
-from hybrid_executor.agent.identity import essence, identify
+from hybrid_executor.agent.identity import PodIdentity
 from hybrid_executor.agent.pod_memory import PodMemory
-from hybrid_executor.agent.pod_recorder import PodRecorder, Sighting
-from hybrid_executor.agent.reconcile import compare, expects_pod, identity_of_record, missing_pods, vanished
+from hybrid_executor.agent.pod_recorder import PodRecorder
+from hybrid_executor.agent.reconcile import (
+    ExpectedPod,
+    compare,
+    expects_pod,
+    identity_of_record,
+    is_missing,
+    vanished,
+)
+from hybrid_executor.agent.sighting import Sighting, sight
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError
 from hybrid_executor.events import AttemptId
 from hybrid_executor.kube.client import KubeClient
-from hybrid_executor.kube.diagnosis import diagnose
 from hybrid_executor.store import Attempts, Record
 
 log = logging.getLogger(__name__)
@@ -59,52 +66,58 @@ class NamespaceSurvey:
         :raises StoreUnavailable: Redis could not be asked.
         """
         expected = self._expected()
-        listed = self._client.list_pods(self._namespace, self._selector, shape=essence)
-        sightings = [sighting for pod in listed.items if (sighting := self._sight(pod)) is not None]
-        attempts = {sighting.identity.attempt for sighting in sightings} | set(expected)
-        records = dict(self._records(list(attempts)))
-        repairs = compare(sightings, records, self._settings)
-        for batch in _batches(repairs.sightings):
-            self._recorder.record(batch)
-        if repairs.fields:
-            self._attempts.annotate(repairs.fields)
-        for cleanup, doomed in repairs.cleanups:
-            self._remover.clean(cleanup, doomed)
-        names = {(sighting.identity.namespace, sighting.identity.name) for sighting in sightings}
-        for record in missing_pods(expected, names, records):
-            self._look_for(record)
+        sightings: list[Sighting] = []
+        version = ""
+        for page in self._client.list_pod_pages(self._namespace, self._selector):
+            sightings += [seen for pod in page.items if (seen := self._sight(pod)) is not None]
+            version = page.resource_version
+        unknown: list[PodIdentity] = []
+        for batch in _batches(sightings):
+            unknown += self._repair(batch)
+        self._look_for_missing(expected, sightings)
         now = time.monotonic()
-        memory.keep_only(sighting.identity.uid for sighting in sightings)
-        for sighting in sightings:
-            memory.remember(sighting.identity, sighting.diagnosis, now=now)
-        if repairs.unknown:
+        memory.keep_only(seen.identity.uid for seen in sightings)
+        for seen in sightings:
+            memory.remember(seen, now=now)
+        if unknown:
             self._data_loss.suspect()
             log.warning(
-                "%s running pods have no record and are left alone, %s among them",
-                len(repairs.unknown),
-                repairs.unknown[0].path,
+                "%s running pods have no record and are left alone, among them %s", len(unknown), unknown[0].path
             )
-        return listed.resource_version
+        return version
 
-    def _expected(self) -> dict[AttemptId, Record]:
-        """Return the records whose pod has to be on a list that begins now."""
-        live = self._attempts.live("kubernetes")
+    def _expected(self) -> dict[AttemptId, ExpectedPod]:
+        """Return the pods that have to be on a list that begins now."""
+        live = list(self._attempts.live("kubernetes"))
         return {
-            attempt: record
-            for attempt, record in self._records(list(live))
+            record.id: ExpectedPod(record.generation, record.namespace, record.pod)
+            for batch in _batches(live)
+            for record in self._attempts.records(batch)
             if record is not None and expects_pod(record, cluster=self._cluster, namespace=self._namespace)
         }
 
-    def _records(self, attempts: Sequence[AttemptId]) -> Iterator[tuple[AttemptId, Record | None]]:
-        for batch in _batches(attempts):
-            yield from zip(batch, self._attempts.records(batch), strict=True)
+    def _repair(self, sightings: Sequence[Sighting]) -> list[PodIdentity]:
+        """Bring records and pods into line; return the pods that run without a record."""
+        attempts = list({seen.identity.attempt for seen in sightings})
+        records = dict(zip(attempts, self._attempts.records(attempts), strict=True))
+        repairs = compare(sightings, records, self._settings)
+        if repairs.sightings:
+            self._recorder.record(repairs.sightings)
+        self._attempts.annotate(repairs.fields)
+        for cleanup, doomed in repairs.cleanups:
+            self._remover.clean(cleanup, doomed)
+        return repairs.unknown
 
-    def _sight(self, pod: dict[str, object]) -> Sighting | None:
-        identity = identify(pod)
-        if identity is None:
-            return None
-        reasons = self._settings.fatal_pending_reasons
-        return Sighting(pod, identity, diagnose(pod, event_type="ADDED", fatal_pending_reasons=reasons))
+    def _look_for_missing(self, expected: Mapping[AttemptId, ExpectedPod], sightings: Sequence[Sighting]) -> None:
+        listed = {(seen.identity.namespace, seen.identity.name) for seen in sightings}
+        absent = [attempt for attempt, pod in expected.items() if (pod.namespace, pod.name) not in listed]
+        for batch in _batches(absent):
+            for attempt, record in zip(batch, self._attempts.records(batch), strict=True):
+                if record is not None and is_missing(expected[attempt], record):
+                    self._look_for(record)
+
+    def _sight(self, pod: Mapping[str, Any]) -> Sighting | None:
+        return sight(pod, fatal_pending_reasons=self._settings.fatal_pending_reasons)
 
     def _look_for(self, record: Record) -> None:
         """Ask for a pod that is not on the list: the list shows labels only, and those can be changed."""
@@ -113,7 +126,7 @@ class NamespaceSurvey:
         except KubeError as error:
             if error.status != 404:
                 raise
-            sighting = Sighting({}, identity_of_record(record), vanished(), is_gone=True)
+            sighting = Sighting(identity_of_record(record), vanished(), is_gone=True)
         if sighting is not None:
             self._recorder.record([sighting])
 

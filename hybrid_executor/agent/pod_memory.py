@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from hybrid_executor.agent.identity import PodIdentity
+from hybrid_executor.agent.sighting import Sighting
 from hybrid_executor.kube.diagnosis import Diagnosis
 
 
@@ -14,10 +14,9 @@ class SeenPod:
     """One pod.
 
     :ivar diagnosis: the last one that was recorded.
-    :ivar waiting_since: when it was first seen pending, monotonic; :ivar asked_at: when its events were last read.
+    :ivar waiting_since: when it was first seen, monotonic; :ivar asked_at: when its events were last read.
     """
 
-    version: str
     diagnosis: Diagnosis
     waiting_since: float
     asked_at: float = field(default=0.0)
@@ -33,18 +32,18 @@ class PodMemory:
         """Return what is known of a pod."""
         return self._seen.get(uid)
 
-    def is_news(self, pod: PodIdentity, diagnosis: Diagnosis) -> bool:
+    def is_news(self, sighting: Sighting) -> bool:
         """Return whether the pod was not diagnosed so when it was recorded last."""
-        seen = self._seen.get(pod.uid)
-        return seen is None or seen.diagnosis != diagnosis
+        seen = self._seen.get(sighting.identity.uid)
+        return seen is None or seen.diagnosis != sighting.diagnosis
 
-    def remember(self, pod: PodIdentity, diagnosis: Diagnosis, *, now: float) -> None:
-        """Note that a diagnosis was recorded."""
-        seen = self._seen.get(pod.uid)
+    def remember(self, sighting: Sighting, *, now: float) -> None:
+        """Note that a sighting was recorded."""
+        seen = self._seen.get(sighting.identity.uid)
         if seen is None:
-            self._seen[pod.uid] = SeenPod(pod.version, diagnosis, now)
+            self._seen[sighting.identity.uid] = SeenPod(sighting.diagnosis, now)
         else:
-            seen.version, seen.diagnosis = pod.version, diagnosis
+            seen.diagnosis = sighting.diagnosis
 
     def forget(self, uid: str) -> None:
         """The pod is gone."""

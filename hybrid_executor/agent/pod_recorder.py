@@ -8,31 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from hybrid_executor.agent.deletion import Doomed, PodRemover
 from hybrid_executor.agent.identity import PodIdentity
-from hybrid_executor.agent.verdicts import after_refusal, change_for, cleanup_after, note_for
+from hybrid_executor.agent.sighting import Sighting
+from hybrid_executor.agent.verdicts import after_refusal, blocks_relaunch, change_for, cleanup_after, note_for
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.events import AttemptId
-from hybrid_executor.kube.diagnosis import Diagnosis, sentence
+from hybrid_executor.kube.diagnosis import sentence
 from hybrid_executor.store import Attempts, Change, Claim
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """A pod as an event or a list showed it, and what it means.
-
-    :ivar is_gone: the pod does not exist any more: there is nothing to clean up.
-    """
-
-    pod: dict[str, Any]
-    identity: PodIdentity
-    diagnosis: Diagnosis
-    is_gone: bool = False
 
 
 class PodRecorder:
@@ -52,9 +38,13 @@ class PodRecorder:
         notes: dict[AttemptId, dict[str, str]] = {}
         for sighting in sightings:
             change = change_for(sighting.diagnosis, sighting.identity, self._settings)
-            if change is not None:
-                changes.append((sighting, change))
             note = note_for(sighting.diagnosis)
+            if change is not None and blocks_relaunch(change, sighting):
+                # Its end is an event of its own, and then it is launched again.
+                self._remover.clean("delete", _doomed(sighting.identity))
+                note = f"To be launched again: {sentence(sighting.diagnosis)}"
+            elif change is not None:
+                changes.append((sighting, change))
             if note:
                 notes[sighting.identity.attempt] = {"note": note}
             else:
@@ -85,6 +75,8 @@ class PodRecorder:
             log.info("Attempt %s is %s: pod %s: %s", identity.attempt, change.to.value, identity.path, words)
         elif claim.is_granted:
             log.info("Attempt %s is %s: pod %s", identity.attempt, change.to.value, identity.path)
-        if not sighting.is_gone:
-            cleanup = cleanup_after(claim, diagnosis, sighting.pod, identity, self._settings)
-            self._remover.clean(cleanup, Doomed(identity.namespace, identity.name, identity.uid))
+        self._remover.clean(cleanup_after(claim, sighting, self._settings), _doomed(identity))
+
+
+def _doomed(identity: PodIdentity) -> Doomed:
+    return Doomed(identity.namespace, identity.name, identity.uid)

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from hybrid_executor.agent.deletion import PodRemover
-from hybrid_executor.agent.identity import PodIdentity, identify
+from hybrid_executor.agent.identity import PodIdentity
 from hybrid_executor.agent.pod_memory import PodMemory
-from hybrid_executor.agent.pod_recorder import PodRecorder, Sighting
+from hybrid_executor.agent.pod_recorder import PodRecorder
+from hybrid_executor.agent.sighting import Sighting, sight
 from hybrid_executor.agent.verdicts import wants_events
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError, StoreUnavailable
 from hybrid_executor.kube.client import KubeClient
-from hybrid_executor.kube.diagnosis import diagnose
 from hybrid_executor.store import Attempts
 
 log = logging.getLogger(__name__)
@@ -67,16 +67,16 @@ class PodStream:
         for event in events:
             pod, event_type = event.get("object") or {}, event.get("type", "")
             version = (pod.get("metadata") or {}).get("resourceVersion") or version
-            identity = identify(pod) if event_type != "BOOKMARK" else None
-            if identity is None:
+            if event_type == "BOOKMARK":
                 continue
-            diagnosis = diagnose(pod, event_type=event_type, fatal_pending_reasons=fatal_reasons)
-            sighting = Sighting(pod, identity, diagnosis, is_gone=event_type == "DELETED")
-            last = batch[identity.uid].diagnosis if identity.uid in batch else None
-            is_news = diagnosis != last if last is not None else self.memory.is_news(identity, diagnosis)
-            if is_news:
-                sightings.append(sighting)
-            batch[identity.uid] = sighting
+            seen = sight(pod, event_type=event_type, fatal_pending_reasons=fatal_reasons)
+            if seen is None:
+                continue
+            uid = seen.identity.uid
+            last = batch.get(uid)
+            if self.memory.is_news(seen) if last is None else seen.diagnosis != last.diagnosis:
+                sightings.append(seen)
+            batch[uid] = seen
         if sightings:
             self._recorder.record(sightings)
         self._remember(batch)
@@ -108,7 +108,7 @@ class PodStream:
                 self.memory.forget(uid)
                 self._waiting.pop(uid, None)
                 continue
-            self.memory.remember(sighting.identity, sighting.diagnosis, now=now)
+            self.memory.remember(sighting, now=now)
             if wants_events(sighting.diagnosis):
                 self._waiting[uid] = sighting.identity
             else:

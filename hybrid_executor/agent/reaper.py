@@ -89,29 +89,34 @@ class Reaper:
 
         :raises StoreUnavailable: Redis could not be asked.
         """
-        records, expired = self._read_live()
+        waiting, places, expired = self._read_live()
         if expired:
             self._store.attempts.forget(expired, owner=OwnerId(""), pool=POOL)
             log.info("Dropped %s expired records from the set of live attempts", len(expired))
-        for place in {(record.cluster, record.namespace) for record in records if record.namespace}:
+        for place in places:
             self._on_pod_place(*place)
-        self._put_again(self._stuck.update(records, now=now))
+        self._put_again(self._stuck.update(waiting, now=now))
         for cluster in self._clusters:
             self._store.launches(cluster, consumer=self._agent).forget_silent(seconds=_SILENT_CONSUMER_SECONDS)
         self._store.events.trim(keep_entries=KEPT_EVENTS, keep_seconds=self._event_seconds)
 
-    def _read_live(self) -> tuple[list[Record], list[AttemptId]]:
+    def _read_live(self) -> tuple[list[Record], set[tuple[str, str]], list[AttemptId]]:
+        """Return records that wait for their pod, where pods are, and attempts without a record."""
         live = list(self._store.attempts.live(POOL))
-        records: list[Record] = []
+        waiting: list[Record] = []
+        places: set[tuple[str, str]] = set()
         expired: list[AttemptId] = []
         for start in range(0, len(live), _BATCH):
             batch = live[start : start + _BATCH]
             for attempt, record in zip(batch, self._store.attempts.records(batch), strict=True):
                 if record is None:
                     expired.append(attempt)
-                else:
-                    records.append(record)
-        return records, expired
+                    continue
+                if _waits(record):
+                    waiting.append(record)
+                if record.namespace:
+                    places.add((record.cluster, record.namespace))
+        return waiting, places, expired
 
     def _put_again(self, stuck: Sequence[Record]) -> None:
         for cluster, records in _by_cluster(stuck).items():

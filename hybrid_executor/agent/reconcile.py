@@ -5,12 +5,12 @@ Promises: nothing that could not be looked at is taken for gone; a pod without a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hybrid_executor.agent.deletion import Doomed
 from hybrid_executor.agent.identity import PodIdentity
-from hybrid_executor.agent.pod_recorder import Sighting
+from hybrid_executor.agent.sighting import Sighting
 from hybrid_executor.agent.verdicts import Cleanup, change_for, cleanup_for, cleanup_of_superseded, note_for
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.events import AttemptId
@@ -51,24 +51,26 @@ def compare(
     return repairs
 
 
-def missing_pods(
-    expected: Mapping[AttemptId, Record],
-    listed: Collection[tuple[str, str]],
-    records: Mapping[AttemptId, Record | None],
-) -> list[Record]:
-    """Return the records whose pod was there before the list and is not on it.
+@dataclass(frozen=True, slots=True)
+class ExpectedPod:
+    """A pod that a record spoke of before a list was begun."""
 
-    :param expected: records with a pod, read before the list; pods of later ones may be younger than the list.
-    :param listed: namespaces and names on the list.
-    :param records: the same records, read after the list.
+    generation: int
+    namespace: str
+    name: str
+
+
+def is_missing(expected: ExpectedPod, record: Record | None) -> bool:
+    """Return whether a pod that a list did not show is missing: its record still speaks of it.
+
+    :param expected: from before the list; pods of later records may be younger than the list.
+    :param record: read after the list.
     """
-    missing = []
-    for attempt, before in expected.items():
-        now = records.get(attempt)
-        unchanged = now is not None and (now.generation, now.pod) == (before.generation, before.pod)
-        if now is not None and unchanged and now.state in _HAS_POD and (now.namespace, now.pod) not in listed:
-            missing.append(now)
-    return missing
+    return (
+        record is not None
+        and record.state in _HAS_POD
+        and ExpectedPod(record.generation, record.namespace, record.pod) == expected
+    )
 
 
 def expects_pod(record: Record, *, cluster: str, namespace: str | None) -> bool:
@@ -101,17 +103,17 @@ def vanished() -> Diagnosis:
 
 
 def _compare_one(sighting: Sighting, record: Record | None, settings: KubernetesSettings, repairs: Repairs) -> None:
-    identity, diagnosis, pod = sighting.identity, sighting.diagnosis, sighting.pod
+    identity, diagnosis = sighting.identity, sighting.diagnosis
     doomed = Doomed(identity.namespace, identity.name, identity.uid)
     if record is None:
         if diagnosis.is_final:
-            repairs.cleanups.append((cleanup_for(diagnosis, pod, settings), doomed))
+            repairs.cleanups.append((cleanup_for(sighting, settings), doomed))
         else:
             repairs.unknown.append(identity)
     elif record.generation > identity.generation or record.state is State.REVOKED:
-        repairs.cleanups.append((cleanup_of_superseded(pod, settings), doomed))
+        repairs.cleanups.append((cleanup_of_superseded(sighting, settings), doomed))
     elif record.state.is_terminal:
-        cleanup = cleanup_for(diagnosis, pod, settings) if diagnosis.is_final else cleanup_of_superseded(pod, settings)
+        cleanup = cleanup_for(sighting, settings) if diagnosis.is_final else cleanup_of_superseded(sighting, settings)
         repairs.cleanups.append((cleanup, doomed))
     else:
         _compare_live(sighting, record, settings, repairs)
@@ -123,7 +125,7 @@ def _compare_live(sighting: Sighting, record: Record, settings: KubernetesSettin
     if change is not None and change.to is record.state:
         if change.to is State.LOST:
             doomed = Doomed(identity.namespace, identity.name, identity.uid)
-            repairs.cleanups.append((cleanup_for(sighting.diagnosis, sighting.pod, settings), doomed))
+            repairs.cleanups.append((cleanup_for(sighting, settings), doomed))
     elif change is not None:
         repairs.sightings.append(sighting)
     learnt = {} if record.pod else {"pod": identity.name, "namespace": identity.namespace}

@@ -7,11 +7,11 @@ successor; a pod that counts as failed is never left where it may still start it
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
-from hybrid_executor.agent.identity import PodIdentity, has_ended, is_terminating
+from hybrid_executor.agent.identity import PodIdentity
+from hybrid_executor.agent.sighting import Sighting
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.diagnosis import Diagnosis, sentence
@@ -95,6 +95,11 @@ def failure_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSett
     )
 
 
+def blocks_relaunch(change: Change, seen: Sighting) -> bool:
+    """Return whether a pod has to be deleted before its attempt is launched again, since it might still start."""
+    return change.relaunch and not seen.is_gone and not seen.has_ended
+
+
 def after_refusal(change: Change, claim: Claim, pod: PodIdentity) -> Change | None:
     """Return what to try in the place of a change that the record refused, None for nothing.
 
@@ -135,38 +140,36 @@ def wants_events(diagnosis: Diagnosis) -> bool:
     )
 
 
-def cleanup_for(diagnosis: Diagnosis, pod: Mapping[str, Any], settings: KubernetesSettings) -> Cleanup:
+def cleanup_for(seen: Sighting, settings: KubernetesSettings) -> Cleanup:
     """Return what becomes of a pod whose verdict is final and recorded.
 
     Kept pods are those that have ended: one that counts as failed and could still start or go on is deleted whatever
     is configured, unless all pods are to be kept and its task has run.
     """
-    if is_terminating(pod):
+    if seen.is_terminating or seen.is_gone:
         return "leave"
-    if diagnosis.phase == "succeeded":
+    if seen.diagnosis.phase == "succeeded":
         return "delete" if settings.delete_worker_pods else "mark"
-    if not has_ended(pod) and (settings.delete_worker_pods or not diagnosis.task_may_have_started):
+    if not seen.has_ended and (settings.delete_worker_pods or not seen.diagnosis.task_may_have_started):
         return "delete"
     return "delete" if settings.delete_worker_pods and settings.delete_worker_pods_on_failure else "mark"
 
 
-def cleanup_of_superseded(pod: Mapping[str, Any], settings: KubernetesSettings) -> Cleanup:
+def cleanup_of_superseded(seen: Sighting, settings: KubernetesSettings) -> Cleanup:
     """Return what becomes of a pod whose attempt was revoked or launched again: it must not run."""
-    if is_terminating(pod):
+    if seen.is_terminating or seen.is_gone:
         return "leave"
-    return "mark" if has_ended(pod) and not settings.delete_worker_pods else "delete"
+    return "mark" if seen.has_ended and not settings.delete_worker_pods else "delete"
 
 
-def cleanup_after(
-    claim: Claim, diagnosis: Diagnosis, pod: Mapping[str, Any], identity: PodIdentity, settings: KubernetesSettings
-) -> Cleanup:
+def cleanup_after(claim: Claim, seen: Sighting, settings: KubernetesSettings) -> Cleanup:
     """Return what becomes of a pod, given the record's answer to the change that its diagnosis made."""
-    if claim.outcome is Outcome.MISSING:
-        # Redis lost its data: a pod that runs is somebody's task, and its owner will write the record again.
-        return cleanup_for(diagnosis, pod, settings) if diagnosis.is_final else "leave"
-    if claim.generation > identity.generation or claim.state == State.REVOKED:
-        return cleanup_of_superseded(pod, settings)
-    return cleanup_for(diagnosis, pod, settings) if diagnosis.is_final else "leave"
+    if claim.outcome is not Outcome.MISSING and (
+        claim.generation > seen.identity.generation or claim.state == State.REVOKED
+    ):
+        return cleanup_of_superseded(seen, settings)
+    # Without a record, because Redis lost its data, a pod that runs is still somebody's task.
+    return cleanup_for(seen, settings) if seen.diagnosis.is_final else "leave"
 
 
 def _exit_code(diagnosis: Diagnosis) -> str:

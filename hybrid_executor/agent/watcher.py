@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _MOST_EVENTS = 500
 _TICK_SECONDS = 0.2
 _SAVE_EVERY_SECONDS = 1.0
-_FIRST_LIST_AFTER_SECONDS = 30.0
+_FIRST_LIST_AFTER_SECONDS = 2.0
 _HEALTHY_SECONDS = 5.0
 _STEP_BACK_AFTER = 3
 
@@ -110,8 +110,12 @@ class KubernetesJobWatcher:
             self._clear_stored_version()
             return self._pause(began)
         except KubeUnavailable as error:
-            self._complaints.report(self.place, "The watch of %s was cut and is resumed: %s", self.place, _kind(error))
-            return max(self._pause(began), error.retry_after_seconds)
+            pause_seconds = max(self._pause(began), error.retry_after_seconds)
+            if self._failures < _STEP_BACK_AFTER:
+                log.info("The watch of %s was cut and is resumed: %s", self.place, error)
+            else:
+                self._complaints.report(self.place, "Pods of %s cannot be watched now: %s", self.place, error)
+            return pause_seconds
         except KubeError as error:
             return self._after_refusal(error)
         except StoreUnavailable as error:
@@ -214,8 +218,3 @@ class KubernetesJobWatcher:
             self._stored_version.clear()
         except StoreUnavailable:
             log.info("Redis is away; the version of %s will be found too old once more", self.place)
-
-
-def _kind(error: KubeError) -> str:
-    """Return what went wrong without the details that differ each time."""
-    return f"HTTP {error.status}" if error.status else "the stream broke"

@@ -23,8 +23,9 @@ class AgentChild:
     The child ends by itself when its parent is gone, however that happened.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, shape: str) -> None:
         self._name = name
+        self._shape = shape
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._pause_seconds = 0.0
@@ -55,6 +56,8 @@ class AgentChild:
             self._name,
             "--parent-pid",
             str(os.getpid()),
+            "--shape",
+            self._shape,
         ]
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)

@@ -102,7 +102,7 @@ class HybridExecutor(BaseExecutor):
         except StoreUnavailable:
             pass  # said by the outage; heartbeats go on asking
         if kubernetes is not None and self.settings.agent == "child":
-            self._child = AgentChild(f"{self.settings.instance}-{desk.owner}")
+            self._child = AgentChild(f"{self.settings.instance}-{desk.owner}", shape=self.shape)
             self._child.supervise()
         self.log.info("Routes: %s", self.settings.routes)
 

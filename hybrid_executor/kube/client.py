@@ -7,7 +7,7 @@ list, watch, patch, delete; pods/log get; events list; namespaces list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 from urllib.parse import quote
@@ -141,19 +141,46 @@ class KubeClient:
         *,
         metadata_only: bool = False,
         page_size: int = DEFAULT_PAGE_SIZE,
-        shape: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> PodList:
         """Return all pods of a namespace (None: of the cluster) that the selector matches, read page by page.
 
-        ``shape`` is called with each pod and returns what of it is kept: whole pods of a large cluster need gigabytes.
         A page whose snapshot has expired (410) starts the list once more from its beginning.
 
         :raises KubeGone: it expired the second time too.
         """
         try:
-            return self._list_once(namespace, label_selector, metadata_only, page_size, shape)
+            return self._list_once(namespace, label_selector, metadata_only=metadata_only, page_size=page_size)
         except KubeGone:
-            return self._list_once(namespace, label_selector, metadata_only, page_size, shape)
+            return self._list_once(namespace, label_selector, metadata_only=metadata_only, page_size=page_size)
+
+    def list_pod_pages(
+        self,
+        namespace: str | None,
+        label_selector: str,
+        *,
+        metadata_only: bool = False,
+        page_size: int = DEFAULT_PAGE_SIZE,
+    ) -> Iterator[PodList]:
+        """Yield the pods of :meth:`list_pods` page by page, all of one version, for lists too large to be held whole.
+
+        :raises KubeGone: a page's snapshot has expired: begin again.
+        """
+        query = {**self._query, "limit": str(page_size)}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        while True:
+            page = self._json(
+                "GET",
+                _pods(namespace),
+                doing=f"list pods of {namespace or 'all namespaces'}",
+                query=query,
+                accept=METADATA_ONLY if metadata_only else "application/json",
+            )
+            metadata = page["metadata"]
+            yield PodList(items=page.get("items") or [], resource_version=str(metadata.get("resourceVersion", "")))
+            if not metadata.get("continue"):
+                return
+            query["continue"] = metadata["continue"]
 
     def watch_pods(
         self,
@@ -270,32 +297,13 @@ class KubeClient:
         )
         return bool(answer.get("status", {}).get("allowed"))
 
-    def _list_once(
-        self,
-        namespace: str | None,
-        label_selector: str,
-        metadata_only: bool,
-        page_size: int,
-        shape: Callable[[dict[str, Any]], dict[str, Any]] | None,
-    ) -> PodList:
-        query = {**self._query, "limit": str(page_size)}
-        if label_selector:
-            query["labelSelector"] = label_selector
+    def _list_once(self, namespace: str | None, label_selector: str, *, metadata_only: bool, page_size: int) -> PodList:
         items: list[dict[str, Any]] = []
-        while True:
-            page = self._json(
-                "GET",
-                _pods(namespace),
-                doing=f"list pods of {namespace or 'all namespaces'}",
-                query=query,
-                accept=METADATA_ONLY if metadata_only else "application/json",
-            )
-            found = page.get("items") or []
-            items.extend(map(shape, found) if shape else found)
-            token = page["metadata"].get("continue")
-            if not token:
-                return PodList(items=items, resource_version=str(page["metadata"].get("resourceVersion", "")))
-            query["continue"] = token
+        version = ""
+        for page in self.list_pod_pages(namespace, label_selector, metadata_only=metadata_only, page_size=page_size):
+            items.extend(page.items)
+            version = page.resource_version
+        return PodList(items=items, resource_version=version)
 
     def _json(self, method: str, path: str, *, doing: str, **rest: Any) -> dict[str, Any]:
         body = self.transport.call(method, path, doing=doing, **rest)

@@ -23,6 +23,8 @@ _NOT_YET = (
     "status unknown for quota",
     "caches not synchronized",
     "no api token found for service account",
+    # A new namespace gets it a moment after it was made; no other account is made by the cluster itself.
+    'serviceaccount "default" not found',
 )
 
 

@@ -1,103 +1,45 @@
-"""The client against Kubernetes APIs: the sandbox, and a real cluster where ``KUBECONFIG`` names one.
-
-The tests need no kubelet, so pods stay pending; those that do need one run against the sandbox alone.
-"""
+"""The client against Kubernetes APIs: the sandbox, and a real cluster where ``KUBECONFIG`` names one."""
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError, KubeGone
-from hybrid_executor.kube.client import KubeClient, connect
+from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.diagnosis import diagnose
 from hybrid_executor.kube.names import done_patch, instance_selector
 from hybrid_executor.kube.publish import judge_create_error
 from hybrid_executor.kube.transport import Transport
 from hybrid_executor.kube.watch import Listed, WatchHandle, list_then_watch, watch_once
-from hybrid_executor.sandbox.server import SandboxServer
+
+from .kube_cluster import Cluster, pod, real, sandbox, until
 
 pytestmark = pytest.mark.kube
 
 SELECTOR = "suite=hybrid"
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """One API server under test and a namespace of our own in it."""
-
-    client: KubeClient
-    transport: Transport
-    namespace: str
-    settings: KubernetesSettings
-
-    def create(self, name: str, **labels: str) -> dict[str, Any]:
-        return self.client.create_pod(self.namespace, pod(name, None, **labels))
-
-
-def pod(name: str, command: list[str] | None = None, **labels: str) -> dict[str, Any]:
-    container: dict[str, Any] = {"name": "base", "image": "example.invalid/airflow:1"}
-    if command:
-        container["command"] = command
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"suite": "hybrid", **labels}},
-        "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]},
-    }
-
-
-def connection(settings: KubernetesSettings) -> Iterator[Cluster]:
-    client = connect(settings)
-    transport = client.transport
-    name = f"hybrid-{uuid.uuid4().hex[:10]}"
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    transport.call("POST", "/api/v1/namespaces", doing="create namespace", body=namespace)
-    yield Cluster(client, transport, name, settings)
-    transport.call("DELETE", f"/api/v1/namespaces/{name}", doing="delete namespace")
-    client.close()
-
-
-def sandbox_settings(tmp: Path, *, runs_pods: bool) -> Iterator[KubernetesSettings]:
-    with SandboxServer(runs_pods=runs_pods, bookmark_seconds=0.2, history_limit=100) as server:
-        file = tmp / "kubeconfig"
-        server.write_kubeconfig(file)
-        yield KubernetesSettings(in_cluster=False, config_file=str(file), pod_creation_max_concurrency=32)
+@pytest.fixture(scope="module", params=["sandbox", "cluster"])
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    is_sandbox = request.param == "sandbox"
+    tmp = tmp_path_factory.mktemp("sandbox")
+    with sandbox(tmp, runs_pods=False) if is_sandbox else real(needs_kubelet=False) as found:
+        yield found
 
 
 @pytest.fixture(scope="module", params=["sandbox", "cluster"])
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    if request.param == "sandbox":
-        for settings in sandbox_settings(tmp_path_factory.mktemp("sandbox"), runs_pods=False):
-            yield from connection(settings)
-    elif os.environ.get("KUBECONFIG"):
-        yield from connection(KubernetesSettings(in_cluster=False))
-    else:
-        pytest.skip("KUBECONFIG names no cluster")
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster whose pods run: the sandbox."""
-    for settings in sandbox_settings(tmp_path, runs_pods=True):
-        yield from connection(settings)
-
-
-def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true"
-        time.sleep(0.02)
+def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster whose pods run."""
+    is_sandbox = request.param == "sandbox"
+    tmp = tmp_path_factory.mktemp("node")
+    with sandbox(tmp, runs_pods=True) if is_sandbox else real(needs_kubelet=True) as found:
+        yield found
 
 
 def names(items: list[dict[str, Any]]) -> list[str]:
@@ -314,7 +256,7 @@ def test_many_threads_create_at_the_same_time(cluster: Cluster) -> None:
 
 
 def test_the_end_of_a_real_process_is_diagnosed_with_its_log(node: Cluster) -> None:
-    node.client.create_pod(node.namespace, pod("fails", ["sh", "-c", "echo one; echo two; exit 3"], group="real"))
+    node.run("fails", "sh", "-c", "echo one; echo two; exit 3", group="real")
     final = None
     for step in list_then_watch(node.client, node.namespace, "group=real", timeout_seconds=30):
         raws = step.items if isinstance(step, Listed) else [step["object"]] if step["type"] != "BOOKMARK" else []
@@ -331,7 +273,7 @@ def test_the_end_of_a_real_process_is_diagnosed_with_its_log(node: Cluster) -> N
 
 
 def test_an_image_that_cannot_be_pulled_fails_the_pod_and_is_told_in_the_clusters_events(node: Cluster) -> None:
-    manifest = pod("pulls")
+    manifest = pod("pulls", ["true"])
     manifest["spec"]["containers"][0]["image"] = "missing.invalid/airflow:1"
     node.client.create_pod(node.namespace, manifest)
 
@@ -349,7 +291,7 @@ def test_an_image_that_cannot_be_pulled_fails_the_pod_and_is_told_in_the_cluster
 
 
 def test_a_running_pod_that_is_deleted_fails_as_deleted(node: Cluster) -> None:
-    node.client.create_pod(node.namespace, pod("sleeps", ["sleep", "600"]))
+    node.run("sleeps", "sleep", "600")
     until(lambda: node.client.get_pod(node.namespace, "sleeps")["status"]["phase"] == "Running")
     version = node.client.list_pods(node.namespace, "").resource_version
     node.client.delete_pod(node.namespace, "sleeps")

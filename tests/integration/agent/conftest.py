@@ -114,6 +114,7 @@ class World:
         is_watching: bool = True,
     ) -> RunningAgent:
         """Start an agent; return once it watches."""
+        watched = self.count("watch")
         settings = settings or self.settings()
         agent = RunningAgent(
             Agent(
@@ -126,7 +127,7 @@ class World:
         )
         self._agents.append(agent)
         if is_watching:
-            wait_until(lambda: self.watcher() == name, what="the watch's lease")
+            wait_until(lambda: self.watcher() == name and watched(), what="the watch to be open")
         return agent
 
     def watcher(self, namespace: str = "default") -> str:

@@ -13,6 +13,9 @@ from hybrid_executor.store import Record
 
 from .conftest import World, wait_until
 
+GREEDY = {"spec": {"containers": [{"name": "base", "resources": {"requests": {"cpu": "100000"}}}]}}
+"""A pod that no node has room for."""
+
 
 def running(world: World, script: str = "sleep 30") -> Record:
     [attempt] = world.submit(script)
@@ -77,7 +80,7 @@ def test_a_server_that_cuts_every_watch_is_asked_ever_more_slowly(world: World) 
     watched = world.count("watch")
     world.sandbox.faults.drop(verb="watch", times=None)
     began = time.monotonic()
-    world.start_agent()
+    world.start_agent(is_watching=False)
     wait_until(lambda: watched() >= 4)
     # Pauses of at least 0.1, 0.2 and 0.4 s lie between four tries.
     assert time.monotonic() - began >= 0.7
@@ -106,9 +109,7 @@ def test_the_right_to_delete_is_asked_about_slowly_while_it_is_missing(world: Wo
 
 def test_a_pod_deleted_before_its_task_started_is_launched_again(world: World) -> None:
     world.start_agent()
-    selector = {"spec": {"nodeSelector": {"kubernetes.io/os": "plan9"}, "containers": [{"name": "base"}]}}
-    world.sandbox.faults.clear()
-    [attempt] = world.submit(pod={**selector, "spec": {**selector["spec"], "schedulingGates": [{"name": "x/y"}]}})
+    [attempt] = world.submit(pod=GREEDY)
     [record] = world.wait_for(State.PENDING, [attempt])
     world.kube.delete_pod("default", record.pod, grace_period_seconds=0)
     again = wait_until(lambda: world.record(attempt).launches == 1 and world.record(attempt))
@@ -169,8 +170,7 @@ def test_without_launches_left_a_killed_task_fails(world: World) -> None:
 
 def test_a_pod_that_finds_no_node_says_what_is_missing(world: World) -> None:
     world.start_agent()
-    greedy = {"spec": {"containers": [{"name": "base", "resources": {"requests": {"cpu": "100000"}}}]}}
-    [attempt] = world.submit(pod=greedy)
+    [attempt] = world.submit(pod=GREEDY)
     note = wait_until(lambda: world.record(attempt).note)
     assert "Insufficient cpu" in note
     assert world.record(attempt).state is State.PENDING

@@ -24,10 +24,15 @@ SETTINGS = KubernetesSettings(delete_worker_pods=False)
 
 
 class Marker:
-    """A cluster that only takes the marks of pods that are done with."""
+    """A cluster that only takes the marks and deletions of pods that are done with."""
 
     def __init__(self) -> None:
         self.marked: list[str] = []
+        self.deleted: list[str] = []
+
+    def delete_pod(self, namespace: str, name: str, *, uid: str | None) -> bool:
+        self.deleted.append(name)
+        return True
 
     def patch_pod(self, namespace: str, name: str, patch: object) -> dict[str, Any]:
         self.marked.append(name)
@@ -138,6 +143,26 @@ def test_a_finished_pod_is_marked_only_after_its_record_and_only_once(world: Wor
     world.take_in(event("Succeeded"))
     world.remover.close(seconds=5)
     assert world.cluster.marked == ["p0"]
+
+
+def test_a_pod_that_might_still_start_is_gone_before_its_task_is_launched_again(world: World) -> None:
+    assert world.take_in(event("Pending", reason="CreateContainerError")) == []
+    assert world.note().startswith("To be launched again")
+    gone = event("Pending", kind="DELETED", version="7")
+    gone["object"]["metadata"]["deletionTimestamp"] = "now"
+    assert world.take_in(gone) == ["submitted"]
+    world.remover.close(seconds=5)
+    assert world.cluster.deleted == ["p0"]
+    [record] = world.store.attempts.records([A])
+    assert record is not None
+    assert (record.launches, record.generation) == (1, 2)
+
+
+def test_an_attempt_taken_for_running_whose_task_never_started_is_left_to_its_owner(world: World) -> None:
+    world.store.attempts.advance(Change(attempt=A, to=State.RUNNING))
+    gone = event("Pending", kind="DELETED", version="7")
+    gone["object"]["metadata"]["deletionTimestamp"] = "now"
+    assert world.take_in(gone) == ["lost"]
 
 
 def test_pods_that_are_gone_are_forgotten(world: World) -> None:

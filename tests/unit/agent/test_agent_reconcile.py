@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from hybrid_executor.agent.identity import ANNOTATION_GENERATION, essence, identify
-from hybrid_executor.agent.pod_recorder import Sighting
-from hybrid_executor.agent.reconcile import compare, expects_pod, missing_pods, vanished
+from hybrid_executor.agent.identity import ANNOTATION_GENERATION, identify
+from hybrid_executor.agent.reconcile import ExpectedPod, compare, expects_pod, is_missing, vanished
+from hybrid_executor.agent.sighting import Sighting, sight
 from hybrid_executor.agent.verdicts import failure_for
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.events import AttemptId
-from hybrid_executor.kube.diagnosis import diagnose
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
 
@@ -37,10 +36,9 @@ def raw_pod(phase: str, *, launch: int = 0, generation: int | None = None) -> di
 
 
 def sighting(phase: str, *, launch: int = 0, generation: int | None = None) -> Sighting:
-    pod = raw_pod(phase, launch=launch, generation=generation)
-    identity = identify(pod)
-    assert identity is not None
-    return Sighting(pod, identity, diagnose(pod, event_type="ADDED", fatal_pending_reasons=()))
+    seen = sight(raw_pod(phase, launch=launch, generation=generation))
+    assert seen is not None
+    return seen
 
 
 def record(state: State, *, generation: int = 1, **rest: Any) -> Record:
@@ -86,13 +84,19 @@ def test_a_record_that_does_not_know_its_pod_learns_it() -> None:
     assert repairs.fields == {A: {"pod": "pod-0", "namespace": "ns"}}
 
 
-def test_a_pod_not_on_the_list_is_missing_only_where_its_record_stood_still() -> None:
-    before = {A: record(State.RUNNING)}
-    assert missing_pods(before, set(), {A: record(State.RUNNING)}) == [record(State.RUNNING)]
-    assert missing_pods(before, {("ns", "pod-0")}, {A: record(State.RUNNING)}) == []
-    assert missing_pods(before, set(), {A: record(State.SUCCEEDED)}) == []
-    assert missing_pods(before, set(), {A: record(State.PENDING, generation=2, pod="pod-1")}) == []
-    assert missing_pods(before, set(), {A: None}) == []
+@pytest.mark.parametrize(
+    ("now", "is_gone"),
+    [
+        (record(State.RUNNING), True),
+        (record(State.PENDING), True),
+        (record(State.SUCCEEDED), False),
+        (record(State.PENDING, generation=2, pod="pod-1"), False),
+        (record(State.RUNNING, generation=2), False),
+        (None, False),
+    ],
+)
+def test_a_pod_not_on_the_list_is_missing_only_where_its_record_stood_still(now: Record | None, is_gone: bool) -> None:
+    assert is_missing(ExpectedPod(1, "ns", "pod-0"), now) is is_gone
 
 
 @pytest.mark.parametrize(
@@ -129,12 +133,3 @@ def test_the_generation_on_a_pod_wins_over_what_its_launch_suggests() -> None:
 
 def test_pods_of_others_have_no_identity() -> None:
     assert identify({"metadata": {"name": "x", "labels": {"app": "web"}}}) is None
-
-
-def test_the_essence_of_a_pod_is_diagnosed_as_the_whole_and_holds_no_arguments() -> None:
-    whole = raw_pod("Running")
-    assert identify(essence(whole)) == identify(whole)
-    assert diagnose(essence(whole), event_type="ADDED", fatal_pending_reasons=()) == diagnose(
-        whole, event_type="ADDED", fatal_pending_reasons=()
-    )
-    assert "secret" not in str(essence(whole))

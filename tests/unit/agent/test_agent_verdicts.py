@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hybrid_executor.agent.identity import PodIdentity
+from hybrid_executor.agent.sighting import Sighting
 from hybrid_executor.agent.verdicts import (
     BEFORE_START,
     after_refusal,
@@ -137,8 +138,8 @@ def test_an_attempt_taken_for_running_is_left_to_its_owner() -> None:
     assert (instead.to, instead.relaunch) == (State.LOST, False)
 
 
-def pod(phase: str, **metadata: Any) -> dict[str, Any]:
-    return {"metadata": metadata, "status": {"phase": phase}}
+def seen(diagnosis: Diagnosis, phase: str, **rest: bool) -> Sighting:
+    return Sighting(identity(), diagnosis, has_ended=phase in ("Succeeded", "Failed"), **rest)
 
 
 KEEP_FAILED = KubernetesSettings()
@@ -147,43 +148,40 @@ KEEP_ALL = KubernetesSettings(delete_worker_pods=False)
 
 
 @pytest.mark.parametrize(
-    ("diagnosis", "raw", "settings", "cleanup"),
+    ("sighting", "settings", "cleanup"),
     [
-        (DONE, pod("Succeeded"), KEEP_FAILED, "delete"),
-        (DONE, pod("Succeeded"), KEEP_ALL, "mark"),
-        (DONE, pod("Running"), KEEP_FAILED, "delete"),
-        (OOM, pod("Failed"), KEEP_FAILED, "mark"),
-        (OOM, pod("Failed"), DELETE_ALL, "delete"),
-        (OOM, pod("Failed"), KEEP_ALL, "mark"),
-        (OOM, pod("Running"), KEEP_FAILED, "delete"),
-        (DELETED_EARLY, pod("Pending"), KEEP_FAILED, "delete"),
-        (DELETED_EARLY, pod("Pending"), KEEP_ALL, "delete"),
-        (DONE, pod("Succeeded", deletionTimestamp="now"), KEEP_FAILED, "leave"),
+        (seen(DONE, "Succeeded"), KEEP_FAILED, "delete"),
+        (seen(DONE, "Succeeded"), KEEP_ALL, "mark"),
+        (seen(DONE, "Running"), KEEP_FAILED, "delete"),
+        (seen(OOM, "Failed"), KEEP_FAILED, "mark"),
+        (seen(OOM, "Failed"), DELETE_ALL, "delete"),
+        (seen(OOM, "Failed"), KEEP_ALL, "mark"),
+        (seen(OOM, "Running"), KEEP_FAILED, "delete"),
+        (seen(DELETED_EARLY, "Pending"), KEEP_FAILED, "delete"),
+        (seen(DELETED_EARLY, "Pending"), KEEP_ALL, "delete"),
+        (seen(DONE, "Succeeded", is_terminating=True), KEEP_FAILED, "leave"),
+        (seen(DONE, "Succeeded", is_gone=True), KEEP_FAILED, "leave"),
     ],
 )
-def test_a_pod_that_is_done_with_is(
-    diagnosis: Diagnosis, raw: dict[str, Any], settings: KubernetesSettings, cleanup: str
-) -> None:
-    assert cleanup_for(diagnosis, raw, settings) == cleanup
+def test_a_pod_that_is_done_with_is(sighting: Sighting, settings: KubernetesSettings, cleanup: str) -> None:
+    assert cleanup_for(sighting, settings) == cleanup
 
 
 @pytest.mark.parametrize(
-    ("claim", "diagnosis", "raw", "cleanup"),
+    ("claim", "sighting", "cleanup"),
     [
-        (Claim(Outcome.CHANGED, "running", 1, ""), RUNNING, pod("Running"), "leave"),
-        (Claim(Outcome.ILLEGAL, "succeeded", 1, ""), DONE, pod("Succeeded"), "delete"),
-        (Claim(Outcome.ILLEGAL, "revoked", 2, ""), RUNNING, pod("Running"), "delete"),
-        (Claim(Outcome.STALE, "pending", 2, ""), RUNNING, pod("Running"), "delete"),
-        (Claim(Outcome.CHANGED, "submitted", 2, ""), DELETED_EARLY, pod("Failed"), "delete"),
-        (Claim(Outcome.MISSING, "", 0, ""), RUNNING, pod("Running"), "leave"),
-        (Claim(Outcome.MISSING, "", 0, ""), DONE, pod("Succeeded"), "delete"),
-        (Claim(Outcome.ILLEGAL, "running", 1, ""), PENDING, pod("Pending"), "leave"),
+        (Claim(Outcome.CHANGED, "running", 1, ""), seen(RUNNING, "Running"), "leave"),
+        (Claim(Outcome.ILLEGAL, "succeeded", 1, ""), seen(DONE, "Succeeded"), "delete"),
+        (Claim(Outcome.ILLEGAL, "revoked", 2, ""), seen(RUNNING, "Running"), "delete"),
+        (Claim(Outcome.STALE, "pending", 2, ""), seen(RUNNING, "Running"), "delete"),
+        (Claim(Outcome.CHANGED, "submitted", 2, ""), seen(DELETED_EARLY, "Failed"), "delete"),
+        (Claim(Outcome.MISSING, "", 0, ""), seen(RUNNING, "Running"), "leave"),
+        (Claim(Outcome.MISSING, "", 0, ""), seen(DONE, "Succeeded"), "delete"),
+        (Claim(Outcome.ILLEGAL, "running", 1, ""), seen(PENDING, "Pending"), "leave"),
     ],
 )
-def test_after_the_records_answer_a_pod_is(
-    claim: Claim, diagnosis: Diagnosis, raw: dict[str, Any], cleanup: str
-) -> None:
-    assert cleanup_after(claim, diagnosis, raw, identity(), SETTINGS) == cleanup
+def test_after_the_records_answer_a_pod_is(claim: Claim, sighting: Sighting, cleanup: str) -> None:
+    assert cleanup_after(claim, sighting, SETTINGS) == cleanup
 
 
 def test_a_waiting_pod_says_what_it_waits_for_and_others_say_nothing() -> None:

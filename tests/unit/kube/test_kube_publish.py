@@ -39,6 +39,11 @@ def test_a_pod_of_that_name_is_the_one_that_was_wanted() -> None:
         (401, "Unauthorized", "Unauthorized"),
         (403, "Forbidden", 'pods "x" is forbidden: not yet ready to handle request'),
         (403, "Forbidden", 'pods "x" is forbidden: status unknown for quota: q, resources: pods'),
+        (
+            403,
+            "Forbidden",
+            'pods "x" is forbidden: error looking up service account: serviceaccount "default" not found',
+        ),
     ],
 )
 def test_what_passes_is_tried_again_without_closing_the_namespace(status: int, reason: str, message: str) -> None:

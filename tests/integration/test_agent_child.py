@@ -1,0 +1,58 @@
+"""The agent that a scheduler starts: it is started again when it dies, and leaves with its scheduler."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybrid_executor.executor import KubernetesExecutor
+from hybrid_executor.sandbox.server import SandboxServer
+from hybrid_executor.store import Store
+
+MakeExecutor = Callable[..., Any]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
+    with SandboxServer(runs_pods=False) as server:
+        config = tmp_path / "kubeconfig"
+        server.write_kubeconfig(config)
+        yield {
+            "kubernetes_executor__config_file": str(config),
+            "kubernetes_executor__in_cluster": "False",
+            "hybrid_executor__agent": "child",
+        }
+
+
+def wait_until(predicate: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not predicate():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.1)
+
+
+def test_an_agent_that_dies_is_started_again_and_leaves_with_its_scheduler(
+    make_executor: MakeExecutor, store: Store, cluster: dict[str, str]
+) -> None:
+    executor = make_executor(cls=KubernetesExecutor, **cluster)
+    wait_until(lambda: store.presence.alive("agent") == {"airflow-1"})
+    first = executor._child.pid
+    os.kill(first, signal.SIGKILL)
+
+    def is_another() -> bool:
+        executor.heartbeat()
+        return executor._child.pid not in (None, first)
+
+    wait_until(is_another)
+    second = executor._child.pid
+    wait_until(lambda: store.presence.members("agent")[0].fields.get("pid") == str(second))
+    executor.end()
+    assert store.presence.alive("agent") == set()
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)
