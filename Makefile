@@ -1,6 +1,7 @@
 # Each target does its own set-up in .venv and needs only Python 3.10+ (with venv) and make.
 #   make demo   run the examples on a whole Airflow on this machine
 #   make test   unit, contract, integration, fault and end-to-end tests
+#   make matrix the tests of the Celery side on each supported release of Celery, redis-py and the server
 #   make lint   ruff, mypy, import-linter
 #   make clean  remove everything that was made
 
@@ -15,24 +16,23 @@ unexport PYTHONDONTWRITEBYTECODE
 
 DEMO_ARGS ?=
 TEST_ARGS ?=
+MATRIX_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test matrix lint clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
 
-# uv installs many times as fast as pip; where it is not to be had, pip does.
+# uv installs many times as fast as pip; where it is not to be had or does not get through, pip does.
 define install
 	@if [ ! -x $(BIN)/python ]; then echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); fi
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 		|| { echo "Python 3.10 or newer is needed: make PYTHON=python3.12 $@"; rm -rf $(VENV); exit 1; }
-	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv || true
-	@if $(BIN)/python -m uv --version >/dev/null 2>&1; then \
-		$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --editable '.[$(1)]'; \
-	else \
-		$(BIN)/python -m pip install --quiet --editable '.[$(1)]'; \
-	fi
+	@echo "installing into $(VENV)"
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet uv 2>/dev/null || true
+	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --editable '.[$(1)]' 2>$(VENV)/uv.log \
+		|| $(BIN)/python -m pip --disable-pip-version-check install --quiet --editable '.[$(1)]'
 	@touch $@
 endef
 
@@ -48,6 +48,10 @@ demo: $(VENV)/installed-demo
 
 test: $(VENV)/installed-test
 	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+# Redis 7 is Debian 12's: apt-get install redis-server. One release alone: make matrix MATRIX_ARGS=5.5
+matrix: $(VENV)/installed-test
+	@$(BIN)/python -m tests.matrix $(MATRIX_ARGS)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

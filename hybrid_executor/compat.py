@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from airflow.executors import workloads
+from airflow.models.callback import CallbackKey
 from airflow.models.taskinstancekey import TaskInstanceKey
 
 from hybrid_executor.events import Kind
@@ -50,7 +52,11 @@ def kind_of(workload: Any) -> Kind:
 
 def key_of(workload: Any) -> Hashable:
     """Return the key that the scheduler knows a workload by."""
-    return cast(Hashable, workload.ti.key if isinstance(workload, workloads.ExecuteTask) else workload.key)
+    kind = kind_of(workload)
+    if kind == "task":
+        return cast(Hashable, workload.ti.key)
+    # Airflow 3.2 keeps callbacks by the text of their id and gives the workload itself no key.
+    return cast(Hashable, workload.callback.key if kind == "callback" else workload.key)
 
 
 def queue_of(workload: Any, *, default_queue: str) -> str:
@@ -252,7 +258,7 @@ def event_states(key: Hashable) -> Mapping[str, Any]:
     from airflow.utils.state import CallbackState, TaskInstanceState
 
     states: Any = TaskInstanceState
-    if type(key).__name__ == "CallbackKey":
+    if isinstance(key, CallbackKey):
         states = CallbackState
     elif ConnectionTestKey is not None and isinstance(key, ConnectionTestKey):
         from airflow.models.connection_test import ConnectionTestState
@@ -269,3 +275,76 @@ def event_states(key: Hashable) -> Mapping[str, Any]:
 def is_task_key(key: Hashable) -> bool:
     """Return whether ``key`` stands for a task, rather than a callback or a connection test."""
     return isinstance(key, TaskInstanceKey)
+
+
+def airflow_version() -> str:
+    """Return the version of Airflow's core."""
+    from airflow import __version__
+
+    return __version__
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedTask:
+    """A task as the newest version of its Dag describes it.
+
+    :ivar queue: "" for the default one.
+    """
+
+    dag_id: str
+    task_id: str
+    queue: str
+    is_mapped: bool
+    bundle_name: str
+    dag_rel_path: str
+    executor_config: Any = field(repr=False)
+
+
+def read_planned_tasks(dag_id: str) -> list[PlannedTask] | None:
+    """Return the tasks of a Dag as Airflow's database has them, ``None`` where it has no such Dag."""
+    from airflow.models.dag import DagModel
+    from airflow.models.serialized_dag import SerializedDagModel
+
+    with own_session() as session:
+        dag: Any = SerializedDagModel.get_dag(dag_id, session=session)
+        if dag is None:
+            return None
+        model: Any = session.get(DagModel, dag_id)
+        return [
+            PlannedTask(
+                dag_id=dag_id,
+                task_id=task.task_id,
+                queue=task.queue or "",
+                is_mapped=bool(task.is_mapped),
+                bundle_name=(model.bundle_name if model else "") or "",
+                dag_rel_path=(model.relative_fileloc if model else "") or "",
+                executor_config=task.executor_config or {},
+            )
+            for task in dag.tasks
+        ]
+
+
+def make_example_workload(planned: PlannedTask, *, queue: str, run_id: str, map_index: int, token: str) -> Any:
+    """Return the workload that the first try of a task would be, with ids that stand for nothing."""
+    nobody = UUID(int=0)
+    ti = workloads.TaskInstanceDTO(
+        id=nobody,
+        dag_version_id=nobody,
+        dag_id=planned.dag_id,
+        task_id=planned.task_id,
+        run_id=run_id,
+        try_number=1,
+        map_index=map_index,
+        pool_slots=1,
+        priority_weight=1,
+        queue=queue,
+        executor_config=planned.executor_config,
+        external_executor_id=str(nobody),
+    )
+    return workloads.ExecuteTask(
+        ti=ti,
+        dag_rel_path=PurePath(planned.dag_rel_path),
+        token=token,
+        bundle_info=workloads.BundleInfo(name=planned.bundle_name),
+        log_path=None,
+    )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from socket import gaierror, getaddrinfo
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from hybrid_executor.config import table
 from hybrid_executor.config.broker import Broker, read_broker, redis_client_arguments
+from hybrid_executor.config.coordinators import CoordinatorPod, read_coordinator_pods
 from hybrid_executor.config.options import ConfigSource, Option
 from hybrid_executor.config.profiles import DEFAULT_PROFILE, Profile, read_profiles
 from hybrid_executor.errors import ConfigError
@@ -26,6 +29,9 @@ _TOKEN_LIFE = Option(
 _CORE_PARALLELISM = Option(
     section="core", name="parallelism", type="int", default="32", minimum=0, description="Most tasks of one scheduler."
 )
+
+# Airflow writes this into every airflow.cfg that it generates, whether or not there is a host of that name.
+GENERATED_BROKER = "redis://redis:6379/0"
 
 Shape = Literal["hybrid", "kubernetes", "local_kubernetes"]
 
@@ -46,6 +52,7 @@ class Settings:
     :ivar broker_url: the Celery broker, "" for none. It may hold a password.
     :ivar parallelism: most attempts of one scheduler in each pool.
     :ivar token_seconds: how long a workload may wait before its token is void.
+    :ivar coordinator_pods: what Airflow's coordinators ask of the pods of their queues, by queue.
     """
 
     instance: str
@@ -63,6 +70,7 @@ class Settings:
     relist_interval_seconds: float
     event_retention_seconds: float
     token_seconds: float
+    coordinator_pods: Mapping[str, CoordinatorPod] = field(default_factory=dict)
 
     @property
     def broker_is_store(self) -> bool:
@@ -82,15 +90,27 @@ class Settings:
     def require_redis(self) -> RedisLocation:
         """Return where Redis is.
 
-        :raises ConfigError: nobody said.
+        :raises ConfigError: nobody said, or only Airflow's generated configuration did and its host does not exist.
         """
-        if self.redis is None:
+        is_generated = self.redis is not None and self.redis.url == GENERATED_BROKER
+        if self.redis is None or (is_generated and not has_address(GENERATED_BROKER)):
+            because = (
+                f" ({GENERATED_BROKER}, which Airflow generates, has no host of that name)" if is_generated else ""
+            )
             raise ConfigError(
-                "No Redis is configured. Set [hybrid_executor] redis_url (AIRFLOW__HYBRID_EXECUTOR__REDIS_URL) to a "
+                f"No Redis is configured{because}. Set [hybrid_executor] redis_url (AIRFLOW__HYBRID_EXECUTOR__REDIS_URL) to a "
                 "Redis or Valkey, e.g. redis://localhost:6379/0; or set [celery] broker_url to one; or run "
                 "'airflow hybrid standalone', which starts an embedded one."
             )
         return self.redis
+
+
+def has_address(url: str) -> bool:
+    """Return whether the name of a URL's host is known; asks the resolver."""
+    try:
+        return bool(getaddrinfo(urlsplit(url).hostname, None))
+    except gaierror:
+        return False
 
 
 def is_redis_url(url: str) -> bool:
@@ -127,6 +147,7 @@ def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
         relist_interval_seconds=table.RELIST_INTERVAL.read(conf),
         event_retention_seconds=table.EVENT_RETENTION.read(conf),
         token_seconds=_TOKEN_LIFE.read(conf),
+        coordinator_pods=read_coordinator_pods(conf),
     )
 
 

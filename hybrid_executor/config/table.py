@@ -154,6 +154,16 @@ WORKER_PRELOAD = Option(
     description="Modules that a Celery worker imports once, before it starts its task processes, besides those that "
     "every task needs. They must open no connection and start no thread when they are imported.",
 )
+WORKER_SHUTDOWN_TIMEOUT = Option(
+    section=SECTION,
+    name="worker_shutdown_timeout",
+    type="float",
+    default="0",
+    minimum=0,
+    unit="seconds",
+    description="How long a Celery worker that was told to stop waits for what it runs; what has not ended by then is "
+    "ended and fails with that reason. Set it below the grace period of whatever stops the worker. 0: no limit.",
+)
 
 HYBRID_OPTIONS: tuple[Option, ...] = (
     ROUTES,
@@ -173,6 +183,7 @@ HYBRID_OPTIONS: tuple[Option, ...] = (
     RELIST_INTERVAL,
     EVENT_RETENTION,
     WORKER_PRELOAD,
+    WORKER_SHUTDOWN_TIMEOUT,
 )
 
 # Options of removed or foreign executors that this one reads as they stand.

@@ -91,7 +91,8 @@ class Course:
             complaint = follow(runs)
             self.screen.show(runs.rows, headline=_headline(runs))
             problems = [complaint] if complaint else self._problems(runs)
-            if not problems or time.monotonic() > deadline or self.wish.stop.wait(_LOOK_SECONDS):
+            is_final = not problems or "failed" in runs.states.values() or time.monotonic() > deadline
+            if is_final or self.wish.stop.wait(_LOOK_SECONDS):
                 return problems
 
     def _problems(self, runs: Runs) -> list[str]:

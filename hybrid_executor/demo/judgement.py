@@ -29,18 +29,17 @@ def judge(
     :param records: what the store knows of attempts.
     :param workers: host by name of the Celery workers that were there.
     """
-    wrong = [f"the run of {dag_id} is {state}" for dag_id, state in run_states.items() if state != "success"]
-    wrong += [
-        f"{_name(instance)} is {instance['state'] or 'not scheduled'}"
-        for instance in instances
-        if instance["state"] not in _GOOD_ENDS
-    ]
     by_try: dict[Any, list[Record]] = {}
     for record in records:
         by_try.setdefault(key_of_record(record), []).append(record)
+    wrong = [f"the run of {dag_id} is {state}" for dag_id, state in run_states.items() if state != "success"]
+    for instance in instances:
+        if instance["state"] not in _GOOD_ENDS:
+            reasons = [record.reason for record in by_try.get(key_of_try(instance), []) if record.reason]
+            wrong.append(": ".join([f"{_name(instance)} is {instance['state'] or 'not scheduled'}", *reasons[-1:]]))
     pods = {record.pod for record in records if record.pod}
     for row in tries:
-        if row["state"] in _NEVER_STARTED:
+        if row["state"] in _NEVER_STARTED or (row["state"] == "failed" and not row["hostname"]):
             continue
         attempts = by_try.get(key_of_try(row), [])
         if not attempts:

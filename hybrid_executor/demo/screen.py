@@ -98,7 +98,9 @@ class LineScreen:
                 self._shown[row.attempt] = (row.state, row.where)
                 waited = f"  {row.seconds_to_running:.1f} s after queued" if row.seconds_to_running is not None else ""
                 name = f"{row.dag_id}.{row.task} (try {row.try_number})"
-                self._print(f"{name:<40} {row.queue:>10} -> {_target(row):<14} {row.state:<12} {row.where}{waited}")
+                note = f"  ({row.note})" if row.note and row.state == "failed" else ""
+                place = f"{row.queue:>10} -> {_target(row):<14}"
+                self._print(f"{name:<40} {place} {row.state:<12} {row.where}{waited}{note}")
 
     def _print(self, line: str) -> None:
         self._console.print(f"{time.monotonic() - self._begun:6.1f} s  {line}", soft_wrap=True, markup=False)
@@ -109,7 +111,7 @@ def build_table(rows: Sequence[Row], *, title: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     has_many_dags = len({row.dag_id for row in rows}) > 1
     table.add_column("task", no_wrap=True)
-    table.add_column("try", justify="right")
+    table.add_column("try", justify="right", min_width=3)
     table.add_column("queue", no_wrap=True)
     table.add_column("pool", no_wrap=True)
     table.add_column("worker or pod", overflow="ellipsis", no_wrap=True, ratio=1)

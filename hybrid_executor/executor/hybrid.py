@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
@@ -227,10 +227,18 @@ class HybridExecutor(BaseExecutor):
             return
         older = self._desk.ledger.add(tracked)
         self.running.add(tracked.key)
-        if older is not None:
+        if older is None:
+            return
+        if older.state is State.RUNNING:
+            # A deferred task may resume before its first process has ended: that process is left to end by itself.
+            older.is_superseded = True
+            self._desk.ledger.add(older)
+        else:
             self._abandoned.append(older.attempt)
 
     def _report(self, tracked: Tracked, state: State, reason: str) -> None:
+        if tracked.is_superseded:
+            return
         if state.is_terminal:
             self.running.discard(tracked.key)
         if state is not State.REVOKED:
@@ -347,6 +355,10 @@ class HybridExecutor(BaseExecutor):
     def get_task_log(self, ti: TaskInstance, try_number: int) -> tuple[list[str], list[str]]:
         """Return the log of a task's running pod, or nothing for tasks of other pools."""
         return self._pod_logs.read(ti, try_number)
+
+    def get_streaming_task_log(self, ti: TaskInstance, try_number: int) -> tuple[list[str], list[Iterator[str]]]:
+        """Return the same as streams of lines, for the releases of Airflow that ask for them."""
+        return self._pod_logs.stream(ti, try_number)
 
     def debug_dump(self) -> None:
         """Log what this executor holds: routes, slots, attempts by pool and state, and whether Redis answers."""

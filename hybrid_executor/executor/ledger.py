@@ -18,6 +18,7 @@ class Tracked:
     :ivar key: what the scheduler knows it by.
     :ivar task_id: the id of the task instance (or callback, or connection test) in Airflow's database.
     :ivar since: monotonic seconds of the last change that was seen.
+    :ivar is_superseded: a newer attempt of the same key is under way; this one still runs to its end, unreported.
     """
 
     attempt: AttemptId
@@ -30,10 +31,14 @@ class Tracked:
     generation: int
     since: float
     holder: str = ""
+    is_superseded: bool = False
 
 
 class Ledger:
-    """Live attempts by id and by key. A key has at most one: a newer attempt takes the place of an older one."""
+    """Live attempts by id and by key. A key has at most one: a newer attempt takes the place of an older one.
+
+    A superseded attempt has no key; it counts for its pool until it ends.
+    """
 
     def __init__(self) -> None:
         self._by_attempt: dict[AttemptId, Tracked] = {}
@@ -42,11 +47,12 @@ class Ledger:
 
     def add(self, tracked: Tracked) -> Tracked | None:
         """Remember an attempt; return the older one of the same key that it takes the place of, if any."""
-        older = self._by_key.get(tracked.key)
+        older = None if tracked.is_superseded else self._by_key.get(tracked.key)
         if older is not None:
             self.remove(older.attempt)
         self._by_attempt[tracked.attempt] = tracked
-        self._by_key[tracked.key] = tracked
+        if not tracked.is_superseded:
+            self._by_key[tracked.key] = tracked
         self._counts[tracked.pool] += 1
         return older if older is not None and older.attempt != tracked.attempt else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from hybrid_executor.config import DEFAULT_PROFILE, Settings, airflow_config
@@ -28,6 +29,11 @@ class PodLogs:
 
         An error becomes a message: a person who looks at a log is told why there is none.
         """
+        messages, streams = self.stream(ti, try_number)
+        return messages, [line for stream in streams for line in stream]
+
+    def stream(self, ti: Any, try_number: int) -> tuple[list[str], list[Iterator[str]]]:
+        """Return what :meth:`read` returns, with the lines as an iterator in a list; no list where there is no log."""
         try:
             record = self._find(ti, try_number)
             if record is None:
@@ -38,8 +44,7 @@ class PodLogs:
             )
         except HybridError as error:
             return [f"The log of the task's pod could not be read: {error}"], []
-        lines = text.splitlines() if isinstance(text, str) else [line.rstrip("\n") for line in text]
-        return [_title(record)], lines
+        return [_title(record)], [iter(text.splitlines())]
 
     def _find(self, ti: Any, try_number: int) -> Record | None:
         if "kubernetes" not in self._settings.routes.pools or self._settings.redis is None:

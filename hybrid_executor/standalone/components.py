@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from hybrid_executor.standalone.environment import pod_environment
 from hybrid_executor.standalone.stack import Component
 
 # Schedulers end first, so that nothing new is handed out; then what runs tasks, which still needs the API server to
@@ -60,12 +61,12 @@ def build_components(choices: Choices, probes: Probes, environment: Mapping[str,
         after: tuple[str, ...] = (),
         is_ready: Callable[[], bool] = lambda: True,
         runs_once: bool = False,
-        options: Mapping[str, str] | None = None,
+        told: Mapping[str, str] = environment,
     ) -> Component:
         return Component(
             name=name,
             command=command,
-            environment={**environment, **(options or {})},
+            environment=told,
             after=after,
             is_ready=is_ready,
             runs_once=runs_once,
@@ -77,10 +78,10 @@ def build_components(choices: Choices, probes: Probes, environment: Mapping[str,
     if choices.valkey:
         components.append(make("valkey", choices.valkey, is_ready=probes.valkey))
     if choices.sandbox:
-        components.append(make("sandbox", choices.sandbox, is_ready=probes.sandbox))
-    components.append(
-        make("api-server", airflow_command("api-server"), is_ready=probes.api_server, options=_API_SERVER_OPTIONS)
-    )
+        told = pod_environment(environment)
+        components.append(make("sandbox", choices.sandbox, is_ready=probes.sandbox, told=told))
+    told = {**environment, **_API_SERVER_OPTIONS}
+    components.append(make("api-server", airflow_command("api-server"), is_ready=probes.api_server, told=told))
     components.append(
         make("scheduler", airflow_command("scheduler"), after=("migrate", *servers), is_ready=probes.scheduler)
     )

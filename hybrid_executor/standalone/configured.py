@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from socket import gaierror, getaddrinfo
-from urllib.parse import urlsplit
 
 from hybrid_executor.config import ConfigSource, Settings, read_settings
-from hybrid_executor.config.settings import Shape
+from hybrid_executor.config.settings import GENERATED_BROKER, Shape, has_address
 from hybrid_executor.standalone.environment import SIMPLE_AUTH_MANAGER
 from hybrid_executor.standalone.local_airflow import Plan
 from hybrid_executor.store import RedisSettings
@@ -22,15 +20,6 @@ _SHAPES: dict[str, Shape] = {
 }
 _SHARED_SECRETS = (("core", "fernet_key"), ("api", "secret_key"), ("api_auth", "jwt_secret"))
 _WILDCARDS = frozenset("*?[")
-# Airflow writes this into every airflow.cfg that it generates, whether or not there is a host of that name.
-_GENERATED_BROKER = "redis://redis:6379/0"
-
-
-def _has_address(url: str) -> bool:
-    try:
-        return bool(getaddrinfo(urlsplit(url).hostname, None))
-    except gaierror:
-        return False
 
 
 def plan_standalone(
@@ -41,7 +30,7 @@ def plan_standalone(
     port: int | None,
     queues: str | None,
     concurrency: int,
-    has_address: Callable[[str], bool] = _has_address,
+    has_address: Callable[[str], bool] = has_address,
 ) -> Plan:
     """Return the plan: what is configured is used, and what is not is started here.
 
@@ -56,7 +45,7 @@ def plan_standalone(
     settings = read_settings(conf, shape=shape or "hybrid")
     redis = settings.redis
     has_broker = bool(settings.broker_url)
-    if redis and redis.url == _GENERATED_BROKER and not has_address(redis.url):
+    if redis and redis.url == GENERATED_BROKER and not has_address(redis.url):
         redis, has_broker = None, False
     runs_sandbox = "kubernetes" in settings.routes.pools and not has_cluster(conf, environment)
     return Plan(

@@ -9,6 +9,18 @@ from pathlib import Path
 SIMPLE_AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
 # Without bytecode every one of the components would compile all of Airflow again.
 _DROPPED = frozenset({"PYTHONDONTWRITEBYTECODE"})
+# What a pod of a real cluster would not be told either: its task asks the API server for all that it needs.
+_NOT_FOR_PODS = frozenset(
+    {
+        "AIRFLOW__HYBRID_EXECUTOR__REDIS_URL",
+        "AIRFLOW__HYBRID_EXECUTOR__REDIS_OPTIONS",
+        "AIRFLOW__CELERY__BROKER_URL",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+        "AIRFLOW__API_AUTH__JWT_SECRET",
+        "AIRFLOW__API__SECRET_KEY",
+        "AIRFLOW__CORE__FERNET_KEY",
+    }
+)
 _FOREIGN_PREFIXES = ("AIRFLOW", "KUBECONFIG", "KUBERNETES_")
 
 
@@ -76,3 +88,8 @@ def component_environment(
         told["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = "admin:admin"
     kept = {name: value for name, value in base.items() if name not in _DROPPED}
     return {**kept, **told, **options}
+
+
+def pod_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what of the components' environment the sandbox, and so every pod in it, gets."""
+    return {name: value for name, value in environment.items() if name not in _NOT_FOR_PODS}

@@ -63,6 +63,8 @@ class LocalAirflow:
 
     def __init__(self, plan: Plan, *, print_line: Printer) -> None:
         plan.state_dir.mkdir(parents=True, exist_ok=True)
+        # Valkey's data holds tokens, and its server makes files that others may read.
+        plan.state_dir.chmod(0o700)
         self.plan = plan
         self._started_at = time.monotonic()
         self._begun = datetime.now(timezone.utc).isoformat()

@@ -154,4 +154,4 @@ class Stack:
     def _last_words(self, name: str) -> str:
         process = self._processes.get(name)
         lines = process.last_lines[-15:] if process else []
-        return " Its last lines:\n" + "\n".join(f"    {line}" for line in lines) if lines else ""
+        return "\nIts last lines:\n" + "\n".join(f"    {line}" for line in lines) if lines else ""

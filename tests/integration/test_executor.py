@@ -106,6 +106,34 @@ def test_an_event_of_an_old_attempt_does_not_touch_its_successor(make_executor: 
     assert record.state is State.SUBMITTED
 
 
+def test_the_forerunner_of_a_resumed_task_ends_by_itself(make_executor: MakeExecutor, store: Store) -> None:
+    executor = make_executor()
+    first = make_task()
+    [old] = queue(executor, first)
+    executor.heartbeat()
+    store.attempts.claim(old, worker="w")
+    executor.heartbeat()
+    queue(executor, make_task(id=first.ti.id))
+    executor.heartbeat()
+    executor.heartbeat()
+    assert executor.slots_available == 62
+    assert store.attempts.advance(Change(attempt=old, to=State.SUCCEEDED)).is_granted
+    executor.heartbeat()
+    assert executor.get_event_buffer() == {}
+    assert executor.slots_available == 63
+
+
+def test_a_forerunner_that_has_not_started_never_will(make_executor: MakeExecutor, store: Store) -> None:
+    executor = make_executor()
+    first = make_task()
+    [old] = queue(executor, first)
+    executor.heartbeat()
+    queue(executor, make_task(id=first.ti.id))
+    executor.heartbeat()
+    executor.heartbeat()
+    assert not store.attempts.claim(old, worker="w").is_granted
+
+
 def test_a_task_without_a_pre_assigned_id_gets_one_and_airflow_is_told(
     make_executor: MakeExecutor, store: Store
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,3 +86,49 @@ def test_a_pod_that_is_gone_is_told(make_executor: MakeExecutor, store: Store, c
 def test_another_try_has_no_log_here(make_executor: MakeExecutor, store: Store, cluster: dict[str, str]) -> None:
     ti = recorded(make_executor(**cluster), store, queue=QUEUE_OF_PODS)
     assert make_executor(start=False).get_task_log(ti, 2) == ([], [])
+
+
+def test_the_log_comes_as_a_stream_of_lines_where_that_is_asked_for(
+    make_executor: MakeExecutor, store: Store, cluster: dict[str, str]
+) -> None:
+    ti = recorded(make_executor(**cluster), store, queue=QUEUE_OF_PODS)
+    run_pod(cluster, lines=2)
+    reader = make_executor(start=False)
+    messages, [lines] = reader.get_streaming_task_log(ti, 1)
+    assert messages == ["Log of pod p in namespace default, last lines"]
+    assert next(lines) == "line 1"
+    assert list(lines) == ["line 2"]
+
+
+def test_there_is_no_stream_for_other_pools_other_tries_and_pods_that_are_gone(
+    make_executor: MakeExecutor, store: Store, cluster: dict[str, str]
+) -> None:
+    scheduler, reader = make_executor(**cluster), make_executor(start=False)
+    gone = recorded(scheduler, store, queue=QUEUE_OF_PODS)
+    assert reader.get_streaming_task_log(recorded(scheduler, store, task_id="b", queue="default"), 1) == ([], [])
+    assert reader.get_streaming_task_log(gone, 2) == ([], [])
+    [message], streams = reader.get_streaming_task_log(gone, 1)
+    assert "could not be read" in message
+    assert streams == []
+
+
+def test_another_scheduler_that_did_not_launch_the_pod_reads_its_log(
+    make_executor: MakeExecutor, store: Store, cluster: dict[str, str]
+) -> None:
+    ti = recorded(make_executor(1, **cluster), store, queue=QUEUE_OF_PODS)
+    run_pod(cluster, lines=1)
+    assert make_executor(2).get_task_log(ti, 1)[1] == ["line 1"]
+
+
+def test_a_cluster_that_does_not_answer_is_told_and_nothing_is_raised(
+    make_executor: MakeExecutor, store: Store, cluster: dict[str, str], tmp_path: Path
+) -> None:
+    ti = recorded(make_executor(**cluster), store, queue=QUEUE_OF_PODS)
+    nowhere = tmp_path / "nowhere"
+    config = json.loads(Path(cluster["kubernetes_executor__config_file"]).read_text())
+    config["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:1"
+    nowhere.write_text(json.dumps(config))
+    reader = make_executor(start=False, kubernetes_executor__config_file=str(nowhere))
+    messages, lines = reader.get_task_log(ti, 1)
+    assert lines == []
+    assert "could not be read" in messages[0]

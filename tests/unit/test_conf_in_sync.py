@@ -63,7 +63,7 @@ def test_the_embedded_server_follows_the_shipped_redis_configuration() -> None:
     assert shipped == VALKEY_SETTINGS
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "workers" / "kubernetes").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "workers" / "manifests").glob("*.yaml")), ids=lambda path: path.name)
 def test_the_manifests_are_yaml_with_kind_and_name(path: Path) -> None:
     for document in yaml.safe_load_all(path.read_text()):
         assert document["kind"]
@@ -71,7 +71,7 @@ def test_the_manifests_are_yaml_with_kind_and_name(path: Path) -> None:
 
 
 def test_the_roles_list_exactly_the_verbs_that_the_code_uses() -> None:
-    documents = yaml.safe_load_all((ROOT / "workers" / "kubernetes" / "rbac.yaml").read_text())
+    documents = yaml.safe_load_all((ROOT / "workers" / "manifests" / "rbac.yaml").read_text())
     rules = [rule for document in documents if document["kind"] == "Role" for rule in document["rules"]]
     granted = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
     assert granted == {

@@ -42,6 +42,12 @@ def test_without_any_redis_the_ways_out_are_named() -> None:
         settings.require_redis()
 
 
+def test_the_broker_that_airflow_generates_counts_only_where_its_host_exists() -> None:
+    generated = DictConfig({"celery": {"broker_url": "redis://redis:6379/0"}})
+    with pytest.raises(ConfigError, match=r"No Redis is configured \(redis://redis:6379/0, .*redis_url"):
+        read_settings(generated).require_redis()
+
+
 def test_a_redis_of_its_own_stands_beside_the_broker() -> None:
     settings = read_settings(config(redis_url="rediss://state:6380/1", redis_options='{"ssl_ca_certs": "/ca"}'))
     assert settings.require_redis().options == {"ssl_ca_certs": "/ca"}

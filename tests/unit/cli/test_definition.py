@@ -14,12 +14,21 @@ from hybrid_executor.cli import definition
 
 BODIES = {
     "worker": "hybrid_executor.cli.worker_command.worker",
+    "workers": "hybrid_executor.cli.workers_command.workers",
+    "drain": "hybrid_executor.cli.workers_command.drain",
+    "worker-stop": "hybrid_executor.cli.workers_command.stop",
+    "worker-add-queue": "hybrid_executor.cli.workers_command.add_queue",
+    "worker-remove-queue": "hybrid_executor.cli.workers_command.remove_queue",
+    "worker-probe": "hybrid_executor.cli.worker_command.worker_probe",
+    "flower": "hybrid_executor.cli.flower_command.flower",
     "agent": "hybrid_executor.cli.agent_command.agent",
     "sandbox": "hybrid_executor.cli.sandbox_command.sandbox",
     "standalone": "hybrid_executor.cli.standalone_command.standalone",
     "demo": "hybrid_executor.cli.demo_command.demo",
     "status": "hybrid_executor.cli.status_command.status",
     "routes": "hybrid_executor.cli.routes_command.routes",
+    "cleanup-pods": "hybrid_executor.cli.cleanup_pods_command.cleanup_pods",
+    "pod-yaml": "hybrid_executor.cli.pod_yaml_command.pod_yaml",
 }
 
 

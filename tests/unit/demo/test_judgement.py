@@ -115,6 +115,17 @@ def test_a_resumed_task_is_judged_by_its_last_attempt() -> None:
     assert problems([IN_POD], [first, RECORD_IN_POD]) == []
 
 
+def test_a_failed_task_is_named_with_the_reason_that_its_record_gives() -> None:
+    failed = replace(RECORD_IN_POD, state=State.FAILED, reason="OOMKilled: exit code 137")
+    instance = {**IN_POD, "state": "failed"}
+    assert problems([instance], [failed]) == ["d.b (try 1) is failed: OOMKilled: exit code 137"]
+
+
+def test_a_task_that_failed_before_it_started_has_no_place_to_judge() -> None:
+    never_started = {**IN_POD, "state": "failed", "hostname": ""}
+    assert problems([never_started], [replace(RECORD_IN_POD, pod="")]) == ["d.b (try 1) is failed"]
+
+
 def test_a_skipped_task_needs_no_record() -> None:
     assert problems([{**ON_WORKER, "state": "skipped"}], []) == []
 

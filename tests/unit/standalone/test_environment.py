@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hybrid_executor.standalone.environment import Addresses, clean_environment, component_environment
+from hybrid_executor.standalone.environment import (
+    Addresses,
+    clean_environment,
+    component_environment,
+    pod_environment,
+)
 
 ADDRESSES = Addresses(
     api_port=1234,
@@ -67,3 +72,9 @@ def test_a_clean_environment_configures_no_other_airflow_and_no_other_cluster() 
         "HOME": "/",
     }
     assert clean_environment(dirty) == {"HOME": "/"}
+
+
+def test_pods_are_told_neither_of_redis_nor_of_the_database_nor_any_secret_of_the_components() -> None:
+    told = pod_environment(environment(AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="x", AIRFLOW__API_AUTH__JWT_SECRET="y"))
+    assert "AIRFLOW__CORE__EXECUTION_API_SERVER_URL" in told
+    assert not [name for name, value in told.items() if "pw" in value or value in ("x", "y")]

@@ -11,7 +11,7 @@ import pytest
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
-from hybrid_executor.store import Store
+from hybrid_executor.store import Order, Store
 from hybrid_workers.activity import Activity, WorkerCard
 from hybrid_workers.heartbeat import Heartbeat
 from hybrid_workers.reports import Reports
@@ -29,7 +29,10 @@ class Worker:
         self.activity = Activity()
         self.card = WorkerCard(name=WORKER, queues=("a", "b"), concurrency=3)
         self.reports = Reports()
-        self.heartbeat = Heartbeat(lambda: store, self.card, self.reports, lambda: self.activity)
+        self.orders: list[Order] = []
+        self.heartbeat = Heartbeat(
+            lambda: store, self.card, self.reports, lambda: self.activity, obey=self.orders.extend, queue_prefix=""
+        )
 
     def tell(self, activity: Activity) -> None:
         self.activity = activity

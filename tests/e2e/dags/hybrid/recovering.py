@@ -10,7 +10,7 @@ from airflow.sdk import DAG, BaseOperator, get_current_context, task
 
 class Pause(BaseOperator):
     def execute(self, context: object) -> None:
-        self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=5)), method_name="resume")
+        self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=1)), method_name="resume")
 
     def resume(self, context: object, event: object) -> str:
         return "resumed"

@@ -1,0 +1,93 @@
+"""``airflow hybrid standalone`` ends with everything that it started, whoever ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hybrid_executor.standalone.environment import clean_environment
+from hybrid_executor.standalone.ports import choose_port
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
+]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    for pid in processes_of(tmp_path):
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def standalone(home: Path) -> subprocess.Popen[bytes]:
+    """A standalone in which Airflow is ready."""
+    environment = {**clean_environment(os.environ), "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    command = [sys.executable, "-m", "airflow", "hybrid", "standalone", "--port", str(choose_port())]
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    wait_until(lambda: "Airflow is ready" in (home / "log").read_text(), seconds=200, what="Airflow is ready")
+    return process
+
+
+def processes_of(home: Path) -> list[int]:
+    """Return every process that belongs to the Airflow below ``home``, whoever its parent is now."""
+    mark = f"AIRFLOW_HOME={home}\0".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def wait_until(holds: Callable[[], object], *, seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.2)
+
+
+def test_ctrl_c_stops_all_in_good_order(standalone: subprocess.Popen[bytes], home: Path) -> None:
+    assert len(processes_of(home)) > 10
+    standalone.send_signal(signal.SIGINT)
+    assert standalone.wait(60) == 0
+    assert processes_of(home) == []
+    said = (home / "log").read_text()
+    assert said.rstrip().endswith("stopped")
+    assert said.index("scheduler     | ") < said.rindex("worker: Warm shutdown") < said.rindex("valkey        | ")
+
+
+def test_nothing_outlives_a_standalone_that_is_killed(standalone: subprocess.Popen[bytes], home: Path) -> None:
+    assert len(processes_of(home)) > 10
+    standalone.kill()
+    standalone.wait()
+    wait_until(lambda: not processes_of(home), seconds=30, what="no process is left")
+
+
+def test_a_component_that_dies_ends_the_whole_with_its_name_and_last_words(
+    standalone: subprocess.Popen[bytes], home: Path
+) -> None:
+    (scheduler,) = [
+        pid
+        for pid in processes_of(home)
+        if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"-m\0airflow\0scheduler\0")
+        and b"guard.py" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(scheduler, signal.SIGKILL)
+    assert standalone.wait(60) == 1
+    assert processes_of(home) == []
+    last = (home / "log").read_text().rpartition("airflow hybrid: ")[2]
+    assert last.startswith("scheduler ended unexpectedly with exit code 137.\nIts last lines:")

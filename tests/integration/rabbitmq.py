@@ -1,0 +1,99 @@
+"""A RabbitMQ of a test's own, where Debian's ``rabbitmq-server`` or another one is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def find_server() -> str | None:
+    """Return the program's path, ``None`` where it is not installed."""
+    return shutil.which("rabbitmq-server") or shutil.which("rabbitmq-server", path="/usr/sbin:/usr/local/sbin")
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+class RabbitServer:
+    """A node in a directory, without plugins and without a fixed port."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        program = find_server()
+        assert program is not None
+        config = directory / "rabbitmq.conf"
+        config.write_text(f"listeners.tcp.1 = 127.0.0.1:{self.port}\nloopback_users = none\n")
+        directory.joinpath("enabled_plugins").write_text("[].\n")
+        cookie = directory / ".erlang.cookie"
+        cookie.write_text("ONLYFORTHISTEST")
+        cookie.chmod(0o400)
+        self._log = directory / "output"
+        environment = {
+            **os.environ,
+            "HOME": str(directory),
+            "RABBITMQ_NODENAME": f"hybrid{self.port}@localhost",
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_CONFIG_FILE": str(config.with_suffix("")),
+            "RABBITMQ_MNESIA_BASE": str(directory / "data"),
+            "RABBITMQ_LOG_BASE": str(directory / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
+            "RABBITMQ_PID_FILE": str(directory / "pid"),
+            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+        # Debian's wrapper becomes another user and drops most of the environment; what it starts does not.
+        packaged = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+        self._command = [str(packaged if packaged.exists() else program)]
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    def start(self, *, seconds: float = 60) -> None:
+        """Start and wait until it takes connections."""
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        self._wait(lambda: self._answers(), seconds=seconds)
+
+    def stop(self) -> None:
+        """End it and what it started."""
+        if self._process is not None:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                try:
+                    os.killpg(self._process.pid, number)
+                    self._process.wait(15)
+                except (ProcessLookupError, subprocess.TimeoutExpired):
+                    continue
+            self._process = None
+            # Erlang's name server outlives the node that started it.
+            subprocess.run(["epmd", "-kill"], env=self._environment, capture_output=True, check=False)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self._log.read_text()
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"AMQP\x00\x00\x09\x01")
+                return bool(connection.recv(1))
+        except OSError:
+            return False
+
+    def _wait(self, happens: Callable[[], bool], *, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not happens():
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.1)

@@ -1,0 +1,101 @@
+"""What a worker is told from afar, and when it is deaf."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hybrid_executor.events import AttemptId
+from hybrid_executor.store import Order
+from hybrid_workers.activity import Activity, WorkerCard
+from hybrid_workers.duty import RECONNECT_AFTER_SECONDS, Duty, deaf_since
+
+ONE = frozenset({AttemptId("a")})
+
+
+class Consumer:
+    """What Duty uses of Celery's consumer."""
+
+    def __init__(self, *queues: str) -> None:
+        self.queues = dict.fromkeys(queues)
+        self.app: Any = SimpleNamespace(amqp=SimpleNamespace(queues=SimpleNamespace(consume_from=self.queues)))
+        self.gave_back = 0
+
+    def add_task_queue(self, queue: str) -> None:
+        self.queues[queue] = None
+
+    def cancel_task_queue(self, queue: str) -> None:
+        self.queues.pop(queue)
+
+    def give_back_waiting(self) -> None:
+        self.gave_back += 1
+
+
+def told(consumer: Consumer, *orders: Order) -> WorkerCard:
+    card = WorkerCard(name="w")
+    duty = Duty(card)
+    duty.put(orders)
+    duty.come_round(consumer)
+    return card
+
+
+def test_a_drained_worker_serves_nothing_and_gives_back_once() -> None:
+    consumer = Consumer("a", "b")
+    card = told(consumer, Order("drain"), Order("drain"))
+    assert (card.is_draining, card.queues, consumer.gave_back) == (True, (), 1)
+    assert card.state(Activity()) == "drained"
+    assert card.state(Activity(running=ONE)) == "draining"
+
+
+def test_what_is_added_and_removed_while_drained_counts_when_it_resumes() -> None:
+    orders = Order("drain"), Order("add-queue", "c"), Order("remove-queue", "a"), Order("resume")
+    card = told(Consumer("a", "b"), *orders)
+    assert (card.is_draining, card.queues) == (False, ("b", "c"))
+
+
+def test_a_queue_that_is_not_served_can_be_removed() -> None:
+    assert told(Consumer("a"), Order("remove-queue", "b")).queues == ("a",)
+
+
+def test_stop_is_the_signal_that_everybody_sends() -> None:
+    got = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: got.append(number))
+    try:
+        told(Consumer("a"), Order("stop"))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (got, os.getpid() > 0) == ([signal.SIGTERM], True)
+
+
+@pytest.mark.parametrize(
+    ("card", "activity", "any_waiting", "since"),
+    [
+        (WorkerCard(name="w", concurrency=1), Activity(), True, 100.0),
+        (WorkerCard(name="w", concurrency=1), Activity(), False, 0.0),
+        (WorkerCard(name="w", concurrency=1), Activity(running=ONE), True, 0.0),
+        (WorkerCard(name="w", concurrency=1), Activity(waiting=ONE), True, 0.0),
+        (WorkerCard(name="w", concurrency=2), Activity(running=ONE), True, 100.0),
+        (WorkerCard(name="w", concurrency=1, is_draining=True), Activity(), True, 0.0),
+        (WorkerCard(name="w", concurrency=1, is_leaving=True), Activity(), True, 0.0),
+        (WorkerCard(name="w", concurrency=1, deaf_since=40.0), Activity(), True, 40.0),
+        (WorkerCard(name="w", concurrency=1, deaf_since=40.0, consumed_at=50.0), Activity(), True, 100.0),
+    ],
+)
+def test_a_worker_is_deaf_while_it_takes_nothing_of_what_waits(
+    card: WorkerCard, activity: Activity, any_waiting: bool, since: float
+) -> None:
+    assert deaf_since(card, activity, any_waiting=any_waiting, now=100.0) == since
+
+
+def test_a_worker_that_is_deaf_for_long_connects_anew_once() -> None:
+    card = WorkerCard(name="w", concurrency=1)
+    duty = Duty(card)
+    duty._listened_at = card.deaf_since = 1.0
+    with pytest.raises(ConnectionResetError):
+        duty.come_round(Consumer("a"))
+    duty.come_round(Consumer("a"))
+    assert card.loop_at - card.deaf_since > RECONNECT_AFTER_SECONDS
