@@ -65,6 +65,9 @@ class PodCreator:
         except KubeError as error:
             return self._after_error(ready, judge_create_error(error))
         self._opened(manifest.namespace)
+        if self._settings.logs_task_metadata:
+            annotations = manifest.pod["metadata"].get("annotations")
+            log.info("Pod %s/%s has the annotations %s", manifest.namespace, manifest.name, annotations)
         uid = str((pod.get("metadata") or {}).get("uid") or "")
         return Created(ready.launch, ready.record, manifest.namespace, manifest.name, uid)
 

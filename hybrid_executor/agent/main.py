@@ -143,6 +143,7 @@ class Agent:
             profiles=settings.profiles,
             hook=hook,
             airflow_version=_airflow_version(),
+            coordinator_pods=settings.coordinator_pods,
         )
         return [
             ClusterAgent(

@@ -14,6 +14,7 @@ from typing import Any, cast, get_args
 from hybrid_executor.agent.identity import ANNOTATION_GENERATION
 from hybrid_executor.agent.mutation_hook import Hook
 from hybrid_executor.config import DEFAULT_PROFILE, Profile
+from hybrid_executor.config.coordinators import CoordinatorPod
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import TaskRejected
 from hybrid_executor.events import Kind
@@ -23,6 +24,8 @@ from hybrid_executor.kube.overrides import normalise_executor_config
 from hybrid_executor.kube.request import PodRequest
 from hybrid_executor.kube.template import TemplateCache, choose_template
 from hybrid_executor.store import Record
+
+_NO_COORDINATOR = CoordinatorPod()
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class PodFactory:
 
     :param profiles: profiles by name; records name theirs.
     :param hook: the deployment's ``pod_mutation_hook``, None for none.
+    :param coordinator_pods: what Airflow's coordinators ask of pods, by queue.
     """
 
     def __init__(
@@ -49,12 +53,14 @@ class PodFactory:
         profiles: Mapping[str, Profile],
         hook: Hook | None = None,
         airflow_version: str = "",
+        coordinator_pods: Mapping[str, CoordinatorPod] | None = None,
     ) -> None:
         self._settings = settings
         self._instance = instance
         self._profiles = profiles
         self._hook = hook
         self._airflow_version = airflow_version
+        self._coordinator_pods = coordinator_pods or {}
         self._templates = TemplateCache()
         self._profile_overrides: dict[str, Mapping[str, Any]] = {}
 
@@ -93,6 +99,7 @@ class PodFactory:
         """
         profile = self._profile_of(record)
         from_profile = self._overrides_of(profile)
+        coordinator = self._coordinator_pods.get(record.queue, _NO_COORDINATOR)
         return PodRequest(
             kind=cast(Kind, record.kind) if record.kind in get_args(Kind) else "task",
             attempt_id=record.id,
@@ -109,6 +116,8 @@ class PodFactory:
             namespace=profile.namespace or "",
             pod_template_file=profile.pod_template_file or str(from_profile.get("template_file") or ""),
             pod=from_profile.get("pod") or {},
+            coordinator_template_file=coordinator.template_file,
+            coordinator_image=coordinator.image,
             airflow_version=self._airflow_version,
         )
 

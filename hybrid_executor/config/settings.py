@@ -98,9 +98,9 @@ class Settings:
                 f" ({GENERATED_BROKER}, which Airflow generates, has no host of that name)" if is_generated else ""
             )
             raise ConfigError(
-                f"No Redis is configured{because}. Set [hybrid_executor] redis_url (AIRFLOW__HYBRID_EXECUTOR__REDIS_URL) to a "
-                "Redis or Valkey, e.g. redis://localhost:6379/0; or set [celery] broker_url to one; or run "
-                "'airflow hybrid standalone', which starts an embedded one."
+                f"No Redis is configured{because}. Set [hybrid_executor] redis_url "
+                "(AIRFLOW__HYBRID_EXECUTOR__REDIS_URL) to a Redis or Valkey, e.g. redis://localhost:6379/0; or set "
+                "[celery] broker_url to one; or run 'airflow hybrid standalone', which starts an embedded one."
             )
         return self.redis
 

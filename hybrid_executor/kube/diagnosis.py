@@ -190,9 +190,11 @@ class _Case:
                 return self._of_wait("failed", known, self.base, waiting)
             return self.of_pod("failed", self.cause or Category.POD_FAILED, started=False)
         # Old kubelets drop container statuses when they evict, so no status is no proof that nothing ran.
-        was_on_node = bool(self.node and self.status.get("startTime")) or self.has_run or not self.spec
+        was_on_node = bool(self.node and self.status.get("startTime")) or not self.spec
         category = self.cause or Category.POD_FAILED
-        return self.of_pod("failed", category, started=was_on_node and category not in _NEVER_STARTED)
+        # A container that ran counts for more than a node that says it refused the pod.
+        started = self.has_run or (was_on_node and category not in _NEVER_STARTED)
+        return self.of_pod("failed", category, started=started)
 
     def of_running(self, *, is_terminating: bool) -> Diagnosis:
         waiting = self.base_state.get("waiting")

@@ -19,6 +19,7 @@ from hybrid_executor.agent.main import Agent
 from hybrid_executor.config import DictConfig, read_settings
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.kube.names import LABEL_DONE, attempt_selector
+from hybrid_executor.kube.overrides import normalise_executor_config
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Store, Submission, open_store
 from tests.conftest import RedisServer
@@ -347,3 +348,53 @@ def test_a_revoked_pod_is_deleted(ground: Field) -> None:
     ground.store.attempts.revoke([attempt], reason="cleared")
     until(lambda: ground.pods(attempt) == [])
     assert ground.record(attempt).state is State.REVOKED
+
+
+DOCUMENTED = {
+    "image": "example.invalid/other:2",
+    "request_memory": "1Gi",
+    "request_cpu": "100000",
+    "limit_memory": "2Gi",
+    "labels": {"team": "ml"},
+    "annotations": {"note": "n"},
+    "env_vars": {"A": "1"},
+    "secrets": [
+        {"deploy_type": "env", "deploy_target": "KEY", "secret": "keys", "key": "one"},
+        {"deploy_type": "volume", "deploy_target": "/keys", "secret": "keys", "key": "one"},
+    ],
+    "volumes": [{"name": "data", "emptyDir": {}}],
+    "volume_mounts": [{"name": "data", "mount_path": "/data"}],
+    "node_selector": {"disk": "fast"},
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": "Exists"}]}]
+            }
+        }
+    },
+    "tolerations": [{"key": "gpu", "operator": "Exists"}],
+}
+
+
+def test_the_documented_executor_config_is_what_the_api_takes_in_full(ground: Field) -> None:
+    overrides = normalise_executor_config({"KubernetesExecutor": DOCUMENTED})
+    attempt = ground.submit(overrides["pod"])
+    ground.wait_for(attempt, State.PENDING)
+    [pod] = ground.pods(attempt)
+    spec, [base] = pod["spec"], pod["spec"]["containers"]
+    assert (pod["metadata"]["labels"]["team"], pod["metadata"]["annotations"]["note"]) == ("ml", "n")
+    assert base["image"] == "example.invalid/other:2"
+    assert base["resources"]["requests"]["memory"] == "1Gi"
+    assert base["resources"]["limits"]["memory"] == "2Gi"
+    env = {item["name"]: item for item in base["env"]}
+    assert env["A"]["value"] == "1"
+    assert env["KEY"]["valueFrom"]["secretKeyRef"] == {"name": "keys", "key": "one"}
+    mounts = {mount["mountPath"]: mount["name"] for mount in base["volumeMounts"]}
+    assert mounts["/data"] == "data"
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    assert volumes[mounts["/keys"]]["secret"]["secretName"] == "keys"
+    assert spec["nodeSelector"] == {"disk": "fast"}
+    assert "disk" in json.dumps(spec["affinity"])
+    assert "gpu" in [toleration.get("key") for toleration in spec["tolerations"]]
+    ground.store.attempts.revoke([attempt], reason="seen")
+    until(lambda: ground.pods(attempt) == [])

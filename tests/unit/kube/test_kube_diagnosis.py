@@ -113,6 +113,14 @@ TABLE: list[tuple[str, dict[str, Any], str, str, str, bool]] = [
     ),
     ("failed", pod("Failed", container(**ended(1))), "MODIFIED", "failed", "exit_nonzero", True),
     (
+        "refused by its node, though base runs",
+        pod("Failed", container(**RUNNING), reason="OutOfcpu"),
+        "MODIFIED",
+        "failed",
+        "node_refused",
+        True,
+    ),
+    (
         "failed, sidecar goes on",
         pod("Running", SIDECAR_RUNS, container(**ended(1))),
         "MODIFIED",

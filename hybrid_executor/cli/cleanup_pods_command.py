@@ -1,0 +1,132 @@
+"""``airflow hybrid cleanup-pods``: deletes task pods that nobody deleted. Talks to Kubernetes alone, not to Redis."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from hybrid_executor.agent.namespaces import namespaces_to_watch
+from hybrid_executor.cli.plainly import plainly
+from hybrid_executor.config import Settings, airflow_config, read_settings
+from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
+from hybrid_executor.errors import ConfigError, KubeError, KubeGone
+from hybrid_executor.kube.client import KubeClient, connect
+from hybrid_executor.kube.leftovers import Age, why_left_over
+from hybrid_executor.kube.names import instance_selector
+from hybrid_executor.standalone.configured import shape_of
+
+FEWEST_PENDING_MINUTES = 5
+"""Pods are launched all the time: what is younger may still start."""
+
+ANY_AIRFLOW = "dag_id,task_id,try_number,airflow_version"
+"""Label names that every executor of Airflow gives to its pods."""
+
+
+@dataclass
+class Sweep:
+    """One namespace's pods, looked through once.
+
+    :ivar deleted: how many were deleted, or would have been. :ivar seen: how many were looked at.
+    """
+
+    client: KubeClient
+    cluster: str
+    namespace: str | None
+    selector: str
+    age: Age
+    is_dry: bool = False
+    is_verbose: bool = False
+    deleted: int = 0
+    seen: int = 0
+
+    def run(self, now: datetime) -> None:
+        """Delete what is left over, page by page; the first refusal of the cluster ends it.
+
+        :raises KubeError: pods cannot be listed or deleted.
+        """
+        try:
+            self._run_once(now)
+        except KubeGone:
+            # Deleting took longer than the list's snapshot lives; what is deleted is not on the next one.
+            self.seen = self.deleted
+            self._run_once(now)
+
+    def _run_once(self, now: datetime) -> None:
+        for page in self.client.list_pod_pages(self.namespace, self.selector):
+            for pod in page.items:
+                self.seen += 1
+                self._look_at(pod, now)
+
+    def _look_at(self, pod: Mapping[str, Any], now: datetime) -> None:
+        metadata = pod["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        why = why_left_over(pod, self.age, now=now)
+        if not why:
+            if self.is_verbose:
+                print(f"kept     {namespace}/{name}: {pod['status'].get('phase', 'unknown').lower()}")
+            return
+        if not self.is_dry:
+            self.client.delete_pod(namespace, name, uid=metadata["uid"])
+        self.deleted += 1
+        print(f"{'to go   ' if self.is_dry else 'deleted '} {namespace}/{name}: {why}")
+
+
+@plainly
+def cleanup_pods(args: Namespace) -> int:
+    """Look through all namespaces that are asked for; one that fails is told and does not hold up the others."""
+    conf = airflow_config()
+    settings = read_settings(conf, shape=shape_of(str(conf.get("core", "executor", fallback=""))) or "hybrid")
+    kubernetes = read_kubernetes_settings(conf)
+    if args.min_pending_minutes < FEWEST_PENDING_MINUTES:
+        print(f"--min-pending-minutes is {FEWEST_PENDING_MINUTES} at least", file=sys.stderr)
+    age = Age(
+        pending=timedelta(minutes=max(args.min_pending_minutes, FEWEST_PENDING_MINUTES)),
+        completed=timedelta(minutes=args.min_completed_minutes),
+    )
+    selector = ANY_AIRFLOW if args.any_airflow else instance_selector(settings.instance, with_done=True)
+    sweeps = []
+    failures = 0
+    for cluster, client, namespace in _places(settings, kubernetes, args.namespace):
+        sweep = Sweep(client, cluster, namespace, selector, age, is_dry=args.dry_run, is_verbose=args.verbose)
+        sweeps.append(sweep)
+        try:
+            sweep.run(datetime.now(timezone.utc))
+        except KubeError as error:
+            failures += 1
+            print(f"airflow hybrid: {_words(error, sweep)}", file=sys.stderr)
+    count, seen = sum(sweep.deleted for sweep in sweeps), sum(sweep.seen for sweep in sweeps)
+    print(f"{count} of {seen} pods {'would be deleted' if args.dry_run else 'deleted'}")
+    return 1 if failures else 0
+
+
+def _places(
+    settings: Settings, kubernetes: KubernetesSettings, namespaces: Sequence[str] | None
+) -> Iterator[tuple[str, KubeClient, str | None]]:
+    """Yield cluster, client and namespace (None: all) of each place to look at.
+
+    :raises ConfigError: there is no cluster, or where it is cannot be found out.
+    """
+    if not settings.clusters:
+        raise ConfigError("No route of [hybrid_executor] routes leads to kubernetes, so there are no pods to clean up.")
+    named = [name.strip() for text in namespaces or () for name in text.split(",") if name.strip()]
+    for cluster, profile in settings.clusters.items():
+        client = connect(
+            kubernetes, context=profile.cluster_context, config_file=profile.config_file, in_cluster=profile.in_cluster
+        )
+        for namespace in named or namespaces_to_watch(cluster, settings, kubernetes):
+            yield cluster, client, namespace
+        client.close()
+
+
+def _words(error: KubeError, sweep: Sweep) -> str:
+    place = f"namespace {sweep.namespace}" if sweep.namespace else "all namespaces"
+    if error.status == 403:
+        return (
+            f"Pods in {place} of cluster {sweep.cluster} cannot be cleaned up: this account needs the rights to list "
+            f"and delete pods there. {error}"
+        )
+    return f"Pods in {place} of cluster {sweep.cluster} cannot be cleaned up now: {error}"

@@ -1,0 +1,162 @@
+"""``airflow hybrid pod-yaml``: the pods that tasks would get, after routing, profile, executor_config and hook.
+
+Uses what agents use, so what is shown is what would be created. Dags are read from Airflow's database, as the
+scheduler reads them; nothing is asked of a cluster or of Redis, and no token is made.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hybrid_executor import compat
+from hybrid_executor.agent.mutation_hook import airflow_config_folder, load_mutation_hook
+from hybrid_executor.agent.pod_factory import PodFactory
+from hybrid_executor.cli.plainly import plainly
+from hybrid_executor.config import Settings, airflow_config, read_settings
+from hybrid_executor.config.kubernetes import read_kubernetes_settings
+from hybrid_executor.errors import HybridError, TaskRejected
+from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.pools.kubernetes import KubernetesPool
+from hybrid_executor.pools.work import Work
+from hybrid_executor.standalone.configured import shape_of
+from hybrid_executor.states import State
+from hybrid_executor.store import Record
+
+TOKEN = "<token>"
+RUN_ID = "example-run"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A task's pod; or no pod, and why. ``is_wrong``: it should have had one."""
+
+    title: str
+    pod: dict[str, Any] | None
+    is_wrong: bool = False
+
+
+@plainly
+def pod_yaml(args: Namespace) -> int:
+    """Print a Dag's pods, or one task's, or write them to a file."""
+    tasks = _find_tasks(args.dag_id, args.task_id)
+    conf = airflow_config()
+    settings = read_settings(conf, shape=shape_of(str(conf.get("core", "executor", fallback=""))) or "hybrid")
+    hook = load_mutation_hook(
+        config_folder=airflow_config_folder(), plugins_folder=str(conf.get("core", "plugins_folder", fallback="") or "")
+    )
+    factory = PodFactory(
+        read_kubernetes_settings(conf),
+        instance=settings.instance,
+        profiles=settings.profiles,
+        hook=hook,
+        airflow_version=compat.airflow_version(),
+        coordinator_pods=settings.coordinator_pods,
+    )
+    default_queue = str(conf.get("operators", "default_queue", fallback="default"))
+    planned = [
+        plan_pod(
+            task,
+            settings=settings,
+            build=lambda record, payload, overrides: factory.build(record, payload=payload, overrides=overrides).pod,
+            default_queue=default_queue,
+            run_id=args.run_id,
+            map_index=args.map_index,
+        )
+        for task in tasks
+    ]
+    text = to_yaml(planned)
+    if args.output:
+        Path(args.output).write_text(text, encoding="utf-8")
+        print(f"{sum(item.pod is not None for item in planned)} pods written to {args.output}")
+    else:
+        print(text, end="")
+    return 1 if any(item.is_wrong for item in planned) else 0
+
+
+def plan_pod(
+    task: compat.PlannedTask,
+    *,
+    settings: Settings,
+    build: Callable[[Record, str, str], dict[str, Any]],
+    default_queue: str,
+    run_id: str = RUN_ID,
+    map_index: int | None = None,
+) -> Planned:
+    """Return the pod of a task's first try, or why there is none.
+
+    :param build: from record, payload and overrides to a pod.
+    :param map_index: of a mapped task, None for its first.
+    """
+    queue = task.queue or default_queue
+    route = settings.routes.find(queue)
+    index = (map_index or 0) if task.is_mapped else -1
+    mapped = f"[{index}]" if task.is_mapped else ""
+    title = f"task {task.task_id}{mapped}: queue {queue} goes to {route.pool} by {route}"
+    if route.pool != "kubernetes":
+        return Planned(f"{title}: no pod", None)
+    workload = compat.make_example_workload(task, queue=queue, run_id=run_id, map_index=index, token=TOKEN)
+    attempt = AttemptId(workload.ti.external_executor_id)
+    profile = settings.profile_of(route)
+    work = Work(
+        attempt=attempt,
+        owner=OwnerId("0"),
+        kind="task",
+        key=str(workload.ti.id),
+        queue=queue,
+        workload_json=workload.model_dump_json(),
+        executor_config=task.executor_config,
+        profile=profile,
+        fields=compat.describe(workload),
+    )
+    try:
+        submission = KubernetesPool().prepare(work)
+        record = Record(
+            id=attempt,
+            state=State.SUBMITTED,
+            generation=1,
+            dag_id=task.dag_id,
+            task_id=task.task_id,
+            run_id=run_id,
+            try_number=1,
+            map_index=index,
+            queue=queue,
+            profile=profile.name,
+        )
+        pod = build(record, submission.payload, submission.overrides)
+    except TaskRejected as error:
+        return Planned(f"{title}: it would fail. {error}", None, is_wrong=True)
+    return Planned(f"{title}, cluster {profile.cluster}", pod)
+
+
+def to_yaml(planned: Sequence[Planned]) -> str:
+    """Return one YAML document per pod; what has no pod is a comment."""
+    parts = []
+    for item in planned:
+        title = "".join(f"# {line}\n" for line in item.title.splitlines())
+        body = "" if item.pod is None else "---\n" + yaml.safe_dump(item.pod, sort_keys=False, allow_unicode=True)
+        parts.append(title + body)
+    return "".join(parts)
+
+
+def _find_tasks(dag_id: str, task_id: str | None) -> list[compat.PlannedTask]:
+    """Return the Dag's tasks, or the one that is named.
+
+    :raises HybridError: there is no such Dag or task.
+    """
+    tasks = compat.read_planned_tasks(dag_id)
+    if tasks is None:
+        raise HybridError(
+            f"Airflow's database has no Dag {dag_id!r}: check its name, or wait until the Dag processor has read it "
+            "('airflow dags reserialize' does so at once)."
+        )
+    found = [task for task in tasks if task_id in (None, task.task_id)]
+    if not found:
+        names = ", ".join(task.task_id for task in tasks)
+        raise HybridError(f"Dag {dag_id!r} has no task {task_id!r}; it has {names}.")
+    return found
