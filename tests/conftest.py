@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,10 +33,38 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
 
 
+class InstalledServer:
+    """A Redis of another release, whose program HYBRID_TEST_SERVER names."""
+
+    def __init__(self, program: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self._directory = tempfile.mkdtemp(prefix="hybrid-redis-", dir=_HOME)
+        self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        self._process = subprocess.Popen(self._command, cwd=self._directory, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                with redis.Redis(port=self.port) as client:
+                    client.ping()
+                return
+            except redis.ConnectionError:
+                assert time.monotonic() < deadline, f"{self._command[0]} does not answer"
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait(10)
+
+
 class RedisServer:
     """A real Redis-compatible server on loopback, for this test session alone."""
 
-    def __init__(self, server: ValkeyServer) -> None:
+    def __init__(self, server: ValkeyServer | InstalledServer) -> None:
         self.server = server
 
     @property
@@ -44,7 +74,8 @@ class RedisServer:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    server = ValkeyServer()
+    program = os.environ.get("HYBRID_TEST_SERVER")
+    server = InstalledServer(program) if program else ValkeyServer()
     server.start()
     yield RedisServer(server)
     server.stop()

@@ -13,3 +13,10 @@ def worker(args: Namespace) -> int | None:
     """Run a Celery worker until it is told to stop."""
     code: int | None = import_module("hybrid_workers.command").run_worker(args)
     return code
+
+
+@plainly
+def worker_probe(args: Namespace) -> int:
+    """Say whether the workers of this host are well."""
+    code: int = import_module("hybrid_workers.probe").probe(args.celery_hostname, args.seconds)
+    return code

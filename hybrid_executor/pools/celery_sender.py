@@ -1,8 +1,8 @@
 """Sends messages to a broker that is not the store's Redis: RabbitMQ, SQS, another Redis.
 
-Promises: a batch takes one connection and little longer than its deadline (a broker that stops answering costs a
-socket timeout more); nothing is raised for a broker that is away, and what was not sent is told. A message may have
-been sent although it is told as unsent; the worker's claim makes that harmless.
+Promises: a batch takes one connection, one round trip where the broker lets it, and little longer than its deadline (a
+broker that stops answering costs a socket timeout more); nothing is raised for a broker that is away, and what was not
+sent is told. A message may have been sent although it is told as unsent; the worker's claim makes that harmless.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from kombu.exceptions import OperationalError as BrokerUnavailable
 
 from hybrid_executor.config.celery import CelerySettings, build_celery_config
 from hybrid_executor.pools.celery_message import TASK_NAME, build_headers
+from hybrid_executor.pools.celery_ways import ConfirmedTogether, MessageByMessage, OnePipeline, Way
 from hybrid_executor.pools.work import Work
 
 log = logging.getLogger(__name__)
@@ -32,17 +33,18 @@ class BrokerSender:
     def __init__(self, settings: CelerySettings, *, instance: str) -> None:
         self._instance = instance
         self._seconds = settings.operation_timeout_seconds
+        self._broker = settings.broker
         self._app = Celery(settings.app_name, set_as_current=False)
         self._app.config_from_object(
             {
                 **build_celery_config(settings, default_queue=settings.default_queue),
                 "broker_connection_timeout": self._seconds,
-                "broker_transport_options": {**_timeouts(settings), **settings.broker.transport_options},
+                "broker_transport_options": _transport_options(settings),
                 "task_publish_retry": False,
             }
         )
         self._connection: Any = None
-        self._producer: Any = None
+        self._way: Way | None = None
         self._is_down = False
 
     def send(self, batch: Sequence[Work]) -> list[Work]:
@@ -50,20 +52,20 @@ class BrokerSender:
 
         The first failure ends the batch. An outage is logged once, and its end once.
         """
+        if not batch:
+            return []
         deadline = time.monotonic() + self._seconds
-        for index, work in enumerate(batch):
-            if time.monotonic() >= deadline:
-                rest = list(batch[index:])
-                log.warning("The broker is slow: %d of %d messages wait for the next batch", len(rest), len(batch))
-                return rest
-            try:
-                self._send_one(work)
-            except self._failures as error:
-                self._drop_connection()
-                self._note_down(error, waiting=len(batch) - index)
-                return list(batch[index:])
-            self._note_up()
-        return []
+        try:
+            way = self._way = self._way or self._connect()
+            unsent = way.send(batch, deadline=deadline)
+        except self._failures as error:
+            self._drop_connection()
+            self._note_down(error, waiting=len(batch))
+            return list(batch)
+        if unsent:
+            log.warning("The broker is slow: %d of %d messages wait for the next batch", len(unsent), len(batch))
+        self._note_up()
+        return unsent
 
     def close(self) -> None:
         """Close the connection."""
@@ -77,9 +79,7 @@ class BrokerSender:
             known += (*self._connection.connection_errors, *self._connection.channel_errors)
         return known
 
-    def _send_one(self, work: Work) -> None:
-        if self._producer is None:
-            self._producer = self._connect()
+    def _publish(self, producer: Any, work: Work) -> None:
         headers = build_headers(work.attempt, owner=work.owner, instance=self._instance, pool="celery")
         message = task_message(
             headers=headers,
@@ -87,22 +87,29 @@ class BrokerSender:
             body=((work.workload_json,), {}, _EMBED),
             sent_event=None,
         )
-        self._app.amqp.send_task_message(
-            self._producer, TASK_NAME, message, queue=work.queue, retry=False, confirm_timeout=self._seconds
-        )
+        self._app.amqp.send_task_message(producer, TASK_NAME, message, queue=work.queue, retry=False)
 
-    def _connect(self) -> Any:
-        """Return a producer on a channel of its own; kombu's default channel would try to reconnect for ever."""
+    def _connect(self) -> Way:
+        """Return the way over a channel of its own; kombu's default channel would try to reconnect for ever."""
         self._connection = self._app.connection_for_write()
         self._connection.ensure_connection(
             max_retries=1, interval_start=0, interval_step=0, interval_max=0, timeout=self._seconds
         )
-        return self._app.amqp.Producer(self._connection.channel())
+        producer = self._app.amqp.Producer(self._connection.channel())
+        if self._broker.is_amqp:
+            return ConfirmedTogether(producer, self._publish)
+        if self._broker.is_redis:
+            return OnePipeline(producer, instance=self._instance)
+        return MessageByMessage(producer, self._publish)
 
     def _drop_connection(self) -> None:
-        connection, self._connection, self._producer = self._connection, None, None
-        if connection is not None:
+        connection, self._connection, self._way = self._connection, None, None
+        if connection is None:
+            return
+        try:
             connection.close()
+        except self._failures as error:
+            log.debug("The connection to the broker was broken already: %s", error)
 
     def _note_down(self, error: Exception, *, waiting: int) -> None:
         if not self._is_down:
@@ -115,11 +122,12 @@ class BrokerSender:
         self._is_down = False
 
 
-def _timeouts(settings: CelerySettings) -> dict[str, Any]:
-    """Return transport options that bound each network call and make RabbitMQ confirm what it took."""
-    seconds = settings.operation_timeout_seconds
+def _transport_options(settings: CelerySettings) -> dict[str, Any]:
+    """Return the deployment's transport options, with a bound for each network call where none is set."""
+    seconds, options = settings.operation_timeout_seconds, settings.broker.transport_options
     if settings.broker.is_redis:
-        return {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+        return {"socket_timeout": seconds, "socket_connect_timeout": seconds, **options}
     if settings.broker.is_amqp:
-        return {"confirm_publish": True, "read_timeout": seconds, "write_timeout": seconds}
-    return {}
+        # Confirmations are asked for by the batch; kombu's own way waits for one after each message.
+        return {"read_timeout": seconds, "write_timeout": seconds, **options, "confirm_publish": False}
+    return dict(options)

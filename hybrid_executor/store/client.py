@@ -17,6 +17,7 @@ from hybrid_executor.errors import ConfigError
 from hybrid_executor.store.attempts import Attempts
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Leases, Rates
+from hybrid_executor.store.orders import Orders
 from hybrid_executor.store.presence import Presence
 from hybrid_executor.store.resource_version import ResourceVersion
 from hybrid_executor.store.streams import EventStream, LaunchStream
@@ -124,6 +125,7 @@ class Store:
         self.leases = Leases(client, self.keys)
         self.rates = Rates(client, self.keys)
         self.presence = Presence(client, self.keys)
+        self.orders = Orders(client, self.keys)
 
     def launches(self, cluster: str, *, consumer: str) -> LaunchStream:
         """Return the launch stream of a cluster as seen by one consumer."""

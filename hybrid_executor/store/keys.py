@@ -81,6 +81,10 @@ class Keys:
         """Sorted set: workers or agents by the time they were last heard of."""
         return f"{self.prefix}{role}s"
 
+    def orders(self, life: str) -> str:
+        """List: what one worker, from its start to its end, is told to do."""
+        return f"{self.prefix}orders:{life}"
+
     @property
     def epoch(self) -> str:
         """String: made once; gone or different means that Redis lost data."""

@@ -56,6 +56,7 @@ class RabbitServer:
         self._command = [str(packaged if packaged.exists() else program)]
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        self._names: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -63,6 +64,8 @@ class RabbitServer:
 
     def start(self, *, seconds: float = 60) -> None:
         """Start and wait until it takes connections."""
+        # Erlang's name server; the one that a node starts by itself outlives it.
+        self._names = subprocess.Popen(["epmd"], env=self._environment)
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command, env=self._environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -79,8 +82,10 @@ class RabbitServer:
                 except (ProcessLookupError, subprocess.TimeoutExpired):
                     continue
             self._process = None
-            # Erlang's name server outlives the node that started it.
-            subprocess.run(["epmd", "-kill"], env=self._environment, capture_output=True, check=False)
+        if self._names is not None:
+            self._names.terminate()
+            self._names.wait(10)
+            self._names = None
 
     def _answers(self) -> bool:
         assert self._process is not None

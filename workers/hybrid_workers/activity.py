@@ -8,6 +8,7 @@ import socket
 import time
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import celery  # type: ignore[import-untyped]
 from celery.worker import state as books  # type: ignore[import-untyped]
@@ -26,34 +27,55 @@ class Activity:
     running: frozenset[AttemptId] = frozenset()
     waiting: frozenset[AttemptId] = frozenset()
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs and nothing waits to."""
+        return not self.running and not self.waiting
+
 
 @dataclass
 class WorkerCard:
     """What the worker says of itself to everybody.
 
-    :ivar is_draining: it takes no more messages and ends when what runs has ended.
+    :ivar life: names this worker from its start to its end; orders are given to it.
+    :ivar is_draining: it takes no more messages.
+    :ivar is_leaving: it ends when what runs has ended.
     :ivar consumed_at: when it last got a message, in seconds since the epoch; 0 for never.
+    :ivar loop_at: when its main thread last came round, in the same seconds.
+    :ivar deaf_since: since when messages wait for it that it could take and does not; 0 for not.
     """
 
     name: str
     queues: tuple[str, ...] = ()
     concurrency: int = 0
     is_draining: bool = False
+    is_leaving: bool = False
     consumed_at: float = 0.0
+    loop_at: float = 0.0
+    deaf_since: float = 0.0
     started_at: float = field(default_factory=time.time)
+    life: str = field(default_factory=lambda: uuid4().hex)
+
+    def state(self, activity: Activity) -> str:
+        """Return the worker's state in one word."""
+        if self.is_draining or self.is_leaving:
+            return "drained" if activity.is_idle and not self.is_leaving else "draining"
+        return "deaf" if self.deaf_since else "running"
 
     def describe(self, activity: Activity) -> dict[str, str]:
         """Return the fields of the announcement."""
         return {
             "hostname": socket.gethostname(),
             "pid": str(os.getpid()),
+            "life": self.life,
             "queues": ",".join(self.queues),
             "concurrency": str(self.concurrency),
-            "state": "draining" if self.is_draining else "running",
+            "state": self.state(activity),
             "running": json.dumps(sorted(activity.running)),
             "waiting": str(len(activity.waiting)),
             "started_at": f"{self.started_at:.0f}",
             "consumed_at": f"{self.consumed_at:.0f}",
+            "loop_at": f"{self.loop_at:.0f}",
             "celery": str(celery.__version__),
         }
 

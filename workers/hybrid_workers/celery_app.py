@@ -35,7 +35,7 @@ def create_worker_app(deployment: Deployment, *, run: Runner | None = None, pati
         patience=patience,
     )
     register_task(app, runs=runs, reports=reports)
-    app.worker_life = WorkerLife(app, store=store, reports=reports, preloaded=deployment.preload)
+    app.worker_life = WorkerLife(app, store=store, reports=reports, deployment=deployment)
     app.worker_life.connect()
     return app
 

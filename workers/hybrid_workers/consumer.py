@@ -8,12 +8,14 @@ whose task process died are noticed at once.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from traceback import walk_tb
 from typing import Any
 
 from celery import signals  # type: ignore[import-untyped]
+from celery.worker import state as books  # type: ignore[import-untyped]
 from celery.worker.consumer import Consumer  # type: ignore[import-untyped]
 from kombu.transport.virtual import Empty
 
@@ -24,6 +26,7 @@ from hybrid_workers.task import TASK_NAME
 log = logging.getLogger(__name__)
 
 _LOOK_FOR_DEAD_SECONDS = 0.5
+_COME_ROUND_SECONDS = 0.25
 
 
 class CarefulConsumer(Consumer):  # type: ignore[misc]
@@ -43,6 +46,16 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         """
         super().register_with_event_loop(hub)
         hub.call_repeatedly(_LOOK_FOR_DEAD_SECONDS, self.pool.maintain_pool)
+        hub.call_repeatedly(_COME_ROUND_SECONDS, self._come_round)
+
+    def perform_pending_operations(self) -> None:
+        """Come round in Celery's loop without a hub too."""
+        super().perform_pending_operations()
+        if not self.hub:
+            self._come_round()
+
+    def _come_round(self) -> None:
+        self.app.worker_life.duty.come_round(self, now=time.time())
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Let go of a broken connection.
@@ -61,6 +74,8 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         waiting = activity.waiting_requests()
         super().stop()
         self._give_back(waiting)
+        for channel in getattr(getattr(self.connection, "connection", None), "channels", None) or ():
+            _finish_poll(channel)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body is not what its headers say."""
@@ -86,12 +101,18 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         message.reject_log_error(log, self.connection_errors)
         signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=_attempt_of(message))
 
+    def give_back_waiting(self) -> None:
+        """Return what no task process has to its queues; what was taken meanwhile is refused at its claim."""
+        waiting = activity.waiting_requests()
+        for request in waiting:
+            request.is_given_back = True
+            books.task_ready(request)
+        self._give_back(waiting)
+
     def _give_back(self, waiting: Sequence[Any]) -> None:
         for request in waiting:
             request.message.reject_log_error(log, self.connection_errors, requeue=True)
             request.acknowledged = True
-        for channel in getattr(getattr(self.connection, "connection", None), "channels", None) or ():
-            _finish_poll(channel)
         if waiting:
             log.info("Gave %d messages back to their queues", len(waiting))
             self.app.worker_life.returned([AttemptId(request.id) for request in waiting])

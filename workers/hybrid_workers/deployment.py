@@ -33,6 +33,7 @@ class Deployment:
     :ivar celery_config: the configuration of the Celery application.
     :ivar task_logs_to_stdout: the logs of tasks appear in the worker's output too.
     :ivar preload: modules to import before task processes are forked, besides our own list.
+    :ivar shutdown_timeout_seconds: how long a worker that was told to stop waits for what it runs; 0 for no limit.
     """
 
     instance: str
@@ -43,6 +44,7 @@ class Deployment:
     default_queue: str
     task_logs_to_stdout: bool = False
     preload: tuple[str, ...] = ()
+    shutdown_timeout_seconds: float = 0.0
 
 
 def read_deployment(conf: ConfigSource) -> Deployment:
@@ -64,6 +66,7 @@ def read_deployment(conf: ConfigSource) -> Deployment:
         default_queue=celery.default_queue,
         task_logs_to_stdout=_TASK_LOGS_TO_STDOUT.read(conf) if to_stdout is None else to_stdout,
         preload=table.WORKER_PRELOAD.read(conf),
+        shutdown_timeout_seconds=table.WORKER_SHUTDOWN_TIMEOUT.read(conf),
     )
 
 

@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping
 from hybrid_executor.errors import HybridError
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
-from hybrid_executor.store import Record, Restoration, Store
+from hybrid_executor.store import Order, Record, Restoration, Store
 from hybrid_workers.activity import Activity, WorkerCard
+from hybrid_workers.duty import deaf_since
 from hybrid_workers.reports import Reports
 
 log = logging.getLogger(__name__)
@@ -32,19 +33,33 @@ class Heartbeat:
     """Tells the store about one worker until it is stopped.
 
     :param look: reads what the worker is doing.
+    :param obey: gets the orders that people gave to this worker.
+    :param beat: is called every second, whether Redis can be asked or not.
+    :param queue_prefix: what stands before a queue's name in Redis; ``None`` where the broker is not this Redis.
     """
 
     def __init__(
-        self, store: Callable[[], Store], card: WorkerCard, reports: Reports, look: Callable[[], Activity]
+        self,
+        store: Callable[[], Store],
+        card: WorkerCard,
+        reports: Reports,
+        look: Callable[[], Activity],
+        *,
+        obey: Callable[[list[Order]], None],
+        beat: Callable[[], None] = lambda: None,
+        queue_prefix: str | None = None,
     ) -> None:
         self._store = store
         self._card = card
         self._reports = reports
         self._look = look
+        self._obey = obey
+        self._beat = beat
+        self._queue_prefix = queue_prefix
         self._stopped = threading.Event()
         self._busy = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="hybrid-heartbeat", daemon=True)
-        self._said: tuple[Activity, bool] | None = None
+        self._said: object = None
         self._said_at = 0.0
         self._received: frozenset[AttemptId] = frozenset()
         self._records: Mapping[AttemptId, Record] = {}
@@ -77,6 +92,7 @@ class Heartbeat:
         while not self._stopped.wait(_LOOK_SECONDS if not len(self._reports) else 0.1):
             with self._busy:
                 try:
+                    self._beat()
                     self.tell()
                 except HybridError as error:
                     self._note_cut_off(error)
@@ -90,6 +106,7 @@ class Heartbeat:
         """
         attempts = self._store().attempts
         self._reports.deliver(attempts, worker=self._card.name)
+        self._obey(self._store().orders.take(self._card.life))
         activity = self._look()
         news = activity.waiting - self._received
         if news:
@@ -98,14 +115,23 @@ class Heartbeat:
         is_due = time.monotonic() - self._said_at >= _PERIOD_SECONDS
         if is_due:
             self.keep_records(activity)
-        if is_due or self._said != (activity, self._card.is_draining):
+            self._listen(activity)
+        saying = (activity, self._card.state(activity), self._card.queues)
+        if is_due or self._said != saying:
             self._store().presence.announce(
                 "worker", self._card.name, self._card.describe(activity), seconds=ANNOUNCEMENT_SECONDS
             )
-            self._said, self._said_at = (activity, self._card.is_draining), time.monotonic()
+            self._said, self._said_at = saying, time.monotonic()
         if self._is_cut_off:
             log.info("The store can be asked again")
             self._is_cut_off = False
+
+    def _listen(self, activity: Activity) -> None:
+        """Find out whether the worker is deaf; not knowable with a broker that is not this Redis."""
+        if self._queue_prefix is not None:
+            keys = [self._queue_prefix + queue for queue in self._card.queues]
+            waits = self._store().attempts.any_waiting(keys)
+            self._card.deaf_since = deaf_since(self._card, activity, any_waiting=waits, now=time.time())
 
     def returned(self, attempts: list[AttemptId]) -> None:
         """Note that messages went back to their queues: no record is to say that this worker has them."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from celery import Celery, signals  # type: ignore[import-untyped]
@@ -12,25 +17,34 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.store import Store
 from hybrid_workers import activity
 from hybrid_workers.activity import WorkerCard
+from hybrid_workers.departure import Departure
+from hybrid_workers.deployment import Deployment
+from hybrid_workers.duty import Duty
 from hybrid_workers.fast_exit import end_waits_with_the_process
 from hybrid_workers.heartbeat import Heartbeat
 from hybrid_workers.orphans import tie_workloads_to_this_process
 from hybrid_workers.preload import preload
 from hybrid_workers.reports import Reports
+from hybrid_workers.vitals import Vitals, remove_vitals, write_vitals
+
+log = logging.getLogger(__name__)
 
 
 class WorkerLife:
     """Connects one application's worker to the store. Does nothing in processes that are no worker."""
 
-    def __init__(
-        self, app: Celery, *, store: Callable[[], Store], reports: Reports, preloaded: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, app: Celery, *, store: Callable[[], Store], reports: Reports, deployment: Deployment) -> None:
         self._app = app
         self._store = store
         self._reports = reports
-        self._preloaded = preloaded
+        self._deployment = deployment
         self._card = WorkerCard(name="")
         self._heartbeat: Heartbeat | None = None
+        self._departure = Departure(
+            timeout_seconds=deployment.shutdown_timeout_seconds, reports=reports, active=activity.active_requests
+        )
+        self._has_vitals = True
+        self.duty = Duty(self._card)
 
     def connect(self) -> None:
         """Listen to Celery's signals."""
@@ -49,19 +63,51 @@ class WorkerLife:
 
     def _before_fork(self, sender: Any, **_: Any) -> None:
         if sender.app is self._app:
-            preload(self._preloaded)
+            preload(self._deployment.preload)
             _close_database()
 
     def _ready(self, sender: Any, **_: Any) -> None:
         if sender.app is not self._app:
             return
-        self._card = WorkerCard(
-            name=sender.hostname,
-            queues=tuple(sorted(self._app.amqp.queues.consume_from)),
-            concurrency=int(sender.pool.num_processes),
+        self._card.name = sender.hostname
+        self._card.queues = tuple(sorted(self._app.amqp.queues.consume_from))
+        self._card.concurrency = int(sender.pool.num_processes)
+        self._card.loop_at = time.time()
+        broker, own_redis = self._deployment.celery.broker, self._deployment.redis.url
+        self._heartbeat = Heartbeat(
+            self._store,
+            self._card,
+            self._reports,
+            activity.look,
+            obey=self.duty.put,
+            queue_prefix=broker.key_prefix if broker.is_at(own_redis) else None,
+            beat=partial(self._beat, runs_in_main=not sender.pool.uses_semaphore),
         )
-        self._heartbeat = Heartbeat(self._store, self._card, self._reports, activity.look)
         self._heartbeat.start()
+        # Celery tells of its end only where it leaves warm, and not at all when it is torn out of that.
+        atexit.register(self._left)
+
+    def _beat(self, *, runs_in_main: bool) -> None:
+        """Do what must be done every second, Redis or not."""
+        self._departure.advance(time.monotonic())
+        self._note_vitals(runs_in_main=runs_in_main and not activity.look().is_idle)
+
+    def _note_vitals(self, *, runs_in_main: bool) -> None:
+        card = self._card
+        vitals = Vitals(
+            name=card.name,
+            pid=os.getpid(),
+            written_at=time.time(),
+            loop_at=time.time() if card.is_leaving else card.loop_at,
+            deaf_since=card.deaf_since,
+            runs_in_main=runs_in_main,
+        )
+        try:
+            write_vitals(vitals)
+        except OSError as error:
+            if self._has_vitals:
+                log.warning("worker-probe will not find this worker, whose signs of life cannot be written: %s", error)
+            self._has_vitals = False
 
     def _received(self, **_: Any) -> None:
         self._card.consumed_at = time.time()
@@ -70,16 +116,20 @@ class WorkerLife:
         if not terminated:
             self._reports.revoked(AttemptId(request.id))
 
-    def _leaving(self, **_: Any) -> None:
-        self._card.is_draining = True
+    def _leaving(self, how: str = "Warm", **_: Any) -> None:
+        self._card.is_leaving = True
+        if how == "Warm":
+            self._departure.told(time.monotonic())
 
-    def _left(self, sender: Any, **_: Any) -> None:
+    def _left(self, **_: Any) -> None:
         if self._heartbeat is None:
             return
         for request in activity.active_requests():
             self._reports.stopped(AttemptId(request.id), process=request.worker_pid)
         self._heartbeat.stop()
         self._heartbeat = None
+        with suppress(OSError):
+            remove_vitals(self._card.name)
 
 
 def _in_task_process(**_: Any) -> None:

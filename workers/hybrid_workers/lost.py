@@ -13,7 +13,24 @@ from hybrid_executor.events import AttemptId
 
 
 class ReportingRequest(Request):  # type: ignore[misc]
-    """A request whose lost process, or time-out, is reported at once by the worker's main process."""
+    """A request whose lost process, or time-out, is reported at once by the worker's main process.
+
+    :ivar is_given_back: its message is in the queue again, so it is not to run here.
+    """
+
+    is_given_back = False
+
+    def revoked(self) -> bool:
+        """Say whether it is not to run: its message was given back, or Celery was told to revoke it.
+
+        The one question that Celery asks before it hands a request to a task process.
+        """
+        return self.is_given_back or bool(super().revoked())
+
+    def cancel(self, *args: Any, **kwargs: Any) -> Any:
+        """Report that the worker ends it; Celery calls this when it leaves cold."""
+        self.task.reports.stopped(AttemptId(self.id), process=self.worker_pid)
+        return super().cancel(*args, **kwargs)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """Report a death of the task process; everything else has been reported by that process itself."""

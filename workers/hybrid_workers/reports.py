@@ -51,9 +51,11 @@ class Reports:
         """Note that Celery's hard time limit ended a task process."""
         self._waiting.append(Report(attempt=attempt, end=outcome.of_timeout(seconds), process=process or -1))
 
-    def stopped(self, attempt: AttemptId, *, process: int | None) -> None:
+    def stopped(
+        self, attempt: AttemptId, *, process: int | None, reason: str = "The worker was stopped while it ran"
+    ) -> None:
         """Note that the worker was stopped without waiting for what ran."""
-        end = Outcome("The worker was stopped while it ran", category="worker_stopped")
+        end = Outcome(reason, category="worker_stopped")
         self._waiting.append(Report(attempt=attempt, end=end, process=process or -1))
 
     def bad_message(self, attempt: AttemptId, reason: str) -> None:

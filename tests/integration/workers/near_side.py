@@ -159,6 +159,9 @@ def start_worker_process(
     concurrency: int = 1,
     queues: str = "default",
     visibility_seconds: int = 86400,
+    shutdown_seconds: float = 0,
+    is_deaf: bool = False,
+    broker_url: str = "",
     **celery: Any,
 ) -> WorkerProcess:
     """Start a worker that runs scripts; ``celery`` holds further Celery settings."""
@@ -166,8 +169,12 @@ def start_worker_process(
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     environment |= {
         "HYBRID_TEST_REDIS": redis_url,
+        "HYBRID_TEST_BROKER": broker_url or redis_url,
         "HYBRID_TEST_CELERY": json.dumps(celery),
         "HYBRID_TEST_VISIBILITY": str(visibility_seconds),
+        "HYBRID_TEST_SHUTDOWN": str(shutdown_seconds),
+        "HYBRID_TEST_DEAF": "yes" if is_deaf else "",
+        "AIRFLOW_HOME": str(directory),
     }
     command = [sys.executable, "-m", "celery", "-A", "tests.integration.workers.scripted_app", "worker"]
     command += ["-n", name, "-Q", queues, "-c", str(concurrency), "-O", "fair"]

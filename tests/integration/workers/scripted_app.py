@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from celery import signals  # type: ignore[import-untyped]
+
 from hybrid_executor.config import DictConfig
 from hybrid_workers.celery_app import create_worker_app
 from hybrid_workers.deployment import read_deployment
@@ -51,8 +53,12 @@ app = create_worker_app(
         DictConfig(
             {
                 "celery": {
-                    "broker_url": os.environ["HYBRID_TEST_REDIS"],
+                    "broker_url": os.environ["HYBRID_TEST_BROKER"],
                     "extra_celery_config": os.environ.get("HYBRID_TEST_CELERY", "{}"),
+                },
+                "hybrid_executor": {
+                    "redis_url": os.environ["HYBRID_TEST_REDIS"],
+                    "worker_shutdown_timeout": os.environ.get("HYBRID_TEST_SHUTDOWN", "0"),
                 },
                 "celery_broker_transport_options": {
                     "visibility_timeout": os.environ.get("HYBRID_TEST_VISIBILITY", "86400")
@@ -63,3 +69,10 @@ app = create_worker_app(
     run=run_script,
     patience=Patience(claim_seconds=1.0, report_seconds=20.0, longest_pause_seconds=0.5),
 )
+
+
+@signals.worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
+def go_deaf(sender: Any, **_: Any) -> None:
+    """Lose the subscription to the queues and not notice, as Celery's workers have done after a reconnect."""
+    if os.environ.get("HYBRID_TEST_DEAF"):
+        sender.task_consumer.cancel()

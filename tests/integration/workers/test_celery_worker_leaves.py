@@ -52,3 +52,37 @@ def test_sigquit_ends_what_runs_with_a_reported_reason(
     worker.wait()
     record = fresh_scheduler.wait_for(attempt, State.FAILED)
     assert record.category == "worker_stopped"
+
+
+def test_a_second_sigterm_ends_what_runs_with_a_reported_reason(
+    fresh_scheduler: Scheduler, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    worker = start_worker(queues=QUEUE)
+    mark = tmp_path / "ran"
+    [attempt] = fresh_scheduler.submit(fresh_scheduler.work(queue=QUEUE, mark=str(mark), sleep=60))
+    wait_until(lambda: runs(mark), what="the script runs")
+    worker.signal(signal.SIGTERM)
+    wait_until(
+        lambda: fresh_scheduler.worker_fields(worker.name).get("state") == "draining", what="it waits for what runs"
+    )
+    assert fresh_scheduler.record(attempt).state is State.RUNNING
+    worker.signal(signal.SIGTERM)
+    worker.wait()
+    record = fresh_scheduler.record(attempt)
+    assert (record.state, record.category) == (State.FAILED, "worker_stopped")
+    assert "told a second time to stop" in record.reason
+    assert fresh_scheduler.worker_fields(worker.name) == {}
+
+
+def test_at_the_deadline_what_runs_is_ended_with_a_reason_that_names_the_option(
+    fresh_scheduler: Scheduler, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    worker = start_worker(queues=QUEUE, shutdown_seconds=1)
+    mark = tmp_path / "ran"
+    [attempt] = fresh_scheduler.submit(fresh_scheduler.work(queue=QUEUE, mark=str(mark), sleep=60))
+    wait_until(lambda: runs(mark), what="the script runs")
+    worker.signal(signal.SIGTERM)
+    worker.wait()
+    record = fresh_scheduler.record(attempt)
+    assert (record.state, record.category) == (State.FAILED, "worker_stopped")
+    assert "worker_shutdown_timeout (1 s)" in record.reason

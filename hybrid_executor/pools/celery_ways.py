@@ -1,0 +1,106 @@
+"""The ways that a batch takes over an open connection to a broker: one round trip each, where the broker lets us.
+
+RabbitMQ takes messages one after the other and confirms them when it has them all; a second Redis gets one pipeline;
+every other transport sends message by message. What a way promises is that it returns how far it certainly came.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from hybrid_executor.pools.celery_message import build_message
+from hybrid_executor.pools.work import Work
+
+Publish = Callable[[Any, Work], None]
+"""Publishes one work with a kombu producer."""
+
+
+class Way(Protocol):
+    """One way over an open connection."""
+
+    def send(self, batch: Sequence[Work], *, deadline: float) -> list[Work]:
+        """Send in order; return what the broker has not certainly got by ``deadline`` (monotonic seconds)."""
+
+
+class MessageByMessage:
+    """Any transport: each message is sent and answered by itself."""
+
+    def __init__(self, producer: Any, publish: Publish) -> None:
+        self._producer = producer
+        self._publish = publish
+
+    def send(self, batch: Sequence[Work], *, deadline: float) -> list[Work]:
+        """Send until the deadline."""
+        for index, work in enumerate(batch):
+            if time.monotonic() >= deadline:
+                return list(batch[index:])
+            self._publish(self._producer, work)
+        return []
+
+
+class ConfirmedTogether:
+    """RabbitMQ: messages go out without waiting, and the confirmations are read at the end of the batch."""
+
+    def __init__(self, producer: Any, publish: Publish) -> None:
+        self._producer = producer
+        self._publish = publish
+        self._channel = producer.channel
+        self._next_tag = 1
+        self._unconfirmed: dict[int, Work] = {}
+        self._refused: dict[int, Work] = {}
+        self._channel.confirm_select()
+        self._channel.events["basic_ack"].add(self._confirm)
+        self._channel.events["basic_nack"].add(self._refuse)
+
+    def send(self, batch: Sequence[Work], *, deadline: float) -> list[Work]:
+        """Send all, then wait for what RabbitMQ says of them."""
+        self._refused.clear()
+        unsent: list[Work] = []
+        for index, work in enumerate(batch):
+            if time.monotonic() >= deadline:
+                unsent = list(batch[index:])
+                break
+            self._publish(self._producer, work)
+            self._unconfirmed[self._next_tag] = work
+            self._next_tag += 1
+        while self._unconfirmed and (left := deadline - time.monotonic()) > 0:
+            try:
+                self._channel.connection.drain_events(timeout=left)
+            except TimeoutError:
+                break
+        doubtful = self._unconfirmed | self._refused
+        self._unconfirmed.clear()
+        return [doubtful[tag] for tag in sorted(doubtful)] + unsent
+
+    def _confirm(self, tag: int, multiple: bool) -> None:
+        self._take(tag, multiple)
+
+    def _refuse(self, tag: int, multiple: bool) -> None:
+        self._refused |= self._take(tag, multiple)
+
+    def _take(self, tag: int, multiple: bool) -> dict[int, Work]:
+        """Return what an answer is about, which is answered with that."""
+        tags = [known for known in self._unconfirmed if known <= tag] if multiple else [tag]
+        return {known: self._unconfirmed.pop(known) for known in tags if known in self._unconfirmed}
+
+
+class OnePipeline:
+    """Another Redis: the messages that kombu would push, in one pipeline."""
+
+    def __init__(self, producer: Any, *, instance: str) -> None:
+        self._channel = producer.channel
+        self._instance = instance
+
+    def send(self, batch: Sequence[Work], *, deadline: float) -> list[Work]:
+        """Send all at once; the socket's timeout bounds it."""
+        with self._channel.conn_or_acquire() as client:
+            pipeline = client.pipeline(transaction=False)
+            for work in batch:
+                message = build_message(
+                    work.attempt, work.workload_json, queue=work.queue, owner=work.owner, instance=self._instance
+                )
+                pipeline.lpush(work.queue, message)
+            pipeline.execute()
+        return []

@@ -1,0 +1,109 @@
+"""A worker's duty: which queues it serves, whether it takes work at all, and what it is told from afar.
+
+Orders come through the store and not through Celery's remote control: they reach a worker whose broker connection is
+deaf, need neither remote control nor one broker for all, and show in the worker's announcement when they are obeyed.
+They are put from the heartbeat's thread and carried out in the main thread, which alone may touch the consumer.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from hybrid_executor.store import Order
+from hybrid_workers.activity import Activity, WorkerCard
+
+log = logging.getLogger(__name__)
+
+RECONNECT_AFTER_SECONDS = 30.0
+
+
+class Duty:
+    """The duty of one worker; keeps its card true."""
+
+    def __init__(self, card: WorkerCard) -> None:
+        self._card = card
+        self._orders: deque[Order] = deque()
+        self._paused: tuple[str, ...] = ()
+        self._reconnected_at = 0.0
+
+    def put(self, orders: Iterable[Order]) -> None:
+        """Have orders carried out the next time the main thread comes round; safe from any thread."""
+        self._orders.extend(orders)
+
+    def come_round(self, consumer: Any, *, now: float) -> None:
+        """Carry out orders and note that the main thread is alive.
+
+        :param now: seconds since the epoch.
+        :raises ConnectionResetError: the worker is deaf; Celery answers by connecting anew.
+        """
+        self._card.loop_at = now
+        while self._orders:
+            self._obey(self._orders.popleft(), consumer)
+        self._card.queues = tuple(sorted(consumer.app.amqp.queues.consume_from))
+        since = self._card.deaf_since
+        if since and now - max(since, self._reconnected_at) > RECONNECT_AFTER_SECONDS:
+            self._reconnected_at = now
+            log.error("Messages wait and none has come for %.0f s; connecting to the broker anew", now - since)
+            raise ConnectionResetError("connected anew because no message came although some wait")
+
+    def _obey(self, order: Order, consumer: Any) -> None:
+        log.info("Told to %s %s", order.verb, order.queue)
+        if order.verb == "drain":
+            self._drain(consumer)
+        elif order.verb == "resume":
+            self._resume(consumer)
+        elif order.verb == "stop":
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif order.verb == "add-queue":
+            self._add(order.queue, consumer)
+        elif order.verb == "remove-queue":
+            self._remove(order.queue, consumer)
+
+    def _drain(self, consumer: Any) -> None:
+        if self._card.is_draining:
+            return
+        self._paused = tuple(sorted(consumer.app.amqp.queues.consume_from))
+        for queue in self._paused:
+            consumer.cancel_task_queue(queue)
+        # In this order: whoever reads that it drains may read that it serves nothing, too.
+        self._card.queues = ()
+        self._card.is_draining = True
+        consumer.give_back_waiting()
+
+    def _resume(self, consumer: Any) -> None:
+        if not self._card.is_draining or self._card.is_leaving:
+            return
+        for queue in self._paused:
+            consumer.add_task_queue(queue)
+        self._card.queues = self._paused
+        self._card.is_draining = False
+
+    def _add(self, queue: str, consumer: Any) -> None:
+        if self._card.is_draining:
+            self._paused = tuple(sorted({*self._paused, queue}))
+        else:
+            consumer.add_task_queue(queue)
+
+    def _remove(self, queue: str, consumer: Any) -> None:
+        self._paused = tuple(name for name in self._paused if name != queue)
+        if queue in consumer.app.amqp.queues.consume_from:
+            consumer.cancel_task_queue(queue)
+
+
+def deaf_since(card: WorkerCard, activity: Activity, *, any_waiting: bool, now: float) -> float:
+    """Return since when the worker has been deaf, 0 where it is not.
+
+    A worker is deaf while messages wait in its queues, it has a free task process, and it has taken none of them. A
+    busy worker is not, and neither is one without work to take.
+    """
+    is_free = len(activity.running) + len(activity.waiting) < card.concurrency
+    if not any_waiting or not is_free or card.is_draining or card.is_leaving:
+        return 0.0
+    if card.deaf_since and card.consumed_at <= card.deaf_since:
+        return card.deaf_since
+    return now
