@@ -5,7 +5,7 @@
 -- ARGV[1]    key prefix            ARGV[2]  seconds that payloads live    ARGV[3]  seconds that live records live
 -- then for each attempt:
 --   id, owner, pool, expected generation (0: the record must not exist yet), launch cluster ("" for none),
---   queue (index into KEYS, 0 for none), message, payload, overrides, number of field texts, field, value, ...
+--   queue (index into KEYS, 0 for none), message, payload, overrides, fields as a JSON array (field, value, ...)
 --
 -- Answers the new generation of each attempt, 0 where the record was not as expected (submitted already, moved on).
 local prefix, payload_ttl, live_ttl = ARGV[1], ARGV[2], ARGV[3]
@@ -16,9 +16,8 @@ local i = 4
 while i <= #ARGV do
   local id, owner, pool, expected = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
   local cluster, queue, message = ARGV[i + 4], tonumber(ARGV[i + 5]), ARGV[i + 6]
-  local payload, overrides, count = ARGV[i + 7], ARGV[i + 8], tonumber(ARGV[i + 9])
-  local first = i + 10
-  i = first + count
+  local payload, overrides, fields = ARGV[i + 7], ARGV[i + 8], cjson.decode(ARGV[i + 9])
+  i = i + 10
   local key = prefix .. 'attempt:' .. id
   local known = redis.call('HMGET', key, 'generation', 'state', 'owner')
   local generation = tonumber(known[1] or '0')
@@ -31,7 +30,7 @@ while i <= #ARGV do
       redis.call('SREM', prefix .. 'owner:' .. known[3], id)
     end
     redis.call('HSET', key, 'id', id, 'state', 'submitted', 'owner', owner, 'pool', pool, 'generation', generation,
-      'holder', '', 'reason', '', 'submitted_at', now, unpack(ARGV, first, first + count - 1))
+      'holder', '', 'reason', '', 'submitted_at', now, unpack(fields))
     if generation > 1 then
       redis.call('HINCRBY', key, 'launches', 1)
       redis.call('HDEL', key, 'received_by', 'sent')
