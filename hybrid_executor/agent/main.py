@@ -145,6 +145,10 @@ class Agent:
             airflow_version=_airflow_version(),
             coordinator_pods=settings.coordinator_pods,
         )
+        try:
+            factory.check_template()
+        except ConfigError as error:
+            log.error("Tasks that use the configured pod template fail until it is mended: %s", error)
         return [
             ClusterAgent(
                 cluster,

@@ -64,7 +64,7 @@ class PodFactory:
         self._templates = TemplateCache()
         self._profile_overrides: dict[str, Mapping[str, Any]] = {}
 
-    def check_templates(self) -> None:
+    def check_template(self) -> None:
         """Read the configured template when a process starts.
 
         :raises ConfigError: it cannot be used.

@@ -187,14 +187,6 @@ HYBRID_OPTIONS: tuple[Option, ...] = (
 )
 
 # Options of removed or foreign executors that this one reads as they stand.
-CELERY_BROKER_URL = Option(
-    section="celery",
-    name="broker_url",
-    type="str",
-    default="",
-    sensitive=True,
-    description="Broker of the Celery pool.",
-)
 CELERY_KUBERNETES_QUEUE = Option(
     section="celery_kubernetes_executor",
     name="kubernetes_queue",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hybrid_executor.states import State
 from tests.integration.agent.conftest import World, wait_until
 
@@ -18,8 +20,13 @@ def test_an_image_name_that_is_invalid_fails_its_task_with_that_name(world: Worl
     wait_until(lambda: not world.pods(), what="the pod that can never start to be deleted")
 
 
-def test_a_template_that_is_missing_fails_each_task_and_names_file_and_option(world: World) -> None:
+def test_a_template_that_is_missing_is_told_at_start_and_by_each_task_that_fails(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     world.start_agent(kubernetes={"pod_template_file": "/nowhere/template.yaml"})
+    told = [entry.getMessage() for entry in caplog.records if "pod template" in entry.getMessage()]
+    assert len(told) == 1
+    assert "/nowhere/template.yaml" in told[0]
     [record] = world.wait_for(State.FAILED, world.submit())
     assert "/nowhere/template.yaml" in record.reason
     assert "pod_template_file" in record.reason
