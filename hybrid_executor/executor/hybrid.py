@@ -241,6 +241,10 @@ class HybridExecutor(BaseExecutor):
             return
         if state.is_terminal:
             self.running.discard(tracked.key)
+        if state is State.SUCCEEDED and not reason:
+            # Airflow shows this only where it did not hear of the task's end from the task itself.
+            where = f"on {tracked.holder} " if tracked.holder else ""
+            reason = f"The attempt {where}ended with exit code 0, but its task never reported its end"
         if state is not State.REVOKED:
             self._tell(tracked.key, state, reason)
 

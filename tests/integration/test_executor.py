@@ -74,6 +74,18 @@ def test_success_frees_the_slot_and_is_told_once(make_executor: MakeExecutor, st
     assert executor.running == set()
 
 
+def test_a_pod_that_exits_with_0_before_its_task_started_is_named(make_executor: MakeExecutor, store: Store) -> None:
+    executor = make_executor()
+    workload = make_task(queue=QUEUE_OF_PODS)
+    [attempt] = queue(executor, workload)
+    executor.heartbeat()
+    store.attempts.advance(Change(attempt=attempt, to=State.SUCCEEDED, fields={"holder": "pod-1"}))
+    executor.heartbeat()
+    state, info = executor.get_event_buffer()[workload.ti.key]
+    assert state.value == "success"
+    assert info == "The attempt on pod-1 ended with exit code 0, but its task never reported its end"
+
+
 def test_a_failure_carries_its_reason_to_airflow_and_to_the_task_event_log(
     make_executor: MakeExecutor, store: Store
 ) -> None:
