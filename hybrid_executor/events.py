@@ -54,16 +54,11 @@ class Event:
         return stream_position(self.id)[0]
 
 
-EVENT_STATES = frozenset({"submitted", "launching", "pending", "running", "lost", "succeeded", "failed", "revoked"})
-
-
 def decode_event(stream_id: str, fields: Mapping[str, str]) -> Event:
     """Return the event held by a stream entry; fields that a newer version adds are ignored.
 
-    :raises KeyError, ValueError: the entry is not an event of ours, or tells of a state that only newer versions know.
+    :raises KeyError, ValueError: the entry is not an event of ours.
     """
-    if fields["state"] not in EVENT_STATES:
-        raise ValueError(fields["state"])
     return Event(
         id=StreamId(stream_id),
         attempt=AttemptId(fields["attempt"]),

@@ -11,6 +11,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from hybrid_executor.events import STREAM_START, AttemptId, Event, StreamId, decode_event, stream_position
+from hybrid_executor.states import State
 from hybrid_executor.store.attempts import LAUNCH_GROUP
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.scripts import run_script
@@ -60,6 +61,7 @@ class EventStream:
         events = []
         for stream_id, fields in entries:
             try:
+                State(fields["state"])  # a newer version may tell of a state that is not known here
                 events.append(decode_event(stream_id, fields))
             except (KeyError, ValueError):
                 log.warning("Ignored an entry of the events stream that is not an event: %s", stream_id)

@@ -233,6 +233,12 @@ def test_an_entry_that_is_no_event_is_skipped(store: Store) -> None:
     assert states(store) == ["submitted"]
 
 
+def test_an_event_of_a_state_that_only_newer_versions_know_is_skipped(store: Store) -> None:
+    store.client.xadd(store.keys.events, {"attempt": "a", "state": "warming", "generation": "1"})
+    store.attempts.submit([submission()])
+    assert states(store) == ["submitted"]
+
+
 def test_the_epoch_is_made_once(store: Store) -> None:
     assert store.events.begin_epoch("one") == store.events.begin_epoch("two") == "one"
     assert store.events.read(STREAM_START).epoch == "one"

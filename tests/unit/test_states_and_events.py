@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hybrid_executor.events import EVENT_STATES, decode_event
+from hybrid_executor.events import decode_event
 from hybrid_executor.states import LIVE_STATES, TERMINAL_STATES, State, may_follow, sources_of
 
 
@@ -47,12 +47,3 @@ def test_an_event_is_decoded_and_fields_of_newer_versions_are_ignored() -> None:
 def test_an_entry_without_an_attempt_is_no_event() -> None:
     with pytest.raises(KeyError):
         decode_event("5-1", {"state": "running"})
-
-
-def test_an_event_of_a_state_that_only_newer_versions_know_is_no_event() -> None:
-    with pytest.raises(ValueError, match="warming"):
-        decode_event("5-1", {"attempt": "a", "state": "warming", "generation": "2"})
-
-
-def test_events_tell_of_every_state_there_is() -> None:
-    assert {state.value for state in State} == EVENT_STATES
