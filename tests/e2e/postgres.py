@@ -20,7 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hybrid_executor.standalone.ports import choose_port, is_listening
+import psycopg2
+
+from hybrid_executor.standalone.ports import choose_port
 
 _START_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
@@ -81,11 +83,19 @@ class PostgresServer:
     def _wait(self) -> None:
         assert self._process is not None
         deadline = time.monotonic() + _START_SECONDS
-        while not is_listening(self.port):
+        while not self._is_ready():
             log = self.folder / "server.log"
             assert self._process.poll() is None, f"PostgreSQL ended: {log.read_text()}"
             assert time.monotonic() < deadline, f"PostgreSQL is not up: {log.read_text()}"
             time.sleep(0.05)
+
+    def _is_ready(self) -> bool:
+        # It listens before it lets anybody in.
+        try:
+            psycopg2.connect(host="127.0.0.1", port=self.port, user="airflow", dbname="postgres").close()
+        except psycopg2.OperationalError:
+            return False
+        return True
 
 
 def _find_install() -> Path:
