@@ -1,4 +1,4 @@
-"""What every task process would import, imported once before the worker forks them.
+"""What every task process would import or read, taken in once before the worker forks them.
 
 Must never open a connection or start a thread: both would be shared by all task processes.
 """
@@ -48,7 +48,7 @@ _MODULES = (
 
 
 def preload(extra: Sequence[str] = ()) -> None:
-    """Import what tasks need and freeze the heap, so that forked processes share its pages.
+    """Take in what tasks need and freeze the heap, so that forked processes share its pages.
 
     :param extra: the deployment's own modules. One that cannot be imported is a warning: a task may not need it.
     """
@@ -62,5 +62,16 @@ def preload(extra: Sequence[str] = ()) -> None:
             import_module(name)
         except Exception as error:  # noqa: BLE001 - a deployment's module may raise anything; its tasks will tell
             log.warning("[hybrid_executor] worker_preload: %s cannot be imported: %s", name, error)
+    _trust_certificates()
     gc.collect()
     gc.freeze()
+
+
+def _trust_certificates() -> None:
+    """Read the certificates of authorities once; the Task SDK keeps them, where its client can be made at all."""
+    from airflow.sdk.api.client import Client
+
+    try:
+        Client(base_url="http://nobody", token="").close()
+    except Exception as error:  # noqa: BLE001 - such as a file that is not there: each task says so, with its name
+        log.debug("The certificates of authorities are not preloaded: %s", error)

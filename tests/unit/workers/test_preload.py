@@ -22,11 +22,13 @@ with DAG("d", schedule=None):
     t()
 """
 _WORKER = """
-import gc, json, os, sys, threading, uuid
+import gc, json, os, ssl, sys, threading, uuid
 import httpx
 from hybrid_workers.preload import preload
 
 preload(("colorsys", "no_such_module"))
+made, make_context = [], ssl.create_default_context
+ssl.create_default_context = lambda *args, **named: made.append(args) or make_context(*args, **named)
 from airflow.executors.workloads import BundleInfo
 from airflow.sdk.api.client import Client
 from airflow.sdk.api.datamodels._generated import TaskInstance
@@ -50,6 +52,7 @@ process = ActivitySubprocess.start(
     client=Client(base_url="http://api", token="", transport=httpx.MockTransport(answer)),
 )
 report["exit_code"] = process.wait()
+report["contexts"] = len(made)
 print("REPORT" + json.dumps(report))
 """
 
@@ -83,3 +86,4 @@ def test_a_task_process_imports_nothing_but_the_dag_that_its_parent_has_not(tmp_
     assert "colorsys" in before
     assert report["frozen"] > 100_000
     assert (report["threads"], report["sockets"]) == (1, [])
+    assert report["contexts"] == 0
