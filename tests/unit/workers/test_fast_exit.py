@@ -7,6 +7,8 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -58,7 +60,7 @@ def api_server(request: httpx.Request) -> httpx.Response:
 
 
 def supervise(target: Callable[[], None]) -> tuple[int, float]:
-    """Return the exit code of a supervised process and how many seconds it took to hear of it."""
+    """Return the exit code of a supervised process and when, by the monotonic clock, its supervisor was done."""
     process: Any = ActivitySubprocess.start(
         what=TaskInstance(
             id=uuid.uuid4(), task_id="t", dag_id="d", run_id="r", try_number=1, dag_version_id=uuid.uuid4()
@@ -68,17 +70,17 @@ def supervise(target: Callable[[], None]) -> tuple[int, float]:
         client=Client(base_url="http://api", token="", transport=httpx.MockTransport(api_server)),
         target=target,
     )
-    begun = time.monotonic()
     code = process.wait()
-    seconds = time.monotonic() - begun
+    ended = time.monotonic()
     process.stdin.close()
-    return int(code), seconds
+    return int(code), ended
 
 
-def close_everything_and_exit() -> None:
-    """End as a task does: its sockets first, its process a little later."""
+def close_everything_and_exit(note: Path) -> None:
+    """End as a task does: its sockets first, its process a little later. Notes when, by the monotonic clock."""
     os.closerange(0, 1024)
     time.sleep(0.2)
+    note.write_text(str(time.monotonic()))
     os._exit(3)
 
 
@@ -90,17 +92,22 @@ def write_and_exit() -> None:
 
 
 @pytest.mark.usefixtures("fast_exit")
-def test_a_process_that_closed_its_sockets_is_noticed_when_it_exits() -> None:
-    code, seconds = supervise(close_everything_and_exit)
-    assert code == 3
-    assert 0.1 < seconds < 1.5
+def test_a_process_that_closed_its_sockets_is_noticed_within_50_ms_of_its_exit(tmp_path: Path) -> None:
+    delays = []
+    for number in range(4):
+        note = tmp_path / str(number)
+        code, noticed = supervise(partial(close_everything_and_exit, note))
+        assert code == 3
+        delays.append(noticed - float(note.read_text()))
+    # The best of some, since a busy machine may keep any one of them waiting.
+    assert 0 < min(delays) < 0.05
 
 
 @pytest.mark.usefixtures("fast_exit")
 def test_no_line_of_a_process_that_exits_at_once_is_lost(capfd: pytest.CaptureFixture[str]) -> None:
-    code, seconds = supervise(write_and_exit)
+    code, _ = supervise(write_and_exit)
     lines = capfd.readouterr().out
-    assert (code, seconds < 2) == (0, True)
+    assert code == 0
     assert all(f"line {number} x" in lines for number in range(500))
 
 
