@@ -2,6 +2,7 @@
 #   make demo   run the examples on a whole Airflow on this machine
 #   make test   unit, contract, integration, fault and end-to-end tests
 #   make matrix the tests of the Celery side on each supported release of Celery, redis-py and the server
+#   make bench  trivial tasks on this executor's worker and on upstream's, in turns (about 10 minutes)
 #   make lint   ruff, mypy, import-linter
 #   make clean  remove everything that was made
 
@@ -17,9 +18,10 @@ unexport PYTHONDONTWRITEBYTECODE
 DEMO_ARGS ?=
 TEST_ARGS ?=
 MATRIX_ARGS ?=
+BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix lint clean
+.PHONY: help demo test matrix bench lint clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -52,6 +54,9 @@ test: $(VENV)/installed-test
 # Redis 7 is Debian 12's: apt-get install redis-server. One release alone: make matrix MATRIX_ARGS=5.5
 matrix: $(VENV)/installed-test
 	@$(BIN)/python -m tests.matrix $(MATRIX_ARGS)
+
+bench: $(VENV)/installed-test
+	@$(BIN)/python -m benchmarks.workers $(BENCH_ARGS)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

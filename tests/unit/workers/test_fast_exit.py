@@ -16,6 +16,7 @@ import pytest
 from airflow.executors.workloads import BundleInfo
 from airflow.sdk.api.client import Client
 from airflow.sdk.api.datamodels._generated import TaskInstance
+from airflow.sdk.execution_time import supervisor
 from airflow.sdk.execution_time.supervisor import ActivitySubprocess, WatchedSubprocess
 
 from hybrid_workers.fast_exit import end_waits_with_the_process
@@ -54,8 +55,13 @@ RUN = {
 }
 
 
+heartbeats: list[float] = []
+
+
 def api_server(request: httpx.Request) -> httpx.Response:
-    """Answer what a supervisor asks when a task begins and ends."""
+    """Answer what a supervisor asks while a task runs; note its heartbeats."""
+    if request.url.path.endswith("/heartbeat"):
+        heartbeats.append(time.monotonic())
     return httpx.Response(200, json=RUN) if request.url.path.endswith("/run") else httpx.Response(204)
 
 
@@ -84,6 +90,12 @@ def close_everything_and_exit(note: Path) -> None:
     os._exit(3)
 
 
+def close_everything_and_work_on() -> None:
+    os.closerange(0, 1024)
+    time.sleep(1.5)
+    os._exit(0)
+
+
 def write_and_exit() -> None:
     for number in range(500):
         print(f"line {number} " + "x" * 200)
@@ -109,6 +121,16 @@ def test_no_line_of_a_process_that_exits_at_once_is_lost(capfd: pytest.CaptureFi
     lines = capfd.readouterr().out
     assert code == 0
     assert all(f"line {number} x" in lines for number in range(500))
+
+
+@pytest.mark.usefixtures("fast_exit")
+def test_a_process_that_closed_its_sockets_and_works_on_keeps_its_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "MIN_HEARTBEAT_INTERVAL", 0.2)
+    heartbeats.clear()
+    code, ended = supervise(close_everything_and_work_on)
+    assert code == 0
+    assert len(heartbeats) >= 4
+    assert all(heartbeat < ended for heartbeat in heartbeats)
 
 
 def test_doing_it_twice_is_doing_it_once(fast_exit: None) -> None:
