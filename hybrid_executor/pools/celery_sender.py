@@ -2,7 +2,8 @@
 
 Promises: a batch takes one connection, one round trip where the broker lets it, and little longer than its deadline (a
 broker that stops answering costs a socket timeout more); nothing is raised for a broker that is away, and what was not
-sent is told. A message may have been sent although it is told as unsent; the worker's claim makes that harmless.
+sent is told. While it stays away it is asked ever more seldom, so that it holds up nothing else. A message may have
+been sent although it is told as unsent; the worker's claim makes that harmless.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from hybrid_executor.pools.work import Work
 
 log = logging.getLogger(__name__)
 
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 10.0
 _EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
@@ -46,18 +49,23 @@ class BrokerSender:
         self._connection: Any = None
         self._way: Way | None = None
         self._is_down = False
+        self._pause_seconds = 0.0
+        self._closed_until = 0.0
 
     def send(self, batch: Sequence[Work]) -> list[Work]:
         """Send a batch in order; return the work that was not sent, for a later try.
 
-        The first failure ends the batch. An outage is logged once, and its end once.
+        The first failure ends the batch; the next one connects anew, and after a second failure none does until a pause
+        is over. An outage is logged once, and its end once.
         """
-        if not batch:
-            return []
+        if not batch or time.monotonic() < self._closed_until:
+            return list(batch)
         deadline = time.monotonic() + self._seconds
         try:
             way = self._way = self._way or self._connect()
             unsent = way.send(batch, deadline=deadline)
+            if len(unsent) == len(batch):
+                raise TimeoutError(f"no answer within {self._seconds} s")
         except self._failures as error:
             self._drop_connection()
             self._note_down(error, waiting=len(batch))
@@ -107,12 +115,16 @@ class BrokerSender:
         if connection is None:
             return
         try:
-            connection.close()
+            # Without a word of farewell, whose answer a broker that hangs would let us wait for.
+            connection.collect(socket_timeout=self._seconds)
         except self._failures as error:
             log.debug("The connection to the broker was broken already: %s", error)
 
     def _note_down(self, error: Exception, *, waiting: int) -> None:
-        if not self._is_down:
+        if self._is_down:
+            self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
+            self._closed_until = time.monotonic() + self._pause_seconds
+        else:
             log.error("The broker cannot be reached (%s); %d messages wait until it can", type(error).__name__, waiting)
         self._is_down = True
 
@@ -120,6 +132,7 @@ class BrokerSender:
         if self._is_down:
             log.info("The broker can be reached again")
         self._is_down = False
+        self._pause_seconds = 0.0
 
 
 def _transport_options(settings: CelerySettings) -> dict[str, Any]:

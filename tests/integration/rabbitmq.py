@@ -75,6 +75,7 @@ class RabbitServer:
     def stop(self) -> None:
         """End it and what it started."""
         if self._process is not None:
+            self.thaw()
             for number in (signal.SIGTERM, signal.SIGKILL):
                 try:
                     os.killpg(self._process.pid, number)
@@ -86,6 +87,16 @@ class RabbitServer:
             self._names.terminate()
             self._names.wait(10)
             self._names = None
+
+    def freeze(self) -> None:
+        """Let it hang, with all of its connections open."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGCONT)
 
     def _answers(self) -> bool:
         assert self._process is not None

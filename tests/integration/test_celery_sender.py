@@ -72,6 +72,30 @@ def test_a_broker_that_does_not_answer_costs_little_more_than_the_deadline(deaf_
     sender.close()
 
 
+def test_a_broker_that_stays_away_is_asked_ever_more_seldom() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sender = make_sender(f"redis://127.0.0.1:{server.getsockname()[1]}/0", timeout="0.2")
+        assert sender.send(works(3)) == works(3)
+        assert sender.send(works(3)) == works(3)
+        assert count_connections(server) > 0
+        for _ in range(20):
+            assert sender.send(works(3)) == works(3)
+        assert count_connections(server) == 0
+        sender.close()
+
+
+def count_connections(server: socket.socket) -> int:
+    """Take the connections that wait to be accepted; return how many there were."""
+    server.settimeout(0.1)
+    count = 0
+    while True:
+        try:
+            server.accept()[0].close()
+        except TimeoutError:
+            return count
+        count += 1
+
+
 def test_a_broker_that_breaks_off_gets_the_rest_when_it_is_back(redis_url: str) -> None:
     sender = make_sender(redis_url)
     assert sender.send(works(1)) == []
