@@ -90,7 +90,8 @@ def remove_queue(args: Namespace) -> int:
 def describe(member: Member, *, now: float) -> dict[str, Any]:
     """Return a worker in plain types.
 
-    ``since`` is when it started, in seconds since the epoch; ``heartbeat_age`` is in seconds.
+    ``since`` is when it started, in seconds since the epoch; ``heartbeat_age`` is in seconds. ``concurrency`` is how
+    many workloads it may run at the same time, ``processes`` how many it has task processes for now (autoscaling).
     """
     fields = member.fields
     consumed_at = float(fields.get("consumed_at") or 0)
@@ -101,6 +102,7 @@ def describe(member: Member, *, now: float) -> dict[str, Any]:
         "running": json.loads(fields.get("running") or "[]"),
         "waiting": int(fields.get("waiting") or 0),
         "concurrency": int(fields.get("concurrency") or 0),
+        "processes": int(fields.get("processes") or 0),
         "hostname": fields.get("hostname", ""),
         "pid": int(fields.get("pid") or 0),
         "since": float(fields.get("started_at") or 0),

@@ -38,6 +38,8 @@ class WorkerCard:
     """What the worker says of itself to everybody.
 
     :ivar life: names this worker from its start to its end; orders are given to it.
+    :ivar concurrency: how many workloads it may run at the same time.
+    :ivar processes: how many task processes it has for them; fewer, where it makes more at need.
     :ivar is_draining: it takes no more messages.
     :ivar is_leaving: it ends when what runs has ended.
     :ivar consumed_at: when it last got a message, in seconds since the epoch; 0 for never.
@@ -48,6 +50,7 @@ class WorkerCard:
     name: str
     queues: tuple[str, ...] = ()
     concurrency: int = 0
+    processes: int = 0
     is_draining: bool = False
     is_leaving: bool = False
     consumed_at: float = 0.0
@@ -70,6 +73,7 @@ class WorkerCard:
             "life": self.life,
             "queues": ",".join(self.queues),
             "concurrency": str(self.concurrency),
+            "processes": str(self.processes),
             "state": self.state(activity),
             "running": json.dumps(sorted(activity.running)),
             "waiting": str(len(activity.waiting)),

@@ -42,6 +42,7 @@ class Duty:
         :raises ConnectionResetError: the worker is deaf; Celery answers by connecting anew.
         """
         self._card.loop_at = now
+        self._note_size(consumer)
         while self._orders:
             self._obey(self._orders.popleft(), consumer)
         self._card.queues = tuple(sorted(consumer.app.amqp.queues.consume_from))
@@ -50,6 +51,12 @@ class Duty:
             self._reconnected_at = now
             log.error("Messages wait and none has come for %.0f s; connecting to the broker anew", now - since)
             raise ConnectionResetError("connected anew because no message came although some wait")
+
+    def _note_size(self, consumer: Any) -> None:
+        """Note how many task processes there are, and how many there may be where the worker makes more at need."""
+        self._card.processes = int(consumer.pool.num_processes)
+        autoscaler = consumer.controller.autoscaler
+        self._card.concurrency = max(self._card.processes, autoscaler.max_concurrency if autoscaler else 0)
 
     def _obey(self, order: Order, consumer: Any) -> None:
         log.info("Told to %s %s", order.verb, order.queue)
