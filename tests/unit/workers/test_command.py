@@ -31,8 +31,8 @@ def options(arguments: Arguments | None = None, **celery: str) -> dict[str, str]
 
 
 def test_without_arguments_the_configuration_decides() -> None:
-    made = options(worker_concurrency="5", pool="solo")
-    assert (made["--queues"], made["--concurrency"], made["--pool"]) == ("default", "5", "solo")
+    made = options(worker_concurrency="5")
+    assert (made["--queues"], made["--concurrency"]) == ("default", "5")
     assert made["--loglevel"] == "WARNING"
     assert made["--hostname"] == f"celery@{socket.gethostname()}"
     assert "--autoscale" not in made
