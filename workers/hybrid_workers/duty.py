@@ -28,7 +28,6 @@ class Duty:
     def __init__(self, card: WorkerCard) -> None:
         self._card = card
         self._orders: deque[Order] = deque()
-        self._paused: tuple[str, ...] = ()
         self._reconnected_at = 0.0
 
     def put(self, orders: Iterable[Order]) -> None:
@@ -74,8 +73,8 @@ class Duty:
     def _drain(self, consumer: Any) -> None:
         if self._card.is_draining:
             return
-        self._paused = tuple(sorted(consumer.app.amqp.queues.consume_from))
-        for queue in self._paused:
+        self._card.paused_queues = tuple(sorted(consumer.app.amqp.queues.consume_from))
+        for queue in self._card.paused_queues:
             consumer.cancel_task_queue(queue)
         # In this order: whoever reads that it drains may read that it serves nothing, too.
         self._card.queues = ()
@@ -85,19 +84,20 @@ class Duty:
     def _resume(self, consumer: Any) -> None:
         if not self._card.is_draining or self._card.is_leaving:
             return
-        for queue in self._paused:
+        for queue in self._card.paused_queues:
             consumer.add_task_queue(queue)
-        self._card.queues = self._paused
+        self._card.queues = self._card.paused_queues
+        self._card.paused_queues = ()
         self._card.is_draining = False
 
     def _add(self, queue: str, consumer: Any) -> None:
         if self._card.is_draining:
-            self._paused = tuple(sorted({*self._paused, queue}))
+            self._card.paused_queues = tuple(sorted({*self._card.paused_queues, queue}))
         else:
             consumer.add_task_queue(queue)
 
     def _remove(self, queue: str, consumer: Any) -> None:
-        self._paused = tuple(name for name in self._paused if name != queue)
+        self._card.paused_queues = tuple(name for name in self._card.paused_queues if name != queue)
         if queue in consumer.app.amqp.queues.consume_from:
             consumer.cancel_task_queue(queue)
 
