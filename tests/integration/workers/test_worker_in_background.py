@@ -20,6 +20,7 @@ from tests.integration.rabbitmq import free_port
 from tests.integration.workers.near_side import Scheduler, callback_json, wait_until
 from tests.integration.workers.real_worker import SECRET, Daemon, Home, make_home
 
+QUEUE = "background"
 TOKEN = "a-token-that-nobody-may-see"
 
 
@@ -47,7 +48,7 @@ def run_command(near: Scheduler, *command: str) -> str:
     """Submit a callback that runs a command and needs no API server; return its attempt."""
     work = near.work()
     text = callback_json(work.attempt, {"args": list(command)}).replace("scripted.run", "subprocess.run")
-    [attempt] = near.submit(near.work(text=text))
+    [attempt] = near.submit(near.work(queue=QUEUE, text=text))
     return attempt
 
 
@@ -77,7 +78,7 @@ def test_it_runs_in_the_background_and_ends_without_a_trace(
     pid_file, out, err, log = (tmp_path / name for name in ("pid", "out", "err", "log"))
     pid_file.write_text(f"{dead_process()}\n")
     files = ["--pid", str(pid_file), "--stdout", str(out), "--stderr", str(err), "-l", str(log)]
-    begun = home.worker("-D", *files, "--umask", "0027", "-H", "first@test", "-c", "2")
+    begun = home.worker("-D", *files, "--umask", "0027", "-H", "first@test", "-q", QUEUE, "-c", "2")
     assert (begun.returncode, begun.stderr) == (0, "")
     announced = wait_until(lambda: near.worker_fields("first@test"), seconds=40, what="it announces itself")
     daemon = follow(pid_file)
@@ -123,7 +124,7 @@ def test_its_log_is_json_with_errors_apart_and_shows_no_token_however_much_it_sa
     pid_file.write_text(f"{os.getpid()}\n")
     os.utime(pid_file, (0, 0))
     begun = home.worker(
-        *("-D", "--skip-serve-logs", "--verbose", "--autoscale", "3,1", "-H", "talks@test"),
+        *("-D", "--skip-serve-logs", "--verbose", "--autoscale", "3,1", "-H", "talks@test", "-q", QUEUE),
         celery__json_logs="True",
         celery__worker_umask="0007",
         celery__sync_parallelism="4",
@@ -149,7 +150,7 @@ def test_its_log_is_json_with_errors_apart_and_shows_no_token_however_much_it_sa
         near.wait_for(attempt, State.SUCCEEDED)
     wait_until(lambda: size() == ("3", "1", 0), what="it has shrunk to one process")
 
-    near.push("no message at all")
+    near.push("no message at all", queue=QUEUE)
     wait_until(lambda: "is no message and is dropped" in err.read_text(), what="the error is in the file of errors")
     daemon.process.send_signal(signal.SIGTERM)
     wait_until(lambda: daemon.processes() == [], what="all its processes have ended")
