@@ -26,8 +26,9 @@ CELERY_OPTIONS: tuple[Option, ...] = (
         "broker_url",
         "str",
         "",
-        "Celery broker. Unset: the Redis of [hybrid_executor] redis_url. Where both are the same Redis, a record and "
-        "its message are written in one step.",
+        "Celery broker. Unset, or redis://redis:6379/0 as Airflow generates it: the Redis of [hybrid_executor] "
+        "redis_url, where that is set. Where both are the same Redis, a record and its message are written in one "
+        "step.",
         sensitive=True,
     ),
     _option(

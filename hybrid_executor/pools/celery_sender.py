@@ -113,7 +113,8 @@ class BrokerSender:
 
     def _note_down(self, error: Exception, *, waiting: int) -> None:
         if not self._is_down:
-            log.error("The broker cannot be reached (%s); %d messages wait until it can", type(error).__name__, waiting)
+            cause = f"{type(error).__name__}: {error}"
+            log.error("The broker cannot be reached (%s); %d messages wait until it can", cause, waiting)
         self._is_down = True
 
     def _note_up(self) -> None:

@@ -102,6 +102,21 @@ def test_a_wrong_value_is_named_with_what_to_write(option: str, text: str, expec
         read_celery_settings(source(**{option: text}))
 
 
+@pytest.mark.parametrize(
+    ("broker_url", "redis_url", "expected"),
+    [
+        ("redis://redis:6379/0", "redis://store:6379/1", "redis://store:6379/1"),
+        ("redis://redis:6379/0", "", "redis://redis:6379/0"),
+        ("redis://redis:6379/1", "redis://store:6379/1", "redis://redis:6379/1"),
+    ],
+)
+def test_the_broker_that_airflow_generates_gives_way_to_a_redis_that_somebody_names(
+    broker_url: str, redis_url: str, expected: str
+) -> None:
+    conf = DictConfig({"celery": {"broker_url": broker_url}, "hybrid_executor": {"redis_url": redis_url}})
+    assert read_broker(conf).url == expected
+
+
 def test_celery_keeps_no_results_whatever_is_configured() -> None:
     for made in (
         config(result_backend="db+postgresql://airflow"),

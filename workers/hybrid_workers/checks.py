@@ -59,7 +59,10 @@ def check_store(store: Store, *, patience_seconds: float) -> None:
             return
         except StoreUnavailable as error:
             trouble = str(error).rstrip(".")
-            message = f"{trouble}. Start it, or correct [hybrid_executor] redis_url (unset: [celery] broker_url)"
+            message = (
+                f"{trouble}. Start it, or correct [hybrid_executor] redis_url and redis_options (unset: [celery] "
+                "broker_url and, for TLS, the ssl_ options)"
+            )
             if time.monotonic() >= deadline:
                 raise ConfigError(f"{message}.") from error
             if not was_told:
@@ -78,7 +81,8 @@ def check_broker(app: Any, broker: Broker) -> None:
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, interval_max=0, timeout=10)
     except (OperationalError, OSError) as error:
         raise ConfigError(
-            f"The Celery broker cannot be reached ({type(error).__name__}): start it, or correct [celery] broker_url "
+            f"The Celery broker cannot be reached ({type(error).__name__}: {error}): start it, or correct [celery] "
+            "broker_url "
             f"({app.connection_for_read().as_uri()}){' and the ssl_ options' if broker.tls else ''}."
         ) from error
 

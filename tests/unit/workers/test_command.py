@@ -52,7 +52,10 @@ def test_no_queue_is_an_error_that_names_the_options() -> None:
         options(Arguments(queues=" ,"))
 
 
-def test_without_any_redis_the_error_says_what_to_set(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_any_redis_the_error_says_what_to_set(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CELERY__BROKER_URL", "")
     assert run_worker(argparse.Namespace(queues="a", concurrency=None)) == 1
     assert "Set [hybrid_executor] redis_url" in capsys.readouterr().err
 
