@@ -53,7 +53,9 @@ def _beside_the_worker(what: Callable[..., None], *words: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     platforms.set_pdeathsig("SIGKILL")
-    what(*words)
+    worker = multiprocessing.parent_process()
+    if worker is None or worker.is_alive():  # it may have died before the kernel was asked
+        what(*words)
 
 
 def _serve_logs() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from hybrid_executor.states import State
@@ -60,6 +61,13 @@ def dead_process() -> int:
 
 def mode(path: Path) -> str:
     return oct(stat.S_IMODE(path.stat().st_mode))
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def listens(port: int) -> bool:
@@ -164,3 +172,21 @@ def test_its_log_is_json_with_errors_apart_and_shows_no_token_however_much_it_sa
     told = [line["event"] for line in map(json.loads, log.read_text().splitlines()) if "no effect" in line["event"]]
     assert [event.split()[1] for event in told] == ["sync_parallelism", "task_publish_max_retries"]
     assert not listens(int(home.environment["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"]))
+
+
+def test_what_runs_beside_a_worker_leaves_the_terminal_to_it_and_dies_with_it() -> None:
+    code = (
+        "import multiprocessing, signal\n"
+        "from hybrid_workers.sidecars import sidecars\n"
+        "with sidecars(serves_logs=False, bundle_cleanup_seconds=1000):\n"
+        "    print(multiprocessing.active_children()[0].pid, flush=True)\n"
+        "    signal.pause()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        beside = psutil.Process(int(worker.stdout.readline()))
+        blocked = f"{1 << (signal.SIGINT - 1):016x}"
+        status = Path(f"/proc/{beside.pid}/status")
+        wait_until(lambda: f"SigBlk:\t{blocked}" in status.read_text(), what="it does not hear Ctrl-C")
+        worker.kill()
+        wait_until(lambda: not is_alive(beside), what="it has ended too")
