@@ -90,7 +90,8 @@ def remove_queue(args: Namespace) -> int:
 def describe(member: Member, *, now: float) -> dict[str, Any]:
     """Return a worker in plain types.
 
-    ``since`` is when it started, in seconds since the epoch; ``heartbeat_age`` is in seconds.
+    ``since`` is when it started, in seconds since the epoch; ``heartbeat_age`` is in seconds. ``concurrency`` is how
+    many workloads it may run at the same time, ``processes`` how many it has task processes for now (autoscaling).
     """
     fields = member.fields
     consumed_at = float(fields.get("consumed_at") or 0)
@@ -98,9 +99,11 @@ def describe(member: Member, *, now: float) -> dict[str, Any]:
         "name": member.name,
         "state": fields.get("state", "alive") if member.is_alive else "silent",
         "queues": sorted(_queues(member)),
+        "paused_queues": sorted(_queues(member, "paused_queues")),
         "running": json.loads(fields.get("running") or "[]"),
         "waiting": int(fields.get("waiting") or 0),
         "concurrency": int(fields.get("concurrency") or 0),
+        "processes": int(fields.get("processes") or 0),
         "hostname": fields.get("hostname", ""),
         "pid": int(fields.get("pid") or 0),
         "since": float(fields.get("started_at") or 0),
@@ -110,7 +113,9 @@ def describe(member: Member, *, now: float) -> dict[str, Any]:
 
 
 def choose(members: Sequence[Member], *, name: str | None, queue: str | None) -> list[Member]:
-    """Return the living workers that are meant, by name (``host`` alone does too) or by a queue that they serve.
+    """Return the living workers that are meant, by name (``host`` alone does too) or by a queue.
+
+    A worker that drains is meant by the queues that it will serve again.
 
     :raises ConfigError: nobody is meant; the message says who there is.
     """
@@ -118,7 +123,7 @@ def choose(members: Sequence[Member], *, name: str | None, queue: str | None) ->
     if name:
         chosen = [m for m in alive if m.name == name] or [m for m in alive if m.name.partition("@")[2] == name]
     elif queue:
-        chosen = [member for member in alive if queue in _queues(member)]
+        chosen = [m for m in alive if queue in _queues(m) | _queues(m, "paused_queues")]
     else:
         raise ConfigError("Say which worker: give its name, or the option for several (see --help).")
     if not chosen:
@@ -169,8 +174,8 @@ def _state(member: Member | None) -> str:
     return member.fields.get("state", "") if member is not None and member.is_alive else "gone"
 
 
-def _queues(member: Member | None) -> set[str]:
-    return {queue for queue in (member.fields.get("queues", "") if member else "").split(",") if queue}
+def _queues(member: Member | None, field: str = "queues") -> set[str]:
+    return {queue for queue in (member.fields.get(field, "") if member else "").split(",") if queue}
 
 
 @contextmanager

@@ -17,6 +17,9 @@ from hybrid_executor.config.celery_table import CELERY_OPTIONS, SECTION, TRANSPO
 from hybrid_executor.config.options import ConfigSource
 from hybrid_executor.errors import ConfigError
 
+# Airflow writes this into every airflow.cfg that it generates, whether or not there is a host of that name.
+GENERATED_BROKER = "redis://redis:6379/0"
+
 _REDIS_BROKERS = ("redis://", "rediss://", "redis+socket://", "sentinel://")
 _REDELIVERING_BROKERS = (*_REDIS_BROKERS, "sqs://")
 _AMQP_BROKERS = ("amqp://", "amqps://", "pyamqp://")
@@ -61,9 +64,13 @@ class Broker:
 def read_broker(conf: ConfigSource) -> Broker:
     """Return the broker that ``conf`` names: ``[celery] broker_url``, else the store's Redis.
 
+    Where that Redis is named, a ``broker_url`` that Airflow has generated is nobody's wish.
+
     :raises ConfigError: a value is wrong.
     """
-    url = str(_OPTIONS["broker_url"].read(conf) or table.REDIS_URL.read(conf))
+    url, redis_url = (str(option.read(conf) or "") for option in (_OPTIONS["broker_url"], table.REDIS_URL))
+    if not url or (redis_url and url == GENERATED_BROKER):
+        url = redis_url
     if url.startswith("unix://"):
         url = "redis+socket://" + url.removeprefix("unix://")
     return Broker(url=url, tls=_tls_of(url, conf), transport_options=_read_transport_options(conf, url))

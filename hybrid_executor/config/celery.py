@@ -20,16 +20,20 @@ from hybrid_executor.config.celery_table import CELERY_OPTIONS, SECTION
 from hybrid_executor.config.options import ConfigSource
 
 __all__ = [
+    "AUTOSCALE_FORM",
     "CELERY_OPTIONS",
     "CelerySettings",
     "build_celery_config",
+    "explain_without_effect",
+    "is_autoscale",
     "read_celery_settings",
 ]
 
 log = logging.getLogger(__name__)
 
+AUTOSCALE_FORM = "two whole numbers as 'max,min', e.g. 16,4"
+
 _OPTIONS = {option.name: option for option in CELERY_OPTIONS}
-_explained: set[str] = set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,7 @@ class CelerySettings:
     :ivar extra: settings of ``extra_celery_config``; ``overlay``: those of ``celery_config_options``, which win.
     :ivar json_logs, task_logs_to_stdout: ``None`` where ``[logging]`` decides.
     :ivar values: every other option by its name.
+    :ivar without_effect: what is set and does nothing here.
     """
 
     app_name: str
@@ -50,27 +55,31 @@ class CelerySettings:
     task_logs_to_stdout: bool | None
     default_queue: str
     values: Mapping[str, Any] = field(repr=False)
+    without_effect: tuple[str, ...] = ()
 
 
 def read_celery_settings(conf: ConfigSource) -> CelerySettings:
-    """Return the settings that ``conf`` holds; options that do nothing any more are explained once, at INFO.
+    """Return the settings that ``conf`` holds.
 
     :raises ConfigError: a value is wrong; the message names section, option, value and what to write.
     """
     values = {option.name: option.read(conf) for option in CELERY_OPTIONS}
-    _explain(conf)
-    _check_autoscale(values["worker_autoscale"])
+    if values["worker_autoscale"] and not is_autoscale(values["worker_autoscale"]):
+        raise _OPTIONS["worker_autoscale"].error(values["worker_autoscale"], AUTOSCALE_FORM)
     _check_umask(values["worker_umask"])
+    extra = _object(values["extra_celery_config"], "extra_celery_config")
+    overlay = _import_overlay(values["celery_config_options"])
     return CelerySettings(
         app_name=values["celery_app_name"],
         broker=read_broker(conf),
         operation_timeout_seconds=values["operation_timeout"],
-        extra=_object(values["extra_celery_config"], "extra_celery_config"),
-        overlay=_import_overlay(values["celery_config_options"]),
+        extra=extra,
+        overlay=overlay,
         json_logs=_read_truth(values["json_logs"], "json_logs"),
         task_logs_to_stdout=_read_truth(values["task_logs_to_stdout"], "task_logs_to_stdout"),
         default_queue=celery_table.CORE_DEFAULT_QUEUE.read(conf),
         values=values,
+        without_effect=_find_without_effect(conf, {**extra, **overlay}),
     )
 
 
@@ -114,9 +123,20 @@ def build_celery_config(settings: CelerySettings, *, default_queue: str) -> dict
         config["broker_use_ssl"] = dict(settings.broker.tls)
     config.update(settings.extra)
     config.update(settings.overlay)
-    if config.pop("result_backend", None):
-        _explain_once("result_backend")
+    config.pop("result_backend", None)
     return config
+
+
+def explain_without_effect(settings: CelerySettings) -> None:
+    """Log a line for each option that is set and does nothing here. Call it once, when a process starts."""
+    for name in settings.without_effect:
+        log.info("[%s] %s has no effect here: %s.", SECTION, name, celery_table.WITHOUT_EFFECT[name])
+
+
+def is_autoscale(text: str) -> bool:
+    """Return whether ``text`` is in :data:`AUTOSCALE_FORM`; the second number may be left out."""
+    parts = text.split(",")
+    return len(parts) <= 2 and all(part.strip().isdigit() for part in parts)
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:
@@ -147,12 +167,6 @@ def _read_truth(text: str, name: str) -> bool | None:
     return text.lower() in ("true", "1", "t", "yes", "on")
 
 
-def _check_autoscale(text: str) -> None:
-    parts = text.split(",")
-    if text and not (len(parts) <= 2 and all(part.strip().isdigit() for part in parts)):
-        raise _OPTIONS["worker_autoscale"].error(text, "two whole numbers as 'max,min', e.g. 16,4")
-
-
 def _check_umask(text: str) -> None:
     try:
         int(text or "0", 8)
@@ -160,13 +174,11 @@ def _check_umask(text: str) -> None:
         raise _OPTIONS["worker_umask"].error(text, "an octal number such as 0o077") from None
 
 
-def _explain(conf: ConfigSource) -> None:
-    for name in celery_table.WITHOUT_EFFECT:
-        if conf.get(SECTION, name, fallback=None) is not None:
-            _explain_once(name)
-
-
-def _explain_once(name: str) -> None:
-    if name not in _explained:
-        _explained.add(name)
-        log.info("[%s] %s has no effect here: %s.", SECTION, name, celery_table.WITHOUT_EFFECT[name])
+def _find_without_effect(conf: ConfigSource, overlays: Mapping[str, Any]) -> tuple[str, ...]:
+    # Airflow writes defaults into every airflow.cfg that it generates; they ask for nothing.
+    names = (
+        name
+        for name in celery_table.WITHOUT_EFFECT
+        if conf.get(SECTION, name, fallback=None) not in (None, "", _OPTIONS[name].default) or overlays.get(name)
+    )
+    return tuple(names)

@@ -26,8 +26,9 @@ CELERY_OPTIONS: tuple[Option, ...] = (
         "broker_url",
         "str",
         "",
-        "Celery broker. Unset: the Redis of [hybrid_executor] redis_url. Where both are the same Redis, a record and "
-        "its message are written in one step.",
+        "Celery broker. Unset, or redis://redis:6379/0 as Airflow generates it: the Redis of [hybrid_executor] "
+        "redis_url, where that is set. Where both are the same Redis, a record and its message are written in one "
+        "step.",
         sensitive=True,
     ),
     _option(
@@ -66,7 +67,8 @@ CELERY_OPTIONS: tuple[Option, ...] = (
         "pool",
         "str",
         "prefork",
-        "Celery's pool of task processes: prefork, solo, threads, eventlet, gevent, or the import path of one.",
+        "Celery's pool of task processes: prefork, or the import path of a class made from it. Workers refuse solo, "
+        "threads, eventlet and gevent: Airflow supervises each workload in a process of its own.",
     ),
     _option("task_acks_late", "bool", "True", "Acknowledge a message when its workload has ended, not when it starts."),
     _option(
@@ -81,8 +83,8 @@ CELERY_OPTIONS: tuple[Option, ...] = (
         "task_publish_max_retries",
         "int",
         "3",
-        "Kept for existing configurations. A message that could not be sent is sent again by the repair, without "
-        "costing a try.",
+        "Kept for existing configurations, without effect: a message that could not be sent waits and goes out when "
+        "the broker is back, however long that takes, and no task fails for it.",
         minimum=-1,
     ),
     _option("ssl_active", "bool", "False", "Connect to the broker with TLS."),
@@ -138,6 +140,8 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     "result_backend": "that a workload started or ended travels in the store, and Celery keeps no results",
     "result_backend_sqlalchemy_engine_options": "there is no result backend",
     "sync_parallelism": "a batch is sent in one round trip and nothing is polled, so no processes are needed",
+    "task_publish_max_retries": "what could not be sent waits and goes out when the broker is back, however long that "
+    "takes, and no task fails for it",
     "task_track_started": "every start is recorded in the store",
 }
 

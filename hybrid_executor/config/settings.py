@@ -9,7 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from hybrid_executor.config import table
-from hybrid_executor.config.broker import Broker, read_broker, redis_client_arguments
+from hybrid_executor.config.broker import GENERATED_BROKER, Broker, read_broker, redis_client_arguments
 from hybrid_executor.config.coordinators import CoordinatorPod, read_coordinator_pods
 from hybrid_executor.config.options import ConfigSource, Option
 from hybrid_executor.config.profiles import DEFAULT_PROFILE, Profile, read_profiles
@@ -29,9 +29,6 @@ _TOKEN_LIFE = Option(
 _CORE_PARALLELISM = Option(
     section="core", name="parallelism", type="int", default="32", minimum=0, description="Most tasks of one scheduler."
 )
-
-# Airflow writes this into every airflow.cfg that it generates, whether or not there is a host of that name.
-GENERATED_BROKER = "redis://redis:6379/0"
 
 Shape = Literal["hybrid", "kubernetes", "local_kubernetes"]
 

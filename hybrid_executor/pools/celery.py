@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hybrid_executor.config import ConfigSource, Settings
-from hybrid_executor.config.celery import read_celery_settings
+from hybrid_executor.config.celery import explain_without_effect, read_celery_settings
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.pools.celery_message import build_message
 from hybrid_executor.pools.work import Work
@@ -111,6 +111,7 @@ def make_celery_pool(conf: ConfigSource, settings: Settings) -> CeleryPool:
     :raises ConfigError: a setting of ``[celery]`` is wrong.
     """
     celery = read_celery_settings(conf)
+    explain_without_effect(celery)
     if settings.broker_is_store:
         return CeleryPool(instance=settings.instance, key_prefix=celery.broker.key_prefix)
     from hybrid_executor.pools.celery_sender import BrokerSender

@@ -125,7 +125,8 @@ class BrokerSender:
             self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
             self._closed_until = time.monotonic() + self._pause_seconds
         else:
-            log.error("The broker cannot be reached (%s); %d messages wait until it can", type(error).__name__, waiting)
+            cause = f"{type(error).__name__}: {error}"
+            log.error("The broker cannot be reached (%s); %d messages wait until it can", cause, waiting)
         self._is_down = True
 
     def _note_up(self) -> None:

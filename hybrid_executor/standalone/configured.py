@@ -7,7 +7,8 @@ from importlib import metadata
 from pathlib import Path
 
 from hybrid_executor.config import ConfigSource, Settings, read_settings
-from hybrid_executor.config.settings import GENERATED_BROKER, Shape, has_address
+from hybrid_executor.config.broker import GENERATED_BROKER
+from hybrid_executor.config.settings import Shape, has_address
 from hybrid_executor.standalone.environment import SIMPLE_AUTH_MANAGER
 from hybrid_executor.standalone.local_airflow import Plan
 from hybrid_executor.store import RedisSettings

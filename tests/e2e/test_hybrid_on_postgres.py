@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 from kubernetes import client, config
+from sqlalchemy import create_engine, text
 
 from hybrid_executor.demo.runs import Runs
+from hybrid_executor.events import STREAM_START
 from hybrid_executor.standalone import LocalAirflow
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
@@ -25,7 +29,11 @@ def airflow(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) 
         dags=DAGS / "hybrid",
         routes="kubernetes=kubernetes, gpu-*=kubernetes:gpu, *=celery",
         executor="hybrid_executor.HybridExecutor",
-        options={"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.airflow_url},
+        options={
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.airflow_url,
+            "AIRFLOW__CELERY__TASK_LOGS_TO_STDOUT": "True",
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        },
     ) as running:
         yield running
 
@@ -33,6 +41,10 @@ def airflow(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def runs(airflow: LocalAirflow) -> Runs:
     return run_all_dags(airflow)
+
+
+def home_of(airflow: LocalAirflow) -> Path:
+    return Path(airflow.environment["AIRFLOW_HOME"])
 
 
 def records_of(runs: Runs, task_id: str) -> list[Record]:
@@ -82,6 +94,55 @@ def test_a_deferred_task_resumes_as_a_second_attempt_of_the_same_try(runs: Runs,
     assert [(record.try_number, record.pool, record.state) for record in records] == [(1, pool, State.SUCCEEDED)] * 2
     (instance,) = [row for row in runs.instances if row["task_id"] == task_id]
     assert instance["state"] == "success"
+
+
+def test_a_callback_of_the_scheduler_runs_on_the_worker_and_airflow_hears_of_it(
+    runs: Runs, airflow: LocalAirflow, postgres: PostgresServer
+) -> None:
+    trace = home_of(airflow) / "overdue"
+    wait_until(trace.exists, seconds=30, what="the callback has run")
+    assert trace.read_text() == "late"
+
+    def callbacks() -> list[Record]:
+        seen = {event.attempt for event in airflow.store.events.read(STREAM_START).events}
+        records = airflow.store.attempts.records(list(seen))
+        return [record for record in records if record is not None and record.kind == "callback"]
+
+    wait_until(lambda: [record.state for record in callbacks()] == [State.SUCCEEDED], seconds=30, what="it is recorded")
+    assert [(record.pool, record.holder) for record in callbacks()] == [("celery", next(iter(runs.journal.workers)))]
+    engine = create_engine(postgres.airflow_url)
+    with engine.connect() as connection:
+        states = text("SELECT state FROM callback")
+        wait_until(lambda: connection.execute(states).scalars().all() == ["success"], seconds=30, what="Airflow has it")
+    engine.dispose()
+
+
+def test_a_connection_is_tested_on_the_worker_and_airflow_has_the_result(airflow: LocalAirflow) -> None:
+    with httpx.Client(base_url=airflow.addresses.base_url, timeout=30) as api:
+        login = api.post("/auth/token", json={"username": "admin", "password": airflow.password})
+        api.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
+
+        def ask(connection_id: str, path: str) -> str:
+            body = {"connection_id": connection_id, "conn_type": "fs", "extra": f'{{"path": "{path}"}}'}
+            answer = api.post("/api/v2/connections/enqueue-test", json=body)
+            assert answer.status_code == 202, answer.text
+            return str(answer.json()["token"])
+
+        def result(token: str) -> tuple[str, str]:
+            headers = {"Airflow-Connection-Test-Token": token}
+            answer = api.get("/api/v2/connections/enqueue-test", headers=headers).json()
+            return answer["state"], answer["result_message"]
+
+        good, bad = ask("there", str(home_of(airflow))), ask("not_there", "/no/such/path")
+        wait_until(lambda: result(good)[0] == "success", seconds=30, what="the good one is tested")
+        wait_until(lambda: result(bad)[0] == "failed", seconds=30, what="the bad one is tested")
+        assert result(good)[1] == f"Path {home_of(airflow)} is existing."
+        assert result(bad)[1] == "Path /no/such/path does not exist."
+
+
+def test_the_log_of_a_task_shows_in_the_workers_output_where_that_is_wanted(runs: Runs, airflow: LocalAirflow) -> None:
+    (log,) = (home_of(airflow) / "components").glob("worker*")
+    assert "on_default shows this" in log.read_text()
 
 
 def test_nothing_is_left_behind_in_redis(runs: Runs, airflow: LocalAirflow) -> None:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.certificates import write_certificate
+
 
 def find_server() -> str | None:
     """Return the program's path, ``None`` where it is not installed."""
@@ -25,14 +27,29 @@ def free_port() -> int:
 
 
 class RabbitServer:
-    """A node in a directory, without plugins and without a fixed port."""
+    """A node in a directory, without plugins and without a fixed port.
+
+    :ivar certificate: what both sides show on the port for TLS.
+    :ivar authority: who has signed it.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self.port = free_port()
+        self.port, self.tls_port = free_port(), free_port()
+        self.authority = write_certificate(directory, "authority")
+        self.certificate = write_certificate(directory, "rabbit", authority=self.authority)
         program = find_server()
         assert program is not None
         config = directory / "rabbitmq.conf"
-        config.write_text(f"listeners.tcp.1 = 127.0.0.1:{self.port}\nloopback_users = none\n")
+        config.write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            "loopback_users = none\n"
+            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\n"
+            "ssl_options.verify = verify_peer\n"
+            "ssl_options.fail_if_no_peer_cert = true\n"
+            f"ssl_options.cacertfile = {self.authority}\n"
+            f"ssl_options.certfile = {self.certificate}\n"
+            f"ssl_options.keyfile = {self.certificate}\n"
+        )
         directory.joinpath("enabled_plugins").write_text("[].\n")
         cookie = directory / ".erlang.cookie"
         cookie.write_text("ONLYFORTHISTEST")

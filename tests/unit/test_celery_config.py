@@ -10,7 +10,13 @@ import pytest
 
 from hybrid_executor.config import DictConfig
 from hybrid_executor.config.broker import Broker, read_broker, redis_client_arguments
-from hybrid_executor.config.celery import CELERY_OPTIONS, build_celery_config, read_celery_settings
+from hybrid_executor.config.celery import (
+    CELERY_OPTIONS,
+    build_celery_config,
+    explain_without_effect,
+    read_celery_settings,
+)
+from hybrid_executor.config.celery_table import WITHOUT_EFFECT
 from hybrid_executor.config.settings import read_redis
 from hybrid_executor.errors import ConfigError
 
@@ -96,6 +102,21 @@ def test_a_wrong_value_is_named_with_what_to_write(option: str, text: str, expec
         read_celery_settings(source(**{option: text}))
 
 
+@pytest.mark.parametrize(
+    ("broker_url", "redis_url", "expected"),
+    [
+        ("redis://redis:6379/0", "redis://store:6379/1", "redis://store:6379/1"),
+        ("redis://redis:6379/0", "", "redis://redis:6379/0"),
+        ("redis://redis:6379/1", "redis://store:6379/1", "redis://redis:6379/1"),
+    ],
+)
+def test_the_broker_that_airflow_generates_gives_way_to_a_redis_that_somebody_names(
+    broker_url: str, redis_url: str, expected: str
+) -> None:
+    conf = DictConfig({"celery": {"broker_url": broker_url}, "hybrid_executor": {"redis_url": redis_url}})
+    assert read_broker(conf).url == expected
+
+
 def test_celery_keeps_no_results_whatever_is_configured() -> None:
     for made in (
         config(result_backend="db+postgresql://airflow"),
@@ -106,13 +127,24 @@ def test_celery_keeps_no_results_whatever_is_configured() -> None:
         assert made["task_ignore_result"] is True
 
 
-def test_options_without_effect_are_explained_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_options_without_effect_are_explained(caplog: pytest.LogCaptureFixture) -> None:
+    asked = {name: "4" for name in WITHOUT_EFFECT if name != "task_track_started"} | {"task_track_started": "False"}
     with caplog.at_level(logging.INFO):
-        read_celery_settings(source(sync_parallelism="4"))
-        read_celery_settings(source(sync_parallelism="4"))
-    told = [record.getMessage() for record in caplog.records if "sync_parallelism" in record.getMessage()]
-    assert len(told) == 1
-    assert "has no effect here" in told[0]
+        explain_without_effect(read_celery_settings(source(**asked)))
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"[celery] {name} has no effect here: {words}." for name, words in WITHOUT_EFFECT.items()]
+
+
+def test_an_option_that_asks_for_nothing_is_not_explained() -> None:
+    defaults = {option.name: option.default for option in CELERY_OPTIONS if option.name in WITHOUT_EFFECT}
+    assert read_celery_settings(source(**defaults)).without_effect == ()
+    assert read_celery_settings(source()).without_effect == ()
+
+
+def test_a_result_backend_in_celerys_own_settings_has_no_effect_either() -> None:
+    assert read_celery_settings(source(celery_config_options=f"{__name__}.OVERLAY")).without_effect == (
+        "result_backend",
+    )
 
 
 def test_upstreams_own_default_config_is_no_overlay() -> None:

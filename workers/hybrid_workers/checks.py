@@ -21,6 +21,31 @@ _ANNOUNCED_AGAIN_SECONDS = 12.0
 _PAUSE_SECONDS = 0.5
 
 
+def check_pool(pool: Any) -> None:
+    """Make sure that each workload gets a process of its own to be supervised in.
+
+    Airflow's supervisor takes over the signals of the process that it runs in. In a thread it cannot; beside another
+    one, or in the worker's own process, it keeps the worker from ever hearing that it is to stop.
+
+    :param pool: a pool of Celery's, by its name or import path or as a class.
+    :raises ConfigError: it is another one than prefork.
+    """
+    from celery.concurrency import get_implementation  # type: ignore[import-untyped]
+    from celery.concurrency.prefork import TaskPool  # type: ignore[import-untyped]
+
+    try:
+        implementation = get_implementation(pool)
+    except (ImportError, AttributeError, ValueError):
+        implementation = None
+    if not (isinstance(implementation, type) and issubclass(implementation, TaskPool)):
+        name = pool if isinstance(pool, str) else pool.__module__
+        raise ConfigError(
+            f"Celery's pool {name} cannot run Airflow's workloads, each of which must be supervised in a process of "
+            "its own: set [celery] pool = prefork, and worker_concurrency to how many run at the same time (1 in "
+            "place of solo)."
+        )
+
+
 def check_store(store: Store, *, patience_seconds: float) -> None:
     """Wait until Redis answers.
 
@@ -33,7 +58,11 @@ def check_store(store: Store, *, patience_seconds: float) -> None:
             store.ping()
             return
         except StoreUnavailable as error:
-            message = f"{error}. Start it, or correct [hybrid_executor] redis_url (unset: [celery] broker_url)"
+            trouble = str(error).rstrip(".")
+            message = (
+                f"{trouble}. Start it, or correct [hybrid_executor] redis_url and redis_options (unset: [celery] "
+                "broker_url and, for TLS, the ssl_ options)"
+            )
             if time.monotonic() >= deadline:
                 raise ConfigError(f"{message}.") from error
             if not was_told:
@@ -52,7 +81,8 @@ def check_broker(app: Any, broker: Broker) -> None:
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, interval_max=0, timeout=10)
     except (OperationalError, OSError) as error:
         raise ConfigError(
-            f"The Celery broker cannot be reached ({type(error).__name__}): start it, or correct [celery] broker_url "
+            f"The Celery broker cannot be reached ({type(error).__name__}: {error}): start it, or correct [celery] "
+            "broker_url "
             f"({app.connection_for_read().as_uri()}){' and the ssl_ options' if broker.tls else ''}."
         ) from error
 

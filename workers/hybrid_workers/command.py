@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybrid_executor.config import ConfigSource, Option, airflow_config
+from hybrid_executor.config.celery import AUTOSCALE_FORM, is_autoscale
 from hybrid_executor.errors import ConfigError, HybridError
-from hybrid_workers.checks import check_broker, check_name, check_store
+from hybrid_workers.background import check_pid_file, read_background, run_here_or_as_daemon
+from hybrid_workers.checks import check_broker, check_name, check_pool, check_store
 from hybrid_workers.deployment import Deployment, ProcessStore, read_deployment
 from hybrid_workers.preload import preload
 
@@ -73,27 +75,47 @@ def run_worker(args: argparse.Namespace) -> int:
 
 
 def _run(arguments: Arguments, conf: ConfigSource) -> int:
-    from hybrid_workers.output import set_up_output
+    from hybrid_workers.output import give_files_the_same_format, set_up_output
+    from hybrid_workers.sidecars import sidecars
 
+    background = read_background(
+        pid=arguments.pid,
+        stdout=arguments.stdout,
+        stderr=arguments.stderr,
+        log=arguments.log_file,
+        umask=arguments.umask or str(conf.get("celery", "worker_umask", fallback="") or ""),
+    )
+    if arguments.daemon:
+        check_pid_file(background.pid_file)
     deployment = read_deployment(conf)
-    json_logs = deployment.celery.json_logs
-    set_up_output(json_logs=_JSON_LOGS.read(conf) if json_logs is None else json_logs, splits_errors=_SPLIT.read(conf))
+    own_choice = deployment.celery.json_logs
+    json_logs = _JSON_LOGS.read(conf) if own_choice is None else own_choice
+    set_up_output(json_logs=json_logs, splits_errors=_SPLIT.read(conf), level=_level(arguments, conf))
     _set_start_method()
     options = celery_options(arguments, deployment, conf)
-    _patch_for_pool(deployment)
     from hybrid_workers import celery_app
 
     app = celery_app.app
+    check_pool(app.conf.worker_pool)
     _check(app, deployment, options)
-    umask = arguments.umask or deployment.celery.values["worker_umask"]
     preload(deployment.preload)
-    return _run_in_place_or_as_daemon(arguments, conf, app=app, options=options, umask=umask)
+    exit_codes: list[int] = []
+
+    def work() -> None:
+        if json_logs:
+            give_files_the_same_format()
+        with sidecars(serves_logs=not arguments.skip_serve_logs, bundle_cleanup_seconds=_CLEANUP.read(conf)):
+            # Celery's banner is no JSON.
+            exit_codes.append(int(app.worker_main(["--quiet", *options] if json_logs else options) or 0))
+
+    run_here_or_as_daemon(background, work, as_daemon=arguments.daemon)
+    return exit_codes[0] if exit_codes else os.EX_OK
 
 
 def celery_options(arguments: Arguments, deployment: Deployment, conf: ConfigSource) -> list[str]:
     """Return the arguments of ``celery worker``.
 
-    :raises ConfigError: no queue is named.
+    :raises ConfigError: no queue is named, or a number is none.
     """
     values = deployment.celery.values
     queues = ",".join(
@@ -101,13 +123,15 @@ def celery_options(arguments: Arguments, deployment: Deployment, conf: ConfigSou
     )
     if not queues:
         raise ConfigError("No queue to work for: name some with --queues, or set [operators] default_queue.")
-    level = next(filter(None, (str(conf.get("logging", name, fallback="") or "") for name in _LEVELS)), "INFO")
     options = ["worker", "-O", "fair", "--queues", queues, "--hostname", worker_name(arguments.celery_hostname)]
+    if arguments.concurrency is not None and arguments.concurrency < 1:
+        raise ConfigError(f"--concurrency {arguments.concurrency} is not valid: write a number of at least 1.")
     options += ["--concurrency", str(arguments.concurrency or values["worker_concurrency"])]
-    options += ["--loglevel", "DEBUG" if arguments.verbose else level.upper()]
+    options += ["--loglevel", _level(arguments, conf)]
+    if arguments.autoscale and not is_autoscale(arguments.autoscale):
+        raise ConfigError(f"--autoscale {arguments.autoscale} is not valid: write {AUTOSCALE_FORM}.")
     if autoscale := arguments.autoscale or values["worker_autoscale"]:
         options += ["--autoscale", autoscale]
-    options += ["--pool", values["pool"]]
     options += ["--without-mingle"] if arguments.without_mingle else []
     options += ["--without-gossip"] if arguments.without_gossip else []
     return options
@@ -150,38 +174,10 @@ def _set_start_method() -> None:
     set_component_mp_start_method("celery")
 
 
-def _patch_for_pool(deployment: Deployment) -> None:
-    """Let green pools replace blocking calls before anything else is imported."""
-    from celery import maybe_patch_concurrency  # type: ignore[import-untyped]
-
-    maybe_patch_concurrency(["-P", deployment.celery.values["pool"]])
-
-
-def _run_in_place_or_as_daemon(
-    arguments: Arguments, conf: ConfigSource, *, app: Any, options: list[str], umask: str
-) -> int:
-    from airflow import settings
-    from airflow.cli.commands.daemon_utils import run_command_with_daemon_option
-    from airflow.utils.cli import setup_locations
-
-    from hybrid_workers.sidecars import sidecars
-
-    exit_codes: list[int] = []
-
-    def work() -> None:
-        with sidecars(serves_logs=not arguments.skip_serve_logs, bundle_cleanup_seconds=_CLEANUP.read(conf)):
-            exit_codes.append(int(app.worker_main(options) or 0))
-
-    locate: Any = setup_locations
-    pid_file, stdout, stderr, log_file = locate(
-        process="worker", pid=arguments.pid, stdout=arguments.stdout, stderr=arguments.stderr, log=arguments.log_file
-    )
-    run_command_with_daemon_option(
-        args=argparse.Namespace(daemon=arguments.daemon, pid=pid_file, stdout=stdout, stderr=stderr, log_file=log_file),
-        process_name="worker",
-        callback=work,
-        should_setup_logging=True,
-        umask=umask or settings.DAEMON_UMASK,
-        pid_file=pid_file,
-    )
-    return exit_codes[0] if exit_codes else os.EX_OK
+def _level(arguments: Arguments, conf: ConfigSource) -> str:
+    if arguments.verbose:
+        return "DEBUG"
+    level = next(filter(None, (str(conf.get("logging", name, fallback="") or "") for name in _LEVELS)), "INFO").upper()
+    if not isinstance(logging.getLevelName(level), int):
+        raise ConfigError(f"[logging] celery_logging_level = {level} is not valid: write one such as INFO or WARNING.")
+    return level

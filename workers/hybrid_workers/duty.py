@@ -28,7 +28,6 @@ class Duty:
     def __init__(self, card: WorkerCard) -> None:
         self._card = card
         self._orders: deque[Order] = deque()
-        self._paused: tuple[str, ...] = ()
         self._reconnected_at = 0.0
 
     def put(self, orders: Iterable[Order]) -> None:
@@ -42,6 +41,7 @@ class Duty:
         :raises ConnectionResetError: the worker is deaf; Celery answers by connecting anew.
         """
         self._card.loop_at = now
+        self._note_size(consumer)
         while self._orders:
             self._obey(self._orders.popleft(), consumer)
         self._card.queues = tuple(sorted(consumer.app.amqp.queues.consume_from))
@@ -50,6 +50,12 @@ class Duty:
             self._reconnected_at = now
             log.error("Messages wait and none has come for %.0f s; connecting to the broker anew", now - since)
             raise ConnectionResetError("connected anew because no message came although some wait")
+
+    def _note_size(self, consumer: Any) -> None:
+        """Note how many task processes there are, and how many there may be where the worker makes more at need."""
+        self._card.processes = int(consumer.pool.num_processes)
+        autoscaler = consumer.controller.autoscaler
+        self._card.concurrency = max(self._card.processes, autoscaler.max_concurrency if autoscaler else 0)
 
     def _obey(self, order: Order, consumer: Any) -> None:
         log.info("Told to %s %s", order.verb, order.queue)
@@ -67,8 +73,8 @@ class Duty:
     def _drain(self, consumer: Any) -> None:
         if self._card.is_draining:
             return
-        self._paused = tuple(sorted(consumer.app.amqp.queues.consume_from))
-        for queue in self._paused:
+        self._card.paused_queues = tuple(sorted(consumer.app.amqp.queues.consume_from))
+        for queue in self._card.paused_queues:
             consumer.cancel_task_queue(queue)
         # In this order: whoever reads that it drains may read that it serves nothing, too.
         self._card.queues = ()
@@ -78,19 +84,20 @@ class Duty:
     def _resume(self, consumer: Any) -> None:
         if not self._card.is_draining or self._card.is_leaving:
             return
-        for queue in self._paused:
+        for queue in self._card.paused_queues:
             consumer.add_task_queue(queue)
-        self._card.queues = self._paused
+        self._card.queues = self._card.paused_queues
+        self._card.paused_queues = ()
         self._card.is_draining = False
 
     def _add(self, queue: str, consumer: Any) -> None:
         if self._card.is_draining:
-            self._paused = tuple(sorted({*self._paused, queue}))
+            self._card.paused_queues = tuple(sorted({*self._card.paused_queues, queue}))
         else:
             consumer.add_task_queue(queue)
 
     def _remove(self, queue: str, consumer: Any) -> None:
-        self._paused = tuple(name for name in self._paused if name != queue)
+        self._card.paused_queues = tuple(name for name in self._card.paused_queues if name != queue)
         if queue in consumer.app.amqp.queues.consume_from:
             consumer.cancel_task_queue(queue)
 

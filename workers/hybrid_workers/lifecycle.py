@@ -8,15 +8,17 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from celery import Celery, signals  # type: ignore[import-untyped]
 
+from hybrid_executor.config.celery import explain_without_effect
+from hybrid_executor.errors import ConfigError
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store import Store
 from hybrid_workers import activity
 from hybrid_workers.activity import WorkerCard
+from hybrid_workers.checks import check_pool
 from hybrid_workers.departure import Departure
 from hybrid_workers.deployment import Deployment
 from hybrid_workers.duty import Duty
@@ -28,6 +30,9 @@ from hybrid_workers.reports import Reports
 from hybrid_workers.vitals import Vitals, remove_vitals, write_vitals
 
 log = logging.getLogger(__name__)
+
+# At DEBUG it writes the arguments of what it hands to task processes, and they hold a token.
+_SHOWS_ARGUMENTS = "celery.pool"
 
 
 class WorkerLife:
@@ -63,15 +68,18 @@ class WorkerLife:
 
     def _before_fork(self, sender: Any, **_: Any) -> None:
         if sender.app is self._app:
+            _check_pool(sender.pool_cls)
+            logging.getLogger(_SHOWS_ARGUMENTS).setLevel(logging.INFO)
             preload(self._deployment.preload)
             _close_database()
 
     def _ready(self, sender: Any, **_: Any) -> None:
         if sender.app is not self._app:
             return
+        explain_without_effect(self._deployment.celery)
         self._card.name = sender.hostname
         self._card.queues = tuple(sorted(self._app.amqp.queues.consume_from))
-        self._card.concurrency = int(sender.pool.num_processes)
+        self._card.concurrency = self._card.processes = int(sender.pool.num_processes)
         self._card.loop_at = time.time()
         broker, own_redis = self._deployment.celery.broker, self._deployment.redis.url
         self._heartbeat = Heartbeat(
@@ -81,18 +89,18 @@ class WorkerLife:
             activity.look,
             obey=self.duty.put,
             queue_prefix=broker.key_prefix if broker.is_at(own_redis) else None,
-            beat=partial(self._beat, runs_in_main=not sender.pool.uses_semaphore),
+            beat=self._beat,
         )
         self._heartbeat.start()
         # Celery tells of its end only where it leaves warm, and not at all when it is torn out of that.
         atexit.register(self._left)
 
-    def _beat(self, *, runs_in_main: bool) -> None:
+    def _beat(self) -> None:
         """Do what must be done every second, Redis or not."""
         self._departure.advance(time.monotonic())
-        self._note_vitals(runs_in_main=runs_in_main and not activity.look().is_idle)
+        self._note_vitals()
 
-    def _note_vitals(self, *, runs_in_main: bool) -> None:
+    def _note_vitals(self) -> None:
         card = self._card
         vitals = Vitals(
             name=card.name,
@@ -100,7 +108,6 @@ class WorkerLife:
             written_at=time.time(),
             loop_at=time.time() if card.is_leaving else card.loop_at,
             deaf_since=card.deaf_since,
-            runs_in_main=runs_in_main,
         )
         try:
             write_vitals(vitals)
@@ -130,6 +137,14 @@ class WorkerLife:
         self._heartbeat = None
         with suppress(OSError):
             remove_vitals(self._card.name)
+
+
+def _check_pool(pool: Any) -> None:
+    """End the worker where ``celery worker --pool`` asks for one that cannot work."""
+    try:
+        check_pool(pool)
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
 
 
 def _in_task_process(**_: Any) -> None:

@@ -22,7 +22,6 @@ class Vitals:
     :ivar written_at: when its heartbeat noted this.
     :ivar loop_at: when its main thread last came round.
     :ivar deaf_since: since when messages wait for it that it could take and does not.
-    :ivar runs_in_main: what runs may keep its main thread from coming round (pools without processes).
     """
 
     name: str
@@ -30,7 +29,6 @@ class Vitals:
     written_at: float
     loop_at: float
     deaf_since: float = 0.0
-    runs_in_main: bool = False
 
 
 def vitals_directory() -> Path:
@@ -76,7 +74,7 @@ def find_trouble(vitals: Vitals, *, now: float, seconds: float) -> str:
     """
     if now - vitals.written_at > seconds:
         return f"has not been heard of for {now - vitals.written_at:.0f} s"
-    if now - vitals.loop_at > seconds and not vitals.runs_in_main:
+    if now - vitals.loop_at > seconds:
         return f"is stuck: its main thread has not come round for {now - vitals.loop_at:.0f} s"
     if vitals.deaf_since and now - vitals.deaf_since > seconds:
         return f"is deaf: messages have waited for it for {now - vitals.deaf_since:.0f} s and it takes none"

@@ -83,6 +83,22 @@ def test_a_batch_is_one_round_trip_to_rabbitmq(rabbit: RabbitServer) -> None:
     check_that_a_batch_is_one_round_trip(rabbit.url, rabbit.port)
 
 
+@pytest.mark.rabbitmq
+def test_rabbitmq_over_tls_gets_what_is_sent(rabbit: RabbitServer, caplog: pytest.LogCaptureFixture) -> None:
+    file = str(rabbit.certificate)
+    tls = {"ssl_active": "True", "ssl_key": file, "ssl_cert": file, "ssl_cacert": str(rabbit.authority)}
+    url = f"amqps://guest:guest@127.0.0.1:{rabbit.tls_port}//"
+    work = Scheduler("redis://127.0.0.1:1/0").work(queue=QUEUE)
+    stranger = make_sender(url, **(tls | {"ssl_cacert": ""}))
+    assert stranger.send([work]) == [work]
+    assert "certificate verify failed" in caplog.text
+    stranger.close()
+    sender = make_sender(url, **tls)
+    assert sender.send([work]) == []
+    sender.close()
+    assert arrived(rabbit.url) == [work.attempt]
+
+
 def test_a_batch_is_one_round_trip_to_another_redis(other_redis: ValkeyServer) -> None:
     check_that_a_batch_is_one_round_trip(f"redis://127.0.0.1:{other_redis.port}/0", int(other_redis.port))
 

@@ -32,6 +32,12 @@ def test_workers_are_chosen_by_name_host_or_queue(name: str | None, queue: str |
     assert [one.name for one in choose(ALL, name=name, queue=queue)] == chosen
 
 
+def test_a_drained_worker_is_meant_by_the_queues_that_it_will_serve_again() -> None:
+    drained = member("w3@host", queues="", state="drained", paused_queues="c,d")
+    assert choose([*ALL, drained], name=None, queue="c") == [drained]
+    assert describe(drained, now=100)["paused_queues"] == ["c", "d"]
+
+
 @pytest.mark.parametrize(
     ("name", "queue", "words"),
     [

@@ -31,8 +31,8 @@ def options(arguments: Arguments | None = None, **celery: str) -> dict[str, str]
 
 
 def test_without_arguments_the_configuration_decides() -> None:
-    made = options(worker_concurrency="5", pool="solo")
-    assert (made["--queues"], made["--concurrency"], made["--pool"]) == ("default", "5", "solo")
+    made = options(worker_concurrency="5")
+    assert (made["--queues"], made["--concurrency"]) == ("default", "5")
     assert made["--loglevel"] == "WARNING"
     assert made["--hostname"] == f"celery@{socket.gethostname()}"
     assert "--autoscale" not in made
@@ -52,7 +52,10 @@ def test_no_queue_is_an_error_that_names_the_options() -> None:
         options(Arguments(queues=" ,"))
 
 
-def test_without_any_redis_the_error_says_what_to_set(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_any_redis_the_error_says_what_to_set(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CELERY__BROKER_URL", "")
     assert run_worker(argparse.Namespace(queues="a", concurrency=None)) == 1
     assert "Set [hybrid_executor] redis_url" in capsys.readouterr().err
 

@@ -22,6 +22,8 @@ class Consumer:
     def __init__(self, *queues: str) -> None:
         self.queues = dict.fromkeys(queues)
         self.app: Any = SimpleNamespace(amqp=SimpleNamespace(queues=SimpleNamespace(consume_from=self.queues)))
+        self.pool = SimpleNamespace(num_processes=2)
+        self.controller = SimpleNamespace(autoscaler=None)
         self.gave_back = 0
 
     def add_task_queue(self, queue: str) -> None:
@@ -40,6 +42,15 @@ def told(consumer: Consumer, *orders: Order) -> WorkerCard:
     duty.put(orders)
     duty.come_round(consumer, now=1.0)
     return card
+
+
+def test_the_card_says_how_many_processes_there_are_and_how_many_there_may_be() -> None:
+    consumer = Consumer("a")
+    card = told(consumer)
+    assert (card.concurrency, card.processes) == (2, 2)
+    consumer.controller.autoscaler = SimpleNamespace(max_concurrency=8)
+    card = told(consumer)
+    assert (card.concurrency, card.processes) == (8, 2)
 
 
 def test_a_drained_worker_serves_nothing_and_gives_back_once() -> None:

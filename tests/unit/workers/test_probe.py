@@ -22,7 +22,6 @@ WELL = Vitals(name="celery@host", pid=os.getpid(), written_at=95, loop_at=94)
         (WELL, ""),
         (replace(WELL, written_at=30), "has not been heard of for 70 s"),
         (replace(WELL, loop_at=20), "is stuck: its main thread has not come round for 80 s"),
-        (replace(WELL, loop_at=20, runs_in_main=True), ""),
         (replace(WELL, deaf_since=60), ""),
         (replace(WELL, deaf_since=30), "is deaf: messages have waited for it for 70 s and it takes none"),
     ],
