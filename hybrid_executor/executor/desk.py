@@ -36,6 +36,9 @@ class RecordedPool(Protocol):
     def waiting(self, attempts: Attempts, queue: str) -> int | None:
         """Return how many messages wait in a queue, ``None`` where that cannot be known."""
 
+    def close(self) -> None:
+        """Give up the connection to the pool's own broker, where it has one."""
+
 
 @dataclass(kw_only=True)
 class Desk:
@@ -59,6 +62,12 @@ class Desk:
         """Forget an attempt that ended and tell Airflow how."""
         self.ledger.remove(tracked.attempt)
         self.report(tracked, state, reason)
+
+    def close(self) -> None:
+        """Give up all connections."""
+        for pool in self.pools.values():
+            pool.close()
+        self.store.close()
 
     def pool_of(self, work: Work) -> RecordedPool:
         """Return the pool that the route of the work's queue names."""

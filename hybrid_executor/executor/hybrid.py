@@ -139,12 +139,12 @@ class HybridExecutor(BaseExecutor):
         self.terminate()
 
     def terminate(self) -> None:
-        """Stop the agent and close the store at once."""
+        """Stop the agent and close all connections at once."""
         if self._child is not None:
             self._child.stop()
             self._child = None
         if self._desk is not None:
-            self._desk.store.close()
+            self._desk.close()
             self._desk = None
 
     # ---- each loop of the scheduler ----

@@ -29,6 +29,9 @@ class MemoryPool:
             expected_generation=work.expected_generation,
         )
 
+    def close(self) -> None:
+        """There is no connection to give up."""
+
     def publish(self, batch: Sequence[Work]) -> list[Work]:
         """Nothing is left to send."""
         return []
