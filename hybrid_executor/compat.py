@@ -59,6 +59,23 @@ def key_of(workload: Any) -> Hashable:
     return cast(Hashable, workload.callback.key if kind == "callback" else workload.key)
 
 
+def event_key(key: Hashable) -> Hashable:
+    """Return the key under which the scheduler takes in an event of what it knows by ``key``.
+
+    Airflow 3.2 reads a callback from the database by the key as it stands, and only PostgreSQL finds a UUID by its
+    text; elsewhere the scheduler would end (apache/airflow#67542).
+    """
+    return UUID(key) if isinstance(key, str) else key
+
+
+def kinds_in_pods() -> frozenset[Kind]:
+    """Return what Airflow's entry point of pods can run: everything from 3.3 on, tasks only before."""
+    from airflow.executors.base_executor import BaseExecutor
+
+    runs_all = hasattr(BaseExecutor, "run_workload")
+    return frozenset(("task", "callback", "connection_test") if runs_all else ("task",))
+
+
 def queue_of(workload: Any, *, default_queue: str) -> str:
     """Return the queue that a workload asks for."""
     kind = kind_of(workload)

@@ -1,7 +1,9 @@
-"""``make matrix``: the tests of the Celery side on the releases of Celery, redis-py and the server that it supports.
+"""``make matrix``: the tests of the Celery side on the releases of Celery, redis-py and the server that it supports,
+and the tests of all that touches Airflow, with a whole Airflow, on the older release of Airflow that it supports.
 
-Each leg puts its releases into a directory of their own, which stands before the virtual environment's on the path.
-A leg whose server cannot be had here is said to be left out, and that is not a success.
+A leg of Celery puts its releases into a directory of their own, which stands before the virtual environment's on the
+path. An older Airflow needs older releases of much else, so its leg has a virtual environment of its own. A leg whose
+server cannot be had here is said to be left out, and that is not a success.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 ROOT = Path(__file__).parents[1]
 PLACE = ROOT / ".venv" / "matrix"
-TESTS = (
+CELERY_TESTS = (
     "tests/unit/workers",
     "tests/unit/pools",
     "tests/unit/test_celery_config.py",
@@ -25,18 +28,45 @@ TESTS = (
     "tests/integration/test_celery_sender.py",
     "tests/integration/workers",
 )
+AIRFLOW_TESTS = (
+    "tests/unit",
+    "tests/integration/test_executor.py",
+    "tests/integration/test_executor_callbacks.py",
+    "tests/integration/test_owner_repairs.py",
+    "tests/integration/cli",
+    "tests/integration/workers",
+    "tests/e2e/test_local_kubernetes.py",
+)
 # What older releases of Celery import and newer ones do not bring.
 _BESIDE = ("click-didyoumean", "click-plugins", "click-repl", "prompt-toolkit", "wcwidth", "python-dateutil", "six")
 
 
+class Leg(Protocol):
+    """One combination."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def release(self) -> str:
+        """What it is asked for by on the command line."""
+
+    def run(self) -> str:
+        """Run its tests and return the outcome in words."""
+
+
+PASSED = "passed"
+
+
 @dataclass(frozen=True)
-class Leg:
-    """One combination.
+class CeleryLeg:
+    """One combination of the Celery side.
 
     :ivar find_server: returns the server's program, "" for the embedded Valkey, ``None`` where there is none.
     """
 
-    celery: str
+    release: str
     redis: str
     server: str
     find_server: Callable[[], str | None]
@@ -44,7 +74,50 @@ class Leg:
     @property
     def name(self) -> str:
         """What it is called."""
-        return f"Celery {self.celery}, redis-py {self.redis}, {self.server}"
+        return f"Celery {self.release}, redis-py {self.redis}, {self.server}"
+
+    def run(self) -> str:
+        """Run its tests and return the outcome in words."""
+        server = self.find_server()
+        if server is None:
+            return "left out: no such server here"
+        place = PLACE / f"celery-{self.release}-redis-{self.redis}"
+        if not place.exists():
+            releases = [f"celery=={self.release}.*", f"kombu=={self.release}.*", f"redis=={self.redis}.*"]
+            _install(place, [*releases, *_BESIDE])
+        path = os.pathsep.join([str(place), str(ROOT)])
+        return _pytest(sys.executable, *CELERY_TESTS, PYTHONPATH=path, HYBRID_TEST_SERVER=server)
+
+
+@dataclass(frozen=True)
+class AirflowLeg:
+    """Another release of Airflow, with the newest releases of all else that it can live with.
+
+    :ivar requirements: what it cannot live with.
+    :ivar ignored: its own warnings, as for pytest's ``-W``; all others are errors.
+    """
+
+    release: str
+    requirements: Sequence[str]
+    ignored: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"Airflow {self.release}"
+
+    def run(self) -> str:
+        """Run its tests and the demo, and return the outcome in words."""
+        place = PLACE / f"airflow-{self.release}"
+        python = str(place / "bin" / "python")
+        if not place.exists():
+            _uv("venv", "--python", sys.executable, str(place))
+        # Each time: what the project requires may have changed, and where nothing has it takes a second.
+        ours = ["--editable", f"{ROOT}[test]"]
+        _uv("pip", "install", "--python", python, *ours, f"apache-airflow=={self.release}.*", *self.requirements)
+        outcome = _pytest(python, *(f"-W{ignored}" for ignored in self.ignored), *AIRFLOW_TESTS)
+        demo = subprocess.run([python, "-m", "airflow", "hybrid", "demo"], cwd=ROOT, check=False)
+        return outcome if demo.returncode == 0 else "FAILED"
 
 
 def embedded() -> str:
@@ -69,50 +142,56 @@ def redis_7() -> str | None:
     return program if " v=7." in told else None
 
 
-LEGS = (
-    Leg("5.5", "5", "Valkey", embedded),
-    Leg("5.6", "6", "Valkey", embedded),
-    Leg("5.7", "7", "Redis 6.2", redis_6),
-    Leg("5.7", "8", "Redis 7", redis_7),
+LEGS: tuple[Leg, ...] = (
+    CeleryLeg("5.5", "5", "Valkey", embedded),
+    CeleryLeg("5.6", "6", "Valkey", embedded),
+    CeleryLeg("5.7", "7", "Redis 6.2", redis_6),
+    CeleryLeg("5.7", "8", "Redis 7", redis_7),
+    AirflowLeg(
+        "3.2",
+        requirements=[
+            # Its API server does not start with later ones; Airflow 3.3 has this bound itself.
+            "fastapi<0.137",
+            # Without it, it writes a V1Pod in a task's executor_config into its database as mere text.
+            "apache-airflow-providers-cncf-kubernetes",
+        ],
+        # Its models use what SQLAlchemy 2.1 gives up.
+        ignored=["ignore:The ``noload`` loader strategy is deprecated"],
+    ),
 )
 
 
 def main(wanted: Sequence[str]) -> int:
-    """Run all legs, or those whose Celery release is named; print the outcome of each."""
+    """Run all legs, or those whose release of Celery or Airflow is named; print the outcome of each."""
     outcomes = []
     for leg in LEGS:
-        if wanted and leg.celery not in wanted:
-            continue
-        server = leg.find_server()
-        if server is None:
-            outcomes.append((leg, "left out: no such server here"))
+        if wanted and leg.release not in wanted:
             continue
         print(f"== {leg.name}", flush=True)
-        outcomes.append((leg, "passed" if run(leg, server=server) == 0 else "FAILED"))
+        outcomes.append((leg, leg.run()))
     print()
     for leg, outcome in outcomes:
         print(f"{leg.name}: {outcome}")
-    return int(any(outcome != "passed" for _, outcome in outcomes))
+    return int(any(outcome != PASSED for _, outcome in outcomes))
 
 
-def run(leg: Leg, *, server: str) -> int:
-    """Run the tests of one leg; return pytest's exit code."""
-    place = PLACE / f"celery-{leg.celery}-redis-{leg.redis}"
-    if not place.exists():
-        releases = [f"celery=={leg.celery}.*", f"kombu=={leg.celery}.*", f"redis=={leg.redis}.*"]
-        _install(place, [*releases, *_BESIDE])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(place), str(ROOT)]), "HYBRID_TEST_SERVER": server}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+def _pytest(python: str, *arguments: str, **environment: str) -> str:
+    """Run tests and return the outcome in words."""
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)
+    return PASSED if done.returncode == 0 else "FAILED"
 
 
 def _install(place: Path, requirements: Sequence[str]) -> None:
-    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--target", str(place)]
     try:
-        subprocess.run([*command, *requirements], check=True)
+        _uv("pip", "install", "--no-deps", "--target", str(place), *requirements)
     except subprocess.CalledProcessError:
         shutil.rmtree(place, ignore_errors=True)
         raise
+
+
+def _uv(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "uv", "--quiet", *arguments], check=True)
 
 
 if __name__ == "__main__":

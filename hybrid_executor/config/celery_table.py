@@ -108,7 +108,8 @@ CELERY_OPTIONS: tuple[Option, ...] = (
         "mp_start_method",
         "str",
         "",
-        "How the worker starts its helper processes (log server, clean-up). Unset: [core] mp_start_method.",
+        "How the worker starts its helper processes (log server, clean-up); from Airflow 3.3 on. "
+        "Unset: [core] mp_start_method.",
         allowed=("fork", "spawn", "forkserver"),
     ),
     _option(

@@ -118,7 +118,7 @@ class HybridExecutor(BaseExecutor):
 
             pools["celery"] = make_celery_pool(conf, self.settings)
         if "kubernetes" in self.settings.routes.pools:
-            pools["kubernetes"] = KubernetesPool()
+            pools["kubernetes"] = KubernetesPool(kinds=compat.kinds_in_pods())
         return pools
 
     def _open_store(self, location: RedisLocation) -> Store:
@@ -251,7 +251,8 @@ class HybridExecutor(BaseExecutor):
     def _tell(self, key: Any, state: State, info: str) -> None:
         if state is State.FAILED and compat.is_task_key(key):
             self.log_task_event(event="hybrid executor: attempt failed", extra=info, ti_key=key)
-        super().change_state(key, compat.event_states(key)[state.value], info or None, remove_running=False)
+        told: Any = compat.event_key(key)
+        super().change_state(told, compat.event_states(key)[state.value], info or None, remove_running=False)
 
     def change_state(self, key: Any, state: Any, info: Any = None, remove_running: bool = True) -> None:
         """Put an event in the buffer; where Airflow itself ends an attempt, that attempt is revoked too."""

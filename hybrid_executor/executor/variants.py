@@ -42,7 +42,9 @@ class LocalKubernetesExecutor(HybridExecutor):
             self._local.start()
 
     def _make_pools(self, conf: Any) -> dict[str, RecordedPool]:
-        return {"kubernetes": KubernetesPool()} if "kubernetes" in self.settings.routes.pools else {}
+        if "kubernetes" not in self.settings.routes.pools:
+            return {}
+        return {"kubernetes": KubernetesPool(kinds=compat.kinds_in_pods())}
 
     def _process_workloads(self, workload_items: Sequence[Any]) -> None:
         """Hand local work to the LocalExecutor and submit the rest."""
@@ -78,7 +80,8 @@ class LocalKubernetesExecutor(HybridExecutor):
         for key, state, info in happened:
             if self._local is None or key not in self._local:
                 self.running.discard(key)
-            self.event_buffer[key] = state, info
+            told: Any = compat.event_key(key)
+            self.event_buffer[told] = state, info
 
     def _live_count(self, pool: str) -> int:
         if pool == "local":

@@ -72,7 +72,11 @@ def _pod_of_override(override: object) -> dict[str, Any]:
     if isinstance(override, Mapping) and override.get(_SERIALISED_TYPE) == _SERIALISED_POD:
         override = override.get(_SERIALISED_VALUE) or {}
     if not isinstance(override, Mapping) and not is_model(override):
-        raise TaskRejected(f"{where} is {type(override).__name__}: write a kubernetes.client.V1Pod or a dict like one.")
+        words = f"{where} is {type(override).__name__}: write a kubernetes.client.V1Pod or a dict like one."
+        # A model's own text, which is what Airflow 3.2 stores where it lacks the provider that it serialises pods with.
+        if isinstance(override, str) and "api_version" in override:
+            words += " A V1Pod on Airflow 3.2 needs apache-airflow-providers-cncf-kubernetes."
+        raise TaskRejected(words)
     pod = json_like(override, where=where)
     _check_shape(pod, where)
     pod.pop("status", None)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from hybrid_executor.errors import TaskRejected
+from hybrid_executor.events import Kind
 from hybrid_executor.kube.overrides import normalise_executor_config
 from hybrid_executor.pools.work import Work
 from hybrid_executor.store import Attempts, Record, Submission
 
 
 class KubernetesPool:
-    """Hands work to the agents."""
+    """Hands work to the agents.
+
+    :param kinds: what can be run in a pod.
+    """
 
     name = "kubernetes"
+
+    def __init__(self, *, kinds: Collection[Kind] = ("task", "callback", "connection_test")) -> None:
+        self._kinds = kinds
 
     @property
     def has_own_broker(self) -> bool:
@@ -23,8 +31,14 @@ class KubernetesPool:
     def prepare(self, work: Work) -> Submission:
         """Return what the store needs to submit ``work``.
 
-        :raises TaskRejected: its executor_config cannot be used; the message says what to write instead.
+        :raises TaskRejected: it cannot be run in a pod, or not with its executor_config; the message says what to
+            write instead.
         """
+        if work.kind not in self._kinds:
+            raise TaskRejected(
+                f"Pods of this Airflow release cannot run a {work.kind}: route its queue, {work.queue!r}, to celery in "
+                "[hybrid_executor] routes, or upgrade Airflow"
+            )
         overrides = normalise_executor_config(work.executor_config)
         return Submission(
             attempt=work.attempt,

@@ -1,13 +1,20 @@
-"""A message's workload: read it, say what it is, run it with Airflow. Never shows its text, which holds a token."""
+"""A message's workload: read it, say what it is, run it with Airflow. Never shows its text, which holds a token.
+
+What differs between Airflow releases on the workers' side is here and nowhere else in this package, each time found by
+asking for the newer release's way first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 from hybrid_executor.errors import TaskRejected
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,18 +56,60 @@ def parse_workload(text: object) -> Workload:
 
 
 def run_with_airflow(workload: Any, *, logs_to_stdout: bool = False) -> int:
-    """Run a workload in a process of its own and wait for it; return that process's exit code.
+    """Run a workload as this release's own executors do and wait for it; return the exit code of its process.
+
+    Airflow 3.2 runs callbacks in the process that is asked to.
 
     :param logs_to_stdout: show the task's log in the worker's output too.
+    :raises RuntimeError: a callback failed in this very process.
     """
     from airflow.executors.base_executor import BaseExecutor
 
-    return int(BaseExecutor.run_workload(workload, subprocess_logs_to_stdout=logs_to_stdout))
+    run: Callable[..., int] = getattr(BaseExecutor, "run_workload", _run_with_airflow_3_2)
+    return int(run(workload, subprocess_logs_to_stdout=logs_to_stdout))
+
+
+def _run_with_airflow_3_2(workload: Any, *, subprocess_logs_to_stdout: bool) -> int:
+    """Do what ``BaseExecutor.run_workload`` does from 3.3 on, as 3.2's LocalExecutor does it."""
+    from airflow.executors import workloads
+
+    if isinstance(workload, workloads.ExecuteCallback):
+        return _run_callback_here(workload)
+    from airflow.configuration import conf
+    from airflow.sdk.execution_time.supervisor import supervise
+
+    base_url = str(conf.get("api", "base_url", fallback="/"))
+    host = "http://localhost:8080" if base_url.startswith("/") else ""
+    supervise_task: Any = supervise
+    return int(
+        supervise_task(
+            ti=workload.ti,
+            dag_rel_path=workload.dag_rel_path,
+            bundle_info=workload.bundle_info,
+            token=workload.token,
+            server=conf.get("core", "execution_api_server_url", fallback=f"{host}{base_url.rstrip('/')}/execution/"),
+            log_path=workload.log_path,
+            subprocess_logs_to_stdout=subprocess_logs_to_stdout,
+            sentry_integration=workload.sentry_integration,
+        )
+    )
+
+
+def _run_callback_here(workload: Any) -> int:
+    from airflow.executors.workloads import callback
+
+    execute: Any = callback.execute_callback_workload  # type: ignore[attr-defined]  # only 3.2 has it
+    is_success, message = execute(workload.callback, log)
+    if not is_success:
+        raise RuntimeError(message or "Callback execution failed")
+    return 0
 
 
 @cache
 def _decoder() -> Any:
-    from airflow.executors.workloads import ExecutorWorkload
-    from pydantic import TypeAdapter
+    from airflow.executors import workloads
+    from pydantic import Field, TypeAdapter
 
-    return TypeAdapter(ExecutorWorkload)
+    known: Any = Annotated[workloads.ExecuteTask | workloads.ExecuteCallback, Field(discriminator="type")]
+    # Airflow 3.2 has no name for what executors get, only one that includes triggers.
+    return TypeAdapter(getattr(workloads, "ExecutorWorkload", known))

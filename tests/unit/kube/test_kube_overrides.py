@@ -78,6 +78,7 @@ def test_keys_for_other_executors_are_ignored() -> None:
         ("text", "write a dict"),
         ({"pod_override": k8s.V1PodSpec(containers=[])}, "write a kubernetes.client.V1Pod"),
         ({"pod_override": "text"}, "write a kubernetes.client.V1Pod or a dict"),
+        ({"pod_override": str(override())}, "on Airflow 3.2 needs apache-airflow-providers-cncf-kubernetes"),
         ({"pod_override": {"specs": {}}}, "Did you mean 'spec'?"),
         ({"pod_override": {"image": "x"}}, "a pod has metadata and spec"),
         ({"pod_override": {"spec": [1]}}, "write a dict"),

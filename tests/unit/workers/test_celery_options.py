@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from airflow.utils import process_utils
 
 from hybrid_executor.cli.flower_command import flower_arguments
 from hybrid_executor.config import DictConfig
@@ -128,6 +129,7 @@ def test_without_the_option_the_effect_is_another(name: str) -> None:
         assert row.effect(DictConfig({"celery": {"broker_url": BROKER, **beside}})) != row.expected
 
 
+@pytest.mark.skipif(not hasattr(process_utils, "set_component_mp_start_method"), reason="Airflow 3.2 cannot do it")
 def test_the_start_method_of_helper_processes_is_the_configured_one() -> None:
     code = (
         "import multiprocessing as m, multiprocessing.forkserver as f\n"

@@ -1,0 +1,89 @@
+"""What becomes of a callback is taken in by Airflow's own scheduler code, into a real database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from hybrid_executor.executor import HybridExecutor, LocalKubernetesExecutor
+from hybrid_executor.states import State
+from hybrid_executor.store import Change, Store
+
+MakeExecutor = Callable[..., Any]
+
+
+@pytest.fixture
+def callback(airflow_db: None) -> Iterator[Any]:
+    """A callback in Airflow's database, of a function that is always there."""
+    from airflow import settings
+    from airflow.executors.workloads.callback import CallbackFetchMethod
+    from airflow.models.callback import ExecutorCallback
+    from airflow.sdk import SyncCallback
+
+    settings.configure_orm()
+    assert settings.NonScopedSession is not None
+    with settings.NonScopedSession() as session:
+        row = ExecutorCallback(SyncCallback("os.getcwd"), fetch_method=CallbackFetchMethod.IMPORT_PATH)
+        session.add(row)
+        session.commit()
+        yield row
+        session.delete(row)
+        session.commit()
+
+
+def queue_callback(executor: Any, callback: Any) -> None:
+    """Queue a callback as the scheduler does."""
+    from airflow.executors.workloads import BundleInfo, ExecuteCallback
+    from airflow.executors.workloads.callback import CallbackDTO
+
+    workload = ExecuteCallback(
+        callback=CallbackDTO.model_validate(callback, from_attributes=True),
+        dag_rel_path="dag.py",
+        bundle_info=BundleInfo(name="dags"),
+        log_path=None,
+        token="token",
+    )
+    executor.queue_workload(workload, session=None)
+
+
+def state_after_events(executor: Any, callback: Any) -> str:
+    """Let the scheduler take in the executor's events; return the callback's state in the database."""
+    from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+    from sqlalchemy.orm import object_session
+
+    session: Any = object_session(callback)
+    SchedulerJobRunner.process_executor_events(executor, job_id=1, scheduler_dag_bag=None, session=session)  # type: ignore[arg-type]
+    session.commit()
+    return str(getattr(callback.state, "value", callback.state))
+
+
+@pytest.mark.parametrize(("end", "expected"), [(State.SUCCEEDED, "success"), (State.FAILED, "failed")])
+def test_the_scheduler_takes_in_how_a_callback_on_a_worker_went(
+    make_executor: MakeExecutor, store: Store, callback: Any, end: State, expected: str
+) -> None:
+    executor = make_executor(cls=HybridExecutor)
+    queue_callback(executor, callback)
+    executor.heartbeat()
+    [attempt] = store.attempts.live("celery")
+    store.attempts.claim(attempt, worker="w")
+    executor.heartbeat()
+    assert state_after_events(executor, callback) == "running"
+    store.attempts.advance(Change(attempt=attempt, to=end, fields={"reason": "" if end is State.SUCCEEDED else "why"}))
+    executor.heartbeat()
+    assert state_after_events(executor, callback) == expected
+
+
+def test_the_scheduler_takes_in_how_a_callback_beside_it_went(make_executor: MakeExecutor, callback: Any) -> None:
+    executor = make_executor(cls=LocalKubernetesExecutor, hybrid_executor__routes="*=local", core__parallelism="1")
+    try:
+        queue_callback(executor, callback)
+        deadline = time.monotonic() + 30
+        while state_after_events(executor, callback) != "success":
+            assert time.monotonic() < deadline, callback.state
+            executor.heartbeat()
+            time.sleep(0.1)
+    finally:
+        executor.end()
