@@ -43,6 +43,7 @@ class WorkerCard:
     :ivar consumed_at: when it last got a message, in seconds since the epoch; 0 for never.
     :ivar loop_at: when its main thread last came round, in the same seconds.
     :ivar deaf_since: since when messages wait for it that it could take and does not; 0 for not.
+    :ivar is_deaf: a second look has confirmed that; at the first one they may just have come.
     """
 
     name: str
@@ -53,6 +54,7 @@ class WorkerCard:
     consumed_at: float = 0.0
     loop_at: float = 0.0
     deaf_since: float = 0.0
+    is_deaf: bool = False
     started_at: float = field(default_factory=time.time)
     life: str = field(default_factory=lambda: uuid4().hex)
 
@@ -60,7 +62,7 @@ class WorkerCard:
         """Return the worker's state in one word."""
         if self.is_draining or self.is_leaving:
             return "drained" if activity.is_idle and not self.is_leaving else "draining"
-        return "deaf" if self.deaf_since else "running"
+        return "deaf" if self.is_deaf else "running"
 
     def describe(self, activity: Activity) -> dict[str, str]:
         """Return the fields of the announcement."""
@@ -73,6 +75,7 @@ class WorkerCard:
             "state": self.state(activity),
             "running": json.dumps(sorted(activity.running)),
             "waiting": str(len(activity.waiting)),
+            "held": json.dumps(sorted(activity.waiting)),
             "started_at": f"{self.started_at:.0f}",
             "consumed_at": f"{self.consumed_at:.0f}",
             "loop_at": f"{self.loop_at:.0f}",
