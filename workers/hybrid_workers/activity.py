@@ -96,9 +96,27 @@ def active_requests() -> list[Any]:
 
 
 def waiting_requests() -> list[Any]:
-    """Return Celery's requests that wait for a task process."""
+    """Return Celery's requests that no task process has been handed."""
+    return [request for request in _not_active() if not _is_handed_out(request)]
+
+
+def handed_out_requests() -> list[Any]:
+    """Return Celery's requests that a task process has been handed and has not said yet that it has them."""
+    return [request for request in _not_active() if _is_handed_out(request)]
+
+
+def job_of(request: Any) -> Any:
+    """Return the pool's job of a request, ``None`` where there is none."""
+    return request._apply_result() if request._apply_result is not None else None
+
+
+def _not_active() -> list[Any]:
     running = {request.id for request in active_requests()}
     return [request for request in _copy(books.reserved_requests) if request.id not in running]
+
+
+def _is_handed_out(request: Any) -> bool:
+    return getattr(job_of(request), "_write_to", None) is not None
 
 
 def _copy(requests: Any) -> list[Any]:

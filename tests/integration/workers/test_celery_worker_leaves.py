@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -86,3 +87,26 @@ def test_at_the_deadline_what_runs_is_ended_with_a_reason_that_names_the_option(
     record = fresh_scheduler.record(attempt)
     assert (record.state, record.category) == (State.FAILED, "worker_stopped")
     assert "worker_shutdown_timeout (1 s)" in record.reason
+
+
+def test_what_a_task_process_was_just_handed_runs_there_and_holds_the_leave_up_no_longer_than_that(
+    fresh_scheduler: Scheduler, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    worker = start_worker(queues=QUEUE)
+    first, second = tmp_path / "first", tmp_path / "second"
+    [attempt] = fresh_scheduler.submit(fresh_scheduler.work(queue=QUEUE, mark=str(first)))
+    fresh_scheduler.wait_for(attempt, State.SUCCEEDED)
+    wait_until(lambda: not fresh_scheduler.unacknowledged(), what="the task process is free")
+    [task_process] = runs(first)
+    os.kill(task_process, signal.SIGSTOP)
+    [handed_out] = fresh_scheduler.submit(fresh_scheduler.work(queue=QUEUE, mark=str(second)))
+    wait_until(lambda: fresh_scheduler.record(handed_out).received_by == worker.name, what="the worker has the message")
+    worker.signal(signal.SIGTERM)
+    wait_until(
+        lambda: fresh_scheduler.worker_fields(worker.name).get("state") == "draining", what="it says that it drains"
+    )
+    os.kill(task_process, signal.SIGCONT)
+    assert worker.wait(15) == 0
+    assert fresh_scheduler.record(handed_out).state is State.SUCCEEDED
+    assert (fresh_scheduler.messages(QUEUE), fresh_scheduler.unacknowledged()) == (0, 0)
+    assert runs(second) == [task_process]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,35 @@ def test_a_worker_goes_on_when_redis_comes_back(serve: Serve, tmp_path: Path, re
     after.wait_for(late, State.SUCCEEDED, seconds=40)
     assert len(runs(mark)) == 2
     assert worker.process.poll() is None
+
+
+def test_what_a_worker_held_when_a_redis_that_keeps_its_data_crashed_is_done_and_acknowledged(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    server = ValkeyServer(data_dir=tmp_path / "data", config={"appendonly": "yes"})
+    server.start()
+    url = f"redis://127.0.0.1:{server.port}/0"
+    worker = start_worker_process(url, "crashed@test", tmp_path, worker_prefetch_multiplier=4)
+    request.addfinalizer(worker.kill)
+    near = Scheduler(url)
+    mark, gate = tmp_path / "ran", tmp_path / "gate"
+    wait_until(lambda: near.worker_fields(worker.name), seconds=40, what="the worker is ready")
+    [running] = near.submit(near.work(mark=str(mark), until=str(gate)))
+    wait_until(lambda: runs(mark), what="the script runs")
+    waiting = near.submit(*(near.work(mark=str(mark)) for _ in range(3)))
+    wait_until(lambda: near.unacknowledged() == 4, what="the worker holds as many messages as it may")
+    os.kill(server._process.pid, signal.SIGKILL)
+    wait_until(lambda: "Cannot connect" in worker.output, what="the worker notices")
+    back = ValkeyServer(port=server.port, data_dir=tmp_path / "data", config={"appendonly": "yes"})
+    back.start()
+    request.addfinalizer(back.stop)
+    wait_until(lambda: worker.output.count("Connected to") == 2, what="it is connected again")
+    gate.touch()
+    for attempt in (running, *waiting):
+        near.wait_for(attempt, State.SUCCEEDED)
+    near.wait_until_acknowledged()
+    assert len(runs(mark)) == 4
+    assert not [words for words in ("Couldn't ack", "could not be closed", "is no message") if words in worker.output]
 
 
 def test_a_workload_longer_than_the_visibility_timeout_runs_once(
