@@ -108,3 +108,25 @@ def test_a_workload_longer_than_the_visibility_timeout_runs_once(
     gate.touch()
     fresh_scheduler.wait_for(attempt, State.SUCCEEDED)
     assert len(runs(mark)) == 1
+
+
+def test_a_short_visibility_timeout_neither_repeats_nor_piles_up_what_runs_while_the_other_worker_is_restarted(
+    fresh_scheduler: Scheduler, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    impatient = {"visibility_timeout": 2, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
+    options: dict[str, Any] = {"queues": "long", "broker_transport_options": impatient}
+    first = start_worker(**options)
+    mark, gate = tmp_path / "ran", tmp_path / "gate"
+    [attempt] = fresh_scheduler.submit(fresh_scheduler.work(queue="long", mark=str(mark), until=str(gate)))
+    wait_until(lambda: runs(mark), what="the script runs")
+    second = start_worker(**options)
+    wait_until(lambda: "already, ignored" in second.output, what="the message is delivered again and ignored")
+    fresh_scheduler.push(fresh_scheduler.pool.prepare(fresh_scheduler.work(queue="long")).message, queue="long")
+    second.kill()
+    third = start_worker(**options)
+    wait_until(lambda: not (fresh_scheduler.messages("long") or fresh_scheduler.unacknowledged()), what="all is taken")
+    assert fresh_scheduler.record(attempt).state is State.RUNNING
+    gate.touch()
+    assert fresh_scheduler.wait_for(attempt, State.SUCCEEDED).holder == first.name
+    assert len(runs(mark)) == 1
+    assert [worker.process.poll() for worker in (first, third)] == [None, None]
