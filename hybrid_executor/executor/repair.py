@@ -158,7 +158,7 @@ class Repair:
         return most < 0 or record.launches < most
 
     def find_unsent(self) -> None:
-        """Send again messages that a dead worker held unstarted, or that an empty queue has lost."""
+        """Send again messages that a worker held unstarted and holds no more, or that left their queue for nobody."""
         now = time.monotonic()
         waiting = {
             t.attempt: t
@@ -174,19 +174,13 @@ class Repair:
             for record in records
             if record is not None and record.state is State.SUBMITTED and record.id not in in_hand
         }
-        silent = {attempt: waiting[attempt] for attempt, record in known.items() if self._is_unsent(record)}
-        if silent:
-            log.warning("%s messages never reached a worker; sending them again", len(silent))
-            self._submit_again(silent, known)
-
-    def _is_unsent(self, record: Record) -> bool:
-        """Return whether no worker can get the message: one had it and has it no more, or it is in no queue."""
-        if record.received_by:
-            return True
-        pool = self._desk.pools[record.pool]
-        if pool.has_own_broker:
-            return "sent" not in record.extra
-        return pool.waiting(self._desk.store.attempts, record.queue) == 0
+        unsent = {record.id for record in known.values() if record.received_by}
+        for name, pool in self._desk.pools.items():
+            untaken = [record for record in known.values() if record.pool == name and not record.received_by]
+            unsent.update(record.id for record in pool.lost(self._desk.store.attempts, untaken))
+        if unsent:
+            log.warning("%s messages never reached a worker; sending them again", len(unsent))
+            self._submit_again({attempt: waiting[attempt] for attempt in unsent}, known)
 
     def _submit_again(self, again: dict[AttemptId, Tracked], known: dict[AttemptId, Record]) -> None:
         """Submit attempts once more, with fresh tokens, as far as Airflow still has them queued."""

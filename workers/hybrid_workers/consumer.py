@@ -158,11 +158,23 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
 
     def _give_back(self, waiting: Sequence[Any]) -> None:
         for request in waiting:
-            request.message.reject_log_error(log, self.connection_errors, requeue=True)
+            self._put_back(request.message)
             request.acknowledged = True
         if waiting:
             log.info("Gave %d messages back to their queues", len(waiting))
             self.app.worker_life.returned([AttemptId(request.id) for request in waiting])
+
+    def _put_back(self, message: Any) -> None:
+        """Return a message to its queue; where we can, as the next one: kombu would put it behind all that wait."""
+        qos: Any = getattr(message.channel, "qos", None)
+        if not hasattr(qos, "restore_by_tag"):
+            message.reject_log_error(log, self.connection_errors, requeue=True)
+            return
+        try:
+            qos.restore_by_tag(message.delivery_tag)
+            qos._quick_ack(message.delivery_tag)
+        except self.connection_errors as error:
+            log.warning("A message could not be put back, and is delivered again after a while: %s", error)
 
     def _drop(self, message: Any, reason: str) -> None:
         attempt = _attempt_of(message)

@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+from hybrid_executor.pools.celery_message import read_attempt
 from hybrid_executor.states import State
 from tests.integration.workers.conftest import StartWorker
 from tests.integration.workers.near_side import Scheduler, runs, wait_until
@@ -30,6 +31,8 @@ def test_sigterm_returns_what_waits_at_once_and_finishes_what_runs(
     wait_until(
         lambda: fresh_scheduler.messages(QUEUE) == 5, seconds=5, what="all waiting messages are in the queue again"
     )
+    next_messages = fresh_scheduler.store.client.lrange(QUEUE, -3, -1)
+    assert {read_attempt(str(message)) for message in next_messages} == set(waiting[:3])
     assert fresh_scheduler.record(running).state is State.RUNNING
     wait_until(
         lambda: fresh_scheduler.worker_fields(worker.name).get("state") == "draining", what="it says that it drains"
