@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_FOR_DEAD_SECONDS = 0.5
 _COME_ROUND_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 4
 _LAST_ACKNOWLEDGEMENT_SECONDS = 10.0
 _ACKNOWLEDGING_THREAD = "prefork-timer-shutdown"
 """Runs beside the main thread while Celery (from 5.7 on) waits for the last task processes."""
@@ -44,6 +45,7 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.loop = partial(_run_loop, self.loop)
         self._left_behind: list[Any] = []
+        self._unanswered: list[Any] = []
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Look for dead task processes often.
@@ -64,6 +66,11 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
     def _come_round(self) -> None:
         self.app.worker_life.duty.come_round(self, now=time.time())
 
+    def ensure_connected(self, conn: Any) -> Any:
+        """Try a broker that is away every few seconds; Celery would come to wait 32 s between two tries."""
+        conn.ensure_connection = partial(conn.ensure_connection, interval_max=_LONGEST_PAUSE_SECONDS)
+        return super().ensure_connected(conn)
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Let go of a broken connection; what it delivered is taken care of when there is a new one.
 
@@ -71,6 +78,11 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         is away, which would end the worker or leave the old connection taking messages beside the new one.
         """
         self._left_behind += activity.waiting_requests()
+        for request in (*activity.active_requests(), *activity.handed_out_requests()):
+            if not request.acknowledged:
+                # As long as there is no connection, and for good where tags do not outlive theirs.
+                request.acknowledged = True
+                self._unanswered.append(request)
         for channel in _channels(self.connection):
             channel.do_restore = False
         try:
@@ -84,11 +96,14 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         super().on_ready()
         channel = self.task_consumer.channel
         outlives = hasattr(getattr(channel, "qos", None), "restore_by_tag")
-        for request in (*activity.active_requests(), *activity.handed_out_requests()):
+        in_hand = {request.id for request in (*activity.active_requests(), *activity.handed_out_requests())}
+        while self._unanswered:
+            request = self._unanswered.pop()
             if outlives:
                 request.message.channel = channel
-            elif self.connection.transport.driver_type == "amqp":
-                request.acknowledged = True
+                request.acknowledged = False
+                if request.id not in in_hand:
+                    request.acknowledge()
         returned = [AttemptId(request.id) for request in self._left_behind]
         while self._left_behind:
             if outlives:

@@ -75,7 +75,8 @@ def test_what_a_worker_held_when_a_redis_that_keeps_its_data_crashed_is_done_and
     waiting = near.submit(*(near.work(mark=str(mark)) for _ in range(3)))
     wait_until(lambda: near.unacknowledged() == 4, what="the worker holds as many messages as it may")
     os.kill(server._process.pid, signal.SIGKILL)
-    wait_until(lambda: "Cannot connect" in worker.output, what="the worker notices")
+    wait_until(lambda: worker.output.count("Trying again in") == 3, what="the worker has tried three times")
+    assert worker.output.count("Trying again in 4.00 seconds") == 2
     back = ValkeyServer(port=server.port, data_dir=tmp_path / "data", config={"appendonly": "yes"})
     back.start()
     request.addfinalizer(back.stop)
@@ -86,6 +87,36 @@ def test_what_a_worker_held_when_a_redis_that_keeps_its_data_crashed_is_done_and
     near.wait_until_acknowledged()
     assert len(runs(mark)) == 4
     assert not [words for words in ("Couldn't ack", "could not be closed", "is no message") if words in worker.output]
+
+
+def test_a_worker_that_is_stopped_while_its_broker_is_away_ends_in_good_order(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    server, broker = ValkeyServer(), ValkeyServer()
+    for started in (server, broker):
+        started.start()
+        request.addfinalizer(lambda started=started: started.is_running() and started.stop())
+    url, broker_url = (f"redis://127.0.0.1:{port}/0" for port in (server.port, broker.port))
+    worker = start_worker_process(url, "alone@test", tmp_path, broker_url=broker_url, worker_prefetch_multiplier=2)
+    request.addfinalizer(worker.kill)
+    near, sender = Scheduler(url), Scheduler(broker_url)
+    mark, gate = tmp_path / "ran", tmp_path / "gate"
+    wait_until(lambda: near.worker_fields(worker.name), seconds=40, what="the worker is ready")
+    works = [near.work(mark=str(mark), until=str(gate)) for _ in range(2)]
+    near.submit(*works)
+    for work in works:
+        sender.push(near.pool.prepare(work).message)
+    wait_until(lambda: runs(mark) and sender.unacknowledged() == 2, what="one script runs and one message waits")
+    broker.stop()
+    wait_until(lambda: "Cannot connect" in worker.output, what="the worker notices")
+    worker.signal(signal.SIGTERM)
+    wait_until(
+        lambda: near.worker_fields(worker.name).get("state") == "draining", what="the worker waits for what runs"
+    )
+    gate.touch()
+    assert worker.wait() == 0
+    assert sorted(near.record(work.attempt).state.value for work in works) == ["submitted", "succeeded"]
+    assert "Traceback" not in worker.output
 
 
 def test_a_workload_longer_than_the_visibility_timeout_runs_once(
