@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -182,6 +182,12 @@ class TaskRow:
     queue: str
     attempt: str
     last_heartbeat_at: datetime | None
+
+    def is_beating(self, quiet_seconds: float) -> bool:
+        """Return whether its task process has been heard of within ``quiet_seconds``."""
+        if self.state != "running" or self.last_heartbeat_at is None:
+            return False
+        return (datetime.now(timezone.utc) - self.last_heartbeat_at).total_seconds() < quiet_seconds
 
 
 @contextmanager

@@ -25,6 +25,9 @@ _REDELIVERING_BROKERS = (*_REDIS_BROKERS, "sqs://")
 _AMQP_BROKERS = ("amqp://", "amqps://", "pyamqp://")
 _OBJECTS = frozenset({"predefined_queues", "queue_tags", "sqs-creation-attributes", "client-config", "retry_policy"})
 _TLS_OPTIONS = ("ssl_active", "ssl_mutual_tls", "ssl_key", "ssl_cert", "ssl_cacert")
+# What is overdue is looked for every 10 s and not every 100 s (interval x throttle, where kombu knows the option), and
+# a worker that dies while it looks keeps the others from it for 30 s and not for 300 s.
+_RESTORES_SOON = {"unacked_restore_interval": 1, "unacked_mutex_expire": 30}
 _OPTIONS = {option.name: option for option in CELERY_OPTIONS}
 
 
@@ -135,6 +138,8 @@ def _read_transport_options(conf: ConfigSource, broker_url: str) -> dict[str, An
     options = {name: _read_transport_value(name, text) for name, text in conf.options(TRANSPORT_SECTION).items()}
     if broker_url.startswith(_REDELIVERING_BROKERS):
         options["visibility_timeout"] = celery_table.VISIBILITY_TIMEOUT.read(conf)
+    if broker_url.startswith(_REDIS_BROKERS):
+        options = {**_RESTORES_SOON, **options}
     store_options = table.REDIS_OPTIONS.read(conf)
     if broker_url == table.REDIS_URL.read(conf) and isinstance(store_options, dict):
         for name in {"master_name", "sentinel_kwargs"} & store_options.keys():

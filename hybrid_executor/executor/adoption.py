@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from typing import Any
 
 from hybrid_executor import compat
@@ -53,7 +52,7 @@ class Adoption:
             row, record = rows.get(task_id), records.get(attempts[task_id])
             if row is not None and record is not None:
                 self._remember(row, record)
-            elif row is None or not _is_beating(row, self._desk.settings.worker_lost_after_seconds):
+            elif row is None or not row.is_beating(self._desk.settings.worker_lost_after_seconds):
                 given_back.append(ti)
         log.info("Adopted %s task instances and gave %s back", len(tis) - len(given_back), len(given_back))
         return given_back
@@ -89,9 +88,3 @@ class Adoption:
         )
         self._track(tracked)
         self._intake.apply_record(tracked, record)
-
-
-def _is_beating(row: compat.TaskRow, quiet_seconds: float) -> bool:
-    if row.state != "running" or row.last_heartbeat_at is None:
-        return False
-    return (datetime.now(timezone.utc) - row.last_heartbeat_at).total_seconds() < quiet_seconds

@@ -33,8 +33,8 @@ class RecordedPool(Protocol):
     def unsend(self, attempts: Attempts, record: Record, payload: str) -> bool:
         """Take back what was handed out for an attempt that has not started; return whether it was there."""
 
-    def waiting(self, attempts: Attempts, queue: str) -> int | None:
-        """Return how many messages wait in a queue, ``None`` where that cannot be known."""
+    def lost(self, attempts: Attempts, records: Sequence[Record]) -> list[Record]:
+        """Return those of submitted records that no worker has whose message certainly waits in no queue."""
 
     def close(self) -> None:
         """Give up the connection to the pool's own broker, where it has one."""

@@ -49,6 +49,7 @@ class Intake:
             if batch.epoch != self._epoch:
                 log.warning("Redis lost data: its epoch is another one; attempts are recorded again")
                 self.data_was_lost = self.must_reconcile = True
+                self._desk.outage.note_loss()
                 self.place()
                 return
             if batch.has_gap:

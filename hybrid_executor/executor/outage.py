@@ -21,6 +21,7 @@ class Outage:
     def __init__(self) -> None:
         self._pause_seconds = 0.0
         self._closed_until = 0.0
+        self._whole_since = float("-inf")
 
     @property
     def is_on(self) -> bool:
@@ -30,6 +31,14 @@ class Outage:
     def may_ask(self, now: float | None = None) -> bool:
         """Return whether enough time has passed since the last unanswered question."""
         return (time.monotonic() if now is None else now) >= self._closed_until
+
+    def note_loss(self) -> None:
+        """Note that Redis has lost what others had told it."""
+        self._whole_since = time.monotonic()
+
+    def can_tell_silence(self, seconds: float) -> bool:
+        """Return whether somebody who has not been heard of for ``seconds`` could have been heard: Redis was there."""
+        return not self.is_on and time.monotonic() - self._whole_since >= seconds
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -44,4 +53,5 @@ class Outage:
             raise
         if self.is_on:
             log.warning("Redis is back")
+            self._whole_since = time.monotonic()
         self._pause_seconds = self._closed_until = 0.0

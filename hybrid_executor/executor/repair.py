@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from datetime import datetime, timezone
 
 from hybrid_executor import compat
 from hybrid_executor.errors import TaskRejected
@@ -96,23 +95,25 @@ class Repair:
         self._submit_again({t.attempt: t for t in missing if t.state is State.SUBMITTED}, {})
 
     def find_lost_workers(self) -> None:
-        """Suspect attempts whose worker has been silent too long; whether they are lost is decided by evidence."""
-        running = [t for t in self._desk.ledger if t.pool == "celery" and t.state is State.RUNNING]
-        holders = {t.holder for t in running} - {""}
-        if not holders:
+        """Suspect attempts that no living worker has any more; whether they are lost is decided by evidence."""
+        quiet_seconds = self._desk.settings.worker_lost_after_seconds
+        if not self._desk.outage.can_tell_silence(quiet_seconds):
             return
-        silent = holders - self._desk.store.presence.alive("worker")
-        suspected = [t for t in running if t.holder in silent]
+        now = time.monotonic()
+        running = [
+            tracked
+            for tracked in self._desk.ledger
+            if tracked.pool == "celery" and tracked.state is State.RUNNING and now - tracked.since >= quiet_seconds
+        ]
+        if not running:
+            return
+        in_hand = self._desk.store.presence.in_hand()
+        suspected = [tracked for tracked in running if tracked.attempt not in in_hand]
         if suspected:
             rows = compat.read_tasks(t.task_id for t in suspected if t.kind == "task")
-            self._conclude([t for t in suspected if self._is_lost(t, rows.get(t.task_id))], rows, "worker lost")
-
-    def _is_lost(self, tracked: Tracked, row: compat.TaskRow | None) -> bool:
-        """Return whether a silent worker's attempt is lost, rather than merely cut off from Redis."""
-        quiet_seconds = self._desk.settings.worker_lost_after_seconds
-        if row is None or row.state != "running" or row.last_heartbeat_at is None:
-            return time.monotonic() - tracked.since >= quiet_seconds
-        return (datetime.now(timezone.utc) - row.last_heartbeat_at).total_seconds() >= quiet_seconds
+            # A task process that is heard of in Airflow's database is merely cut off from Redis.
+            beating = {task_id for task_id, row in rows.items() if row.is_beating(quiet_seconds)}
+            self._conclude([t for t in suspected if t.task_id not in beating], rows, "worker lost")
 
     def decide_lost(self) -> None:
         """Decide about attempts that an agent reported lost: their pod died, but had the task started?"""
@@ -138,7 +139,9 @@ class Repair:
             if tracked.kind == "task" and not has_started and is_ours and self._may_repeat(record):
                 again[tracked.attempt] = tracked
                 continue
-            reason = record.reason or f"{words}: {tracked.holder or 'its worker'} has not been heard of"
+            reason = (
+                record.reason or f"{words}: {tracked.holder or 'its worker'} went away without telling how it ended"
+            )
             changes.append(
                 Change(
                     attempt=tracked.attempt,
@@ -155,7 +158,7 @@ class Repair:
         return most < 0 or record.launches < most
 
     def find_unsent(self) -> None:
-        """Send again messages that a dead worker held unstarted, or that an empty queue has lost."""
+        """Send again messages that a worker held unstarted and holds no more, or that left their queue for nobody."""
         now = time.monotonic()
         waiting = {
             t.attempt: t
@@ -164,26 +167,20 @@ class Repair:
         }
         if not waiting:
             return
-        alive = self._desk.store.presence.alive("worker")
+        in_hand = self._desk.store.presence.in_hand()
         records = self._desk.store.attempts.records(list(waiting))
         known = {
             record.id: record
             for record in records
-            if record is not None and record.state is State.SUBMITTED and record.received_by not in alive
+            if record is not None and record.state is State.SUBMITTED and record.id not in in_hand
         }
-        silent = {attempt: waiting[attempt] for attempt, record in known.items() if self._is_unsent(record)}
-        if silent:
-            log.warning("%s messages never reached a worker; sending them again", len(silent))
-            self._submit_again(silent, known)
-
-    def _is_unsent(self, record: Record) -> bool:
-        """Return whether no worker can get the message: a dead one had it, or it is in no queue."""
-        if record.received_by:
-            return True
-        pool = self._desk.pools[record.pool]
-        if pool.has_own_broker:
-            return "sent" not in record.extra
-        return pool.waiting(self._desk.store.attempts, record.queue) == 0
+        unsent = {record.id for record in known.values() if record.received_by}
+        for name, pool in self._desk.pools.items():
+            untaken = [record for record in known.values() if record.pool == name and not record.received_by]
+            unsent.update(record.id for record in pool.lost(self._desk.store.attempts, untaken))
+        if unsent:
+            log.warning("%s messages never reached a worker; sending them again", len(unsent))
+            self._submit_again({attempt: waiting[attempt] for attempt in unsent}, known)
 
     def _submit_again(self, again: dict[AttemptId, Tracked], known: dict[AttemptId, Record]) -> None:
         """Submit attempts once more, with fresh tokens, as far as Airflow still has them queued."""

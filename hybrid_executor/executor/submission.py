@@ -14,7 +14,7 @@ from hybrid_executor.errors import TaskRejected
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.desk import Desk, RecordedPool
 from hybrid_executor.executor.ledger import Tracked
-from hybrid_executor.pools.work import Work
+from hybrid_executor.pools.work import SENT_FIELD, Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Submission
 
@@ -133,5 +133,5 @@ def publish(desk: Desk, pool: RecordedPool, batch: Sequence[Work]) -> list[Work]
         return []
     unsent = pool.publish(batch)
     missed = {work.attempt for work in unsent}
-    desk.store.attempts.annotate({work.attempt: {"sent": "1"} for work in batch if work.attempt not in missed})
+    desk.store.attempts.annotate({work.attempt: {SENT_FIELD: "1"} for work in batch if work.attempt not in missed})
     return unsent

@@ -6,14 +6,15 @@ record comes first and :meth:`CeleryPool.publish` sends after it; what stays uns
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
 from hybrid_executor.config import ConfigSource, Settings
 from hybrid_executor.config.celery import explain_without_effect, read_celery_settings
 from hybrid_executor.events import AttemptId, OwnerId
-from hybrid_executor.pools.celery_message import build_message
-from hybrid_executor.pools.work import Work
+from hybrid_executor.pools.celery_message import build_message, read_attempt
+from hybrid_executor.pools.work import SENT_FIELD, Work
 from hybrid_executor.store import Attempts, Record, Submission
 
 SENDER_FIELD = "sender"
@@ -52,9 +53,26 @@ class CeleryPool:
         """Return the Redis list that workers of ``queue`` take messages from."""
         return self._key_prefix + queue
 
-    def waiting(self, attempts: Attempts, queue: str) -> int | None:
-        """Return how many messages wait in a queue, ``None`` with a broker that is not the store's Redis."""
-        return attempts.queue_length(self.queue_key(queue)) if self._sender is None else None
+    def lost(self, attempts: Attempts, records: Sequence[Record]) -> list[Record]:
+        """Return those of submitted records that no worker has whose message certainly waits in no queue.
+
+        A queue hands out the oldest message first: what is older than the next one has left it. With a broker of its
+        own it is only known what was never sent.
+        """
+        if self._sender is not None:
+            return [record for record in records if SENT_FIELD not in record.extra]
+        reached = {queue: self._reached(attempts, queue) for queue in {record.queue for record in records}}
+        return [record for record in records if record.submitted_at < reached[record.queue]]
+
+    def _reached(self, attempts: Attempts, queue: str) -> float:
+        """Return when the next message of a queue was submitted: infinity if there is none, 0 where that is unknown."""
+        text = attempts.next_message(self.queue_key(queue))
+        if not text:
+            return math.inf
+        attempt = read_attempt(text)
+        record = attempts.records([attempt])[0] if attempt else None
+        # One that was submitted again may have a message in the queue that is older than its record says.
+        return record.submitted_at if record is not None and not record.launches else 0
 
     def prepare(self, work: Work) -> Submission:
         """Return what the store needs to submit ``work``; with its message, where the broker is the store's Redis."""

@@ -64,6 +64,14 @@ def build_message(attempt: AttemptId, workload_json: str, *, queue: str, owner: 
     return head + body + json.dumps(attempt)[1:-1].join(rest)
 
 
+def read_attempt(message: str) -> AttemptId | None:
+    """Return the attempt that a message on a queue's list is of, ``None`` where it is no task's message."""
+    try:
+        return AttemptId(str(json.loads(message)["headers"]["id"]))
+    except (ValueError, TypeError, LookupError):
+        return None
+
+
 @lru_cache(maxsize=1024)
 def _template(queue: str, owner: OwnerId, instance: str) -> tuple[str, ...]:
     """Return the message's fixed texts: the body stands after the first, the attempt id between the others.

@@ -62,6 +62,6 @@ class KubernetesPool:
         """Launches of a revoked attempt are dropped by the agents; nothing is taken back here."""
         return False
 
-    def waiting(self, attempts: Attempts, queue: str) -> int | None:
+    def lost(self, attempts: Attempts, records: Sequence[Record]) -> list[Record]:
         """Not known here."""
-        return None
+        return []

@@ -40,6 +40,6 @@ class MemoryPool:
         """Nothing was handed out."""
         return False
 
-    def waiting(self, attempts: Attempts, queue: str) -> int | None:
+    def lost(self, attempts: Attempts, records: Sequence[Record]) -> list[Record]:
         """Not known here."""
-        return None
+        return []

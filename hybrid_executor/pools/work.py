@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from hybrid_executor.config import DEFAULT_PROFILE, Profile
 from hybrid_executor.events import AttemptId, Kind, OwnerId
 
+SENT_FIELD = "sent"
+"""In a record: its message has gone to a broker that is not the store's Redis."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Work:

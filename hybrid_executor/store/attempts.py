@@ -258,6 +258,11 @@ class Attempts:
         return int(self._client.llen(queue_key))
 
     @translated
+    def next_message(self, queue_key: str) -> str:
+        """Return the message that a broker list on this Redis hands out next, "" for none. It holds a token."""
+        return str(self._client.lindex(queue_key, -1) or "")
+
+    @translated
     def any_waiting(self, queue_keys: Iterable[str]) -> bool:
         """Return whether any of these broker lists on this Redis holds a message; one round trip."""
         return bool(self._client.exists(*keys)) if (keys := list(queue_keys)) else False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import redis
 
+from hybrid_executor.events import AttemptId
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.translation import translated
 
@@ -91,3 +93,16 @@ class Presence:
         for name in names:
             pipeline.exists(self._keys.member(role, name))
         return {name for name, exists in zip(names, pipeline.execute(), strict=True) if exists}
+
+    def in_hand(self) -> set[AttemptId]:
+        """Return every attempt that a living worker says it runs or holds.
+
+        A worker that was restarted under its old name lives, and has not what its former self had.
+        """
+        texts = [
+            member.fields.get(name) or "[]"
+            for member in self.members("worker")
+            if member.is_alive
+            for name in ("running", "held")
+        ]
+        return {AttemptId(str(attempt)) for text in texts for attempt in json.loads(text)}

@@ -65,14 +65,24 @@ def test_properties_are_those_of_a_stock_sender_but_for_names_made_at_random(sto
     assert different == {"reply_to", "delivery_tag"}
 
 
-def test_a_stock_worker_runs_our_message(redis_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("queue", "priority", "key"),
+    [
+        ("some-queue", 0, "some-queue"),
+        ("R\u00fcckstand: t\u00e4glich/100%", 0, "R\u00fcckstand: t\u00e4glich/100%"),
+        ("some-queue", 6, "some-queue\x06\x166"),
+    ],
+)
+def test_a_stock_worker_runs_our_message(redis_url: str, tmp_path: Path, queue: str, priority: int, key: str) -> None:
     output, log = tmp_path / "output", tmp_path / "log"
     command = [sys.executable, "-m", "celery", "-A", "tests.contract.stock_app", "worker"]
+    message = ours(queue)
+    message["properties"]["priority"] = priority
     with redis.Redis.from_url(redis_url) as client:
-        client.lpush("some-queue", json.dumps(ours("some-queue")))
+        client.lpush(key, json.dumps(message))
         with log.open("wb") as file:
             worker = subprocess.Popen(
-                [*command, "-P", "solo", "-Q", "some-queue", "--without-mingle", "--without-gossip"],
+                [*command, "-P", "solo", "-Q", queue, "--without-mingle", "--without-gossip"],
                 env={**os.environ, "STOCK_BROKER": redis_url, "STOCK_OUTPUT": str(output)},
                 stdout=file,
                 stderr=subprocess.STDOUT,

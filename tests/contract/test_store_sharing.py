@@ -121,6 +121,14 @@ def test_tokens_are_shared_and_come_back_with_time(store: Store) -> None:
     assert wait_seconds > 100
 
 
+def test_in_hand_is_what_living_workers_run_or_hold(store: Store) -> None:
+    store.presence.announce("worker", "w1", {"running": '["a"]', "held": '["b", "c"]'}, seconds=30)
+    store.presence.announce("worker", "w2", {"running": '["d"]', "held": "[]"}, seconds=30)
+    store.presence.announce("worker", "w3", {}, seconds=30)
+    store.client.delete(store.keys.member("worker", "w2"))
+    assert store.presence.in_hand() == {"a", "b", "c"}
+
+
 def test_members_are_alive_until_they_are_silent_or_withdraw(store: Store) -> None:
     store.presence.announce("worker", "w1", {"queues": "q"}, seconds=30)
     store.presence.announce("worker", "w2", {}, seconds=30)

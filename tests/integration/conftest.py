@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store import RedisSettings, Store, open_store
+from tests.integration import rows
 
 QUEUE_OF_PODS = "kubernetes"
 
@@ -75,6 +78,41 @@ def make_executor(redis_url: str, monkeypatch: pytest.MonkeyPatch, airflow_db: N
     yield make
     for executor in started:
         executor.terminate()
+
+
+@pytest.fixture
+def make_row(airflow_db: None) -> Iterator[Callable[..., Any]]:
+    """Return a function that writes a task instance as the scheduler has it, and returns its workload."""
+    session = rows.open_session()
+    rows.clear(session)
+    version = rows.insert_dag(session)
+
+    def make(task_id: str = "task", *, state: str = "queued", heard: timedelta | None = None, **fields: Any) -> Any:
+        workload = make_task(task_id, **fields)
+        last = None if heard is None else datetime.now(timezone.utc) - heard
+        rows.insert_tasks(session, [workload], version=version, state=state, last_heartbeat_at=last)
+        return workload
+
+    yield make
+    rows.clear(session)
+    session.close()
+
+
+def repaired(executor: Any) -> dict[str, Any]:
+    """Let the timed repairs run now; return the events by task id."""
+    executor.heartbeat()
+    executor._next_repair = 0
+    executor.heartbeat()
+    executor.heartbeat()
+    return {key.task_id: (state.value, info) for key, (state, info) in executor.get_event_buffer().items()}
+
+
+def wait_for(predicate: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until the predicate holds."""
+    deadline = time.monotonic() + seconds
+    while not predicate():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.05)
 
 
 def queue(executor: Any, *workloads: Any) -> list[AttemptId]:

@@ -1,94 +1,20 @@
-"""What only the owner can mend: dead schedulers, dead workers, dead pods, lost messages; with Airflow's database."""
+"""What only the owner can mend: dead schedulers, dead pods, lost data; with Airflow's database."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
 
-from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
-from tests.integration.conftest import QUEUE_OF_PODS, make_task, queue
+from tests.integration.conftest import QUEUE_OF_PODS, queue, repaired, wait_for
 
 MakeExecutor = Callable[..., Any]
 MakeRow = Callable[..., Any]
-
-
-@pytest.fixture
-def make_row(airflow_db: None) -> Iterator[MakeRow]:
-    """Return a function that writes a task instance as the scheduler has it, and returns its workload."""
-    from airflow import settings
-    from airflow.models.dag import DagModel
-    from airflow.models.dag_version import DagVersion
-    from airflow.models.dagbundle import DagBundleModel
-    from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from sqlalchemy import delete, insert
-
-    settings.configure_orm()
-    assert settings.NonScopedSession is not None
-    session = settings.NonScopedSession()
-    version = uuid.uuid4()
-    now = datetime.now(timezone.utc)
-
-    def clear() -> None:
-        for model in (TaskInstance, DagRun, DagVersion, DagModel, DagBundleModel):
-            session.execute(delete(model))
-        session.commit()
-
-    clear()
-    session.execute(insert(DagBundleModel).values(name="dags"))
-    session.execute(
-        insert(DagModel).values(
-            dag_id="dag",
-            bundle_name="dags",
-            max_active_tasks=9,
-            max_consecutive_failed_dag_runs=0,
-            has_task_concurrency_limits=False,
-            relative_fileloc="dag.py",
-            fileloc="/dag.py",
-        )
-    )
-    session.execute(insert(DagVersion).values(id=version, dag_id="dag", version_number=1, bundle_name="dags"))
-    session.execute(
-        insert(DagRun).values(id=1, dag_id="dag", run_id="run", run_type="manual", run_after=now, logical_date=now)
-    )
-    session.commit()
-
-    def make(task_id: str = "task", *, state: str = "queued", heard: timedelta | None = None, **fields: Any) -> Any:
-        workload = make_task(task_id, **fields)
-        ti = workload.ti
-        session.execute(
-            insert(TaskInstance).values(
-                id=ti.id,
-                task_id=task_id,
-                dag_id="dag",
-                run_id="run",
-                map_index=-1,
-                try_number=1,
-                pool="default_pool",
-                pool_slots=1,
-                queue=ti.queue,
-                state=state,
-                priority_weight=1,
-                dag_version_id=version,
-                max_tries=0,
-                external_executor_id=ti.external_executor_id or None,
-                executor_config={},
-                last_heartbeat_at=None if heard is None else now - heard,
-            )
-        )
-        session.commit()
-        return workload
-
-    yield make
-    clear()
-    session.close()
 
 
 def rows_of(*workloads: Any) -> list[Any]:
@@ -168,128 +94,6 @@ def test_with_redis_away_nothing_is_given_back_and_the_question_is_asked_again(
         assert second.running == set()
     second._desk.outage._closed_until = 0
     wait_for(lambda: (second.heartbeat(), second.running == {workload.ti.key})[1])
-
-
-def wait_for(predicate: Callable[[], bool], seconds: float = 20) -> None:
-    import time
-
-    deadline = time.monotonic() + seconds
-    while not predicate():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
-
-
-# ---- dead workers ----
-
-
-def repaired(executor: Any) -> dict[str, Any]:
-    """Let the timed repairs run now; return the events by task id."""
-    executor.heartbeat()
-    executor._next_repair = 0
-    executor.heartbeat()
-    executor.heartbeat()
-    return {key.task_id: (state.value, info) for key, (state, info) in executor.get_event_buffer().items()}
-
-
-def start_on_worker(executor: Any, store: Store, workload: Any, worker: str = "gone") -> AttemptId:
-    [attempt] = queue(executor, workload)
-    executor.heartbeat()
-    store.attempts.claim(attempt, worker=worker)
-    executor.heartbeat()
-    for tracked in executor._desk.ledger:
-        tracked.since -= 60
-    return attempt
-
-
-def test_a_task_whose_worker_and_heartbeat_are_silent_is_failed_as_lost(
-    make_executor: MakeExecutor, make_row: MakeRow, store: Store
-) -> None:
-    executor = make_executor()
-    workload = make_row(state="running", heard=timedelta(seconds=120))
-    start_on_worker(executor, store, workload)
-    state, info = repaired(executor)["task"]
-    assert state == "failed"
-    assert "worker lost" in info
-    assert "gone" in info
-
-
-def test_a_task_that_sends_heartbeats_is_left_alone_when_its_worker_is_cut_off(
-    make_executor: MakeExecutor, make_row: MakeRow, store: Store
-) -> None:
-    executor = make_executor()
-    workload = make_row(state="running", heard=timedelta(seconds=1))
-    start_on_worker(executor, store, workload)
-    assert repaired(executor) == {}
-    assert executor.running == {workload.ti.key}
-
-
-def test_a_task_of_a_living_worker_is_left_alone(make_executor: MakeExecutor, make_row: MakeRow, store: Store) -> None:
-    executor = make_executor()
-    store.presence.announce("worker", "alive", {}, seconds=30)
-    workload = make_row(state="running", heard=timedelta(seconds=120))
-    start_on_worker(executor, store, workload, "alive")
-    assert repaired(executor) == {}
-
-
-def test_a_task_that_never_started_is_sent_again_when_its_worker_died(
-    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str
-) -> None:
-    executor = make_executor()
-    workload = make_row(state="queued")
-    attempt = start_on_worker(executor, store, workload)
-    with redis.Redis.from_url(redis_url) as client:
-        client.delete("default")
-        assert repaired(executor) == {}
-        assert client.llen("default") == 1
-    [record] = store.attempts.records([attempt])
-    assert record is not None
-    assert (record.state, record.launches) == (State.SUBMITTED, 1)
-    assert store.attempts.claim(attempt, worker="other").is_granted
-
-
-# ---- lost messages ----
-
-
-def test_a_message_that_left_its_queue_and_reached_nobody_is_sent_again(
-    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str
-) -> None:
-    executor = make_executor()
-    queue(executor, make_row())
-    executor.heartbeat()
-    for tracked in executor._desk.ledger:
-        tracked.since -= 60
-    with redis.Redis.from_url(redis_url) as client:
-        client.delete("default")
-        repaired(executor)
-        assert client.llen("default") == 1
-
-
-def test_a_message_that_waits_in_its_queue_is_not_sent_twice(
-    make_executor: MakeExecutor, make_row: MakeRow, redis_url: str
-) -> None:
-    executor = make_executor()
-    queue(executor, make_row())
-    executor.heartbeat()
-    for tracked in executor._desk.ledger:
-        tracked.since -= 60
-    repaired(executor)
-    with redis.Redis.from_url(redis_url) as client:
-        assert client.llen("default") == 1
-
-
-def test_a_message_that_a_dead_worker_held_unstarted_is_sent_again(
-    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str
-) -> None:
-    executor = make_executor()
-    held, other = make_row("held"), make_row("other")
-    attempt, _ = queue(executor, held, other)
-    executor.heartbeat()
-    store.attempts.annotate({attempt: {"received_by": "gone"}})
-    for tracked in executor._desk.ledger:
-        tracked.since -= 60
-    repaired(executor)
-    with redis.Redis.from_url(redis_url) as client:
-        assert client.llen("default") == 3
 
 
 # ---- dead pods ----

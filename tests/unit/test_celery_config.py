@@ -51,7 +51,11 @@ def test_every_documented_option_is_in_the_table() -> None:
 def test_nothing_but_the_broker_needs_to_be_set() -> None:
     made = config()
     assert made["broker_url"] == REDIS
-    assert made["broker_transport_options"] == {"visibility_timeout": 86400}
+    assert made["broker_transport_options"] == {
+        "visibility_timeout": 86400,
+        "unacked_restore_interval": 1,
+        "unacked_mutex_expire": 30,
+    }
     assert (made["worker_concurrency"], made["worker_prefetch_multiplier"], made["worker_pool"]) == (16, 1, "prefork")
     assert (made["task_acks_late"], made["task_ignore_result"], made["task_reject_on_worker_lost"]) == (
         True,

@@ -46,6 +46,7 @@ class WorkerCard:
     :ivar consumed_at: when it last got a message, in seconds since the epoch; 0 for never.
     :ivar loop_at: when its main thread last came round, in the same seconds.
     :ivar deaf_since: since when messages wait for it that it could take and does not; 0 for not.
+    :ivar is_deaf: a second look has confirmed that; at the first one they may just have come.
     """
 
     name: str
@@ -58,6 +59,7 @@ class WorkerCard:
     consumed_at: float = 0.0
     loop_at: float = 0.0
     deaf_since: float = 0.0
+    is_deaf: bool = False
     started_at: float = field(default_factory=time.time)
     life: str = field(default_factory=lambda: uuid4().hex)
 
@@ -65,7 +67,7 @@ class WorkerCard:
         """Return the worker's state in one word."""
         if self.is_draining or self.is_leaving:
             return "drained" if activity.is_idle and not self.is_leaving else "draining"
-        return "deaf" if self.deaf_since else "running"
+        return "deaf" if self.is_deaf else "running"
 
     def describe(self, activity: Activity) -> dict[str, str]:
         """Return the fields of the announcement."""
@@ -80,6 +82,7 @@ class WorkerCard:
             "state": self.state(activity),
             "running": json.dumps(sorted(activity.running)),
             "waiting": str(len(activity.waiting)),
+            "held": json.dumps(sorted(activity.waiting)),
             "started_at": f"{self.started_at:.0f}",
             "consumed_at": f"{self.consumed_at:.0f}",
             "loop_at": f"{self.loop_at:.0f}",
@@ -100,9 +103,27 @@ def active_requests() -> list[Any]:
 
 
 def waiting_requests() -> list[Any]:
-    """Return Celery's requests that wait for a task process."""
+    """Return Celery's requests that no task process has been handed."""
+    return [request for request in _not_active() if not _is_handed_out(request)]
+
+
+def handed_out_requests() -> list[Any]:
+    """Return Celery's requests that a task process has been handed and has not said yet that it has them."""
+    return [request for request in _not_active() if _is_handed_out(request)]
+
+
+def job_of(request: Any) -> Any:
+    """Return the pool's job of a request, ``None`` where there is none."""
+    return request._apply_result() if request._apply_result is not None else None
+
+
+def _not_active() -> list[Any]:
     running = {request.id for request in active_requests()}
     return [request for request in _copy(books.reserved_requests) if request.id not in running]
+
+
+def _is_handed_out(request: Any) -> bool:
+    return getattr(job_of(request), "_write_to", None) is not None
 
 
 def _copy(requests: Any) -> list[Any]:

@@ -8,6 +8,7 @@ whose task process died are noticed at once.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,16 +28,24 @@ log = logging.getLogger(__name__)
 
 _LOOK_FOR_DEAD_SECONDS = 0.5
 _COME_ROUND_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 4
+_LAST_ACKNOWLEDGEMENT_SECONDS = 10.0
+_ACKNOWLEDGING_THREAD = "prefork-timer-shutdown"
+"""Runs beside the main thread while Celery (from 5.7 on) waits for the last task processes."""
 
 
 class CarefulConsumer(Consumer):  # type: ignore[misc]
     """Drops unreadable messages without showing what is in them, and has their attempt fail with the reason."""
 
     loop: Any
+    connection: Any
+    task_consumer: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.loop = partial(_run_loop, self.loop)
+        self._left_behind: list[Any] = []
+        self._unanswered: list[Any] = []
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Look for dead task processes often.
@@ -57,24 +66,77 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
     def _come_round(self) -> None:
         self.app.worker_life.duty.come_round(self, now=time.time())
 
-    def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Let go of a broken connection.
+    def ensure_connected(self, conn: Any) -> Any:
+        """Try a broker that is away every few seconds; Celery would come to wait 32 s between two tries."""
+        conn.ensure_connection = partial(conn.ensure_connection, interval_max=_LONGEST_PAUSE_SECONDS)
+        return super().ensure_connected(conn)
 
-        Closing it fails in kombu 5.7 while messages are unacknowledged and Redis is away, which would end the worker.
-        What it has not given back then is delivered again after the visibility timeout.
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Let go of a broken connection; what it delivered is taken care of when there is a new one.
+
+        Left to itself, kombu would put everything back that is unacknowledged, also what runs; and fail where Redis
+        is away, which would end the worker or leave the old connection taking messages beside the new one.
         """
+        self._left_behind += activity.waiting_requests()
+        for request in (*activity.active_requests(), *activity.handed_out_requests()):
+            if not request.acknowledged:
+                # As long as there is no connection, and for good where tags do not outlive theirs.
+                request.acknowledged = True
+                self._unanswered.append(request)
+        for channel in _channels(self.connection):
+            channel.do_restore = False
         try:
             super().on_connection_error_after_connected(exc)
         except Exception as error:  # noqa: BLE001 - nothing about a connection that is gone may end the worker
             log.warning("The broken connection to the broker could not be closed in order: %s", error)
             self.connection = None
 
+    def on_ready(self) -> None:
+        """Take over what an older connection delivered where tags outlive it, and give back what waited."""
+        super().on_ready()
+        channel = self.task_consumer.channel
+        outlives = hasattr(getattr(channel, "qos", None), "restore_by_tag")
+        in_hand = {request.id for request in (*activity.active_requests(), *activity.handed_out_requests())}
+        while self._unanswered:
+            request = self._unanswered.pop()
+            if outlives:
+                request.message.channel = channel
+                request.acknowledged = False
+                if request.id not in in_hand:
+                    request.acknowledge()
+        returned = [AttemptId(request.id) for request in self._left_behind]
+        while self._left_behind:
+            if outlives:
+                channel.qos.restore_by_tag(self._left_behind[-1].message.delivery_tag)
+            self._left_behind.pop()
+        self.app.worker_life.returned(returned)
+
+    def on_close(self) -> None:
+        """Forget what no task process has.
+
+        Celery forgets here too what a task process was just handed; it would hear neither of its end nor of its
+        death, and a worker that leaves would wait 30 s for that process.
+        """
+        handed_out = activity.handed_out_requests()
+        jobs = [activity.job_of(request) for request in handed_out]
+        super().on_close()
+        for request, job in zip(handed_out, jobs, strict=True):
+            books.task_reserved(request)
+            job._cache[job._job] = job
+
+    def shutdown(self) -> None:
+        """Let acknowledgements that are under way come to their end before the connection is closed."""
+        for thread in threading.enumerate():
+            if thread.name == _ACKNOWLEDGING_THREAD:
+                thread.join(_LAST_ACKNOWLEDGEMENT_SECONDS)
+        super().shutdown()
+
     def stop(self) -> None:
         """Stop consuming, forget what no task process has, and give its messages back."""
         waiting = activity.waiting_requests()
         super().stop()
         self._give_back(waiting)
-        for channel in getattr(getattr(self.connection, "connection", None), "channels", None) or ():
+        for channel in _channels(self.connection):
             _finish_poll(channel)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
@@ -111,17 +173,35 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
 
     def _give_back(self, waiting: Sequence[Any]) -> None:
         for request in waiting:
-            request.message.reject_log_error(log, self.connection_errors, requeue=True)
+            self._put_back(request.message)
             request.acknowledged = True
         if waiting:
             log.info("Gave %d messages back to their queues", len(waiting))
             self.app.worker_life.returned([AttemptId(request.id) for request in waiting])
+
+    def _put_back(self, message: Any) -> None:
+        """Return a message to its queue; where we can, as the next one: kombu would put it behind all that wait."""
+        qos: Any = getattr(message.channel, "qos", None)
+        if not hasattr(qos, "restore_by_tag"):
+            message.reject_log_error(log, self.connection_errors, requeue=True)
+            return
+        try:
+            qos.restore_by_tag(message.delivery_tag)
+            qos._quick_ack(message.delivery_tag)
+        except self.connection_errors as error:
+            log.warning("A message could not be put back, and is delivered again after a while: %s", error)
 
     def _drop(self, message: Any, reason: str) -> None:
         attempt = _attempt_of(message)
         log.error("Dropped a message%s: %s", f" of attempt {attempt}" if attempt else "", reason)
         if attempt:
             self.app.tasks[TASK_NAME].reports.bad_message(AttemptId(attempt), reason)
+
+
+def _channels(connection: Any) -> list[Any]:
+    """Return the open channels of a connection over one of kombu's own transports; never connects."""
+    channels = getattr(getattr(connection, "_connection", None), "channels", None)
+    return list(channels) if isinstance(channels, list) else []
 
 
 def _attempt_of(message: Any) -> str:

@@ -61,6 +61,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="hybrid-heartbeat", daemon=True)
         self._said: object = None
         self._said_at = 0.0
+        self._looked_at = 0.0
         self._received: frozenset[AttemptId] = frozenset()
         self._records: Mapping[AttemptId, Record] = {}
         self._is_cut_off = False
@@ -112,12 +113,13 @@ class Heartbeat:
         if news:
             attempts.annotate({attempt: {"received_by": self._card.name} for attempt in news})
         self._received = activity.waiting
-        is_due = time.monotonic() - self._said_at >= _PERIOD_SECONDS
-        if is_due:
+        # By a clock of its own: a busy worker has something new to say every second.
+        if time.monotonic() - self._looked_at >= _PERIOD_SECONDS:
             self.keep_records(activity)
             self._listen(activity)
+            self._looked_at = time.monotonic()
         saying = (activity, self._card.state(activity), self._card.queues)
-        if is_due or self._said != saying:
+        if self._said != saying or time.monotonic() - self._said_at >= _PERIOD_SECONDS:
             self._store().presence.announce(
                 "worker", self._card.name, self._card.describe(activity), seconds=ANNOUNCEMENT_SECONDS
             )
@@ -131,7 +133,9 @@ class Heartbeat:
         if self._queue_prefix is not None:
             keys = [self._queue_prefix + queue for queue in self._card.queues]
             waits = self._store().attempts.any_waiting(keys)
-            self._card.deaf_since = deaf_since(self._card, activity, any_waiting=waits, now=time.time())
+            now = time.time()
+            self._card.deaf_since = deaf_since(self._card, activity, any_waiting=waits, now=now)
+            self._card.is_deaf = 0 < self._card.deaf_since < now
 
     def returned(self, attempts: list[AttemptId]) -> None:
         """Note that messages went back to their queues: no record is to say that this worker has them."""
@@ -156,6 +160,8 @@ class Heartbeat:
         if not self._is_cut_off:
             log.error("The store cannot be asked; what runs goes on: %s", error)
         self._is_cut_off = True
+        # Nothing can be heard of a Redis that is away.
+        self._card.deaf_since, self._card.is_deaf = 0.0, False
 
 
 def _restoration(record: Record) -> Restoration:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.pools.celery import CeleryPool, make_celery_pool
 from hybrid_executor.pools.celery_message import build_message
 from hybrid_executor.pools.work import Work
-from hybrid_executor.store import Store
+from hybrid_executor.store import Record, Store
 
 WORK = Work(
     attempt=AttemptId("a"),
@@ -84,10 +85,10 @@ def test_a_waiting_message_is_taken_back_also_by_a_scheduler_that_adopted_it(sto
     store.attempts.submit([pool.prepare(WORK), pool.prepare(replace(WORK, attempt=AttemptId("b")))])
     [record] = store.attempts.adopt([WORK.attempt], owner=OwnerId("2"))
     assert record is not None
-    assert pool.waiting(store.attempts, "q") == 2
+    assert store.attempts.queue_length("q") == 2
     assert pool.unsend(store.attempts, record, WORK.workload_json) is True
     assert pool.unsend(store.attempts, record, WORK.workload_json) is False
-    assert pool.waiting(store.attempts, "q") == 1
+    assert store.attempts.queue_length("q") == 1
 
 
 def test_with_another_broker_the_record_comes_without_a_message_and_the_unsent_is_told(store: Store) -> None:
@@ -97,7 +98,51 @@ def test_with_another_broker_the_record_comes_without_a_message_and_the_unsent_i
     submission = pool.prepare(WORK)
     assert (submission.message, submission.queue_key) == ("", "")
     assert pool.publish([WORK, other]) == [other]
-    assert pool.waiting(store.attempts, "q") is None
+
+
+def records_of(store: Store, *names: str) -> list[Record]:
+    found = store.attempts.records([AttemptId(name) for name in names])
+    return [record for record in found if record is not None]
+
+
+def submit_one_by_one(store: Store, pool: CeleryPool, *names: str) -> None:
+    """Submit works, each a moment later than the one before."""
+    for name in names:
+        store.attempts.submit([pool.prepare(replace(WORK, attempt=AttemptId(name)))])
+        time.sleep(0.002)
+
+
+def test_what_is_older_than_the_next_message_has_left_its_queue(store: Store) -> None:
+    pool = CeleryPool(instance="i")
+    submit_one_by_one(store, pool, "a", "b", "c")
+    assert pool.lost(store.attempts, records_of(store, "a", "b", "c")) == []
+    store.client.rpop("q")
+    assert [record.id for record in pool.lost(store.attempts, records_of(store, "a", "b", "c"))] == ["a"]
+    store.client.delete("q")
+    assert [record.id for record in pool.lost(store.attempts, records_of(store, "a", "b", "c"))] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("text", ["garbage", "[]", "{}", '{"headers": {"id": "of-another-sender"}}'])
+def test_a_message_of_somebody_else_says_nothing_about_ours(store: Store, text: str) -> None:
+    pool = CeleryPool(instance="i")
+    submit_one_by_one(store, pool, "a", "b")
+    store.client.rpush("q", text)
+    assert pool.lost(store.attempts, records_of(store, "a", "b")) == []
+
+
+def test_the_old_message_of_what_was_submitted_again_says_nothing_about_younger_ones(store: Store) -> None:
+    pool = CeleryPool(instance="i")
+    submit_one_by_one(store, pool, "a", "b")
+    again = replace(WORK, attempt=AttemptId("a"), expected_generation=1)
+    assert store.attempts.submit([pool.prepare(again)]) == [2]
+    assert pool.lost(store.attempts, records_of(store, "b")) == []
+
+
+def test_with_another_broker_only_what_was_never_sent_is_lost(store: Store) -> None:
+    pool = CeleryPool(instance="i", sender=PartialSender())
+    submit_one_by_one(store, pool, "a", "b")
+    store.attempts.annotate({AttemptId("a"): {"sent": "1"}})
+    assert [record.id for record in pool.lost(store.attempts, records_of(store, "a", "b"))] == ["b"]
 
 
 @pytest.mark.parametrize(

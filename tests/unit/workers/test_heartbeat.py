@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 import fakeredis
@@ -44,6 +45,20 @@ def worker(store: Store) -> Worker:
     return Worker(store)
 
 
+class Clock:
+    """The time that a heartbeat sees."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        for name in ("monotonic", "time"):
+            monkeypatch.setattr(time, name, lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
 def announced(store: Store) -> dict[str, str]:
     [member] = store.presence.members("worker")
     return dict(member.fields)
@@ -54,6 +69,8 @@ def test_it_says_who_it_is_and_what_it_runs(store: Store, worker: Worker) -> Non
     fields = announced(store)
     assert (fields["queues"], fields["concurrency"], fields["state"]) == ("a,b", "3", "running")
     assert json.loads(fields["running"]) == [ATTEMPT]
+    worker.tell(WAITING)
+    assert json.loads(announced(store)["held"]) == [ATTEMPT]
 
 
 def test_a_change_is_said_at_once(store: Store, worker: Worker) -> None:
@@ -87,6 +104,43 @@ def test_a_running_record_that_redis_lost_is_written_again(store: Store, worker:
         WORKER,
         "q",
     )
+
+
+def test_a_worker_with_news_every_second_still_looks_after_its_records(
+    store: Store, worker: Worker, submit: Submit, clock: Clock
+) -> None:
+    submit()
+    store.attempts.claim(ATTEMPT, worker=WORKER, token="1-x")
+    worker.tell(RUNNING)
+    store.client.flushall()
+    for second in range(6):
+        clock.now += 1
+        worker.tell(Activity(running=frozenset({ATTEMPT, AttemptId(f"another-{second}")})))
+    assert record_of(store).state is State.RUNNING
+
+
+def test_a_worker_is_deaf_at_the_second_look_and_not_at_the_first(store: Store, worker: Worker, clock: Clock) -> None:
+    store.client.lpush("a", "message")
+    worker.tell(Activity())
+    assert announced(store)["state"] == "running"
+    clock.now += 6
+    worker.tell(Activity())
+    assert (announced(store)["state"], worker.card.deaf_since) == ("deaf", 1000.0)
+    clock.now += 6
+    worker.card.consumed_at = clock.now
+    worker.tell(Activity())
+    assert (announced(store)["state"], worker.card.deaf_since) == ("running", clock.now)
+
+
+def test_nobody_is_deaf_to_a_redis_that_is_away(
+    store: Store, server: fakeredis.FakeServer, worker: Worker, clock: Clock
+) -> None:
+    store.client.lpush("a", "message")
+    worker.tell(Activity())
+    assert worker.card.deaf_since == clock.now
+    server.connected = False
+    worker.heartbeat.returned([ATTEMPT])
+    assert worker.card.deaf_since == 0
 
 
 def test_redis_away_is_an_error_for_the_caller_and_loses_nothing(

@@ -1,0 +1,76 @@
+"""Task instances in Airflow's database, as the scheduler has them when it hands them out."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+
+def open_session() -> Any:
+    """Return a session on the tests' database."""
+    from airflow import settings
+
+    settings.configure_orm()
+    assert settings.NonScopedSession is not None
+    return settings.NonScopedSession()
+
+
+def clear(session: Any) -> None:
+    """Remove what :func:`insert_dag` and :func:`insert_tasks` have written."""
+    from airflow.models.dag import DagModel
+    from airflow.models.dag_version import DagVersion
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import delete
+
+    for model in (TaskInstance, DagRun, DagVersion, DagModel, DagBundleModel):
+        session.execute(delete(model))
+    session.commit()
+
+
+def insert_dag(session: Any) -> uuid.UUID:
+    """Write a Dag with one run; return the id of its version."""
+    from airflow.models.dag import DagModel
+    from airflow.models.dag_version import DagVersion
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.models.dagrun import DagRun
+    from sqlalchemy import insert
+
+    version, now = uuid.uuid4(), datetime.now(timezone.utc)
+    dag = {"dag_id": "dag", "bundle_name": "dags", "relative_fileloc": "dag.py", "fileloc": "/dag.py"}
+    dag |= {"max_active_tasks": 9, "max_consecutive_failed_dag_runs": 0, "has_task_concurrency_limits": False}
+    run = {"id": 1, "dag_id": "dag", "run_id": "run", "run_type": "manual", "run_after": now, "logical_date": now}
+    session.execute(insert(DagBundleModel).values(name="dags"))
+    session.execute(insert(DagModel).values(**dag))
+    session.execute(insert(DagVersion).values(id=version, dag_id="dag", version_number=1, bundle_name="dags"))
+    session.execute(insert(DagRun).values(**run))
+    session.commit()
+    return version
+
+
+def insert_tasks(
+    session: Any,
+    workloads: Sequence[Any],
+    *,
+    version: uuid.UUID,
+    state: str = "queued",
+    last_heartbeat_at: datetime | None = None,
+) -> None:
+    """Write the task instances of workloads."""
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import insert
+
+    same = {"pool": "default_pool", "pool_slots": 1, "priority_weight": 1, "max_tries": 0, "executor_config": {}}
+    same |= {"state": state, "dag_version_id": version, "last_heartbeat_at": last_heartbeat_at}
+    names = ("id", "task_id", "dag_id", "run_id", "map_index", "try_number", "queue")
+    rows = [
+        same
+        | {name: getattr(workload.ti, name) for name in names}
+        | {"external_executor_id": workload.ti.external_executor_id or None}
+        for workload in workloads
+    ]
+    session.execute(insert(TaskInstance), rows)
+    session.commit()

@@ -1,0 +1,179 @@
+"""What only the owner can mend: workers that died or were restarted, and messages that reached nobody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from hybrid_executor.events import AttemptId
+from hybrid_executor.states import State
+from hybrid_executor.store import Store
+from tests.integration.conftest import queue, repaired, wait_for
+
+MakeExecutor = Callable[..., Any]
+MakeRow = Callable[..., Any]
+
+
+def start_on_worker(executor: Any, store: Store, workload: Any, worker: str = "gone") -> AttemptId:
+    [attempt] = queue(executor, workload)
+    executor.heartbeat()
+    store.attempts.claim(attempt, worker=worker)
+    executor.heartbeat()
+    for tracked in executor._desk.ledger:
+        tracked.since -= 60
+    return attempt
+
+
+def test_a_task_whose_worker_and_heartbeat_are_silent_is_failed_as_lost(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    workload = make_row(state="running", heard=timedelta(seconds=120))
+    start_on_worker(executor, store, workload)
+    state, info = repaired(executor)["task"]
+    assert state == "failed"
+    assert "worker lost" in info
+    assert "gone" in info
+
+
+def test_a_task_that_sends_heartbeats_is_left_alone_when_its_worker_is_cut_off(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    workload = make_row(state="running", heard=timedelta(seconds=1))
+    start_on_worker(executor, store, workload)
+    assert repaired(executor) == {}
+    assert executor.running == {workload.ti.key}
+
+
+def test_a_task_of_a_living_worker_is_left_alone(make_executor: MakeExecutor, make_row: MakeRow, store: Store) -> None:
+    executor = make_executor()
+    workload = make_row(state="running", heard=timedelta(seconds=120))
+    attempt = start_on_worker(executor, store, workload, "alive")
+    store.presence.announce("worker", "alive", {"running": json.dumps([attempt])}, seconds=30)
+    assert repaired(executor) == {}
+
+
+def test_a_worker_that_was_restarted_under_its_name_does_not_hide_what_it_lost(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    store.presence.announce("worker", "restarted", {"running": "[]", "held": "[]"}, seconds=30)
+    start_on_worker(executor, store, make_row(state="running", heard=timedelta(seconds=120)), "restarted")
+    state, info = repaired(executor)["task"]
+    assert (state, info) == ("failed", "worker lost: restarted went away without telling how it ended")
+
+
+def test_what_has_just_started_is_not_missed_in_its_workers_announcement(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    workload = make_row(state="running", heard=timedelta(seconds=120))
+    start_on_worker(executor, store, workload)
+    for tracked in executor._desk.ledger:
+        tracked.since += 60
+    assert repaired(executor) == {}
+
+
+def test_nobody_is_taken_for_lost_who_could_not_be_heard_because_redis_was_away(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str
+) -> None:
+    executor = make_executor(hybrid_executor__worker_lost_after="5")
+    start_on_worker(executor, store, make_row(state="running", heard=timedelta(seconds=120)))
+    with redis.Redis.from_url(redis_url) as admin:
+        admin.execute_command("CLIENT", "PAUSE", "4500", "ALL")
+        executor.heartbeat()
+        assert executor._desk.outage.is_on
+    wait_for(lambda: (executor.heartbeat(), not executor._desk.outage.is_on)[1])
+    assert repaired(executor) == {}
+    wait_for(lambda: "task" in repaired(executor))
+
+
+def test_nobody_is_taken_for_lost_whose_announcement_redis_has_lost(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    workload = make_row(state="running", heard=timedelta(seconds=120))
+    start_on_worker(executor, store, workload)
+    store.client.flushall()
+    assert repaired(executor) == {}
+    assert executor.running == {workload.ti.key}
+
+
+def test_a_task_that_never_started_is_sent_again_when_its_worker_died(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str
+) -> None:
+    executor = make_executor()
+    workload = make_row(state="queued")
+    attempt = start_on_worker(executor, store, workload)
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete("default")
+        assert repaired(executor) == {}
+        assert client.llen("default") == 1
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    assert (record.state, record.launches) == (State.SUBMITTED, 1)
+    assert store.attempts.claim(attempt, worker="other").is_granted
+
+
+def test_a_message_that_left_its_queue_and_reached_nobody_is_sent_again(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str
+) -> None:
+    executor = make_executor()
+    queue(executor, make_row())
+    executor.heartbeat()
+    for tracked in executor._desk.ledger:
+        tracked.since -= 60
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete("default")
+        repaired(executor)
+        assert client.llen("default") == 1
+
+
+def test_a_message_that_waits_in_its_queue_is_not_sent_twice(
+    make_executor: MakeExecutor, make_row: MakeRow, redis_url: str
+) -> None:
+    executor = make_executor()
+    queue(executor, make_row())
+    executor.heartbeat()
+    for tracked in executor._desk.ledger:
+        tracked.since -= 60
+    repaired(executor)
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.llen("default") == 1
+
+
+def test_a_message_that_a_dead_worker_held_unstarted_is_sent_again(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str
+) -> None:
+    executor = make_executor()
+    held, other = make_row("held"), make_row("other")
+    attempt, _ = queue(executor, held, other)
+    executor.heartbeat()
+    store.attempts.annotate({attempt: {"received_by": "gone"}})
+    for tracked in executor._desk.ledger:
+        tracked.since -= 60
+    repaired(executor)
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.llen("default") == 3
+
+
+@pytest.mark.parametrize(("held", "messages"), [(True, 2), (False, 3)])
+def test_a_message_is_sent_again_only_if_its_living_worker_holds_it_no_more(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str, held: bool, messages: int
+) -> None:
+    executor = make_executor()
+    attempt, _ = queue(executor, make_row("held"), make_row("other"))
+    executor.heartbeat()
+    store.attempts.annotate({attempt: {"received_by": "alive"}})
+    store.presence.announce("worker", "alive", {"held": json.dumps([attempt] if held else [])}, seconds=30)
+    for tracked in executor._desk.ledger:
+        tracked.since -= 60
+    repaired(executor)
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.llen("default") == messages
