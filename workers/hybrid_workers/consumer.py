@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from traceback import walk_tb
 from typing import Any
 
 from celery import signals  # type: ignore[import-untyped]
+from celery.exceptions import CPendingDeprecationWarning  # type: ignore[import-untyped]
 from celery.worker import state as books  # type: ignore[import-untyped]
 from celery.worker.consumer import Consumer  # type: ignore[import-untyped]
 from kombu.transport.virtual import Empty
@@ -86,7 +88,10 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         for channel in _channels(self.connection):
             channel.do_restore = False
         try:
-            super().on_connection_error_after_connected(exc)
+            with warnings.catch_warnings():
+                # Nine lines each time about a choice of Celery's that we have made (what runs goes on).
+                warnings.simplefilter("ignore", CPendingDeprecationWarning)
+                super().on_connection_error_after_connected(exc)
         except Exception as error:  # noqa: BLE001 - nothing about a connection that is gone may end the worker
             log.warning("The broken connection to the broker could not be closed in order: %s", error)
             self.connection = None
@@ -102,7 +107,7 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
             if outlives:
                 request.message.channel = channel
                 request.acknowledged = False
-                if request.id not in in_hand:
+                if not (request.task.acks_late and request.id in in_hand):
                     request.acknowledge()
         returned = [AttemptId(request.id) for request in self._left_behind]
         while self._left_behind:
