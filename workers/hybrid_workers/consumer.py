@@ -119,14 +119,15 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
     def on_close(self) -> None:
         """Forget what no task process has.
 
-        Celery forgets here too what a task process was just handed; it would hear neither of its end nor of its
-        death, and a worker that leaves would wait 30 s for that process.
+        Celery forgets here too what a task process was just handed, and before 5.7 what runs; it would hear neither of
+        its end nor of its death, and a worker that leaves would wait 30 s for that process.
         """
         handed_out = activity.handed_out_requests()
-        jobs = [activity.job_of(request) for request in handed_out]
+        jobs = [activity.job_of(request) for request in (*activity.active_requests(), *handed_out)]
         super().on_close()
-        for request, job in zip(handed_out, jobs, strict=True):
+        for request in handed_out:
             books.task_reserved(request)
+        for job in filter(None, jobs):
             job._cache[job._job] = job
 
     def shutdown(self) -> None:

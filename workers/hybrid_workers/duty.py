@@ -85,7 +85,7 @@ class Duty:
         if not self._card.is_draining or self._card.is_leaving:
             return
         for queue in self._card.paused_queues:
-            consumer.add_task_queue(queue)
+            _serve(queue, consumer)
         self._card.queues = self._card.paused_queues
         self._card.paused_queues = ()
         self._card.is_draining = False
@@ -94,12 +94,20 @@ class Duty:
         if self._card.is_draining:
             self._card.paused_queues = tuple(sorted({*self._card.paused_queues, queue}))
         else:
-            consumer.add_task_queue(queue)
+            _serve(queue, consumer)
 
     def _remove(self, queue: str, consumer: Any) -> None:
         self._card.paused_queues = tuple(name for name in self._card.paused_queues if name != queue)
         if queue in consumer.app.amqp.queues.consume_from:
             consumer.cancel_task_queue(queue)
+
+
+def _serve(queue: str, consumer: Any) -> None:
+    """Take messages from a queue, now and after each reconnect; Celery before 5.7 forgets a queue it had cancelled."""
+    consumer.add_task_queue(queue)
+    queues = consumer.app.amqp.queues
+    if queue not in queues.consume_from:
+        queues.select_add(queues[queue])
 
 
 def deaf_since(card: WorkerCard, activity: Activity, *, any_waiting: bool, now: float) -> float:
