@@ -118,7 +118,7 @@ class ChurnedWorker:
             assert time.monotonic() < deadline, f"{self.name} is not ready: {self.output[-2000:]}"
             time.sleep(0.05)
 
-    def end(self, number: signal.Signals = signal.SIGTERM, *, whole_group: bool = False, seconds: float = 25) -> None:
+    def end(self, number: signal.Signals = signal.SIGTERM, *, whole_group: bool = False, seconds: float = 60) -> None:
         """End it, and note its exit code; it must not take longer than ``seconds``."""
         assert self._process is not None
         if whole_group:

@@ -52,7 +52,7 @@ class Patience:
 
     claim_seconds: float = 60.0
     report_seconds: float = 900.0
-    longest_pause_seconds: float = 5.0
+    longest_pause_seconds: float = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
