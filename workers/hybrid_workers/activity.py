@@ -105,9 +105,9 @@ def handed_out_requests() -> list[Any]:
     return [request for request in _not_active() if _is_handed_out(request)]
 
 
-def job_of(request: Any) -> Any:
-    """Return the pool's job of a request, ``None`` where there is none."""
-    return request._apply_result() if request._apply_result is not None else None
+def has_process(job: Any) -> bool:
+    """Return whether a job of Celery's pool has been handed to a task process."""
+    return getattr(job, "_write_to", None) is not None
 
 
 def _not_active() -> list[Any]:
@@ -116,7 +116,7 @@ def _not_active() -> list[Any]:
 
 
 def _is_handed_out(request: Any) -> bool:
-    return getattr(job_of(request), "_write_to", None) is not None
+    return request._apply_result is not None and has_process(request._apply_result())
 
 
 def _copy(requests: Any) -> list[Any]:

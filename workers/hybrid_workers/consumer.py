@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_FOR_DEAD_SECONDS = 0.5
 _COME_ROUND_SECONDS = 0.25
-_LONGEST_PAUSE_SECONDS = 4
+_PAUSE_SECONDS = 3
 _LAST_ACKNOWLEDGEMENT_SECONDS = 10.0
 _ACKNOWLEDGING_THREAD = "prefork-timer-shutdown"
 """Runs beside the main thread while Celery (from 5.7 on) waits for the last task processes."""
@@ -69,8 +69,8 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         self.app.worker_life.duty.come_round(self, now=time.time())
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Try a broker that is away every few seconds; Celery would come to wait 32 s between two tries."""
-        conn.ensure_connection = partial(conn.ensure_connection, interval_max=_LONGEST_PAUSE_SECONDS)
+        """Try a broker that is away every three seconds; Celery would come to wait 32 s between two tries."""
+        conn.ensure_connection = partial(conn.ensure_connection, interval_start=_PAUSE_SECONDS, interval_step=0)
         return super().ensure_connected(conn)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
@@ -119,15 +119,20 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
     def on_close(self) -> None:
         """Forget what no task process has.
 
-        Celery forgets here too what a task process was just handed; it would hear neither of its end nor of its
-        death, and a worker that leaves would wait 30 s for that process.
+        Celery forgets here too what a task process was just handed, and up to 5.6 all that runs. It would hear neither
+        of its end nor of its death, send it the next message while it is busy, and a worker that leaves would wait
+        30 s for that process.
         """
         handed_out = activity.handed_out_requests()
-        jobs = [activity.job_of(request) for request in handed_out]
+        pool: Any = getattr(self.pool, "_pool", None)
+        jobs = {number: job for number, job in getattr(pool, "_cache", {}).items() if activity.has_process(job)}
         super().on_close()
-        for request, job in zip(handed_out, jobs, strict=True):
+        for request in handed_out:
             books.task_reserved(request)
-            job._cache[job._job] = job
+        for number, job in jobs.items():
+            if not job.ready() and job._write_to._is_alive():
+                pool._cache[number] = job
+                pool._busy_workers.add(job._write_to.inqW_fd)
 
     def shutdown(self) -> None:
         """Let acknowledgements that are under way come to their end before the connection is closed."""

@@ -76,11 +76,13 @@ def test_what_a_worker_held_when_a_redis_that_keeps_its_data_crashed_is_done_and
     wait_until(lambda: near.unacknowledged() == 4, what="the worker holds as many messages as it may")
     os.kill(server._process.pid, signal.SIGKILL)
     wait_until(lambda: worker.output.count("Trying again in") == 3, what="the worker has tried three times")
-    assert worker.output.count("Trying again in 4.00 seconds") == 2
+    assert worker.output.count("Trying again in 3.00 seconds") == 3
     back = ValkeyServer(port=server.port, data_dir=tmp_path / "data", config={"appendonly": "yes"})
     back.start()
     request.addfinalizer(back.stop)
     wait_until(lambda: worker.output.count("Connected to") == 2, what="it is connected again")
+    wait_until(lambda: "The store can be asked again" in worker.output, what="its heartbeat is back")
+    assert running in near.running_on(worker)
     gate.touch()
     for attempt in (running, *waiting):
         near.wait_for(attempt, State.SUCCEEDED)
@@ -117,7 +119,7 @@ def test_a_worker_that_is_stopped_while_its_broker_is_away_ends_in_good_order(
     gate.touch()
     assert worker.wait() == 0
     assert sorted(near.record(work.attempt).state.value for work in works) == ["submitted", "succeeded"]
-    assert "Traceback" not in worker.output
+    assert not [words for words in ("Couldn't ack", "Error on stopping") if words in worker.output]
 
 
 def test_a_workload_longer_than_the_visibility_timeout_runs_once(
