@@ -81,6 +81,8 @@ def test_what_a_worker_held_when_a_redis_that_keeps_its_data_crashed_is_done_and
     back.start()
     request.addfinalizer(back.stop)
     wait_until(lambda: worker.output.count("Connected to") == 2, what="it is connected again")
+    wait_until(lambda: "The store can be asked again" in worker.output, what="its heartbeat is back")
+    assert running in near.running_on(worker)
     gate.touch()
     for attempt in (running, *waiting):
         near.wait_for(attempt, State.SUCCEEDED)
@@ -115,10 +117,9 @@ def test_a_worker_that_is_stopped_while_its_broker_is_away_ends_in_good_order(
         lambda: near.worker_fields(worker.name).get("state") == "draining", what="the worker waits for what runs"
     )
     gate.touch()
-    # Celery before 5.7 lets a task process wait 30 s for a main process that does not listen any more.
-    assert worker.wait(50) == 0
+    assert worker.wait() == 0
     assert sorted(near.record(work.attempt).state.value for work in works) == ["submitted", "succeeded"]
-    assert "Unrecoverable" not in worker.output
+    assert not [words for words in ("Couldn't ack", "Error on stopping") if words in worker.output]
 
 
 def test_a_workload_longer_than_the_visibility_timeout_runs_once(
