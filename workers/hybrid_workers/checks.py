@@ -82,8 +82,7 @@ def check_broker(app: Any, broker: Broker) -> None:
     except (OperationalError, OSError) as error:
         raise ConfigError(
             f"The Celery broker cannot be reached ({type(error).__name__}: {error}): start it, or correct [celery] "
-            "broker_url "
-            f"({app.connection_for_read().as_uri()}){' and the ssl_ options' if broker.tls else ''}."
+            f"broker_url ({app.connection_for_read().as_uri()}){' and the ssl_ options' if broker.tls else ''}."
         ) from error
 
 
