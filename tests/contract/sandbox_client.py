@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,9 +10,10 @@ from typing import Any
 import httpx
 
 from hybrid_executor.sandbox.server import SandboxServer
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 PODS = "/api/v1/namespaces/default/pods"
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = PATIENCE_SECONDS
 
 Json = dict[str, Any]
 
@@ -87,10 +87,7 @@ class SandboxClient:
 
 def until(is_reached: Callable[[], bool], describe: Callable[[], object] = lambda: "") -> None:
     """Wait until something holds."""
-    ends_at = time.monotonic() + WAIT_SECONDS
-    while not is_reached():
-        assert time.monotonic() < ends_at, describe()
-        time.sleep(0.01)
+    wait_until(is_reached, what=describe, every_seconds=0.01)
 
 
 def terminated(pod: Json, container: str = "base") -> Json:

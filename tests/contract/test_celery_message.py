@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import redis
 
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.pools.celery_message import build_message
+from tests.waiting import wait_until
 
 ATTEMPT = AttemptId("0190aaaa-bbbb-7ccc-8ddd-eeeeffff0000")
 WORKLOAD = json.dumps({"token": 'se"cret', "ti": {"dag_id": "d\u00e4g"}})
@@ -88,10 +88,7 @@ def test_a_stock_worker_runs_our_message(redis_url: str, tmp_path: Path, queue: 
                 stderr=subprocess.STDOUT,
             )
         try:
-            deadline = time.monotonic() + 30
-            while not (output.exists() and client.hlen("unacked") == 0):
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.05)
+            wait_until(lambda: output.exists() and client.hlen("unacked") == 0, what=log.read_text)
         finally:
             worker.terminate()
             worker.wait(20)

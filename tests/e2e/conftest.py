@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from hybrid_executor.standalone import LocalAirflow
 from hybrid_executor.standalone.private import plan_private
 from hybrid_executor.standalone.signals import StopWish
 from tests.e2e.postgres import PostgresServer
+from tests.waiting import wait_until
 
 DAGS = Path(__file__).parent / "dags"
 PROFILES = Path(__file__).parents[2] / "conf" / "profiles.yaml"
@@ -71,11 +71,3 @@ def run_all_dags(airflow: LocalAirflow) -> Runs:
         what="all attempts have ended in Redis",
     )
     return runs
-
-
-def wait_until(holds: Callable[[], bool], *, seconds: float, what: str) -> None:
-    """Wait until ``holds`` returns true."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.3)

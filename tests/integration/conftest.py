@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -14,6 +13,7 @@ import pytest
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store import RedisSettings, Store, open_store
 from tests.integration import rows
+from tests.waiting import wait_until
 
 QUEUE_OF_PODS = "kubernetes"
 
@@ -109,10 +109,7 @@ def repaired(executor: Any) -> dict[str, Any]:
 
 def wait_for(predicate: Callable[[], bool], seconds: float = 20) -> None:
     """Wait until the predicate holds."""
-    deadline = time.monotonic() + seconds
-    while not predicate():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
+    wait_until(predicate, seconds=seconds)
 
 
 def queue(executor: Any, *workloads: Any) -> list[AttemptId]:

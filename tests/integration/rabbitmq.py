@@ -7,11 +7,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.certificates import write_certificate
+from tests.waiting import wait_until
 
 
 def find_server() -> str | None:
@@ -126,7 +126,4 @@ class RabbitServer:
             return False
 
     def _wait(self, happens: Callable[[], bool], *, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not happens():
-            assert time.monotonic() < deadline, self._log.read_text()
-            time.sleep(0.1)
+        wait_until(happens, seconds=seconds, what=self._log.read_text, every_seconds=0.1)

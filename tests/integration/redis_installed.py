@@ -13,6 +13,7 @@ from typing import Any
 import redis
 
 from tests.integration.rabbitmq import free_port
+from tests.waiting import PATIENCE_SECONDS
 
 PASSWORD = "of-the-data"
 SENTINEL_PASSWORD = "of-the-sentinel"
@@ -43,7 +44,7 @@ class Server:
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(command, cwd=directory, stdout=output, stderr=subprocess.STDOUT)
         self.client = redis.Redis(host="127.0.0.1", port=self.port, decode_responses=True, **client)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._answers():
             if time.monotonic() > deadline:
                 self.kill()

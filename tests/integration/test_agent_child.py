@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from hybrid_executor.executor import KubernetesExecutor
 from hybrid_executor.sandbox.server import SandboxServer
 from hybrid_executor.store import Store
+from tests.waiting import wait_until
 
 MakeExecutor = Callable[..., Any]
 
@@ -28,13 +28,6 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
             "kubernetes_executor__in_cluster": "False",
             "hybrid_executor__agent": "child",
         }
-
-
-def wait_until(predicate: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not predicate():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.1)
 
 
 def test_an_agent_that_dies_is_started_again_and_leaves_with_its_scheduler(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from hybrid_executor.executor import HybridExecutor, LocalKubernetesExecutor
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
+from tests.waiting import wait_until
 
 MakeExecutor = Callable[..., Any]
 
@@ -80,10 +80,11 @@ def test_the_scheduler_takes_in_how_a_callback_beside_it_went(make_executor: Mak
     executor = make_executor(cls=LocalKubernetesExecutor, hybrid_executor__routes="*=local", core__parallelism="1")
     try:
         queue_callback(executor, callback)
-        deadline = time.monotonic() + 30
-        while state_after_events(executor, callback) != "success":
-            assert time.monotonic() < deadline, callback.state
+
+        def has_succeeded() -> bool:
             executor.heartbeat()
-            time.sleep(0.1)
+            return state_after_events(executor, callback) == "success"
+
+        wait_until(has_succeeded, what=lambda: callback.state)
     finally:
         executor.end()

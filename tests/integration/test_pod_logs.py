@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from hybrid_executor.sandbox.server import SandboxServer
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, make_task, queue
+from tests.waiting import wait_until
 
 MakeExecutor = Callable[..., Any]
 
@@ -40,13 +40,6 @@ def run_pod(options: dict[str, str], *, lines: int) -> None:
     client.create_pod("default", {"metadata": {"name": "p"}, "spec": {"containers": [container]}})
     wait_until(lambda: client.get_pod("default", "p")["status"]["phase"] == "Running")
     wait_until(lambda: f"line {lines}" in "".join(client.read_pod_log("default", "p", container="base", tail_lines=1)))
-
-
-def wait_until(predicate: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not predicate():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
 
 
 def recorded(executor: Any, store: Store, **task: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from hybrid_executor.sandbox.fault_rules import Fault
 from hybrid_executor.sandbox.server import SandboxServer
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Restoration, Store, Submission, open_store
+from tests.waiting import wait_until
 
 INSTANCE = "airflow"
 TEMPLATE = """
@@ -36,15 +36,6 @@ spec:
     image: task:1
     command: ["sh", "-c", "exit 0"]
 """
-
-
-def wait_until(predicate: Callable[[], Any], *, seconds: float = 20.0, what: str = "") -> Any:
-    """Return the first true value of ``predicate``."""
-    deadline = time.monotonic() + seconds
-    while not (value := predicate()):
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what or predicate}"
-        time.sleep(0.02)
-    return value
 
 
 class RunningAgent:

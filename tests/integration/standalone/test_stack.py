@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hybrid_executor.standalone import Component, Stack, StackFailed
+from tests.waiting import wait_until
 
 SLEEP = "import time; time.sleep(600)"
 STARTING = """
@@ -60,13 +61,6 @@ def component(name: str, code: str, *, environment: dict[str, str] | None = None
         environment={**os.environ, **(environment or {})},
         **fields,  # type: ignore[arg-type]
     )
-
-
-def wait_until(holds: Callable[[], object], *, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def exists(pid: int) -> bool:

@@ -8,13 +8,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import pytest
 import redis
 
 from hybrid_executor.events import AttemptId, OwnerId
@@ -22,19 +19,9 @@ from hybrid_executor.pools.celery import CeleryPool
 from hybrid_executor.pools.work import Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Store, open_store
+from tests.waiting import wait_until
 
 INSTANCE = "airflow"
-
-
-def wait_until(happens: Callable[[], Any], *, seconds: float = 20.0, what: str) -> Any:
-    """Return the first true answer of ``happens``; fail when none comes."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        answer = happens()
-        if answer:
-            return answer
-        time.sleep(0.02)
-    pytest.fail(f"did not happen in {seconds} s: {what}")
 
 
 def runs(mark: Path) -> list[int]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from tests.waiting import PATIENCE_SECONDS
+
 AIRFLOW = str(Path(sys.executable).with_name("airflow"))
 SECRET = "only-for-tests-only-for-tests-only-for-tests-only-for-tests-1234"
 
@@ -34,7 +36,7 @@ class Home:
             env={**self.environment, **variables},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
 
