@@ -20,6 +20,7 @@ from hybrid_executor.executor import slots
 from hybrid_executor.executor.adoption import Adoption
 from hybrid_executor.executor.child import AgentChild
 from hybrid_executor.executor.desk import Desk, RecordedPool
+from hybrid_executor.executor.event_log import EventLog
 from hybrid_executor.executor.intake import Intake
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.logs import PodLogs
@@ -55,6 +56,10 @@ class HybridExecutor(BaseExecutor):
     _child: AgentChild | None = None
     _next_repair = 0.0
     _next_trim = 0.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._task_event_logs: EventLog = EventLog()
 
     @cached_property
     def settings(self) -> Settings:
@@ -152,6 +157,7 @@ class HybridExecutor(BaseExecutor):
     def heartbeat(self) -> None:
         """Hand out what waits and take in what happened. Never raises; with Redis away it returns soon."""
         try:
+            self._task_event_logs.release()
             self._emit_metrics(  # type: ignore[no-untyped-call]
                 self.slots_available, len(self.running), compat.count_queued(self)
             )
