@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hybrid_executor.cli.plainly import plainly
+from hybrid_executor.cli.plainly import apart
 from hybrid_executor.demo.course import Course
 from hybrid_executor.demo.home import ROUTES, find_dags, plan_demo
 from hybrid_executor.demo.logs import ComponentLogs
@@ -25,7 +25,7 @@ from hybrid_executor.standalone.signals import stop_on_signals
 _FILE_WIDTH = 132
 
 
-@plainly
+@apart
 def demo(args: Namespace) -> int:
     """Run, show, judge; the exit code is 0 only if all is well."""
     dags = find_dags(args.dags)

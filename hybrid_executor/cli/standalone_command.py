@@ -7,9 +7,9 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from hybrid_executor.cli.plainly import plainly
+from hybrid_executor.cli.plainly import apart
 from hybrid_executor.config import airflow_config
-from hybrid_executor.standalone import LocalAirflow, StackFailed
+from hybrid_executor.standalone import LocalAirflow, StackFailed, running
 from hybrid_executor.standalone.configured import plan_standalone
 from hybrid_executor.standalone.console import ComponentConsole
 from hybrid_executor.standalone.signals import StopWish, stop_on_signals
@@ -17,7 +17,7 @@ from hybrid_executor.standalone.signals import StopWish, stop_on_signals
 _START_SECONDS = 240
 
 
-@plainly
+@apart
 def standalone(args: Namespace) -> int:
     """Start what is not configured elsewhere, show all logs, and stop everything at the end."""
     from airflow.configuration import AIRFLOW_HOME
@@ -34,6 +34,7 @@ def standalone(args: Namespace) -> int:
     failure = None
     with stop_on_signals() as wish:
         airflow = LocalAirflow(plan, print_line=console.print_line)
+        running.announce(plan.state_dir, airflow.environment, base=os.environ)
         try:
             _run(airflow, wish, console)
         except StackFailed as error:
@@ -41,6 +42,7 @@ def standalone(args: Namespace) -> int:
         finally:
             console.say("stopping all" + ("" if failure else "; Ctrl-C again to kill"))
             airflow.stop(hurry=wish.hurry)
+            running.withdraw(plan.state_dir)
     if failure:
         # Last, so that it is what is left on the screen.
         print(f"airflow hybrid: {failure}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""``airflow hybrid status``: who is alive, and what is under way."""
+"""``airflow hybrid status``: who is alive, what is under way, what it waits for, and what nobody serves."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from hybrid_executor.cli.plainly import plainly
 from hybrid_executor.config import airflow_config, read_settings
+from hybrid_executor.executor.unserved import find_unserved, place_of
 from hybrid_executor.routing import POOLS
 from hybrid_executor.standalone.configured import shape_of
 from hybrid_executor.store import Member, Record, RedisSettings, Store, open_store
@@ -32,11 +34,11 @@ def status(args: Namespace) -> None:
     if args.json:
         print(json.dumps({"instance": settings.instance, **found}, indent=2))
     else:
-        _print(found, instance=settings.instance)
+        show(found, instance=settings.instance)
 
 
 def read_status(store: Store) -> dict[str, Any]:
-    """Return workers, agents and counts of live attempts, in plain types.
+    """Return workers, agents, counts of live attempts, what they wait for and what nobody serves, in plain types.
 
     :raises StoreUnavailable: Redis cannot be asked.
     """
@@ -44,10 +46,18 @@ def read_status(store: Store) -> dict[str, Any]:
     records: list[Record] = []
     for pool in POOLS:
         records += [record for record in store.attempts.records(list(store.attempts.live(pool))) if record]
+    workers, agents = store.presence.members("worker"), store.presence.members("agent")
+    waiting = [place_of(pool=r.pool, queue=r.queue, cluster=r.cluster, state=r.state) for r in records]
+    unserved = find_unserved(waiting, workers=workers, agents=agents)
     return {
-        "workers": [_describe(member) for member in store.presence.members("worker")],
-        "agents": [_describe(member) for member in store.presence.members("agent")],
+        "workers": [_describe(member) for member in workers],
+        "agents": [_describe(member) for member in agents],
         "live": count_live(records),
+        "notes": count_notes(records),
+        "unserved": [
+            {"pool": item.place.pool, "name": item.place.name, "attempts": item.attempts, "advice": str(item)}
+            for item in unserved
+        ],
     }
 
 
@@ -57,6 +67,16 @@ def count_live(records: Sequence[Record]) -> list[dict[str, Any]]:
     return [
         {"pool": pool, "queue": queue, "state": state, "attempts": count}
         for (pool, queue, state), count in sorted(counts.items())
+    ]
+
+
+def count_notes(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Return what attempts that have not started wait for, with how many of each queue wait for it, most first."""
+    noted = [record for record in records if record.note and not record.state.is_started]
+    counts = Counter((record.pool, record.queue, record.note) for record in noted)
+    return [
+        {"pool": pool, "queue": queue, "note": note, "attempts": count}
+        for (pool, queue, note), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
 
 
@@ -70,7 +90,8 @@ def _describe(member: Member) -> dict[str, Any]:
     }
 
 
-def _print(found: dict[str, Any], *, instance: str) -> None:
+def show(found: dict[str, Any], *, instance: str) -> None:
+    """Print what :func:`read_status` has found."""
     console = Console(highlight=False)
     members = Table(title=f"Instance {instance}", title_justify="left", title_style="bold")
     for column in ("role", "name", "state", "queues", "running", "last heard of"):
@@ -81,7 +102,7 @@ def _print(found: dict[str, Any], *, instance: str) -> None:
                 role.removesuffix("s"),
                 member["name"],
                 _state_of(member),
-                member.get("queues", ""),
+                _queues_of(member),
                 _count_of(member.get("running", "")),
                 f"{member['silent_seconds']:.0f} s ago",
             )
@@ -93,6 +114,24 @@ def _print(found: dict[str, Any], *, instance: str) -> None:
     for row in found["live"]:
         live.add_row(row["pool"], row["queue"], row["state"], str(row["attempts"]))
     console.print(live if live.row_count else "No attempt is live.")
+    if found["notes"]:
+        notes = Table(title="What attempts wait for", title_justify="left", title_style="bold")
+        for column in ("pool", "queue"):
+            notes.add_column(column)
+        notes.add_column("attempts", justify="right")
+        notes.add_column("note", overflow="fold")
+        for row in found["notes"]:
+            notes.add_row(row["pool"], row["queue"], str(row["attempts"]), escape(row["note"]))
+        console.print(notes)
+    for row in found["unserved"]:
+        console.print(f"Warning: {row['advice']}.", style="bold", markup=False)
+
+
+def _queues_of(member: dict[str, Any]) -> str:
+    """Return a member's queues, with those that it serves no more until it is told to."""
+    paused = member.get("paused_queues", "")
+    served = str(member.get("queues", ""))
+    return " ".join(part for part in (served, f"(paused: {paused})" if paused else "") if part)
 
 
 def _state_of(member: dict[str, Any]) -> str:

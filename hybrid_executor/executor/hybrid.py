@@ -20,11 +20,14 @@ from hybrid_executor.executor import slots
 from hybrid_executor.executor.adoption import Adoption
 from hybrid_executor.executor.child import AgentChild
 from hybrid_executor.executor.desk import Desk, RecordedPool
+from hybrid_executor.executor.dump import describe
+from hybrid_executor.executor.event_log import EventLog
 from hybrid_executor.executor.intake import Intake
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.logs import PodLogs
 from hybrid_executor.executor.repair import Repair
 from hybrid_executor.executor.submission import Refused, Submitter
+from hybrid_executor.executor.unserved import UnservedWarnings
 from hybrid_executor.pools.kubernetes import KubernetesPool
 from hybrid_executor.states import State
 from hybrid_executor.store import RedisSettings, Store, open_store
@@ -55,6 +58,10 @@ class HybridExecutor(BaseExecutor):
     _child: AgentChild | None = None
     _next_repair = 0.0
     _next_trim = 0.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._task_event_logs: EventLog = EventLog()
 
     @cached_property
     def settings(self) -> Settings:
@@ -94,6 +101,7 @@ class HybridExecutor(BaseExecutor):
         self._repair = Repair(
             desk, self._intake, pod_launch_retries=kubernetes.pod_launch_failure_retries if kubernetes else 0
         )
+        self._unserved = UnservedWarnings(desk)
         self._abandoned: list[AttemptId] = []
         try:
             with desk.outage.watch():
@@ -152,6 +160,7 @@ class HybridExecutor(BaseExecutor):
     def heartbeat(self) -> None:
         """Hand out what waits and take in what happened. Never raises; with Redis away it returns soon."""
         try:
+            self._task_event_logs.release()
             self._emit_metrics(  # type: ignore[no-untyped-call]
                 self.slots_available, len(self.running), compat.count_queued(self)
             )
@@ -216,6 +225,7 @@ class HybridExecutor(BaseExecutor):
                 self._next_repair = now + desk.settings.repair_interval_seconds
                 self._intake.data_was_lost = False
                 self._repair.run()
+                self._unserved.look()
             if now >= self._next_trim:
                 self._next_trim = now + _TRIM_SECONDS
                 desk.store.events.trim(keep_entries=_KEEP_EVENTS, keep_seconds=desk.settings.event_retention_seconds)
@@ -368,22 +378,9 @@ class HybridExecutor(BaseExecutor):
     def debug_dump(self) -> None:
         """Log what this executor holds: routes, slots, attempts by pool and state, and whether Redis answers."""
         super().debug_dump()  # type: ignore[no-untyped-call]
-        if self._desk is None:
-            self.log.info("The executor has not been started")
-            return
-        for pool, limit in self._limits().items():
-            self.log.info("Pool %s: %s of %s slots taken", pool, self._live_count(pool), limit)
-        for tracked in self._desk.ledger:
-            self.log.info(
-                "Attempt %s of %s: pool %s, queue %s, %s, held by %s",
-                tracked.attempt,
-                tracked.key,
-                tracked.pool,
-                tracked.queue,
-                tracked.state.value,
-                tracked.holder or "nobody",
-            )
-        self.log.info("Redis is %s", "away" if self._desk.outage.is_on else "there")
+        limits = self._limits()
+        for line in describe(self._desk, limits, {pool: self._live_count(pool) for pool in limits}):
+            self.log.info("%s", line)
 
     @staticmethod
     def get_cli_commands() -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid_executor.config import DEFAULT_PROFILE, Settings, airflow_config
@@ -38,13 +39,16 @@ class PodLogs:
             record = self._find(ti, try_number)
             if record is None:
                 return [], []
+            if _is_shared(ti, try_number):
+                # Airflow shows the file too, and the pod prints the same lines.
+                return [f"{_title(record)}: read from the folder of task logs, which it shares"], []
             settings = self._kubernetes_settings()
             text = self._client(record.cluster).read_pod_log(
                 record.namespace, record.pod, container="base", tail_lines=settings.running_pod_log_lines
             )
         except HybridError as error:
             return [f"The log of the task's pod could not be read: {error}"], []
-        return [_title(record)], [iter(text.splitlines())]
+        return [f"{_title(record)}, last lines"], [iter(text.splitlines())]
 
     def _find(self, ti: Any, try_number: int) -> Record | None:
         if "kubernetes" not in self._settings.routes.pools or self._settings.redis is None:
@@ -80,4 +84,15 @@ class PodLogs:
 
 
 def _title(record: Record) -> str:
-    return f"Log of pod {record.pod} in namespace {record.namespace}, last lines"
+    return f"Log of pod {record.pod} in namespace {record.namespace}"
+
+
+def _is_shared(ti: Any, try_number: int) -> bool:
+    """Return whether the log that the pod's task writes can be read here as a file."""
+    from airflow.utils.helpers import log_filename_template_renderer
+
+    try:
+        name = log_filename_template_renderer()(ti=ti, try_number=try_number)
+        return Path(str(airflow_config().get("logging", "base_log_folder")), name).stat().st_size > 0
+    except (OSError, ValueError, LookupError, AttributeError):
+        return False

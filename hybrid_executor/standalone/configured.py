@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from hybrid_executor.config import ConfigSource, Settings, read_settings
+from hybrid_executor.config import ConfigSource, Settings, read_settings, table
 from hybrid_executor.config.broker import GENERATED_BROKER
 from hybrid_executor.config.settings import Shape, has_address
 from hybrid_executor.standalone.environment import SIMPLE_AUTH_MANAGER
@@ -21,6 +21,7 @@ _SHAPES: dict[str, Shape] = {
 }
 _SHARED_SECRETS = (("core", "fernet_key"), ("api", "secret_key"), ("api_auth", "jwt_secret"))
 _WILDCARDS = frozenset("*?[")
+_GPU_QUEUES, _GPU_PROFILE = "gpu-*", "gpu"
 
 
 def plan_standalone(
@@ -44,6 +45,7 @@ def plan_standalone(
     executor = str(conf.get("core", "executor", fallback=HYBRID_EXECUTOR))
     shape = shape_of(executor)
     settings = read_settings(conf, shape=shape or "hybrid")
+    routes = _routes(conf, settings, shape or "hybrid")
     redis = settings.redis
     has_broker = bool(settings.broker_url)
     if redis and redis.url == GENERATED_BROKER and not has_address(redis.url):
@@ -53,7 +55,7 @@ def plan_standalone(
         state_dir=home / "hybrid",
         environment=environment,
         executor=executor if shape else HYBRID_EXECUTOR,
-        options={**_shared_secrets(conf), **_kept(conf), **(sandbox_image(conf) if runs_sandbox else {})},
+        options={**routes, **_shared_secrets(conf), **_kept(conf), **(sandbox_image(conf) if runs_sandbox else {})},
         instance=settings.instance,
         redis=RedisSettings(url=redis.url, options=redis.options) if redis else None,
         uses_our_broker=not has_broker,
@@ -90,6 +92,22 @@ def sandbox_image(conf: ConfigSource) -> dict[str, str]:
         "AIRFLOW__KUBERNETES_EXECUTOR__WORKER_CONTAINER_REPOSITORY": "apache/airflow",
         "AIRFLOW__KUBERNETES_EXECUTOR__WORKER_CONTAINER_TAG": metadata.version("apache-airflow-core"),
     }
+
+
+def _routes(conf: ConfigSource, settings: Settings, shape: Shape) -> dict[str, str]:
+    """Return the routes where none are configured: the usual ones, and queues for GPUs to pods, as in the README.
+
+    Their pods have the profile ``gpu`` where there is one.
+    """
+    if shape == "kubernetes" or table.ROUTES.read(conf):
+        return {}
+    if settings.routes.find(_GPU_QUEUES).pool == "kubernetes":
+        return {}
+    pods = next(route.pattern for route in settings.routes.routes if route.pool == "kubernetes")
+    profile = f":{_GPU_PROFILE}" if _GPU_PROFILE in settings.profiles else ""
+    rest = "local" if shape == "local_kubernetes" else "celery"
+    routes = f"{pods}=kubernetes, {_GPU_QUEUES}=kubernetes{profile}, *={rest}"
+    return {"AIRFLOW__HYBRID_EXECUTOR__ROUTES": routes}
 
 
 def _worker_queues(settings: Settings, conf: ConfigSource, queues: str | None) -> str:

@@ -29,10 +29,22 @@ def home(tmp_path: Path) -> Iterator[Path]:
         os.kill(pid, signal.SIGKILL)
 
 
+def environment_of(home: Path) -> dict[str, str]:
+    return {**clean_environment(os.environ), "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+
+
+def ask(home: Path, *words: str) -> str:
+    """Run a command as in another terminal, where nothing but the home is known."""
+    command = [sys.executable, "-m", "airflow", "hybrid", *words]
+    done = subprocess.run(command, env=environment_of(home), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.fixture
 def standalone(home: Path) -> subprocess.Popen[bytes]:
     """A standalone in which Airflow is ready."""
-    environment = {**clean_environment(os.environ), "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    environment = environment_of(home)
     command = [sys.executable, "-m", "airflow", "hybrid", "standalone", "--port", str(choose_port())]
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
@@ -55,9 +67,12 @@ def processes_of(home: Path) -> list[int]:
 
 def test_ctrl_c_stops_all_in_good_order(standalone: subprocess.Popen[bytes], home: Path) -> None:
     assert len(processes_of(home)) > 10
+    assert "instance" in ask(home, "status", "--json")
+    assert '"kubernetes"' in ask(home, "routes", "gpu-large", "--json")
     standalone.send_signal(signal.SIGINT)
     assert standalone.wait(PATIENCE_SECONDS) == 0
     assert processes_of(home) == []
+    assert not (home / "hybrid" / "running.json").exists()
     said = (home / "log").read_text()
     assert said.rstrip().endswith("stopped")
     assert said.index("scheduler     | ") < said.rindex("worker: Warm shutdown") < said.rindex("valkey        | ")

@@ -62,6 +62,22 @@ def test_the_last_lines_of_a_running_pod_are_read_by_a_process_that_did_not_laun
     assert "pod p" in messages[0]
 
 
+def test_where_the_tasks_log_can_be_read_as_a_file_its_lines_are_not_read_from_the_pod_too(
+    make_executor: MakeExecutor, store: Store, cluster: dict[str, str], tmp_path: Path
+) -> None:
+    ti = recorded(make_executor(**cluster), store, queue=QUEUE_OF_PODS)
+    run_pod(cluster, lines=2)
+    reader = make_executor(start=False, logging__base_log_folder=str(tmp_path))
+    file = tmp_path / "dag_id=dag" / "run_id=run" / "task_id=task" / "attempt=1.log"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert reader.get_task_log(ti, 1)[1] == ["line 1", "line 2"]
+    file.write_text("{}")
+    [message], lines = reader.get_task_log(ti, 1)
+    assert message.startswith("Log of pod p in namespace default: read from")
+    assert lines == []
+
+
 def test_a_task_of_another_pool_has_no_pod_log(
     make_executor: MakeExecutor, store: Store, cluster: dict[str, str]
 ) -> None:

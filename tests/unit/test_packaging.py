@@ -1,4 +1,4 @@
-"""The wheel: exactly two import names, with everything they need at run time, and nothing else."""
+"""The wheel: our import names, with everything they need at run time, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# Airflow imports the module that is named as the distribution, see there.
+NAMED_AS_THE_DISTRIBUTION = "airflow_hybrid_executor"
 SOURCES = {"hybrid_executor": ROOT / "hybrid_executor", "hybrid_workers": ROOT / "workers" / "hybrid_workers"}
 
 
@@ -36,9 +38,12 @@ def names(wheel: zipfile.ZipFile) -> set[str]:
     return set(wheel.namelist())
 
 
-def test_exactly_our_two_import_names_are_installed(names: set[str]) -> None:
+def test_exactly_our_import_names_are_installed(names: set[str]) -> None:
     tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == set(SOURCES)
+    assert {top for top in tops if not top.endswith(".dist-info")} == {*SOURCES, NAMED_AS_THE_DISTRIBUTION}
+    assert {name for name in names if name.startswith(f"{NAMED_AS_THE_DISTRIBUTION}/")} == {
+        f"{NAMED_AS_THE_DISTRIBUTION}/__init__.py"
+    }
 
 
 @pytest.mark.parametrize("package", SOURCES)
@@ -57,13 +62,14 @@ def test_the_scripts_of_the_store_are_in_it(names: set[str]) -> None:
     assert "hybrid_executor/store/scripts/submit.lua" in names
 
 
-def test_airflow_finds_the_provider(wheel: zipfile.ZipFile, names: set[str]) -> None:
+def test_airflow_finds_the_provider_and_the_plugin(wheel: zipfile.ZipFile, names: set[str]) -> None:
     (entry_points,) = [name for name in names if name.endswith("entry_points.txt")]
-    assert wheel.read(entry_points).decode().split() == [
+    assert wheel.read(entry_points).decode().splitlines() == [
+        "[airflow.plugins]",
+        "hybrid_executor = hybrid_executor.plugin:HybridPlugin",
+        "",
         "[apache_airflow_provider]",
-        "provider_info",
-        "=",
-        "hybrid_executor.provider:get_provider_info",
+        "provider_info = hybrid_executor.provider:get_provider_info",
     ]
 
 

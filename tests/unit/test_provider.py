@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib import metadata
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -67,3 +69,25 @@ def test_asking_for_the_provider_info_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_airflow_finds_the_module_of_the_provider_where_it_looks_for_example_dags(tmp_path: Path) -> None:
+    code = (
+        "from airflow.dag_processing.bundles.manager import DagBundlesManager; "
+        "print(sorted(bundle.name for bundle in DagBundlesManager().get_all_dag_bundles()))"
+    )
+    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "True"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "dags-folder" in said
+    assert "hybrid_executor" not in said
+
+
+def test_the_plugin_costs_airflows_other_processes_nothing_heavy() -> None:
+    code = (
+        "import sys; import airflow.plugins_manager; before = set(sys.modules); import hybrid_executor.plugin; "
+        "print(sorted(name for name in set(sys.modules) - before if not name.startswith('hybrid_executor')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"

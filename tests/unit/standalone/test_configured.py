@@ -152,3 +152,31 @@ def test_a_login_that_is_configured_stays_as_it_is(core: dict[str, str]) -> None
 )
 def test_the_first_executor_decides(executor: str, shape: str | None) -> None:
     assert shape_of(executor) == shape
+
+
+ROUTES = "AIRFLOW__HYBRID_EXECUTOR__ROUTES"
+
+
+def test_queues_for_gpus_go_to_pods_as_the_readme_says() -> None:
+    assert plan().options[ROUTES] == "kubernetes=kubernetes, gpu-*=kubernetes, *=celery"
+    local = plan({"core": {"executor": "hybrid_executor.LocalKubernetesExecutor"}})
+    assert local.options[ROUTES] == "kubernetes=kubernetes, gpu-*=kubernetes, *=local"
+
+
+def test_a_profile_for_gpus_is_used_where_there_is_one(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.yaml"
+    file.write_text("gpu: {namespace: gpus}")
+    made = plan({"hybrid_executor": {"profiles_file": str(file)}})
+    assert made.options[ROUTES] == "kubernetes=kubernetes, gpu-*=kubernetes:gpu, *=celery"
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"hybrid_executor": {"routes": "pods=kubernetes, *=celery"}},
+        {"core": {"executor": "hybrid_executor.KubernetesExecutor"}},
+        {"celery_kubernetes_executor": {"kubernetes_queue": "g*"}},
+    ],
+)
+def test_routes_that_are_configured_stay(sections: dict[str, dict[str, str]]) -> None:
+    assert ROUTES not in plan(sections).options

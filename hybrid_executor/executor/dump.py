@@ -1,0 +1,22 @@
+"""What an executor holds, in words for its scheduler's log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from hybrid_executor.executor.desk import Desk
+
+
+def describe(desk: Desk | None, limits: Mapping[str, int], taken: Mapping[str, int]) -> Iterator[str]:
+    """Yield one line per pool and per attempt, and whether Redis answers."""
+    if desk is None:
+        yield "The executor has not been started"
+        return
+    for pool, limit in limits.items():
+        yield f"Pool {pool}: {taken[pool]} of {limit} slots taken"
+    for tracked in desk.ledger:
+        yield (
+            f"Attempt {tracked.attempt} of {tracked.key}: pool {tracked.pool}, queue {tracked.queue}, "
+            f"{tracked.state.value}, held by {tracked.holder or 'nobody'}"
+        )
+    yield f"Redis is {'away' if desk.outage.is_on else 'there'}"
