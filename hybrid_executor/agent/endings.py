@@ -7,6 +7,8 @@ them, for a bounded time:
   period more: that may be the beginning of an eviction, which is said only when the last container has ended;
 * a success for :data:`SUCCESS_SECONDS`.
 
+A pod that is deleted because it cannot start is held until it is gone, so that its end is told by why it was deleted.
+
 Bounds are durations on this process's clock, counted from the first sight of the end, so another watcher counts anew.
 Promises: what ended first stays the cause. A deletion that is asked for after the task's end does not change why it
 ended.
@@ -26,6 +28,11 @@ SETTLE_SECONDS = 10.0
 
 SUCCESS_SECONDS = 3.0
 """Shorter: most kubelets show a success in their first report, so this is only for pods whose sidecar goes on."""
+
+REMOVAL_SECONDS = 600.0
+"""After that, its deletion is asked for once more."""
+
+_DELETIONS = frozenset({Category.DELETED, Category.DELETED_BEFORE_START})
 
 
 @dataclass(slots=True)
@@ -58,6 +65,10 @@ class Endings:
         held.sighting = seen
         return seen if now >= held.decide_at else None
 
+    def keep(self, seen: Sighting, *, now: float) -> None:
+        """Hold a pod that is being deleted, for at most :data:`REMOVAL_SECONDS`: its verdict comes when it is gone."""
+        self._held[seen.identity.path] = _Held(seen, now + REMOVAL_SECONDS)
+
     def due(self, *, now: float) -> list[Sighting]:
         """Return the pods whose time is up; their node may never say more."""
         return [held.sighting for held in self._held.values() if now >= held.decide_at]
@@ -74,7 +85,8 @@ class Endings:
 
 
 def _first_cause(first: Diagnosis, now: Diagnosis) -> Diagnosis:
-    if now.category is Category.DELETED and first.category is not Category.DELETED:
+    has_started_since = now.task_may_have_started and not first.task_may_have_started
+    if now.category in _DELETIONS and first.category not in _DELETIONS and not has_started_since:
         return replace(first, is_settled=now.is_settled)
     return now
 

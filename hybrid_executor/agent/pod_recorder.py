@@ -71,10 +71,14 @@ class PodRecorder:
             else:
                 ready.append(seen)
         if ready:
-            self._write(ready)
+            removed = self._write(ready)
             self._endings.forget(seen for seen in ready if seen.diagnosis.is_final)
+            for seen in removed:
+                self._endings.keep(seen, now=now)
 
-    def _write(self, sightings: Sequence[Sighting], *, lines: str = "") -> None:
+    def _write(self, sightings: Sequence[Sighting], *, lines: str = "") -> list[Sighting]:
+        """Bring sightings to the records; return those that have to be gone before their record can change."""
+        removed: list[Sighting] = []
         changes: list[tuple[Sighting, Change]] = []
         notes: dict[AttemptId, dict[str, str]] = {}
         for sighting in sightings:
@@ -86,6 +90,7 @@ class PodRecorder:
             if change is not None and blocks_relaunch(change, sighting):
                 # Its end is an event of its own, and then it is launched again.
                 self._remover.clean("delete", _doomed(sighting.identity))
+                removed.append(sighting)
                 note = f"To be launched again: {sentence(sighting.diagnosis)}"
             elif change is not None:
                 changes.append((sighting, change))
@@ -99,6 +104,7 @@ class PodRecorder:
             self._attempts.annotate(notes)
         for (sighting, change), claim in zip(changes, claims, strict=True):
             self._follow_up(sighting, change, claim)
+        return removed
 
     def _try_instead(self, changes: list[tuple[Sighting, Change]], claims: list[Claim]) -> list[Claim]:
         """Make the changes that take the place of refused ones; ``changes`` then holds what was tried last."""

@@ -161,6 +161,8 @@ def test_a_pod_that_might_still_start_is_gone_before_its_task_is_launched_again(
     [record] = world.store.attempts.records([A])
     assert record is not None
     assert (record.launches, record.generation) == (1, 2)
+    assert "slow registry" in record.note
+    assert record.category == "start_error"
 
 
 def test_an_attempt_taken_for_running_whose_task_never_started_is_left_to_its_owner(world: World) -> None:
