@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from hybrid_executor.agent.backoff import DENIED
 from hybrid_executor.agent.complaints import Complaints
 from hybrid_executor.agent.data_loss import DataLoss
+from hybrid_executor.agent.delayed_pool import DelayedPool
 from hybrid_executor.agent.deletion import PodRemover
 from hybrid_executor.agent.launcher import AirflowKubernetesScheduler
 from hybrid_executor.agent.leader import KeptLease, LeaseKeeper
+from hybrid_executor.agent.log_tails import LogTails
 from hybrid_executor.agent.namespace_survey import NamespaceSurvey
 from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.agent.pod_recorder import PodRecorder
@@ -28,6 +30,8 @@ from hybrid_executor.kube.names import instance_selector
 from hybrid_executor.store import Store
 
 log = logging.getLogger(__name__)
+
+_LOG_THREADS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,7 @@ class ClusterAgent:
         self._threads: list[threading.Thread] = []
         self._client: KubeClient | None = None
         self._remover: PodRemover | None = None
+        self._log_pool: DelayedPool | None = None
 
     @property
     def in_flight(self) -> int:
@@ -114,6 +119,8 @@ class ClusterAgent:
             self.launcher.finish(seconds=seconds)
         if self._remover is not None:
             self._remover.close(seconds=seconds / 5)
+        if self._log_pool is not None:
+            self._log_pool.close(seconds=seconds / 5)
         for thread in list(self._threads):
             thread.join(2)
         if self._client is not None:
@@ -132,6 +139,7 @@ class ClusterAgent:
             return
         if self.launcher is None:
             self._remover = PodRemover(self._client, cluster=self.cluster, complaints=self._around.complaints)
+            self._log_pool = DelayedPool(f"logs-{self.cluster}", threads=_LOG_THREADS)
             self.launcher = self._make_launcher(self._client, self._remover, stop)
             for namespace in self._namespaces:
                 self._start_watcher(namespace, stop)
@@ -168,11 +176,13 @@ class ClusterAgent:
         self._threads.append(start_supervised(name, lambda: watcher.run(stop), stop))
 
     def _make_watcher(self, namespace: str | None) -> KubernetesJobWatcher:
-        around, client, remover = self._around, self._client, self._remover
+        around, client, remover, log_pool = self._around, self._client, self._remover, self._log_pool
         assert client is not None
         assert remover is not None
+        assert log_pool is not None
         attempts, settings = around.store.attempts, around.kubernetes_settings
-        recorder = PodRecorder(attempts, settings=settings, remover=remover)
+        log_tails = LogTails(client, log_pool)
+        recorder = PodRecorder(attempts, settings=settings, remover=remover, log_tails=log_tails)
         selector = instance_selector(around.settings.instance)
         lease = KeptLease(
             around.store.leases,

@@ -1,4 +1,4 @@
-"""Pods that are done with: deleted, or marked and kept. Off the watch, side by side, again until it is done.
+"""Pods that are done with: deleted, or marked, ended and kept. Off the watch, side by side, again until it is done.
 
 Promises: each pod once at a time; a missing right is reported once and then asked about by one call at a time, slowly,
 however many pods wait for it.
@@ -19,7 +19,7 @@ from hybrid_executor.agent.delayed_pool import DelayedPool
 from hybrid_executor.agent.verdicts import Cleanup
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
-from hybrid_executor.kube.names import done_patch
+from hybrid_executor.kube.names import done_patch, ending_patch
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class PodRemover:
                 log.debug("Deleted pod %s", pod)
             return
         try:
-            self._client.patch_pod(pod.namespace, pod.name, done_patch())
+            self._client.patch_pod(pod.namespace, pod.name, ending_patch() if work.cleanup == "end" else done_patch())
         except KubeError as error:
             if error.status != 404:
                 raise
@@ -137,6 +137,10 @@ class PodRemover:
         work.failures += 1
         if error.status in (401, 403):
             seconds = self._deny(right, error)
+        elif error.status == 422 and work.cleanup == "end":
+            log.warning("Pod %s is kept, and its containers that still run cannot be ended: %s", work.pod, error)
+            work.cleanup = "mark"
+            seconds = 0.0
         elif error.status in (400, 422):
             log.warning("Pod %s is left as it is: %s", work.pod, error)
             self._finish(work)

@@ -1,16 +1,22 @@
 """Diagnoses of pods, brought to the records in batches, and what follows from the records' answers.
 
 Promises: one round trip a batch; a change that the record refuses does nothing; pods are deleted or marked only after
-the record has taken in (or refused for good) what became of their task.
+the record has taken in (or refused for good) what became of their task. A verdict that is not settled, or that goes
+with a log, is recorded later, by :meth:`PodRecorder.record_due`; what waits so is never lost while this process lives,
+and is seen again by the next watcher.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hybrid_executor.agent.deletion import Doomed, PodRemover
+from hybrid_executor.agent.endings import Endings
 from hybrid_executor.agent.identity import PodIdentity
+from hybrid_executor.agent.log_tails import LogTails, wants_log, with_lines
 from hybrid_executor.agent.sighting import Sighting
 from hybrid_executor.agent.verdicts import after_refusal, blocks_relaunch, change_for, cleanup_after, note_for
 from hybrid_executor.config.kubernetes import KubernetesSettings
@@ -24,24 +30,67 @@ log = logging.getLogger(__name__)
 class PodRecorder:
     """Writes what is known of pods to their attempts' records."""
 
-    def __init__(self, attempts: Attempts, *, settings: KubernetesSettings, remover: PodRemover) -> None:
+    def __init__(
+        self, attempts: Attempts, *, settings: KubernetesSettings, remover: PodRemover, log_tails: LogTails
+    ) -> None:
         self._attempts = attempts
         self._settings = settings
         self._remover = remover
+        self._log_tails = log_tails
+        self._endings = Endings()
 
     def record(self, sightings: Sequence[Sighting]) -> None:
-        """Bring sightings to the records, in their order.
+        """Bring sightings to the records, in their order; verdicts that have to wait are held.
 
         :raises StoreUnavailable: Redis could not be asked; all may be recorded again.
         """
+        now = time.monotonic()
+        settled = [found for seen in sightings if (found := self._endings.take(seen, now=now)) is not None]
+        self._decide(settled, now=now)
+
+    def record_due(self) -> None:
+        """Record the verdicts that have waited long enough. Cheap where there are none.
+
+        :raises StoreUnavailable: Redis could not be asked; they wait on.
+        """
+        now = time.monotonic()
+        self._decide(self._endings.due(now=now), now=now)
+        for seen, lines in self._log_tails.ready(now=now):
+            self._write([seen], lines=lines)
+            self._log_tails.forget(seen)
+            self._endings.forget([seen])
+
+    def _decide(self, sightings: Sequence[Sighting], *, now: float) -> None:
+        """Record sightings, except those whose log is to be read first."""
+        ready = []
+        for seen in sightings:
+            if seen.diagnosis.is_final and self._log_tails.holds(seen):
+                continue
+            if wants_log(seen):
+                self._log_tails.put(seen, now=now)
+            else:
+                ready.append(seen)
+        if ready:
+            removed = self._write(ready)
+            self._endings.forget(seen for seen in ready if seen.diagnosis.is_final)
+            for seen in removed:
+                self._endings.keep(seen, now=now)
+
+    def _write(self, sightings: Sequence[Sighting], *, lines: str = "") -> list[Sighting]:
+        """Bring sightings to the records; return those that have to be gone before their record can change."""
+        removed: list[Sighting] = []
         changes: list[tuple[Sighting, Change]] = []
         notes: dict[AttemptId, dict[str, str]] = {}
         for sighting in sightings:
             change = change_for(sighting.diagnosis, sighting.identity, self._settings)
+            if change is not None and lines:
+                reason = with_lines(str(change.fields["reason"]), container=sighting.diagnosis.container, lines=lines)
+                change = replace(change, fields={**change.fields, "reason": reason})
             note = note_for(sighting.diagnosis)
             if change is not None and blocks_relaunch(change, sighting):
                 # Its end is an event of its own, and then it is launched again.
                 self._remover.clean("delete", _doomed(sighting.identity))
+                removed.append(sighting)
                 note = f"To be launched again: {sentence(sighting.diagnosis)}"
             elif change is not None:
                 changes.append((sighting, change))
@@ -55,6 +104,7 @@ class PodRecorder:
             self._attempts.annotate(notes)
         for (sighting, change), claim in zip(changes, claims, strict=True):
             self._follow_up(sighting, change, claim)
+        return removed
 
     def _try_instead(self, changes: list[tuple[Sighting, Change]], claims: list[Claim]) -> list[Claim]:
         """Make the changes that take the place of refused ones; ``changes`` then holds what was tried last."""
@@ -75,7 +125,10 @@ class PodRecorder:
             log.info("Attempt %s is %s: pod %s: %s", identity.attempt, change.to.value, identity.path, words)
         elif claim.is_granted:
             log.info("Attempt %s is %s: pod %s", identity.attempt, change.to.value, identity.path)
-        self._remover.clean(cleanup_after(claim, sighting, self._settings), _doomed(identity))
+        cleanup = cleanup_after(claim, sighting, self._settings)
+        if cleanup == "end":
+            log.info("Pod %s is kept; its containers that still run are ended", identity.path)
+        self._remover.clean(cleanup, _doomed(identity))
 
 
 def _doomed(identity: PodIdentity) -> Doomed:

@@ -82,6 +82,13 @@ class PodStream:
         self._remember(batch)
         return version
 
+    def record_due(self) -> None:
+        """Record verdicts that waited for their pod's node or for a log.
+
+        :raises StoreUnavailable: Redis could not be asked; they wait on.
+        """
+        self._recorder.record_due()
+
     def ask_for_reasons(self) -> None:
         """Read the cluster's events about pods that wait long without saying why, a few at a time."""
         now = time.monotonic()

@@ -18,8 +18,9 @@ from hybrid_executor.kube.diagnosis import Diagnosis, sentence
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Claim, Outcome
 
-Cleanup = Literal["delete", "mark", "leave"]
-"""What becomes of a pod: deleted, labelled as done and kept, or left as it is."""
+Cleanup = Literal["delete", "mark", "end", "leave"]
+"""What becomes of a pod: deleted; labelled as done and kept; kept likewise, and what still runs in it is ended; or left
+as it is."""
 
 BEFORE_START = (State.SUBMITTED, State.LAUNCHING, State.PENDING)
 """States in which an attempt's payload is still there: from others only its owner can submit it again."""
@@ -143,16 +144,17 @@ def wants_events(diagnosis: Diagnosis) -> bool:
 def cleanup_for(seen: Sighting, settings: KubernetesSettings) -> Cleanup:
     """Return what becomes of a pod whose verdict is final and recorded.
 
-    Kept pods are those that have ended: one that counts as failed and could still start or go on is deleted whatever
-    is configured, unless all pods are to be kept and its task has run.
+    A pod that counts as failed and could still start its task is deleted whatever is configured. A pod that is kept
+    while a container of it runs is ended, so that a sidecar does not hold its node's resources for ever.
     """
     if seen.is_terminating or seen.is_gone:
         return "leave"
-    if seen.diagnosis.phase == "succeeded":
-        return "delete" if settings.delete_worker_pods else "mark"
-    if not seen.has_ended and (settings.delete_worker_pods or not seen.diagnosis.task_may_have_started):
+    has_failed = seen.diagnosis.phase == "failed"
+    if has_failed and not seen.has_ended and not seen.diagnosis.task_may_have_started:
         return "delete"
-    return "delete" if settings.delete_worker_pods and settings.delete_worker_pods_on_failure else "mark"
+    if settings.delete_worker_pods and (settings.delete_worker_pods_on_failure or not has_failed):
+        return "delete"
+    return "end" if seen.runs_on and not seen.has_ended else "mark"
 
 
 def cleanup_of_superseded(seen: Sighting, settings: KubernetesSettings) -> Cleanup:

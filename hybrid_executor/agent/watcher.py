@@ -157,6 +157,7 @@ class KubernetesJobWatcher:
 
         :raises KubeError, StoreUnavailable: see :meth:`_run_safely`.
         """
+        self._stream.record_due()
         if not self._version:
             self._version = self._stored_version.get_resource_version()
         if not self._version or self._is_list_due():
@@ -186,6 +187,7 @@ class KubernetesJobWatcher:
             self._version = self._stream.take_in(events) or self._version
             self._failures = 0
             self._complaints.settle(self.place, "The watch of %s goes on", self.place)
+        self._stream.record_due()
         self._stream.ask_for_reasons()
         self._save_version()
         if items and isinstance(end := items[-1], WatchEnd):

@@ -22,6 +22,9 @@ from hybrid_executor.config.options import ConfigSource
 __all__ = ["KUBERNETES_OPTIONS", "KubernetesSettings", "camel_case", "read_kubernetes_settings"]
 
 DEFAULT_LAUNCH_CONCURRENCY = 16
+_UPSTREAM_FATAL_REASONS = frozenset(
+    {"CreateContainerConfigError", "ErrImagePull", "CreateContainerError", "ImageInspectError", "InvalidImageName"}
+)
 UNLIMITED = -1
 
 Timeout = float | tuple[float, float]
@@ -52,15 +55,7 @@ class KubernetesSettings:
     namespace: str = "default"
     delete_worker_pods: bool = True
     delete_worker_pods_on_failure: bool = False
-    fatal_pending_reasons: frozenset[str] = frozenset(
-        {
-            "CreateContainerConfigError",
-            "ErrImagePull",
-            "CreateContainerError",
-            "ImageInspectError",
-            "InvalidImageName",
-        }
-    )
+    fatal_pending_reasons: frozenset[str] = _UPSTREAM_FATAL_REASONS | {"ErrImageNeverPull"}
     worker_pods_creation_batch_size: int = 1
     pod_creation_max_concurrency: int = 0
     multi_namespace_mode: bool = False
@@ -141,7 +136,7 @@ def read_kubernetes_settings(conf: ConfigSource) -> KubernetesSettings:
         namespace=values["namespace"],
         delete_worker_pods=values["delete_worker_pods"],
         delete_worker_pods_on_failure=values["delete_worker_pods_on_failure"],
-        fatal_pending_reasons=frozenset(values["worker_pod_pending_fatal_container_state_reasons"]),
+        fatal_pending_reasons=_fatal_reasons(values["worker_pod_pending_fatal_container_state_reasons"]),
         worker_pods_creation_batch_size=values["worker_pods_creation_batch_size"],
         pod_creation_max_concurrency=values["pod_creation_max_concurrency"],
         multi_namespace_mode=values["multi_namespace_mode"],
@@ -168,6 +163,12 @@ def read_kubernetes_settings(conf: ConfigSource) -> KubernetesSettings:
 def camel_case(name: str) -> str:
     """Return a Python argument's name in the API's spelling (``grace_period_seconds`` is ``gracePeriodSeconds``)."""
     return re.sub(r"_+([a-zA-Z0-9])", lambda match: match.group(1).upper(), name)
+
+
+def _fatal_reasons(listed: tuple[str, ...]) -> frozenset[str]:
+    """Return the reasons that are listed; where the Kubernetes provider is installed, its default reads as listed."""
+    reasons = frozenset(listed)
+    return KubernetesSettings.fatal_pending_reasons if reasons == _UPSTREAM_FATAL_REASONS else reasons
 
 
 def _error(name: str, value: object, expected: str) -> Exception:

@@ -41,8 +41,10 @@ KUBERNETES_OPTIONS: tuple[Option, ...] = (
     _option(
         "worker_pod_pending_fatal_container_state_reasons",
         "list",
-        "CreateContainerConfigError,ErrImagePull,CreateContainerError,ImageInspectError,InvalidImageName",
-        "A pending pod with a container waiting for one of these reasons has failed.",
+        "CreateContainerConfigError,ErrImagePull,CreateContainerError,ImageInspectError,InvalidImageName,"
+        "ErrImageNeverPull",
+        "A pending pod with a container waiting for one of these reasons has failed. The default of Airflow's "
+        "Kubernetes provider, which lacks ErrImageNeverPull, counts as this one.",
     ),
     _option(
         "worker_pods_creation_batch_size",

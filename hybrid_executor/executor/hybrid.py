@@ -28,6 +28,7 @@ from hybrid_executor.executor.logs import PodLogs
 from hybrid_executor.executor.repair import Repair
 from hybrid_executor.executor.submission import Refused, Submitter
 from hybrid_executor.executor.unserved import UnservedWarnings
+from hybrid_executor.executor.waiting import STUCK_EVENT, waited_for
 from hybrid_executor.pools.kubernetes import KubernetesPool
 from hybrid_executor.states import State
 from hybrid_executor.store import RedisSettings, Store, open_store
@@ -333,16 +334,18 @@ class HybridExecutor(BaseExecutor):
                 self._desk.ledger.remove(attempt)
             if attempt:
                 self._abandoned.append(attempt)
-                self._withdraw(attempt)
+                self._withdraw(key, attempt)
         except Exception:  # noqa: BLE001 - raising here would keep all other stuck tasks waiting
             self.log.exception("A stuck task could not be revoked at once")
 
-    def _withdraw(self, attempt: AttemptId) -> None:
+    def _withdraw(self, key: Any, attempt: AttemptId) -> None:
         desk = self._desk
         if desk is None or not desk.outage.may_ask():
             return
         with desk.outage.watch():
             record, payload, _ = desk.store.attempts.workload(attempt)
+            if words := waited_for(record):
+                self.log_task_event(event=STUCK_EVENT, extra=words, ti_key=key)
             if record is not None and record.pool in desk.pools:
                 desk.pools[record.pool].unsend(desk.store.attempts, record, payload)
             desk.store.attempts.revoke([attempt], reason="Stuck in queued: Airflow takes it back")

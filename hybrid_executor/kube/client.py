@@ -7,6 +7,7 @@ list, watch, patch, delete; pods/log get; events list; namespaces list.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
@@ -15,13 +16,15 @@ from urllib.parse import quote
 import msgspec
 
 from hybrid_executor.config.kubernetes import KubernetesSettings
-from hybrid_executor.errors import KubeError, KubeGone
+from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable
 from hybrid_executor.kube.connection import open_transport
 from hybrid_executor.kube.transport import RawStream, Transport
 
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 DEFAULT_PAGE_SIZE = 500
 DEFAULT_WATCH_SECONDS = 600
+DEFAULT_LOG_BYTES = 1_048_576
+DEFAULT_LOG_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +218,15 @@ class KubeClient:
 
     @overload
     def read_pod_log(
-        self, namespace: str, name: str, *, container: str, tail_lines: int | None, follow: Literal[False] = False
+        self,
+        namespace: str,
+        name: str,
+        *,
+        container: str,
+        tail_lines: int | None,
+        follow: Literal[False] = False,
+        most_bytes: int = DEFAULT_LOG_BYTES,
+        seconds: float = DEFAULT_LOG_SECONDS,
     ) -> str: ...
 
     @overload
@@ -239,23 +250,57 @@ class KubeClient:
         tail_lines: int | None,
         follow: bool = False,
         silence_seconds: float = 300.0,
+        most_bytes: int = DEFAULT_LOG_BYTES,
+        seconds: float = DEFAULT_LOG_SECONDS,
     ) -> str | Iterator[str]:
         """Return the last ``tail_lines`` lines of a container's log (None: all), "" before there are any.
 
+        Lines may be of any length, so the last lines are bounded in bytes too: where they are more than ``most_bytes``,
+        fewer are read, and of one line that is longer only its beginning. Nothing is read for longer than ``seconds``.
         With ``follow``: lines without their newline, as they come, until the container ends; KubeUnavailable after
         ``silence_seconds`` without a line.
         """
         path = _pod(namespace, name) + "/log"
         query = {"container": container}
+        doing = f"read log of pod {namespace}/{name}"
+        if tail_lines is not None and not follow:
+            return self._read_tail(path, query, lines=tail_lines, most_bytes=most_bytes, seconds=seconds, doing=doing)
         if tail_lines is not None:
             query["tailLines"] = str(tail_lines)
-        doing = f"read log of pod {namespace}/{name}"
         if not follow:
             return self.transport.call("GET", path, doing=doing, query=query, accept="*/*").decode("utf-8", "replace")
         stream = self.transport.stream(
             path, doing=doing, query={**query, "follow": "true"}, silence_seconds=silence_seconds, accept="*/*"
         )
         return (line.decode("utf-8", "replace") for line in stream.lines())
+
+    def _read_tail(
+        self, path: str, query: Mapping[str, str], *, lines: int, most_bytes: int, seconds: float, doing: str
+    ) -> str:
+        """Return last lines of a log within ``most_bytes``. The API's own limit keeps the first bytes, not the last."""
+        ends_at = time.monotonic() + seconds
+        while True:
+            asked = {**query, "tailLines": str(lines), "limitBytes": str(most_bytes + 1)}
+            read = self._read_up_to(path, asked, most_bytes=most_bytes, ends_at=ends_at, doing=doing)
+            if len(read) <= most_bytes or lines <= 1:
+                return read[:most_bytes].decode("utf-8", "replace")
+            lines = max(1, lines // 4)
+
+    def _read_up_to(self, path: str, query: Mapping[str, str], *, most_bytes: int, ends_at: float, doing: str) -> bytes:
+        """Return an answer's first bytes, at least one more than ``most_bytes`` where there are more."""
+        seconds = max(ends_at - time.monotonic(), 0.1)
+        stream = self.transport.stream(path, doing=doing, query=query, silence_seconds=seconds, accept="*/*")
+        read = bytearray()
+        try:
+            for chunk in stream.chunks():
+                read += chunk
+                if len(read) > most_bytes:
+                    break
+                if time.monotonic() > ends_at:
+                    raise KubeUnavailable(f"{doing}: not read in time")
+        finally:
+            stream.stop()
+        return bytes(read)
 
     def list_pod_events(self, namespace: str, pod_name: str) -> list[dict[str, Any]]:
         """Return the cluster's events about a pod (FailedScheduling, Pulling, Killing, ...), oldest first."""

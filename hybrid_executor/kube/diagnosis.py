@@ -2,12 +2,16 @@
 
 Pure: a raw pod and its event's type in, one :class:`Diagnosis` out. The container ``base`` (else the first) runs the
 task and decides: once it has ended, sidecars that go on are of no interest.
+
+A kubelet reports that a container ended before it reports what became of the pod: phase, reason, message and the
+condition DisruptionTarget follow a second or more later (recorded on Kubernetes 1.36). Until then a verdict is not
+settled: what looks like exit code 137 may turn out to be an eviction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hybrid_executor.kube.causes import (
@@ -18,6 +22,7 @@ from hybrid_executor.kube.causes import (
     Category,
     category_of_pod_reason,
 )
+from hybrid_executor.kube.masking import hide_tokens
 
 Phase = Literal["pending", "running", "succeeded", "failed", "unknown", "gone"]
 _Raw = Mapping[str, Any]
@@ -27,6 +32,7 @@ _NOTHING: dict[str, Any] = {}
 _MAX_MESSAGE = 500
 _HARMLESS_PULL_ERROR = "pull QPS exceeded"  # the kubelet throttles itself and goes on by itself
 _NEVER_STARTED = frozenset({Category.NODE_REFUSED, Category.START_ERROR, Category.INIT_FAILED})
+_ENDED_PHASES = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class Diagnosis:
     :ivar message: Kubernetes' own words, "" for none, shortened.
     :ivar node: "" before the pod had one.
     :ivar task_may_have_started: False only where it certainly did not: then the pod may be launched again.
+    :ivar is_settled: False where the task's container has ended and its node has yet to say what became of the pod.
     """
 
     phase: Phase
@@ -54,10 +61,11 @@ class Diagnosis:
     message: str = ""
     node: str = ""
     task_may_have_started: bool = False
+    is_settled: bool = True
 
     @property
     def is_final(self) -> bool:
-        """Nothing that this pod does later changes the verdict."""
+        """The task's end is known; its cause is certain only where the verdict is settled."""
         return self.phase in ("succeeded", "failed")
 
 
@@ -76,11 +84,16 @@ def diagnose(pod: _Raw, *, event_type: str, fatal_pending_reasons: Collection[st
     if status.get("reason") == "ProviderFailed":
         return case.of_pod("failed", Category.PROVIDER_FAILED, started=case.has_run)
     if case.has_ended:
-        return case.of_end(is_terminating=is_terminating)
+        # The API gives no grace to a pod that has ended: one with grace ran when its deletion was asked for.
+        had_ended = metadata.get("deletionGracePeriodSeconds") == 0 or (
+            is_deleted and status.get("phase") == "Succeeded"
+        )
+        found = case.of_end(is_terminating=is_terminating, had_ended=had_ended)
+        return found if is_deleted or case.is_settled(found) else replace(found, is_settled=False)
     if is_deleted:
         return case.of_deletion()
     if status.get("phase") == "Failed":
-        return case.of_failure()
+        return case.of_failure(is_terminating=is_terminating)
     if case.base_state.get("running") is not None or status.get("phase") == "Running":
         return case.of_running(is_terminating=is_terminating)
     if status.get("phase") == "Succeeded":
@@ -125,7 +138,7 @@ class _Case:
         ended = self.base_state.get("terminated")
         self.has_ended = ended is not None and self._ends_for_good(ended)
         self.has_run = bool(
-            ended is not None
+            (ended is not None and not _never_ran(ended))
             or self.base_state.get("running") is not None
             or (self.base.get("lastState") or _NOTHING).get("terminated")
             or self.base.get("restartCount")
@@ -135,7 +148,7 @@ class _Case:
         """A container of a pod with another restart policy than ours may be started again by its node."""
         policy = self.spec.get("restartPolicy", "Never")
         return (
-            self.status.get("phase") in ("Succeeded", "Failed")
+            self.status.get("phase") in _ENDED_PHASES
             or policy == "Never"
             or (policy == "OnFailure" and terminated.get("exitCode") == 0)
         )
@@ -152,14 +165,37 @@ class _Case:
             task_may_have_started=started,
         )
 
-    def of_end(self, *, is_terminating: bool) -> Diagnosis:
-        """The base container has ended: with 0 the task's supervisor did its work, whatever befell the pod."""
+    def is_settled(self, found: Diagnosis) -> bool:
+        """Return whether the node has said the last word about a pod whose task's container has ended.
+
+        It says so by the phase. That of a success shows earlier: in the reason of the condition Ready, which a kubelet
+        takes from the phase that it still holds back.
+        """
+        if self.status.get("phase") in _ENDED_PHASES:
+            return True
+        return found.phase == "succeeded" and any(
+            condition.get("type") == "Ready" and condition.get("reason") == "PodCompleted"
+            for condition in self.status.get("conditions") or ()
+        )
+
+    def of_end(self, *, is_terminating: bool, had_ended: bool) -> Diagnosis:
+        """The base container has ended: with 0 the task's supervisor did its work, unless it was made to end.
+
+        :param had_ended: before the pod's deletion was asked for, as far as can be told.
+        """
         terminated: _Raw = self.base_state["terminated"]
-        if terminated.get("exitCode") == 0:
-            return self._of_termination("succeeded", Category.COMPLETED, self.base, terminated)
-        category = TERMINATED.get(terminated.get("reason") or "", Category.EXIT_NONZERO)
-        if self.cause is not None and category is not Category.OOM_KILLED:
-            category = self.cause
+        phase = self.status.get("phase")
+        told = TERMINATED.get(terminated.get("reason") or "")
+        cause = self.cause if is_terminating or phase != "Succeeded" else None
+        if terminated.get("exitCode") == 0 and told is None:
+            if cause is None and (had_ended or not is_terminating):
+                return self._of_termination("succeeded", Category.COMPLETED, self.base, terminated)
+            return self._of_termination("failed", cause or Category.DELETED, self.base, terminated)
+        if not self.has_run and is_terminating:
+            return self.of_pod("failed", cause or Category.DELETED_BEFORE_START, started=False)
+        category = told or Category.EXIT_NONZERO
+        if cause is not None and category is not Category.OOM_KILLED:
+            category = cause
         elif is_terminating and category is Category.EXIT_NONZERO:
             category = Category.DELETED
         return self._of_termination("failed", category, self.base, terminated)
@@ -169,20 +205,24 @@ class _Case:
         if self.has_run or self.status.get("phase") == "Running":
             return self.of_pod("failed", self.cause or Category.DELETED, started=True)
         if self.status.get("phase") == "Failed":
-            return self.of_failure()
+            return self.of_failure(is_terminating=True)
         if self.status.get("phase") == "Succeeded":
             return self.of_pod("succeeded", Category.COMPLETED, started=True)
         if self.status.get("phase") == "Unknown":
             return self.of_pod("failed", self.cause or Category.NODE_LOST, started=True)
         return self.of_pod("failed", self.cause or Category.DELETED_BEFORE_START, started=False)
 
-    def of_failure(self) -> Diagnosis:
+    def of_failure(self, *, is_terminating: bool) -> Diagnosis:
         """The pod has failed as a whole, and its task's container had not ended."""
         if not self.has_run:
             for container in _init_statuses(self.status):
                 terminated = (container.get("state") or _NOTHING).get("terminated")
-                if terminated is not None and terminated.get("exitCode") != 0:
-                    return self._of_termination("failed", self.cause or Category.INIT_FAILED, container, terminated)
+                if terminated is None or terminated.get("exitCode") == 0:
+                    continue
+                if _never_ran(terminated):
+                    return self.of_pod("failed", self.cause or Category.DELETED_BEFORE_START, started=False)
+                category = Category.DELETED_BEFORE_START if is_terminating else Category.INIT_FAILED
+                return self._of_termination("failed", self.cause or category, container, terminated)
         waiting = self.base_state.get("waiting")
         if waiting is not None and not self.has_run:
             known = WAITING.get(waiting.get("reason") or "")
@@ -247,7 +287,7 @@ class _Case:
             signal if phase == "failed" else None,
             _short(message or self._message_of_pod()),
             self.node,
-            category not in _NEVER_STARTED and (container is self.base or self.has_run),
+            category not in _NEVER_STARTED and self.has_run,
         )
 
     def _reason_of_pod(self) -> str:
@@ -299,6 +339,11 @@ def _disruption_of(status: _Raw) -> _Raw:
     return _NOTHING
 
 
+def _never_ran(terminated: _Raw) -> bool:
+    """Return whether a kubelet only filled in an end for a container that it never had."""
+    return terminated.get("reason") == "ContainerStatusUnknown" and not terminated.get("startedAt")
+
+
 def _init_statuses(status: _Raw) -> list[_Raw]:
     return status.get("initContainerStatuses") or []
 
@@ -311,5 +356,5 @@ def _waiting_order(base: _Raw, status: _Raw) -> Iterator[_Raw]:
 
 
 def _short(text: str | None) -> str:
-    words = " ".join((text or "").split())
+    words = hide_tokens(" ".join((text or "").split()))
     return words if len(words) <= _MAX_MESSAGE else words[: _MAX_MESSAGE - 3] + "..."

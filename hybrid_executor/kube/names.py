@@ -109,6 +109,14 @@ def done_patch() -> dict[str, Any]:
     return {"metadata": {"labels": {LABEL_DONE: _MARKED}}}
 
 
+def ending_patch() -> dict[str, Any]:
+    """Return the merge patch that marks a pod as :func:`done_patch` does, and lets its node end what still runs in it.
+
+    The pod stays: ``activeDeadlineSeconds`` may be set and lowered at any time, and a pod that is older fails by it.
+    """
+    return {**done_patch(), "spec": {"activeDeadlineSeconds": 1}}
+
+
 def revoked_patch() -> dict[str, Any]:
     """Return the merge patch that marks a pod whose attempt was revoked: its end is no news."""
     return {"metadata": {"labels": {LABEL_REVOKED: _MARKED}}}

@@ -103,8 +103,10 @@ class Kubelet:
         elif self._is_ours(change.after):
             if not self._is_ours(change.before):
                 self._start(change.after)
-            elif is_being_deleted(change.after) and uid in self._workers:
-                self._workers[uid].delete(change.after["metadata"]["deletionGracePeriodSeconds"])
+            elif uid in self._workers:
+                self._workers[uid].limit(change.after["spec"].get("activeDeadlineSeconds"))
+                if is_being_deleted(change.after):
+                    self._workers[uid].delete(change.after["metadata"]["deletionGracePeriodSeconds"])
         if change.after is not None and has_ended(change.after) and uid not in self._workers:
             self._scheduler.release(uid)
 

@@ -34,6 +34,7 @@ class NodeSettings:
     :ivar image_environment: what every image sets, by default this process' own environment.
     :ivar missing_images: regular expressions of images that cannot be pulled.
     :ivar start_delay_seconds: how long a pod stays in ContainerCreating.
+    :ivar final_delay_seconds: how long a pod whose containers have ended is reported with the phase that it had before.
     :ivar restart_backoff_seconds: first pause before a container is restarted; doubles up to the maximum.
     :ivar pull_backoff_seconds: the same for pulling an image.
     """
@@ -48,6 +49,7 @@ class NodeSettings:
     image_environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     missing_images: tuple[str, ...] = MISSING_IMAGES
     start_delay_seconds: float = 0.0
+    final_delay_seconds: float = 0.1
     restart_backoff_seconds: float = 0.5
     pull_backoff_seconds: float = 0.5
     maximum_backoff_seconds: float = 30.0

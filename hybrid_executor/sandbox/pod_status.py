@@ -1,4 +1,8 @@
-"""A pod's status as a kubelet reports it, computed from the state of its containers. Pure."""
+"""A pod's status as a kubelet reports it, computed from the state of its containers. Pure.
+
+A kubelet holds back how a pod ended (phase, reason, message, the condition DisruptionTarget) until it has seen to the
+end of all its containers; only the reason of the condition Ready already shows it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from dataclasses import dataclass, field
 from hybrid_executor.sandbox.objects import Object, timestamp
 
 SCHEDULED = "PodScheduled"
+ENDED_PHASES = frozenset({"Succeeded", "Failed"})
 
 
 @dataclass
@@ -52,6 +57,20 @@ class Verdict:
 def waiting(reason: str, message: str = "") -> Object:
     """Return the state of a container that does not run yet, or not now."""
     return {"waiting": {"reason": reason, "message": message} if message else {"reason": reason}}
+
+
+def unlocated() -> Object:
+    """Return the state that a kubelet makes up, when a pod ends, for a container that never ran."""
+    message = "The container could not be located when the pod was terminated"
+    return {
+        "terminated": {
+            "exitCode": 137,
+            "reason": "ContainerStatusUnknown",
+            "message": message,
+            "startedAt": None,
+            "finishedAt": None,
+        }
+    }
 
 
 def running(since: str) -> Object:
@@ -124,21 +143,24 @@ def kubelet_status(
     started_at: str,
     restart_policy: str,
     verdict: Verdict | None = None,
+    is_final: bool = True,
 ) -> Object:
     """Return the whole status of a pod on its node.
 
     :param previous: the status so far; its scheduling condition and times of transition are kept.
+    :param is_final: the node is done with the pod; before that, how it ended is held back.
     """
     phase = verdict.phase if verdict else pod_phase(records, restart_policy)
+    wanted = _kubelet_conditions(records, phase, verdict if is_final else None, is_final=is_final)
     status: Object = {
-        "phase": phase,
-        "conditions": _with_conditions(previous.get("conditions", []), _kubelet_conditions(records, phase, verdict)),
+        "phase": phase if is_final or phase not in ENDED_PHASES else previous.get("phase", "Pending"),
+        "conditions": _with_conditions(previous.get("conditions", []), wanted),
         "hostIP": ip,
         "hostIPs": [{"ip": ip}],
         "startTime": started_at,
         "qosClass": previous["qosClass"],
     }
-    if verdict and verdict.reason:
+    if verdict and verdict.reason and is_final:
         status |= {"reason": verdict.reason, "message": verdict.message}
     if any(record.container_id for record in records):
         status |= {"podIP": ip, "podIPs": [{"ip": ip}]}
@@ -166,20 +188,23 @@ def _container_status(record: ContainerRecord) -> Object:
     return status
 
 
-def _kubelet_conditions(records: Sequence[ContainerRecord], phase: str, verdict: Verdict | None) -> Iterable[Object]:
+def _kubelet_conditions(
+    records: Sequence[ContainerRecord], phase: str, verdict: Verdict | None, *, is_final: bool
+) -> Iterable[Object]:
     inits = [record for record in records if record.is_init]
     mains = [record for record in records if not record.is_init]
     names = [record.name for record in inits if record.exit_code != 0 and not record.is_sidecar]
     unready = [record.name for record in mains if not record.is_running]
     has_started = any(record.container_id for record in records)
-    yield _condition("PodReadyToStartContainers", has_started and phase not in {"Succeeded", "Failed"})
+    has_sandbox = has_started and not (is_final and phase in ENDED_PHASES)
+    yield _condition("PodReadyToStartContainers", has_sandbox)
     if names:
         message = f"containers with incomplete status: [{' '.join(names)}]"
         yield _condition("Initialized", False, reason="ContainersNotInitialized", message=message)
     else:
         yield _condition("Initialized", True, reason="PodCompleted" if phase == "Succeeded" else "")
     for kind in ("Ready", "ContainersReady"):
-        if phase in {"Succeeded", "Failed"}:
+        if phase in ENDED_PHASES:
             reason = "PodCompleted" if phase == "Succeeded" else "PodFailed"
             yield _condition(kind, False, reason=reason)
         elif unready:

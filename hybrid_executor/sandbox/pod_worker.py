@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from hybrid_executor.sandbox.container_runs import ContainerRun, RunSettings
+from hybrid_executor.sandbox.deadline import Deadline
 from hybrid_executor.sandbox.objects import PODS, Object, name_of, namespace_of, timestamp
-from hybrid_executor.sandbox.pod_status import ContainerRecord, Verdict, kubelet_status, waiting
+from hybrid_executor.sandbox.pod_status import ContainerRecord, Verdict, kubelet_status, unlocated, waiting
 from hybrid_executor.sandbox.pods import Deletion
 from hybrid_executor.sandbox.services import NodeServices
 
@@ -43,7 +44,10 @@ class PodWorker:
         ]
         self._verdict: Verdict | None = None
         self._is_abandoned = False
-        self._is_deleting = False
+        self._deleting = asyncio.Event()
+        self._is_final = False
+        self._is_overdue = False
+        self._deadline = Deadline(pod["spec"].get("activeDeadlineSeconds"))
         self._ending = asyncio.Event()
         self._kill_at = float("inf")
 
@@ -72,12 +76,16 @@ class PodWorker:
             await asyncio.gather(life, return_exceptions=True)
             shutil.rmtree(self._directory, ignore_errors=True)
         if not self._is_abandoned:
-            self._finish()
+            await self._finish()
+
+    def limit(self, deadline_seconds: int | None) -> None:
+        """Take in that the pod's ``activeDeadlineSeconds`` were changed."""
+        self._deadline.set(deadline_seconds)
 
     def delete(self, grace_seconds: float) -> None:
         """End the pod because its deletion was asked for; asking again can only make it sooner."""
-        if not self._is_deleting:
-            self._is_deleting = True
+        if not self._deleting.is_set():
+            self._deleting.set()
             self._say_killing()
         self._end(grace_seconds)
 
@@ -111,6 +119,7 @@ class PodWorker:
             started_at=self._started_at,
             restart_policy=self._policy,
             verdict=self._verdict if self._is_over() else None,
+            is_final=self._is_final or (self._is_over() and self._was_told_to_end),
         )
         self._services.pods.set_status(namespace_of(current), name_of(current), status)
 
@@ -151,13 +160,15 @@ class PodWorker:
 
     async def _wait_for_end(self, life: asyncio.Task[None]) -> None:
         """Wait until the pod has ended by itself, or shall be ended, or has used up its time."""
-        deadline = self._pod["spec"].get("activeDeadlineSeconds")
         ending = asyncio.create_task(self._ending.wait())
+        deadline = asyncio.create_task(self._deadline.wait())
         try:
-            done, _ = await asyncio.wait({life, ending}, timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({life, ending, deadline}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ending.cancel()
-        if not done:
+            deadline.cancel()
+        if done == {deadline}:
+            self._is_overdue = True
             message = "Pod was active on the node longer than the specified deadline"
             self._verdict = Verdict("Failed", "DeadlineExceeded", message)
             self._end(self._grace_seconds)
@@ -186,19 +197,37 @@ class PodWorker:
             for run in self._running():
                 run.note_exit()
 
-    def _finish(self) -> None:
-        """Report the end, and where deletion was asked for, remove the pod."""
+    async def _finish(self) -> None:
+        """Report that the containers have ended, then how the pod has; where deletion was asked for, remove it."""
+        if not self._was_told_to_end:
+            self.publish()
+            await self._hold_back()
         current = self._current()
-        if current is None:
+        if current is None or self._is_abandoned:
             return
         is_deleted = "deletionTimestamp" in current["metadata"]
         if is_deleted and self._verdict is None:
+            for record in self._records():
+                if record.exit_code is None and not record.container_id:
+                    record.state = unlocated()
             codes = [run.record.exit_code for run in self._mains]
             self._verdict = Verdict("Succeeded" if all(code == 0 for code in codes) else "Failed")
+        self._is_final = True
         self.publish()
         if is_deleted:
             deletion = Deletion(grace_seconds=0, uid=self.uid)
             self._services.pods.delete(namespace_of(current), name_of(current), deletion)
+
+    async def _hold_back(self) -> None:
+        """Wait as long as a kubelet takes to see to the end of a pod; a deletion makes it sooner."""
+        deleting = asyncio.create_task(self._deleting.wait())
+        await asyncio.wait({deleting}, timeout=self._services.node.final_delay_seconds)
+        deleting.cancel()
+
+    @property
+    def _was_told_to_end(self) -> bool:
+        """Whether the kubelet reports the ends of pod and containers together: their order is that of a recording."""
+        return self._deleting.is_set() or self._is_overdue
 
     def _is_over(self) -> bool:
         return not self._running()

@@ -3,10 +3,13 @@
 What the tests need of a cluster: rights to make and delete namespaces and pods in them. No image is needed but the one
 that ``HYBRID_TEST_IMAGE`` names, which has a shell. Where no kubelet is to be had, the tests drive the status of pods
 themselves: such pods ask for more than any node has, so that no kubelet ever takes one.
+
+Nothing is left behind: each namespace that a test makes ends with it, however the test ends.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import uuid
@@ -35,6 +38,7 @@ class Cluster:
     """One API server under test and a namespace of our own in it.
 
     :ivar image: one that kubelets there can run, with a shell.
+    :ivar history_limit: how many changes a watch can look back, 0 where that is not known.
     """
 
     client: KubeClient
@@ -42,6 +46,7 @@ class Cluster:
     namespace: str
     settings: KubernetesSettings
     image: str = ANY_IMAGE
+    history_limit: int = 0
 
     def create(self, name: str, **labels: str) -> dict[str, Any]:
         """Create a pod that no kubelet takes."""
@@ -60,6 +65,22 @@ class Cluster:
             body={"status": status},
             content_type="application/merge-patch+json",
         )
+
+    def limit(self, **hard: str) -> None:
+        """Make the quota ``q`` of the namespace, and return when it is counted: before that nothing is refused."""
+        quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": hard}}
+        path = f"/api/v1/namespaces/{self.namespace}/resourcequotas"
+        self.transport.call("POST", path, doing="create quota", body=quota)
+        until(lambda: (self._read(f"{path}/q").get("status") or {}).get("used", {}).keys() >= hard.keys())
+
+    def unlimit(self) -> None:
+        """Remove the quota."""
+        path = f"/api/v1/namespaces/{self.namespace}/resourcequotas/q"
+        self.transport.call("DELETE", path, doing="delete quota")
+
+    def _read(self, path: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.transport.call("GET", path, doing="read"))
+        return found
 
 
 def pod(name: str, command: list[str] | None = None, *, image: str = ANY_IMAGE, **labels: str) -> dict[str, Any]:
@@ -94,22 +115,54 @@ def status(phase: str, *containers: dict[str, Any], **more: Any) -> dict[str, An
 
 
 @contextmanager
-def namespace_in(settings: KubernetesSettings, *, image: str = ANY_IMAGE) -> Iterator[Cluster]:
-    """Connect, and make a namespace that is deleted at the end."""
+def namespace_in(settings: KubernetesSettings, *, image: str = ANY_IMAGE, history_limit: int = 0) -> Iterator[Cluster]:
+    """Connect, and make a namespace that is gone at the end."""
     client = connect(settings)
     name = f"hybrid-{uuid.uuid4().hex[:10]}"
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     client.transport.call("POST", "/api/v1/namespaces", doing="create namespace", body=namespace)
     try:
-        cluster = Cluster(client, client.transport, name, settings, image)
+        cluster = Cluster(client, client.transport, name, settings, image, history_limit)
         until(lambda: takes_pods(cluster))
         yield cluster
     finally:
-        # Where nobody ends namespaces, at least their pods are gone.
-        for found in client.list_pods(name, "", metadata_only=True).items:
+        try:
+            end_namespace(client, name)
+        finally:
+            client.close()
+
+
+def end_namespace(client: KubeClient, name: str) -> None:
+    """Delete a namespace, and wait until it is gone where there is somebody to end it; errors are tried again."""
+    has_controllers = _answers(client, "GET", f"/api/v1/namespaces/{name}/serviceaccounts/default")
+    until(lambda: _is_emptied(client, name), seconds=60)
+    until(lambda: _answers(client, "DELETE", f"/api/v1/namespaces/{name}", also=(404, 409)), seconds=60)
+    if has_controllers:
+        until(lambda: not _answers(client, "GET", f"/api/v1/namespaces/{name}"), seconds=180)
+
+
+def _is_emptied(client: KubeClient, name: str) -> bool:
+    """Remove the pods of a namespace; return whether there are none."""
+    try:
+        pods = client.list_pods(name, "", metadata_only=True).items
+        for found in pods:
             client.delete_pod(name, found["metadata"]["name"], grace_period_seconds=0)
-        client.transport.call("DELETE", f"/api/v1/namespaces/{name}", doing="delete namespace")
-        client.close()
+    except KubeError:
+        return False
+    return not pods
+
+
+def _answers(client: KubeClient, method: str, path: str, *, also: tuple[int, ...] = ()) -> bool:
+    """Return whether the API agrees; a server that does not answer is asked again."""
+
+    def ask() -> int:
+        try:
+            client.transport.call(method, path, doing=f"{method} {path}")
+        except KubeError as error:
+            return error.status if 400 <= error.status < 500 else 0
+        return 200
+
+    return until(ask, seconds=60) in (200, *also)
 
 
 def takes_pods(cluster: Cluster) -> bool:
@@ -126,11 +179,12 @@ def takes_pods(cluster: Cluster) -> bool:
 @contextmanager
 def sandbox(tmp: Path, *, runs_pods: bool) -> Iterator[Cluster]:
     """Start a sandbox."""
-    with SandboxServer(runs_pods=runs_pods, bookmark_seconds=0.2, history_limit=100) as server:
+    limit = 100
+    with SandboxServer(runs_pods=runs_pods, bookmark_seconds=0.2, history_limit=limit) as server:
         file = tmp / "kubeconfig"
         server.write_kubeconfig(file)
         settings = KubernetesSettings(in_cluster=False, config_file=str(file), pod_creation_max_concurrency=32)
-        with namespace_in(settings) as cluster:
+        with namespace_in(settings, history_limit=limit) as cluster:
             yield cluster
 
 

@@ -36,7 +36,7 @@ from .kube_cluster import (
     until,
 )
 
-pytestmark = [pytest.mark.kube, pytest.mark.redis]
+pytestmark = [pytest.mark.kube, pytest.mark.redis, pytest.mark.filterwarnings("ignore:Unverified HTTPS request")]
 
 
 class Field:
@@ -187,6 +187,47 @@ LIVES = [
         words="low on resource: memory",
     ),
     Life(
+        name="is evicted, which its kubelet says after the container's end",
+        statuses=(
+            RUNS,
+            status("Running", ended(137, "Error")),
+            status("Failed", ended(137, "Error"), reason="Evicted", message="The node was low on resource: memory."),
+        ),
+        category="evicted",
+        words="low on resource: memory",
+    ),
+    Life(
+        name="is evicted and ends with exit code 0",
+        statuses=(
+            RUNS,
+            status("Running", ended(0, "Completed")),
+            status("Failed", ended(0, "Completed"), reason="Evicted", message="The node was low on resource: memory."),
+        ),
+        category="evicted",
+        words="low on resource: memory",
+    ),
+    Life(
+        name="exits with an error, which its kubelet says twice",
+        statuses=(RUNS, status("Running", ended(3, "Error")), status("Failed", ended(3, "Error"))),
+        category="exit_nonzero",
+        words="exit code 3",
+    ),
+    Life(
+        name="loses its task to the kernel and exits with 0",
+        statuses=(RUNS, status("Succeeded", ended(0, "OOMKilled"))),
+        category="oom_killed",
+        words="memory",
+    ),
+    Life(
+        name="may not pull its image",
+        statuses=(
+            waits("ErrImageNeverPull", f'Container image "{ANY_IMAGE}" is not present with pull policy of Never'),
+        ),
+        category="image_pull",
+        words="ErrImageNeverPull",
+        leaves="nothing",
+    ),
+    Life(
         name="is preempted",
         statuses=(
             RUNS,
@@ -330,15 +371,13 @@ def test_a_namespace_that_does_not_exist_fails_with_its_name(ground: Field) -> N
 
 def test_a_full_quota_is_waited_for_and_said_while_other_namespaces_go_on(ground: Field) -> None:
     with namespace_in(ground.cluster.settings) as other:
-        quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"pods": 0}}}
-        path = f"/api/v1/namespaces/{other.namespace}/resourcequotas"
-        other.transport.call("POST", path, doing="create quota", body=quota)
+        other.limit(pods="0")
         base = {"name": "base", "resources": UNSCHEDULABLE}
         waiting = ground.submit({"metadata": {"namespace": other.namespace}, "spec": {"containers": [base]}})
         until(lambda: "quota" in ground.record(waiting).note)
         going = ground.wait_for(ground.submit(), State.PENDING)
         assert going.namespace == ground.cluster.namespace
-        other.transport.call("DELETE", f"{path}/q", doing="delete quota")
+        other.unlimit()
         assert ground.wait_for(waiting, State.PENDING).namespace == other.namespace
 
 

@@ -50,6 +50,12 @@ def event_reasons(client: SandboxClient, pod: Json) -> list[str]:
     return [event["reason"] for event in sorted(events, key=lambda event: int(event["metadata"]["resourceVersion"]))]
 
 
+def state_of(pod: Json) -> str:
+    """Return a pod's first container's state, of a waiting one its reason."""
+    [state] = [*pod["status"].get("containerStatuses", [{}])[0].get("state", {"": {}})]
+    return waiting_reason(pod) if state == "waiting" else state
+
+
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -68,13 +74,14 @@ def test_a_pod_passes_through_the_states_of_a_real_one(client: SandboxClient) ->
     client.wait_for_phase("life", "Succeeded")
     with client.watch(resourceVersion=version, timeoutSeconds=1) as events:
         states = [event["object"] for event in events]
-    seen = [(pod["spec"].get("nodeName"), pod["status"]["phase"], waiting_reason(pod)) for pod in states]
+    seen = [(pod["spec"].get("nodeName"), pod["status"]["phase"], state_of(pod)) for pod in states]
     assert seen == [
         (None, "Pending", ""),
         ("sandbox-node", "Pending", ""),
         ("sandbox-node", "Pending", "ContainerCreating"),
-        ("sandbox-node", "Running", ""),
-        ("sandbox-node", "Succeeded", ""),
+        ("sandbox-node", "Running", "running"),
+        ("sandbox-node", "Running", "terminated"),
+        ("sandbox-node", "Succeeded", "terminated"),
     ]
     running = states[3]["status"]
     assert running["containerStatuses"][0] | {"state": {}, "containerID": ""} == {
@@ -94,6 +101,8 @@ def test_a_pod_passes_through_the_states_of_a_real_one(client: SandboxClient) ->
     )
     assert (running["podIP"], running["hostIP"], running["qosClass"]) == ("127.0.0.1", "127.0.0.1", "BestEffort")
     assert terminated(states[4])["reason"] == "Completed"
+    ready = [entry["reason"] for entry in states[4]["status"]["conditions"] if entry["type"] == "Ready"]
+    assert ready == ["PodCompleted"]
 
 
 @pytest.mark.parametrize(("script", "code"), [("raise SystemExit(3)", 3), ("import os; os.kill(os.getpid(), 11)", 139)])
@@ -373,14 +382,49 @@ def test_an_oom_killed_container_says_so(client: SandboxClient, sandbox: Sandbox
     assert (end["exitCode"], end["reason"]) == (137, "OOMKilled")
 
 
-def test_an_evicted_pod_stays_behind_as_failed(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_an_evicted_pod_stays_behind_as_failed_and_its_node_says_why_last(
+    client: SandboxClient, sandbox: SandboxServer
+) -> None:
     client.create("evicted", *SLEEP)
     client.wait_for_phase("evicted", "Running")
+    version = client.get(PODS)["metadata"]["resourceVersion"]
     sandbox.faults.evict("evicted", message="The node was low on resource: memory.")
     pod = client.wait_for_phase("evicted", "Failed")
     status = pod["status"]
     assert (status["reason"], status["message"]) == ("Evicted", "The node was low on resource: memory.")
     assert "Evicted" in event_reasons(client, pod)
+    with client.watch(resourceVersion=version, timeoutSeconds=1) as events:
+        first, *_ = [event["object"] for event in events]
+    assert (first["status"]["phase"], first["status"].get("reason")) == ("Running", None)
+    assert state_of(first) == "terminated"
+    assert "DisruptionTarget" not in {entry["type"] for entry in first["status"]["conditions"]}
+
+
+def test_a_pod_that_is_deleted_while_its_image_is_missing_ends_as_recorded(client: SandboxClient) -> None:
+    client.create("imageless", containers=[{"name": "base", "image": "x:does-not-exist", "command": ["true"]}])
+    client.wait("imageless", lambda pod: waiting_reason(pod) == "ErrImagePull")
+    version = client.get(PODS)["metadata"]["resourceVersion"]
+    client.delete("imageless")
+    client.wait_until_gone("imageless")
+    with client.watch(resourceVersion=version, timeoutSeconds=1) as events:
+        last = list(events)[-1]
+    assert (last["type"], last["object"]["status"]["phase"]) == ("DELETED", "Failed")
+    assert terminated(last["object"]) == {
+        "exitCode": 137,
+        "reason": "ContainerStatusUnknown",
+        "message": "The container could not be located when the pod was terminated",
+        "startedAt": None,
+        "finishedAt": None,
+    }
+
+
+def test_a_deadline_that_is_set_while_a_pod_runs_ends_it_and_it_stays(client: SandboxClient) -> None:
+    client.create("limited", *SLEEP)
+    client.wait_for_phase("limited", "Running")
+    body = {"spec": {"activeDeadlineSeconds": 1}}
+    headers = {"content-type": "application/merge-patch+json"}
+    assert client.http.patch(f"{PODS}/limited", json=body, headers=headers).status_code == 200
+    assert client.wait_for_phase("limited", "Failed")["status"]["reason"] == "DeadlineExceeded"
 
 
 def test_an_eviction_through_the_api_deletes_the_pod_with_its_grace(client: SandboxClient) -> None:

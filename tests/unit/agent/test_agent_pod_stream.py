@@ -9,7 +9,9 @@ import fakeredis
 import pytest
 
 from hybrid_executor.agent.complaints import Complaints
+from hybrid_executor.agent.delayed_pool import DelayedPool
 from hybrid_executor.agent.deletion import PodRemover
+from hybrid_executor.agent.log_tails import LogTails
 from hybrid_executor.agent.pod_recorder import PodRecorder
 from hybrid_executor.agent.pod_stream import PodStream, last_warning
 from hybrid_executor.config.kubernetes import KubernetesSettings
@@ -46,10 +48,12 @@ class World:
         self.cluster = Marker()
         client = cast(KubeClient, self.cluster)
         self.remover = PodRemover(client, cluster="default", complaints=Complaints(), threads=1)
+        self.logs = DelayedPool("logs", threads=1)
+        log_tails = LogTails(client, self.logs)
         self.stream = PodStream(
             client=client,
             attempts=self.store.attempts,
-            recorder=PodRecorder(self.store.attempts, settings=SETTINGS, remover=self.remover),
+            recorder=PodRecorder(self.store.attempts, settings=SETTINGS, remover=self.remover, log_tails=log_tails),
             remover=self.remover,
             settings=SETTINGS,
         )
@@ -73,6 +77,7 @@ def world() -> Iterator[World]:
     world = World()
     yield world
     world.remover.close(seconds=5)
+    world.logs.close(seconds=5)
     world.store.close()
 
 
@@ -156,6 +161,8 @@ def test_a_pod_that_might_still_start_is_gone_before_its_task_is_launched_again(
     [record] = world.store.attempts.records([A])
     assert record is not None
     assert (record.launches, record.generation) == (1, 2)
+    assert "slow registry" in record.note
+    assert record.category == "start_error"
 
 
 def test_an_attempt_taken_for_running_whose_task_never_started_is_left_to_its_owner(world: World) -> None:

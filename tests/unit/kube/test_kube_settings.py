@@ -159,3 +159,11 @@ def test_an_image_repository_without_a_tag_is_an_error_and_so_is_a_tag_alone() -
 
 def test_one_number_is_a_timeout_for_the_whole_call() -> None:
     assert read(kube_client_request_args='{"_request_timeout": 7}').request_timeout == 7.0
+
+
+def test_an_image_that_is_never_pulled_is_fatal_unless_another_list_is_configured() -> None:
+    upstream = "CreateContainerConfigError,ErrImagePull,CreateContainerError,ImageInspectError, InvalidImageName"
+    option = "worker_pod_pending_fatal_container_state_reasons"
+    assert "ErrImageNeverPull" in read().fatal_pending_reasons
+    assert read(**{option: upstream}) == read()
+    assert read(**{option: "ErrImagePull"}).fatal_pending_reasons == {"ErrImagePull"}

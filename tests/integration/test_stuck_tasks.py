@@ -1,0 +1,91 @@
+"""A task that was queued for too long: Airflow's scheduler takes it back, and the audit log says what it waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from hybrid_executor.events import AttemptId
+from hybrid_executor.states import State
+from hybrid_executor.store import Change, Store
+from tests.integration import rows
+from tests.integration.conftest import QUEUE_OF_PODS, queue
+
+MakeExecutor = Callable[..., Any]
+NOTE = "The pod finds no node (Unschedulable): 0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+
+
+@pytest.fixture
+def session(airflow_db: None) -> Iterator[Any]:
+    """A session on a database without rows of the audit log."""
+    from airflow.models.log import Log
+    from sqlalchemy import delete
+
+    opened = rows.open_session()
+    opened.execute(delete(Log))
+    opened.commit()
+    yield opened
+    opened.rollback()
+    opened.close()
+
+
+def take_back(executor: Any, session: Any) -> None:
+    """Let a scheduler look for tasks that are queued for too long, and save the audit log, as its loop does."""
+    from airflow.jobs.job import Job
+    from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import update
+
+    job = Job()
+    runner = SchedulerJobRunner(job, executors=[executor])
+    job.id = 77
+    long_ago = datetime.now(timezone.utc) - timedelta(days=1)
+    session.execute(update(TaskInstance).values(queued_dttm=long_ago, queued_by_job_id=job.id))
+    session.commit()
+    runner._handle_tasks_stuck_in_queued(session=session)
+    taken = list(executor._task_event_logs)  # the database's session holds them by weak references
+    runner._process_task_event_logs(executor._task_event_logs, session)
+    session.commit()
+    del taken
+
+
+def audit_log(session: Any) -> dict[str, str]:
+    from airflow.models.log import Log
+    from sqlalchemy import select
+
+    return dict(session.execute(select(Log.event, Log.extra).where(Log.task_id == "task")).all())
+
+
+def test_a_pod_that_found_no_node_is_told_in_the_audit_log(
+    make_executor: MakeExecutor, make_row: Any, store: Store, session: Any
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(queue=QUEUE_OF_PODS))
+    executor.heartbeat()
+    store.attempts.advance(Change(attempt=attempt, to=State.PENDING, fields={"pod": "p", "namespace": "ns"}))
+    store.attempts.annotate({attempt: {"note": NOTE}})
+    take_back(executor, session)
+    found = audit_log(session)
+    assert found["hybrid executor: stuck in queued"] == NOTE
+    assert "longer than" in found["stuck in queued reschedule"]
+    assert state_of(store, attempt) is State.REVOKED
+
+
+def test_a_queue_without_a_worker_is_told_in_the_audit_log(
+    make_executor: MakeExecutor, make_row: Any, store: Store, session: Any
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(queue="etl"))
+    executor.heartbeat()
+    take_back(executor, session)
+    assert "No worker took it from queue 'etl'" in audit_log(session)["hybrid executor: stuck in queued"]
+    assert state_of(store, attempt) is State.REVOKED
+
+
+def state_of(store: Store, attempt: AttemptId) -> State:
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    return record.state
