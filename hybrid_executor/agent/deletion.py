@@ -135,7 +135,7 @@ class PodRemover:
 
     def _after_error(self, work: _Work, right: tuple[str, str], error: KubeError) -> None:
         work.failures += 1
-        if error.status in (401, 403):
+        if error.status == 403:
             seconds = self._deny(right, error)
         elif error.status in (400, 422):
             log.warning("Pod %s is left as it is: %s", work.pod, error)
