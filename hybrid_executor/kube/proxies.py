@@ -50,7 +50,7 @@ def _matches(entry: str, target: SplitResult) -> bool:
     if address is not None and _in_network(address, entry):
         return True
     name, port = _split_port(entry)
-    if port and port != str(target.port or _PORTS.get(target.scheme, "")):
+    if port and int(port) != (target.port or _PORTS.get(target.scheme)):
         return False
     if address is not None:
         return _address(name) == address
