@@ -17,6 +17,7 @@ from hybrid_executor.agent.launcher import AirflowKubernetesScheduler
 from hybrid_executor.agent.leader import KeptLease, LeaseKeeper
 from hybrid_executor.agent.log_tails import LogTails
 from hybrid_executor.agent.namespace_survey import NamespaceSurvey
+from hybrid_executor.agent.ownership import Ownership
 from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.agent.pod_recorder import PodRecorder
 from hybrid_executor.agent.pod_stream import PodStream
@@ -45,6 +46,7 @@ class Surroundings:
     keeper: LeaseKeeper
     complaints: Complaints
     data_loss: DataLoss
+    ownership: Ownership
 
 
 class ClusterAgent:
@@ -208,8 +210,17 @@ class ClusterAgent:
                 remover=remover,
                 settings=settings,
                 data_loss=around.data_loss,
+                ownership=around.ownership,
             ),
-            stream=PodStream(client=client, attempts=attempts, recorder=recorder, remover=remover, settings=settings),
+            stream=PodStream(
+                client=client,
+                attempts=attempts,
+                recorder=recorder,
+                remover=remover,
+                settings=settings,
+                ownership=around.ownership,
+                place=f"namespace {namespace} of cluster {self.cluster}" if namespace else f"cluster {self.cluster}",
+            ),
             complaints=around.complaints,
             relist_seconds=around.settings.relist_interval_seconds,
         )

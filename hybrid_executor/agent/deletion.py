@@ -135,7 +135,7 @@ class PodRemover:
 
     def _after_error(self, work: _Work, right: tuple[str, str], error: KubeError) -> None:
         work.failures += 1
-        if error.status in (401, 403):
+        if error.status == 403:
             seconds = self._deny(right, error)
         elif error.status == 422 and work.cleanup == "end":
             log.warning("Pod %s is kept, and its containers that still run cannot be ended: %s", work.pod, error)

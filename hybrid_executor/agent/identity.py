@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybrid_executor.events import AttemptId
-from hybrid_executor.kube.names import ANNOTATION_ATTEMPT, LABEL_ATTEMPT, LABEL_LAUNCH
+from hybrid_executor.kube.names import ANNOTATION_ATTEMPT, LABEL_ATTEMPT, LABEL_LAUNCH, LABEL_REDIS
 
 ANNOTATION_GENERATION = "hybrid-executor/generation"
 """The generation of the record that the pod was launched for: what fences it off from its successors."""
@@ -21,6 +21,7 @@ class PodIdentity:
     :ivar generation: of the record when the pod was launched.
     :ivar uid: differs for a later pod of the same name.
     :ivar version: the pod's resourceVersion, opaque.
+    :ivar redis_id: of the Redis that its record was in when it was launched, "" where the pod does not say.
     """
 
     attempt: AttemptId
@@ -30,6 +31,7 @@ class PodIdentity:
     name: str
     uid: str
     version: str
+    redis_id: str = ""
 
     @property
     def path(self) -> str:
@@ -53,6 +55,7 @@ def identify(pod: Mapping[str, Any]) -> PodIdentity | None:
         name=metadata.get("name") or "",
         uid=metadata.get("uid") or "",
         version=metadata.get("resourceVersion") or "",
+        redis_id=labels.get(LABEL_REDIS) or "",
     )
 
 

@@ -24,6 +24,7 @@ from hybrid_executor.agent.data_loss import DataLoss
 from hybrid_executor.agent.leader import KeptLease, LeaseKeeper
 from hybrid_executor.agent.mutation_hook import Hook
 from hybrid_executor.agent.namespaces import namespaces_to_watch
+from hybrid_executor.agent.ownership import Ownership
 from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.agent.process import default_name
 from hybrid_executor.agent.reaper import Reaper
@@ -101,6 +102,12 @@ class Agent:
             payload_seconds=int(settings.token_seconds),
         )
         self._data_loss = DataLoss(self._store.events)
+        self._ownership = Ownership(
+            self._store.identity,
+            attempts=self._store.attempts,
+            complaints=self._complaints,
+            instance=settings.instance,
+        )
         self._clusters = self._make_clusters(hook)
         self._began_at = time.time()
 
@@ -136,6 +143,7 @@ class Agent:
             keeper=self._keeper,
             complaints=self._complaints,
             data_loss=self._data_loss,
+            ownership=self._ownership,
         )
         factory = PodFactory(
             kubernetes_settings,
@@ -144,6 +152,7 @@ class Agent:
             hook=hook,
             airflow_version=_airflow_version(),
             coordinator_pods=settings.coordinator_pods,
+            redis_id=lambda: self._ownership.id,
         )
         try:
             factory.check_template()
@@ -173,6 +182,7 @@ class Agent:
 
     def _start(self, stop: threading.Event) -> None:
         self._data_loss.check()
+        self._ownership.check()
         lease = KeptLease(self._store.leases, "reaper", holder=self.name, seconds=self._settings.agent_lease_seconds)
         self._keeper.add(lease)
         reaper = Reaper(
@@ -209,7 +219,9 @@ class Agent:
                     self._announce()
                 if now >= next_check:
                     next_check = now + _CHECK_EVERY_SECONDS
-                    if self._data_loss.check():
+                    was_lost = self._data_loss.check()
+                    self._ownership.check()
+                    if was_lost:
                         for cluster in self._clusters:
                             cluster.relist_soon()
             except HybridError as error:
@@ -228,6 +240,7 @@ class Agent:
                 "clusters": ",".join(cluster.cluster for cluster in self._clusters),
                 "leases": ",".join(self._keeper.held),
                 "in_flight": json.dumps({cluster.cluster: cluster.in_flight for cluster in self._clusters}),
+                "clashes": json.dumps(self._ownership.clashes),
                 "launched": json.dumps({cluster.cluster: cluster.launched for cluster in self._clusters}),
             },
             seconds=PRESENCE_SECONDS,

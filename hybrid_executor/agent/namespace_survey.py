@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from hybrid_executor.agent.data_loss import DataLoss
 from hybrid_executor.agent.deletion import PodRemover
 from hybrid_executor.agent.identity import PodIdentity
+from hybrid_executor.agent.ownership import Ownership
 from hybrid_executor.agent.pod_memory import PodMemory
 from hybrid_executor.agent.pod_recorder import PodRecorder
 from hybrid_executor.agent.reconcile import (
@@ -48,6 +49,7 @@ class NamespaceSurvey:
         remover: PodRemover,
         settings: KubernetesSettings,
         data_loss: DataLoss,
+        ownership: Ownership,
     ) -> None:
         self._cluster = cluster
         self._namespace = namespace
@@ -58,6 +60,8 @@ class NamespaceSurvey:
         self._remover = remover
         self._settings = settings
         self._data_loss = data_loss
+        self._ownership = ownership
+        self._place = f"namespace {namespace} of cluster {cluster}" if namespace else f"cluster {cluster}"
 
     def run(self, memory: PodMemory) -> str:
         """List, repair, and return the list's version, from which a watch misses nothing.
@@ -71,10 +75,15 @@ class NamespaceSurvey:
         for page in self._client.list_pod_pages(self._namespace, self._selector):
             sightings += [seen for pod in page.items if (seen := self._sight(pod)) is not None]
             version = page.resource_version
+        listed = {(seen.identity.namespace, seen.identity.name) for seen in sightings}
+        count = len(sightings)
+        sightings = [own for batch in _batches(sightings) for own in self._ownership.own(batch, place=self._place)]
+        if len(sightings) == count:
+            self._ownership.settle_clash(self._place)
         unknown: list[PodIdentity] = []
         for batch in _batches(sightings):
             unknown += self._repair(batch)
-        self._look_for_missing(expected, sightings)
+        self._look_for_missing(expected, listed)
         now = time.monotonic()
         memory.keep_only(seen.identity.uid for seen in sightings)
         for seen in sightings:
@@ -108,8 +117,7 @@ class NamespaceSurvey:
             self._remover.clean(cleanup, doomed)
         return repairs.unknown
 
-    def _look_for_missing(self, expected: Mapping[AttemptId, ExpectedPod], sightings: Sequence[Sighting]) -> None:
-        listed = {(seen.identity.namespace, seen.identity.name) for seen in sightings}
+    def _look_for_missing(self, expected: Mapping[AttemptId, ExpectedPod], listed: Collection[tuple[str, str]]) -> None:
         absent = [attempt for attempt, pod in expected.items() if (pod.namespace, pod.name) not in listed]
         for batch in _batches(absent):
             for attempt, record in zip(batch, self._attempts.records(batch), strict=True):

@@ -7,7 +7,7 @@ TaskRejected in words for its author. Nothing here is logged: workloads hold a t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
@@ -43,6 +43,7 @@ class PodFactory:
     :param profiles: profiles by name; records name theirs.
     :param hook: the deployment's ``pod_mutation_hook``, None for none.
     :param coordinator_pods: what Airflow's coordinators ask of pods, by queue.
+    :param redis_id: returns the id of the Redis that the records are in.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class PodFactory:
         hook: Hook | None = None,
         airflow_version: str = "",
         coordinator_pods: Mapping[str, CoordinatorPod] | None = None,
+        redis_id: Callable[[], str] = str,
     ) -> None:
         self._settings = settings
         self._instance = instance
@@ -61,6 +63,7 @@ class PodFactory:
         self._hook = hook
         self._airflow_version = airflow_version
         self._coordinator_pods = coordinator_pods or {}
+        self._redis_id = redis_id
         self._templates = TemplateCache()
         self._profile_overrides: dict[str, Mapping[str, Any]] = {}
 
@@ -119,6 +122,7 @@ class PodFactory:
             coordinator_template_file=coordinator.template_file,
             coordinator_image=coordinator.image,
             airflow_version=self._airflow_version,
+            redis_id=self._redis_id(),
         )
 
     def _profile_of(self, record: Record) -> Profile:

@@ -12,6 +12,7 @@ from typing import Any
 
 from hybrid_executor.agent.deletion import PodRemover
 from hybrid_executor.agent.identity import PodIdentity
+from hybrid_executor.agent.ownership import Ownership
 from hybrid_executor.agent.pod_memory import PodMemory
 from hybrid_executor.agent.pod_recorder import PodRecorder
 from hybrid_executor.agent.sighting import Sighting, sight
@@ -30,7 +31,11 @@ _MOST_QUESTIONS = 5  # at each look: a thousand pods that wait must not become a
 
 
 class PodStream:
-    """Takes in the events of one watch."""
+    """Takes in the events of one watch.
+
+    :param ownership: tells our pods from those of another deployment; None where all are ours.
+    :param place: what is watched, for people.
+    """
 
     def __init__(
         self,
@@ -40,6 +45,8 @@ class PodStream:
         recorder: PodRecorder,
         remover: PodRemover,
         settings: KubernetesSettings,
+        ownership: Ownership | None = None,
+        place: str = "",
     ) -> None:
         self.memory = PodMemory()
         self._client = client
@@ -47,6 +54,8 @@ class PodStream:
         self._recorder = recorder
         self._remover = remover
         self._settings = settings
+        self._ownership = ownership
+        self._place = place
         self._waiting: dict[str, PodIdentity] = {}
         self._next_look = 0.0
 
@@ -77,6 +86,10 @@ class PodStream:
             if self.memory.is_news(seen) if last is None else seen.diagnosis != last.diagnosis:
                 sightings.append(seen)
             batch[uid] = seen
+        if self._ownership is not None:
+            own = {seen.identity.uid for seen in self._ownership.own(list(batch.values()), place=self._place)}
+            sightings = [seen for seen in sightings if seen.identity.uid in own]
+            batch = {uid: seen for uid, seen in batch.items() if uid in own}
         if sightings:
             self._recorder.record(sightings)
         self._remember(batch)

@@ -21,6 +21,7 @@ from hybrid_executor.agent.pod_stream import PodStream
 from hybrid_executor.agent.watch_reader import WatchEnd, WatchReader
 from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable, StoreUnavailable
 from hybrid_executor.kube.client import KubeClient
+from hybrid_executor.kube.failures import UNAUTHORIZED
 from hybrid_executor.kube.watch import DEFAULT_SILENCE_SECONDS, Event
 from hybrid_executor.store import ResourceVersion
 
@@ -135,15 +136,13 @@ class KubernetesJobWatcher:
         return RECONNECT.seconds(self._failures, jitter=random.random())
 
     def _after_refusal(self, error: KubeError) -> float:
-        self._complaints.report(
-            self.place,
-            "Pods of %s cannot be watched: grant the agent's account get, list and watch on pods there. %s",
-            self.place,
-            error,
-        )
+        is_forbidden = error.status == 403
+        advice = ": grant the agent's account get, list and watch on pods there" if is_forbidden else ""
+        self._complaints.report(self.place, "Pods of %s cannot be watched%s. %s", self.place, advice, error)
         self._failures += 1
         self._step_back()
-        return self._denied.seconds(self._failures, jitter=random.random())
+        backoff = RECONNECT if error.status == UNAUTHORIZED else self._denied
+        return backoff.seconds(self._failures, jitter=random.random())
 
     def _step_back(self) -> None:
         """Perhaps another agent gets on better with this cluster."""

@@ -1,4 +1,7 @@
-"""``airflow hybrid cleanup-pods``: deletes task pods that nobody deleted. Talks to Kubernetes alone, not to Redis."""
+"""``airflow hybrid cleanup-pods``: deletes task pods that nobody deleted.
+
+Redis is only asked which pods belong to another deployment; where it does not answer, all pods of the instance count.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,12 @@ from hybrid_executor.agent.namespaces import namespaces_to_watch
 from hybrid_executor.cli.plainly import plainly
 from hybrid_executor.config import Settings, airflow_config, read_settings
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
-from hybrid_executor.errors import ConfigError, KubeError, KubeGone
+from hybrid_executor.errors import ConfigError, KubeError, KubeGone, StoreUnavailable
 from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.kube.leftovers import Age, why_left_over
-from hybrid_executor.kube.names import instance_selector
+from hybrid_executor.kube.names import LABEL_REDIS, instance_selector
 from hybrid_executor.standalone.configured import shape_of
+from hybrid_executor.store import RedisSettings, open_store
 
 FEWEST_PENDING_MINUTES = 5
 """Pods are launched all the time: what is younger may still start."""
@@ -30,7 +34,9 @@ ANY_AIRFLOW = "dag_id,task_id,try_number,airflow_version"
 class Sweep:
     """One namespace's pods, looked through once.
 
+    :ivar own_ids: ids of our Redis, empty where all pods count as ours.
     :ivar deleted: how many were deleted, or would have been. :ivar seen: how many were looked at.
+    :ivar foreign: how many belong to another deployment and were left alone.
     """
 
     client: KubeClient
@@ -38,9 +44,11 @@ class Sweep:
     namespace: str | None
     selector: str
     age: Age
+    own_ids: frozenset[str] = frozenset()
     is_dry: bool = False
     is_verbose: bool = False
     deleted: int = 0
+    foreign: int = 0
     seen: int = 0
 
     def run(self, now: datetime) -> None:
@@ -52,7 +60,7 @@ class Sweep:
             self._run_once(now)
         except KubeGone:
             # Deleting took longer than the list's snapshot lives; what is deleted is not on the next one.
-            self.seen = self.deleted
+            self.seen, self.foreign = self.deleted, 0
             self._run_once(now)
 
     def _run_once(self, now: datetime) -> None:
@@ -64,6 +72,10 @@ class Sweep:
     def _look_at(self, pod: Mapping[str, Any], now: datetime) -> None:
         metadata = pod["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
+        of_redis = (metadata.get("labels") or {}).get(LABEL_REDIS, "")
+        if self.own_ids and of_redis and of_redis not in self.own_ids:
+            self.foreign += 1
+            return
         why = why_left_over(pod, self.age, now=now)
         if not why:
             if self.is_verbose:
@@ -88,10 +100,13 @@ def cleanup_pods(args: Namespace) -> int:
         completed=timedelta(minutes=args.min_completed_minutes),
     )
     selector = ANY_AIRFLOW if args.any_airflow else instance_selector(settings.instance, with_done=True)
+    own_ids = frozenset[str]() if args.any_airflow else _ids_of_redis(settings)
     sweeps = []
     failures = 0
     for cluster, client, namespace in _places(settings, kubernetes, args.namespace):
-        sweep = Sweep(client, cluster, namespace, selector, age, is_dry=args.dry_run, is_verbose=args.verbose)
+        sweep = Sweep(
+            client, cluster, namespace, selector, age, own_ids=own_ids, is_dry=args.dry_run, is_verbose=args.verbose
+        )
         sweeps.append(sweep)
         try:
             sweep.run(datetime.now(timezone.utc))
@@ -100,7 +115,30 @@ def cleanup_pods(args: Namespace) -> int:
             print(f"airflow hybrid: {_words(error, sweep)}", file=sys.stderr)
     count, seen = sum(sweep.deleted for sweep in sweeps), sum(sweep.seen for sweep in sweeps)
     print(f"{count} of {seen} pods {'would be deleted' if args.dry_run else 'deleted'}")
+    if foreign := sum(sweep.foreign for sweep in sweeps):
+        print(
+            f"{foreign} pods of another deployment with instance {settings.instance} were left alone: its own agent "
+            "deletes them, or --any-airflow does"
+        )
     return 1 if failures else 0
+
+
+def _ids_of_redis(settings: Settings) -> frozenset[str]:
+    """Return the ids that our pods carry, none where Redis cannot be asked or has lost them."""
+    location = settings.redis
+    if location is None:
+        return frozenset()
+    store = open_store(
+        RedisSettings(url=location.url, options=location.options, connect_seconds=1.0, answer_seconds=3.0, retries=0),
+        instance=settings.instance,
+    )
+    try:
+        return store.identity.read()
+    except StoreUnavailable as error:
+        print(f"Redis does not say which pods are ours, so all of the instance count: {error}", file=sys.stderr)
+        return frozenset()
+    finally:
+        store.close()
 
 
 def _places(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -80,6 +80,16 @@ def count_notes(records: Sequence[Record]) -> list[dict[str, Any]]:
     ]
 
 
+def clashes_of(agents: Sequence[Mapping[str, Any]], instance: str) -> list[str]:
+    """Return a sentence for each place where agents found pods of a deployment that has another Redis."""
+    found = {place: pod for agent in agents for place, pod in json.loads(agent.get("clashes") or "{}").items()}
+    return [
+        f"{place} holds pods of another deployment with instance {instance}, such as {pod}. They are left alone: give "
+        "each deployment a [hybrid_executor] instance of its own."
+        for place, pod in sorted(found.items())
+    ]
+
+
 def _describe(member: Member) -> dict[str, Any]:
     fields = {name: text for name, text in member.fields.items() if name != "name"}
     return {
@@ -107,6 +117,8 @@ def show(found: dict[str, Any], *, instance: str) -> None:
                 f"{member['silent_seconds']:.0f} s ago",
             )
     console.print(members if members.row_count else f"Instance {instance}: no worker and no agent has been heard of.")
+    for words in clashes_of(found["agents"], instance):
+        console.print(f"[bold yellow]Warning:[/] {words}")
     live = Table(title="Live attempts", title_justify="left", title_style="bold")
     for column in ("pool", "queue", "state"):
         live.add_column(column)

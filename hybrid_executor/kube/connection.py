@@ -10,14 +10,17 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from urllib3.connection import HTTPConnection
 from urllib3.util import Retry
+from yaml import YAMLError
 
 from hybrid_executor.config.kubernetes import KubernetesSettings
-from hybrid_executor.errors import ConfigError, KubeUnavailable
+from hybrid_executor.errors import ConfigError
+from hybrid_executor.kube.endpoint import Endpoint, endpoint_of
 from hybrid_executor.kube.transport import DEFAULT_RETRY, DEFAULT_TIMEOUT, Transport
 
 _WATCHES_AND_CHECKS = 8  # connections beside those that create pods
@@ -39,15 +42,32 @@ def open_transport(
     :raises ConfigError: the configuration cannot be loaded, saying which option to set.
     """
     if settings.client_factory and context is None and config_file is None and in_cluster is None:
-        api_client = _client_of_factory(settings.client_factory)
-        return _transport(api_client, settings)
-    if in_cluster is None:
-        in_cluster = settings.in_cluster and context is None and config_file is None
-    configuration = _load_configuration(
-        context=context if context is not None else settings.cluster_context,
-        config_file=config_file if config_file is not None else settings.config_file,
-        in_cluster=in_cluster,
+        load = partial(_endpoint_of_factory, settings.client_factory)
+    else:
+        if in_cluster is None:
+            in_cluster = settings.in_cluster and context is None and config_file is None
+        load = partial(
+            _endpoint_of_settings,
+            settings,
+            context=context if context is not None else settings.cluster_context,
+            config_file=config_file if config_file is not None else settings.config_file,
+            in_cluster=in_cluster,
+        )
+    endpoint = load()
+    return Transport(
+        endpoint.pool,
+        endpoint.host,
+        credentials=endpoint.credentials,
+        timeout=settings.request_timeout or DEFAULT_TIMEOUT,
+        retry=_retry(settings.retry_arguments),
+        reload=load,
     )
+
+
+def _endpoint_of_settings(
+    settings: KubernetesSettings, *, context: str, config_file: str, in_cluster: bool
+) -> Endpoint:
+    configuration = _load_configuration(context=context, config_file=config_file, in_cluster=in_cluster)
     if not settings.verify_ssl:
         configuration.verify_ssl = False
     if settings.ssl_ca_cert:
@@ -55,9 +75,12 @@ def open_transport(
     configuration.connection_pool_maxsize = settings.launch_concurrency + _WATCHES_AND_CHECKS
     if settings.enable_tcp_keepalive:
         configuration.socket_options = keepalive_options(settings)
-    from kubernetes.client import ApiClient
+    return endpoint_of(configuration)
 
-    return _transport(ApiClient(configuration), settings)
+
+def _endpoint_of_factory(path: str) -> Endpoint:
+    api_client = _client_of_factory(path)
+    return endpoint_of(api_client.configuration, pool=api_client.rest_client.pool_manager)
 
 
 def keepalive_options(settings: KubernetesSettings) -> list[tuple[int, int, int]]:
@@ -75,41 +98,15 @@ def keepalive_options(settings: KubernetesSettings) -> list[tuple[int, int, int]
     return options
 
 
-def _transport(api_client: Any, settings: KubernetesSettings) -> Transport:
-    return Transport(
-        api_client.rest_client.pool_manager,
-        str(api_client.configuration.host),
-        credentials=_Credentials(api_client.configuration),
-        timeout=settings.request_timeout or DEFAULT_TIMEOUT,
-        retry=_retry(settings.retry_arguments),
-    )
-
-
-class _Credentials:
-    """Headers of authentication from the library's configuration, whose hook renews tokens that expired."""
-
-    def __init__(self, configuration: Any) -> None:
-        self._configuration = configuration
-
-    def __call__(self) -> Mapping[str, str]:
-        from kubernetes.config import ConfigException
-
-        try:
-            found = self._configuration.auth_settings().values()
-        except (ConfigException, OSError, ValueError) as exc:
-            raise KubeUnavailable(
-                f"Credentials for {self._configuration.host} could not be renewed: {exc}. Check the service account's "
-                "token or the kubeconfig's user."
-            ) from exc
-        return {item["key"]: item["value"] for item in found if item["in"] == "header" and item["value"]}
-
-
 def _load_configuration(*, context: str, config_file: str, in_cluster: bool) -> Any:
     """Return the library's Configuration, loaded from where we were told to."""
     from kubernetes import client, config
 
     loaders: Any = config  # the library has no types for them
     configuration = client.Configuration()
+    # Some releases of the library take a proxy from the environment, by other rules than ours.
+    configuration.proxy = None
+    _forget_lost_files()
     try:
         if in_cluster:
             loaders.load_incluster_config(client_configuration=configuration)
@@ -120,9 +117,19 @@ def _load_configuration(*, context: str, config_file: str, in_cluster: bool) -> 
                 context=context or None,
                 client_configuration=configuration,
             )
-    except (config.ConfigException, OSError, ValueError, KeyError, TypeError) as exc:
+    except (config.ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError) as exc:
         raise ConfigError(_advice(exc, context=context, config_file=config_file, in_cluster=in_cluster)) from exc
     return configuration
+
+
+def _forget_lost_files() -> None:
+    """Let the library write its temporary files anew that a cleaner of /tmp took; it would go on to name them."""
+    from kubernetes.config import kube_config
+
+    files: dict[str, str] = getattr(kube_config, "_temp_files", {})
+    for content, file in list(files.items()):
+        if not os.path.isfile(file):
+            files.pop(content, None)
 
 
 def _advice(cause: Exception, *, context: str, config_file: str, in_cluster: bool) -> str:

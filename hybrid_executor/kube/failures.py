@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import ssl
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import urllib3.exceptions
 
 from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable
 
+UNAUTHORIZED = 401
 _MAX_MESSAGE = 1000
+_REJECTED = (
+    "credentials expired or rejected. They are loaded anew; if this goes on, renew the token, certificate or exec "
+    "plugin of the kubeconfig or service account"
+)
 # An immutable-field error quotes the pod's spec, and the spec's arguments hold the workload's token (a JWT).
 _TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 _REASONS = {429: "TooManyRequests", 503: "ServiceUnavailable", 504: "Timeout"}
@@ -58,14 +66,45 @@ def error_of_silence(doing: str, cause: BaseException) -> KubeUnavailable:
     """Return the error for a call that got no answer: refused, reset, timed out, not trusted."""
     text = " ".join(str(cause).split()) or type(cause).__name__
     advice = ""
+    if is_broken_file(cause, untrusted=False):
+        advice = " Check the files of CA, certificate and key that the kubeconfig or service account names."
     if "CERTIFICATE_VERIFY_FAILED" in text:
         advice = " Set [kubernetes_executor] ssl_ca_cert to the cluster's CA file, or mend the kubeconfig."
     return KubeUnavailable(_clean(f"{doing}: no answer from the Kubernetes API: {text}") + advice)
 
 
+def is_broken_file(cause: BaseException | None, *, untrusted: bool = True) -> bool:
+    """Return whether a call failed since a file of CA, certificate or key is missing, unreadable or wrong.
+
+    :param untrusted: count a TLS handshake that failed: it may be that CA or certificate were replaced.
+    """
+    kinds: tuple[type[BaseException], ...] = (FileNotFoundError, PermissionError)
+    if untrusted:
+        kinds += (ssl.SSLError, urllib3.exceptions.SSLError)
+    return any(isinstance(link, kinds) for link in _chain(cause))
+
+
+def is_refused_connection(cause: BaseException | None) -> bool:
+    """Return whether nobody answers at the server's address: it may have moved."""
+    kinds = (ConnectionRefusedError, urllib3.exceptions.NewConnectionError)
+    return any(isinstance(link, kinds) for link in _chain(cause))
+
+
+def _chain(cause: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and those that it was made from, in each of the ways that urllib3 keeps them."""
+    for _ in range(10):
+        if cause is None:
+            return
+        yield cause
+        inner = [getattr(cause, "reason", None), *cause.args, cause.__cause__, cause.__context__]
+        cause = next((link for link in inner if isinstance(link, BaseException)), None)
+
+
 def _error(doing: str, *, status: int, reason: str, text: str, retry_after: float) -> KubeError:
     reason = reason or _REASONS.get(status, "")
     head = f"{doing}: HTTP {status}" + (f" {reason}" if reason else "")
+    if status == UNAUTHORIZED:
+        text = f"{_REJECTED}. The server says: {text}" if text else _REJECTED
     message = _clean(f"{head}: {text}" if text else head)
     if status == 410:
         return KubeGone(message, status=status, reason=reason)

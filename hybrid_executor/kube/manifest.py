@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import TaskRejected
+from hybrid_executor.kube.fitting import fit_pod, give_back, lost_fields
 from hybrid_executor.kube.merge import merge_pods
 from hybrid_executor.kube.models import plain, pod_of
 from hybrid_executor.kube.names import annotations_of, labels_of, pod_name
@@ -35,18 +36,20 @@ def build_pod(request: PodRequest, settings: KubernetesSettings, template: Mappi
     Order, later wins: ``template``, the profile's partial pod, our own part (name, namespace, labels, annotations,
     image, arguments), executor_config. The image is executor_config's, else that of the queue's coordinator, else the
     profile's, else the configured one, else the template's. The workload runs in the container named ``base``, which is
-    the first where none has that name.
+    the first where none has that name, in a template as in a profile or executor_config. Values are of the types that
+    the API wants; a pod is never started again by its kubelet for having ended.
 
     :param template: from :meth:`~hybrid_executor.kube.template.TemplateCache.load`.
     :raises TaskRejected: the parts cannot be joined, or no image is known.
     """
     try:
-        pod = merge_pods(template, request.pod) if request.pod else dict(template)
+        pod = _lay_over(template, request.pod) if request.pod else dict(template)
         own = _own_part(request, settings)
         pod = merge_pods(_with_base_container(pod), own)
         override = request.overrides.get("pod")
         if override:
-            pod = merge_pods(pod, override)
+            pod = _lay_over(pod, override)
+        pod = fit_pod(pod)
         _finish(pod, own["metadata"])
     except (AttributeError, TypeError, ValueError) as exc:
         raise TaskRejected(
@@ -63,6 +66,7 @@ def apply_mutation_hook(pod: dict[str, Any], hook: Callable[[V1Pod], object]) ->
     """
     try:
         model = pod_of(pod)
+        lost = lost_fields(pod, plain(model))
     except Exception as exc:
         raise TaskRejected(
             f"The pod cannot be given to pod_mutation_hook: the installed kubernetes library refuses it: {exc}"
@@ -71,7 +75,10 @@ def apply_mutation_hook(pod: dict[str, Any], hook: Callable[[V1Pod], object]) ->
         hook(model)
     except Exception as exc:  # the deployment's own code may raise anything, and only this task shall fail for it
         raise TaskRejected(f"pod_mutation_hook raised {type(exc).__name__}: {exc}") from exc
-    mutated: dict[str, Any] = plain(model)
+    # Fields that the installed library does not know would be dropped only because there is a hook.
+    mutated: dict[str, Any] = give_back(lost, plain(model), pod)
+    if mutated.get("spec"):
+        mutated["spec"] = {**mutated["spec"], "restartPolicy": _restart_policy(mutated["spec"])}
     metadata = dict(mutated.get("metadata") or {})
     before = pod["metadata"]
     metadata["name"] = before["name"]
@@ -133,6 +140,27 @@ def _with_base_container(pod: dict[str, Any]) -> dict[str, Any]:
     return {**pod, "spec": {**spec, "containers": renamed}}
 
 
+def _lay_over(pod: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the pod with a layer over it; where the layer has no ``base``, its first container is it.
+
+    As in upstream, which pairs containers by place: ``pod_override`` with one container of any name describes the
+    task's. A container that has the name of one of the pod's is that one.
+    """
+    pod = _with_base_container(dict(pod))
+    names = {container.get("name") for container in (pod.get("spec") or {}).get("containers") or ()}
+    spec = layer.get("spec") or {}
+    containers = spec.get("containers") or []
+    if containers and containers[0].get("name") not in names:
+        layer = _with_base_container(dict(layer))
+    return merge_pods(pod, layer)
+
+
+def _restart_policy(spec: Mapping[str, Any]) -> str:
+    """Return the pod's policy, ``Never`` instead of ``Always``: with that, a task that has ended begins again."""
+    policy = spec.get("restartPolicy")
+    return "Never" if policy in (None, "", "Always") else str(policy)
+
+
 def _finish(pod: dict[str, Any], identity: Mapping[str, Any]) -> None:
     """Put right, in the merged pod's own new dicts, what no part may change."""
     pod.pop("status", None)
@@ -142,7 +170,7 @@ def _finish(pod: dict[str, Any], identity: Mapping[str, Any]) -> None:
     metadata["name"] = identity["name"]
     for part in ("labels", "annotations"):
         metadata[part] = {**metadata[part], **identity[part]}
-    spec.setdefault("restartPolicy", "Never")
+    spec["restartPolicy"] = _restart_policy(spec)
     base = next((item for item in spec["containers"] if item.get("name") == BASE_CONTAINER), None)
     if base is None or not base.get("image"):
         raise TaskRejected(

@@ -2,12 +2,13 @@
 
 Pure; arguments are never changed, results may share parts with them. Later wins:
 
-* labels and annotations are joined; volumes, finalizers, owner references and managed fields are appended;
+* labels and annotations are joined; volumes are appended;
 * containers are paired by name, and by position where a name is missing; in a pair, environment, mounts, ports and
   devices are appended and everything else is replaced whole; init containers and further containers are appended;
 * everything else is replaced whole: by any value that the later pod has, but not by an empty list or mapping.
 
-An entry that stands in both lists, exactly equal, is kept once (the API refuses a volume or mount given twice).
+An entry that stands in both lists, exactly equal, is kept once (the API refuses a volume or mount given twice). Not so
+in an environment, where the last entry of a name counts: there only a list that has been appended already is not again.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from typing import Any
 Fields = Mapping[str, Any]
 
 _JOINED_METADATA = frozenset({"labels", "annotations"})
-_APPENDED_METADATA = frozenset({"finalizers", "ownerReferences", "managedFields"})
 _APPENDED_SPEC = frozenset({"volumes"})
 _PAIRED_SPEC = frozenset({"containers", "initContainers"})
 _APPENDED_CONTAINER = frozenset({"volumeMounts", "env", "envFrom", "ports", "volumeDevices"})
+_ORDERED = frozenset({"env", "envFrom"})
 
 
 def merge_pods(earlier: Fields, later: Fields) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def merge_container(earlier: Fields, later: Fields) -> dict[str, Any]:
 
 
 def _merge_metadata(earlier: Fields, later: Fields) -> dict[str, Any]:
-    return _replace(earlier, later, appended=_APPENDED_METADATA, joined=_JOINED_METADATA)
+    return _replace(earlier, later, joined=_JOINED_METADATA)
 
 
 def _merge_spec(earlier: Fields, later: Fields) -> dict[str, Any]:
@@ -75,7 +76,9 @@ def _replace(
         if value is None:
             continue
         known = merged.get(name)
-        if known and name in appended:
+        if known and name in _ORDERED:
+            merged[name] = known if known[-len(value) or len(known) :] == value else [*known, *value]
+        elif known and name in appended:
             merged[name] = [*known, *(entry for entry in value if entry not in known)]
         elif known and name in joined:
             merged[name] = {**known, **value}

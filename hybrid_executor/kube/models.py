@@ -11,6 +11,8 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from hybrid_executor.kube.fitting import fit_pod
+
 if TYPE_CHECKING:
     from kubernetes.client import V1Pod
 
@@ -27,7 +29,7 @@ def pod_of(pod: Mapping[str, Any]) -> V1Pod:
     """
     from kubernetes.client import V1Pod
 
-    wanted = _with_text_quantities(pod)
+    wanted = fit_pod(pod)
     if hasattr(V1Pod, "from_dict"):
         return V1Pod.from_dict(wanted)  # type: ignore[return-value]
     client = _api_client()
@@ -44,23 +46,3 @@ def _api_client() -> Any:
     from kubernetes.client import ApiClient
 
     return ApiClient()
-
-
-def _with_text_quantities(pod: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the pod with numbers among its resources as text: the API takes ``cpu: 1``, the typed models do not."""
-    spec = dict(pod.get("spec") or {})
-    for name in ("containers", "initContainers"):
-        if spec.get(name):
-            spec[name] = [_container_with_text_quantities(container) for container in spec[name]]
-    return {**pod, "spec": spec}
-
-
-def _container_with_text_quantities(container: Mapping[str, Any]) -> Mapping[str, Any]:
-    resources = container.get("resources")
-    if not resources:
-        return container
-    texts = {
-        name: {key: str(value) for key, value in amounts.items()} if name in ("requests", "limits") else amounts
-        for name, amounts in resources.items()
-    }
-    return {**container, "resources": texts}

@@ -23,6 +23,7 @@ LABEL_ATTEMPT = "hybrid-executor/attempt"
 LABEL_QUEUE = "hybrid-executor/queue"
 LABEL_LAUNCH = "hybrid-executor/launch"
 LABEL_KIND = "hybrid-executor/kind"
+LABEL_REDIS = "hybrid-executor/redis"
 ANNOTATION_QUEUE = "hybrid-executor/queue"
 ANNOTATION_ATTEMPT = "hybrid-executor/attempt"
 
@@ -65,6 +66,7 @@ def labels_of(request: PodRequest) -> dict[str, str]:
         LABEL_QUEUE: request.queue,
         LABEL_LAUNCH: str(request.launch),
         LABEL_KIND: request.kind,
+        LABEL_REDIS: request.redis_id,
         "dag_id": request.dag_id,
         "task_id": request.task_id,
         "run_id": request.run_id,

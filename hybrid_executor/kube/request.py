@@ -27,6 +27,7 @@ class PodRequest:
     :ivar coordinator_template_file: template of the queue's language coordinator; wins over every other template.
     :ivar coordinator_image: image of the queue's coordinator; only executor_config's image wins over it.
     :ivar airflow_version: for the pod's label, "" for none.
+    :ivar redis_id: id of the Redis that holds the attempt's record, "" for none: whose pod it is.
     """
 
     kind: Kind
@@ -47,3 +48,4 @@ class PodRequest:
     coordinator_template_file: str = ""
     coordinator_image: str = ""
     airflow_version: str = ""
+    redis_id: str = ""

@@ -130,9 +130,14 @@ def _place_of(error: Exception) -> str:
 def _json_like(value: Any) -> Any:
     """Return a YAML value with what JSON lacks (dates, keys that are no text) as text, mappings without nulls."""
     if isinstance(value, dict):
-        return {str(key): _json_like(item) for key, item in value.items() if item is not None}
+        return {_key(key): _json_like(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
         return [_json_like(item) for item in value]
     if isinstance(value, datetime.date):
         return value.isoformat()
     return value
+
+
+def _key(key: object) -> str:
+    """Return a mapping's key as JSON writes it."""
+    return {True: "true", False: "false"}[key] if isinstance(key, bool) else str(key)

@@ -1,14 +1,16 @@
 """HTTP to one API server: raw JSON over the official library's connection pool, with its credentials.
 
 Promises: every call has a deadline; every failure is a KubeError; credentials are asked for at every call, so that
-expiring tokens are renewed. No models are built.
+expiring tokens are renewed, and credentials that were replaced are found. No models are built.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +19,17 @@ import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry, Timeout
 
-from hybrid_executor.kube.failures import error_of_answer, error_of_silence
+from hybrid_executor.errors import ConfigError, KubeError, KubeUnavailable
+from hybrid_executor.kube.endpoint import Endpoint
+from hybrid_executor.kube.failures import (
+    UNAUTHORIZED,
+    error_of_answer,
+    error_of_silence,
+    is_broken_file,
+    is_refused_connection,
+)
+
+log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
@@ -25,6 +37,8 @@ DEFAULT_TIMEOUT = (CONNECT_SECONDS, READ_SECONDS)
 
 # One more try to connect, nothing else: callers decide about repeating, and a Retry-After must not sleep in here.
 DEFAULT_RETRY = Retry(total=1, connect=1, read=0, redirect=0, status=0, other=0, respect_retry_after_header=False)
+
+_MOST_RELOAD_SECONDS = 30.0
 
 
 class RawStream:
@@ -84,10 +98,14 @@ class RawStream:
 class Transport:
     """Requests to one API server. Safe to use from several threads.
 
+    Where the server rejects the credentials, or a file of them is gone or wrong, the configuration is loaded anew and
+    the request is sent once more. While that does not help, it is done ever more rarely, at most every 30 s.
+
     :param pool: the urllib3 pool manager that carries TLS settings, proxies and client certificates.
     :param credentials: returns the headers of authentication, valid now; called for every request, by one thread at a
         time; raises KubeUnavailable where they cannot be had.
     :param timeout: seconds in total, or (connect, read) seconds.
+    :param reload: loads the configuration anew; raises ConfigError. None where it cannot change.
     """
 
     def __init__(
@@ -98,18 +116,33 @@ class Transport:
         credentials: Callable[[], Mapping[str, str]] = dict,
         timeout: float | tuple[float, float] = DEFAULT_TIMEOUT,
         retry: Retry = DEFAULT_RETRY,
+        reload: Callable[[], Endpoint] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.pool = pool
-        self._host = host.rstrip("/")
-        self.credentials = credentials
+        self._endpoint = Endpoint(pool, host.rstrip("/"), credentials)
         self._credentials_lock = threading.Lock()
+        self._reload = reload
+        self._reload_lock = threading.Lock()
+        self._reloads_in_vain = 0
+        self._next_reload_at = 0.0
+        self._clock = clock
         self.timeout = timeout
         self.retry = retry
 
     @property
     def host(self) -> str:
         """The API server's address."""
-        return self._host
+        return self._endpoint.host
+
+    @property
+    def pool(self) -> urllib3.PoolManager:
+        """The present connection pool."""
+        return self._endpoint.pool
+
+    @property
+    def credentials(self) -> Callable[[], Mapping[str, str]]:
+        """What gives the headers of authentication now."""
+        return self._endpoint.credentials
 
     def close(self) -> None:
         """Drop pooled connections."""
@@ -164,18 +197,54 @@ class Transport:
         accept: str,
         read_seconds: float | None = None,
     ) -> urllib3.BaseHTTPResponse:
-        url = self._host + path + ("?" + urlencode(query) if query else "")
         headers = {"Accept": accept, "User-Agent": "airflow-hybrid-executor"}
         data: bytes | None = None
         if body is not None:
             headers["Content-Type"] = content_type
             data = json.dumps(body, separators=(",", ":")).encode()
-        with self._credentials_lock:
-            headers.update(self.credentials())
-        try:
-            response = self.pool.request(
+
+        def send_to(endpoint: Endpoint) -> urllib3.BaseHTTPResponse:
+            return self._send_to(
+                endpoint,
                 method,
-                url,
+                path + ("?" + urlencode(query) if query else ""),
+                doing=doing,
+                headers=headers,
+                data=data,
+                stream=stream,
+                read_seconds=read_seconds,
+            )
+
+        endpoint = self._endpoint
+        try:
+            response = send_to(endpoint)
+        except KubeError as error:
+            if not self._may_help_to_reload(error) or not self._load_anew(endpoint, doing):
+                raise
+            if not _is_about_credentials(error) and self._endpoint.host == endpoint.host:
+                raise  # a server that is down and has not moved: whoever asked decides when to ask again
+            response = send_to(self._endpoint)
+        self._reloads_in_vain = 0
+        return response
+
+    def _send_to(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        path: str,
+        *,
+        doing: str,
+        headers: Mapping[str, str],
+        data: bytes | None,
+        stream: bool,
+        read_seconds: float | None,
+    ) -> urllib3.BaseHTTPResponse:
+        with self._credentials_lock:
+            headers = {**headers, **endpoint.credentials()}
+        try:
+            response = endpoint.pool.request(
+                method,
+                endpoint.host + path,
                 body=data,
                 headers=headers,
                 timeout=self._deadline(read_seconds),
@@ -190,9 +259,39 @@ class Transport:
             raise error_of_silence(doing, exc) from exc
         raise error_of_answer(doing, status=response.status, headers=response.headers, body=answer or b"")
 
+    def _may_help_to_reload(self, error: KubeError) -> bool:
+        return self._reload is not None and (_is_about_credentials(error) or is_refused_connection(error.__cause__))
+
+    def _load_anew(self, stale: Endpoint, doing: str) -> bool:
+        """Load the configuration anew unless that was tried just now; return whether there is another endpoint.
+
+        :raises KubeUnavailable: it cannot be loaded.
+        """
+        with self._reload_lock:
+            if self._endpoint is not stale:
+                return True
+            now = self._clock()
+            if self._reload is None or now < self._next_reload_at:
+                return False
+            self._next_reload_at = now + min(_MOST_RELOAD_SECONDS, 2.0**self._reloads_in_vain)
+            self._reloads_in_vain = min(self._reloads_in_vain + 1, 10)
+            try:
+                self._endpoint = self._reload()
+            except ConfigError as error:
+                raise KubeUnavailable(
+                    f"{doing}: credentials expired or rejected, and the configuration cannot be loaded anew: {error}"
+                ) from error
+        stale.pool.clear()
+        log.info("Loaded the configuration of the Kubernetes API %s anew", self.host)
+        return True
+
     def _deadline(self, read_seconds: float | None) -> Timeout:
         connect, read = self.timeout if isinstance(self.timeout, tuple) else (self.timeout, self.timeout)
         if read_seconds is not None:
             return Timeout(connect=connect, read=read_seconds)
         total = None if isinstance(self.timeout, tuple) else self.timeout
         return Timeout(connect=connect, read=read, total=total)
+
+
+def _is_about_credentials(error: KubeError) -> bool:
+    return error.status == UNAUTHORIZED or is_broken_file(error.__cause__)

@@ -15,6 +15,7 @@ from hybrid_executor.store.leases import Lease, Leases, Rates
 from hybrid_executor.store.orders import Order, Orders
 from hybrid_executor.store.presence import Member, Presence
 from hybrid_executor.store.records import Record
+from hybrid_executor.store.redis_identity import RedisIdentity
 from hybrid_executor.store.resource_version import ResourceVersion
 from hybrid_executor.store.streams import EventBatch, EventStream, LaunchEntry, LaunchStream
 
@@ -37,6 +38,7 @@ __all__ = [
     "Presence",
     "Rates",
     "Record",
+    "RedisIdentity",
     "RedisSettings",
     "ResourceVersion",
     "Restoration",

@@ -19,6 +19,7 @@ from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Leases, Rates
 from hybrid_executor.store.orders import Orders
 from hybrid_executor.store.presence import Presence
+from hybrid_executor.store.redis_identity import RedisIdentity
 from hybrid_executor.store.resource_version import ResourceVersion
 from hybrid_executor.store.streams import EventStream, LaunchStream
 from hybrid_executor.store.translation import translated
@@ -126,6 +127,7 @@ class Store:
         self.rates = Rates(client, self.keys)
         self.presence = Presence(client, self.keys)
         self.orders = Orders(client, self.keys)
+        self.identity = RedisIdentity(client, self.keys)
 
     def launches(self, cluster: str, *, consumer: str) -> LaunchStream:
         """Return the launch stream of a cluster as seen by one consumer."""

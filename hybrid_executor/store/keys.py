@@ -86,6 +86,11 @@ class Keys:
         return f"{self.prefix}orders:{life}"
 
     @property
+    def identities(self) -> str:
+        """Set: ids of this Redis, which its pods carry. Expires where no agent runs any more."""
+        return f"{self.prefix}identities"
+
+    @property
     def epoch(self) -> str:
         """String: made once; gone or different means that Redis lost data."""
         return f"{self.prefix}epoch"

@@ -14,6 +14,7 @@ from hybrid_executor.sandbox.server import SandboxServer
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, make_task, queue
+from tests.kube_front import KubeFront
 from tests.waiting import wait_until
 
 MakeExecutor = Callable[..., Any]
@@ -119,6 +120,24 @@ def test_there_is_no_stream_for_other_pools_other_tries_and_pods_that_are_gone(
     [message], streams = reader.get_streaming_task_log(gone, 1)
     assert "could not be read" in message
     assert streams == []
+
+
+def test_the_log_is_read_with_a_token_that_was_rotated_since_the_last_look(
+    make_executor: MakeExecutor, store: Store, tmp_path: Path
+) -> None:
+    with SandboxServer() as server:
+        front = KubeFront(server, tmp_path)
+        front.tokens = {"old"}
+        config = front.write_kubeconfig({"token": "old"})
+        options = {"kubernetes_executor__config_file": str(config), "kubernetes_executor__in_cluster": "False"}
+        ti = recorded(make_executor(**options), store, queue=QUEUE_OF_PODS)
+        run_pod(options, lines=1)
+        reader = make_executor(start=False)
+        assert reader.get_task_log(ti, 1)[1] == ["line 1"]
+        front.write_kubeconfig({"token": "new"})
+        front.tokens = {"new"}
+        assert reader.get_task_log(ti, 1)[1] == ["line 1"]
+        front.close()
 
 
 def test_another_scheduler_that_did_not_launch_the_pod_reads_its_log(

@@ -75,11 +75,15 @@ class World:
 
     def close(self) -> None:
         self.sandbox.faults.clear()
-        for agent in self._agents:
-            agent.stop()
+        self.stop_agents()
         self.kube.close()
         self.store.close()
         self.sandbox.stop(grace_seconds=0.2)
+
+    def stop_agents(self) -> None:
+        """Stop all agents that run still."""
+        while self._agents:
+            self._agents.pop().stop()
 
     def settings(self, *, relist_seconds: float = 300.0, lease_seconds: float = 2.0, **options: str) -> Settings:
         hybrid = {"redis_url": self.redis_url, "routes": "*=kubernetes", "pod_creation_rate": "1000", **options}

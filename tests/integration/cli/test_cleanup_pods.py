@@ -12,9 +12,10 @@ import pytest
 from hybrid_executor.cli.cleanup_pods_command import cleanup_pods
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.kube.client import KubeClient, connect
-from hybrid_executor.kube.names import LABEL_DONE, LABEL_INSTANCE
+from hybrid_executor.kube.names import LABEL_DONE, LABEL_INSTANCE, LABEL_REDIS
 from hybrid_executor.sandbox.fault_rules import Fault
 from hybrid_executor.sandbox.server import SandboxServer
+from hybrid_executor.store import Store
 from tests.integration.cli.exit_codes import exit_code_of
 from tests.integration.conftest import set_options
 
@@ -143,3 +144,24 @@ def test_a_missing_right_is_told_after_one_request_and_holds_up_no_other_namespa
     assert place.server.faults.hits(denied) == 1
     assert "this account needs the rights to list and delete pods there" in told
     assert "cannot delete pods" in told
+
+
+def test_pods_of_a_deployment_with_another_redis_are_left_alone(
+    place: Place, clean: Callable[..., str], store: Store, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_options(monkeypatch, hybrid_executor__redis_url=redis_url)
+    [ours] = store.identity.share([])
+    place.put("ours", "Succeeded", {**OURS, LABEL_REDIS: ours})
+    place.put("theirs", "Succeeded", {**OURS, LABEL_REDIS: "another"})
+    place.put("of-an-older-version", "Succeeded")
+    assert "1 pods of another deployment with instance airflow were left alone" in clean()
+    assert place.names() == ["theirs"]
+
+
+def test_without_redis_all_pods_of_the_instance_count(
+    place: Place, clean: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_options(monkeypatch, hybrid_executor__redis_url="redis://127.0.0.1:1/0")
+    place.put("any", "Succeeded", {**OURS, LABEL_REDIS: "another"})
+    assert "Redis does not say which pods are ours" in clean()
+    assert place.names() == []

@@ -1,0 +1,124 @@
+"""Values of a pod in the type that the API wants: YAML reads ``value: 8080`` as a number, and the API takes only text.
+
+Does what Airflow's own path through the Kubernetes library's models does: numbers and booleans become text as Python
+writes them (``True``), and text becomes a number where one is wanted. Fields that the installed models do not know are
+left as they are: the API server may be newer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+_LIST = re.compile(r"list\[(.+)\]\Z", re.IGNORECASE)
+_DICT = re.compile(r"dict[(\[]str, (.+)[)\]]\Z", re.IGNORECASE)
+_BOOLEANS = {"true": True, "false": False}
+
+
+def fit_pod(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the pod with each value in its field's type; parts that fit already are shared, not copied."""
+    fitted: dict[str, Any] = _fit(pod, "V1Pod")
+    return fitted
+
+
+def lost_fields(pod: Any, known: Any) -> Any:
+    """Return what of ``pod`` is not in ``known``, the same pod after its way through the models; None for nothing.
+
+    Lists keep their length: places where nothing was lost hold None.
+    """
+    if isinstance(pod, Mapping) and isinstance(known, Mapping):
+        lost = {
+            key: value if key not in known else lost_fields(value, known[key])
+            for key, value in pod.items()
+            if value is not None
+        }
+        return {key: value for key, value in lost.items() if value is not None} or None
+    if isinstance(pod, list) and isinstance(known, list) and len(pod) == len(known):
+        found = [lost_fields(item, other) for item, other in zip(pod, known, strict=True)]
+        return found if any(item is not None for item in found) else None
+    return None
+
+
+def give_back(lost: Any, pod: Any, original: Any) -> Any:
+    """Return ``pod`` with what :func:`lost_fields` found; entries of lists are found again by name, else by place.
+
+    What has been removed from the pod since stays removed, with all that was below it.
+
+    :param original: the pod that ``lost`` was taken from.
+    """
+    if isinstance(lost, Mapping) and isinstance(pod, Mapping):
+        whole = dict(pod)
+        for key, value in lost.items():
+            if key in pod:
+                whole[key] = give_back(value, pod[key], original[key])
+            elif not isinstance(value, list | dict) or value is original[key]:
+                whole[key] = value
+        return whole
+    if isinstance(lost, list) and isinstance(pod, list):
+        places = {_key(item, place): place for place, item in enumerate(pod)}
+        whole_list = list(pod)
+        for place, value in enumerate(lost):
+            found = places.get(_key(original[place], place))
+            if value is not None and found is not None:
+                whole_list[found] = give_back(value, pod[found], original[place])
+        return whole_list
+    return pod
+
+
+def _key(item: Any, place: int) -> object:
+    name = item.get("name") if isinstance(item, Mapping) else None
+    return name or place
+
+
+def _fit(value: Any, kind: str) -> Any:
+    if value is None:
+        return None
+    if kind == "str":
+        return str(value) if isinstance(value, bool | int | float) else value
+    if kind == "int":
+        return _integer(value)
+    if kind == "bool":
+        return _BOOLEANS.get(value.lower(), value) if isinstance(value, str) else value
+    if isinstance(value, list):
+        inner = _item_of(kind)
+        return [_fit(item, inner) for item in value] if inner else value
+    if not isinstance(value, Mapping):
+        return value
+    inner = _value_of(kind)
+    if inner:
+        return {key: _fit(item, inner) for key, item in value.items()}
+    fields = _fields_of(kind)
+    return {key: _fit(item, fields[key]) if key in fields else item for key, item in value.items()}
+
+
+def _integer(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,18}", value.strip()):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+@cache
+def _item_of(kind: str) -> str:
+    found = _LIST.match(kind)
+    return found[1] if found else ""
+
+
+@cache
+def _value_of(kind: str) -> str:
+    found = _DICT.match(kind)
+    return found[1] if found else ""
+
+
+@cache
+def _fields_of(kind: str) -> Mapping[str, str]:
+    """Return the types of a model's fields in the API's spelling, nothing for what is no model."""
+    from kubernetes import client
+
+    model: Any = getattr(client, kind, None) if kind.startswith("V") else None
+    if model is None:
+        return {}
+    return {model.attribute_map[name]: of for name, of in model.openapi_types.items()}
