@@ -152,6 +152,8 @@ class ClusterAgent:
             remover=remover,
             complaints=around.complaints,
             pods_per_second=around.settings.pod_creation_rate,
+            most_starting=around.settings.starting_pods,
+            patience_seconds=around.settings.launch_patience_seconds,
             token_seconds=around.settings.token_seconds,
             take_over_seconds=around.settings.agent_lease_seconds * 1.5,
             on_namespace=lambda namespace: self.watch_namespace(namespace, stop),
@@ -172,7 +174,9 @@ class ClusterAgent:
         assert client is not None
         assert remover is not None
         attempts, settings = around.store.attempts, around.kubernetes_settings
-        recorder = PodRecorder(attempts, settings=settings, remover=remover)
+        recorder = PodRecorder(
+            attempts, settings=settings, remover=remover, starts=around.store.starts, cluster=self.cluster
+        )
         selector = instance_selector(around.settings.instance)
         lease = KeptLease(
             around.store.leases,

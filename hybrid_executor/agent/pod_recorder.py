@@ -15,17 +15,31 @@ from hybrid_executor.agent.sighting import Sighting
 from hybrid_executor.agent.verdicts import after_refusal, blocks_relaunch, change_for, cleanup_after, note_for
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.events import AttemptId
+from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.diagnosis import sentence
-from hybrid_executor.store import Attempts, Change, Claim
+from hybrid_executor.store import Attempts, Change, Claim, Starts
 
 log = logging.getLogger(__name__)
 
 
 class PodRecorder:
-    """Writes what is known of pods to their attempts' records."""
+    """Writes what is known of pods to their attempts' records.
 
-    def __init__(self, attempts: Attempts, *, settings: KubernetesSettings, remover: PodRemover) -> None:
+    :param starts: told how far pods are with their start, None for nobody.
+    """
+
+    def __init__(
+        self,
+        attempts: Attempts,
+        *,
+        settings: KubernetesSettings,
+        remover: PodRemover,
+        starts: Starts | None = None,
+        cluster: str = "",
+    ) -> None:
         self._attempts = attempts
+        self._starts = starts
+        self._cluster = cluster
         self._settings = settings
         self._remover = remover
 
@@ -55,6 +69,19 @@ class PodRecorder:
             self._attempts.annotate(notes)
         for (sighting, change), claim in zip(changes, claims, strict=True):
             self._follow_up(sighting, change, claim)
+        self._count_starts(sightings)
+
+    def _count_starts(self, sightings: Sequence[Sighting]) -> None:
+        """Tell the launchers which pods got on with their start, and which do not use up anything."""
+        if self._starts is None:
+            return
+        last = {seen.identity.attempt: start_of(seen) for seen in sightings}
+        steps: dict[str, list[AttemptId]] = {}
+        for attempt, step in last.items():
+            steps.setdefault(step, []).append(attempt)
+        for step, tell in (("run", self._starts.run), ("started", self._starts.started), ("leave", self._starts.leave)):
+            if steps.get(step):
+                tell(self._cluster, steps[step])
 
     def _try_instead(self, changes: list[tuple[Sighting, Change]], claims: list[Claim]) -> list[Claim]:
         """Make the changes that take the place of refused ones; ``changes`` then holds what was tried last."""
@@ -76,6 +103,18 @@ class PodRecorder:
         elif claim.is_granted:
             log.info("Attempt %s is %s: pod %s", identity.attempt, change.to.value, identity.path)
         self._remover.clean(cleanup_after(claim, sighting, self._settings), _doomed(identity))
+
+
+def start_of(seen: Sighting) -> str:
+    """Return how far a pod is with its start: ``run``, ``started``, ``leave`` (no start is to be waited for) or ""."""
+    phase = seen.diagnosis.phase
+    if phase == "running":
+        return "run"
+    if phase == "succeeded":
+        return "started"
+    if phase == "pending" and seen.diagnosis.category is Category.PENDING:
+        return ""
+    return "leave"
 
 
 def _doomed(identity: PodIdentity) -> Doomed:

@@ -24,6 +24,7 @@ from hybrid_executor.executor.intake import Intake
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.logs import PodLogs
 from hybrid_executor.executor.repair import Repair
+from hybrid_executor.executor.starts import StartReports
 from hybrid_executor.executor.submission import Refused, Submitter
 from hybrid_executor.pools.kubernetes import KubernetesPool
 from hybrid_executor.states import State
@@ -90,6 +91,7 @@ class HybridExecutor(BaseExecutor):
         )
         self._intake = Intake(desk)
         self._submitter = Submitter(desk)
+        self._start_reports = StartReports(desk)
         self._adoption = Adoption(desk, self._intake, self._track)
         self._repair = Repair(
             desk, self._intake, pod_launch_retries=kubernetes.pod_launch_failure_retries if kubernetes else 0
@@ -207,6 +209,7 @@ class HybridExecutor(BaseExecutor):
                 self._intake.must_reconcile = False
             if self._intake.lost:
                 self._repair.decide_lost()
+            self._start_reports.tell()
             if self._abandoned:
                 desk.store.attempts.revoke(self._abandoned, reason="Airflow ended this attempt")
                 self._abandoned.clear()

@@ -225,7 +225,9 @@ def test_the_log_of_a_pod_that_has_not_started_is_empty_and_of_no_pod_an_error(c
     assert caught.value.status == 404
 
 
-def test_a_pod_over_quota_waits_and_closes_only_its_namespace(cluster: Cluster) -> None:
+def test_a_pod_over_quota_waits_with_those_that_ask_for_as_much(
+    cluster: Cluster,
+) -> None:
     own = f"{cluster.namespace}-q"
     call = cluster.transport.call
     call(
@@ -234,7 +236,7 @@ def test_a_pod_over_quota_waits_and_closes_only_its_namespace(cluster: Cluster) 
         doing="create namespace",
         body={"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": own}},
     )
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"pods": "0"}}}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"pods": "1"}}}
     call("POST", f"/api/v1/namespaces/{own}/resourcequotas", doing="create quota", body=quota)
 
     def refusal() -> KubeError:
@@ -242,9 +244,10 @@ def test_a_pod_over_quota_waits_and_closes_only_its_namespace(cluster: Cluster) 
             cluster.client.create_pod(own, pod("over"))
         return caught.value
 
+    cluster.client.create_pod(own, pod("fits"))
     until(lambda: "exceeded quota" in str(refusal()))
     verdict = judge_create_error(refusal())
-    assert (verdict.action, verdict.closes_namespace) == ("retry", True)
+    assert (verdict.action, verdict.concerns, verdict.exceeded) == ("retry", "demand", {"pods": 1})
     call("DELETE", f"/api/v1/namespaces/{own}", doing="delete namespace")
 
 
