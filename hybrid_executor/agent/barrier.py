@@ -141,6 +141,12 @@ class Barrier:
             return False
         return now - max(launch.accepted_at, self.since) >= verdict.most_seconds
 
+    def hope(self, *, now: float) -> None:
+        """Something ended that may have been in the way: let one launch try now, and begin anew with short pauses."""
+        if self.verdict.exceeded:
+            self._failures = 0
+            self._until = now
+
     def try_next(self, *, now: float) -> None:
         """Let the next launch try at once."""
         self._until = now

@@ -160,6 +160,10 @@ class ClusterAgent:
             distrusts_records=lambda: around.data_loss.is_suspected,
         )
 
+    def _pod_ended(self, namespace: str) -> None:
+        if self.launcher is not None:
+            self.launcher.pod_ended(namespace)
+
     def _start_watcher(self, namespace: str | None, stop: threading.Event) -> None:
         watcher = self._make_watcher(namespace)
         with self._lock:
@@ -175,7 +179,12 @@ class ClusterAgent:
         assert remover is not None
         attempts, settings = around.store.attempts, around.kubernetes_settings
         recorder = PodRecorder(
-            attempts, settings=settings, remover=remover, starts=around.store.starts, cluster=self.cluster
+            attempts,
+            settings=settings,
+            remover=remover,
+            starts=around.store.starts,
+            cluster=self.cluster,
+            on_end=self._pod_ended,
         )
         selector = instance_selector(around.settings.instance)
         lease = KeptLease(
@@ -203,7 +212,14 @@ class ClusterAgent:
                 settings=settings,
                 data_loss=around.data_loss,
             ),
-            stream=PodStream(client=client, attempts=attempts, recorder=recorder, remover=remover, settings=settings),
+            stream=PodStream(
+                client=client,
+                attempts=attempts,
+                recorder=recorder,
+                remover=remover,
+                settings=settings,
+                patience_seconds=around.settings.launch_patience_seconds,
+            ),
             complaints=around.complaints,
             relist_seconds=around.settings.relist_interval_seconds,
         )

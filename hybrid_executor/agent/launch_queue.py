@@ -144,6 +144,12 @@ class LaunchQueue:
             self._drop_if_unused(barrier)
             return Wait(seconds, barrier.reason, is_over=is_over, is_news=is_news)
 
+    def hope(self, namespace: str, *, now: float) -> None:
+        """A pod of this namespace ended: what waits for a quota may try at once."""
+        with self._lock:
+            for barrier in self._known(namespace).values():
+                barrier.hope(now=now)
+
     def longest_unchecked(self, most: int) -> list[Launch]:
         """Return some of the waiting launches, each call the next ones."""
         with self._lock:

@@ -141,6 +141,10 @@ class AirflowKubernetesScheduler:
     def _make_safe_pod_id(dag_id: str, task_id: str, attempt_id: str, launch: int = 0) -> str:
         return pod_name(dag_id, task_id, attempt_id, launch)
 
+    def pod_ended(self, namespace: str) -> None:
+        """Let launches that wait for a quota of this namespace try at once."""
+        self._queue.hope(namespace, now=time.monotonic())
+
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop``. Returns when nothing new is taken; see :meth:`finish`."""
         failures = 0

@@ -7,7 +7,7 @@ the record has taken in (or refused for good) what became of their task.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hybrid_executor.agent.deletion import Doomed, PodRemover
 from hybrid_executor.agent.identity import PodIdentity
@@ -26,6 +26,7 @@ class PodRecorder:
     """Writes what is known of pods to their attempts' records.
 
     :param starts: told how far pods are with their start, None for nobody.
+    :param on_end: told about each namespace where a pod ended.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class PodRecorder:
         remover: PodRemover,
         starts: Starts | None = None,
         cluster: str = "",
+        on_end: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._attempts = attempts
         self._starts = starts
         self._cluster = cluster
+        self._on_end = on_end
         self._settings = settings
         self._remover = remover
 
@@ -70,6 +73,8 @@ class PodRecorder:
         for (sighting, change), claim in zip(changes, claims, strict=True):
             self._follow_up(sighting, change, claim)
         self._count_starts(sightings)
+        for namespace in {seen.identity.namespace for seen in sightings if seen.has_ended or seen.is_gone}:
+            self._on_end(namespace)
 
     def _count_starts(self, sightings: Sequence[Sighting]) -> None:
         """Tell the launchers which pods got on with their start, and which do not use up anything."""

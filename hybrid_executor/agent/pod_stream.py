@@ -14,11 +14,13 @@ from hybrid_executor.agent.deletion import PodRemover
 from hybrid_executor.agent.identity import PodIdentity
 from hybrid_executor.agent.pod_memory import PodMemory
 from hybrid_executor.agent.pod_recorder import PodRecorder
+from hybrid_executor.agent.pull_patience import PullPatience
 from hybrid_executor.agent.sighting import Sighting, sight
 from hybrid_executor.agent.verdicts import wants_events
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError, StoreUnavailable
 from hybrid_executor.kube.client import KubeClient
+from hybrid_executor.kube.publish import DEFAULT_PATIENCE_SECONDS
 from hybrid_executor.store import Attempts
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class PodStream:
         recorder: PodRecorder,
         remover: PodRemover,
         settings: KubernetesSettings,
+        patience_seconds: float = DEFAULT_PATIENCE_SECONDS,
     ) -> None:
         self.memory = PodMemory()
         self._client = client
@@ -47,12 +50,14 @@ class PodStream:
         self._recorder = recorder
         self._remover = remover
         self._settings = settings
+        self._patience = PullPatience(patience_seconds, fatal_reasons=settings.fatal_pending_reasons)
         self._waiting: dict[str, PodIdentity] = {}
         self._next_look = 0.0
 
     def forget_all(self) -> None:
         """Begin anew, as a watcher that knows nothing."""
         self.memory = PodMemory()
+        self._patience.forget_all()
         self._waiting.clear()
 
     def take_in(self, events: Sequence[dict[str, Any]]) -> str:
@@ -72,6 +77,7 @@ class PodStream:
             seen = sight(pod, event_type=event_type, fatal_pending_reasons=fatal_reasons)
             if seen is None:
                 continue
+            seen = self._patience.judge(seen, now=time.monotonic())
             uid = seen.identity.uid
             last = batch.get(uid)
             if self.memory.is_news(seen) if last is None else seen.diagnosis != last.diagnosis:
@@ -83,11 +89,19 @@ class PodStream:
         return version
 
     def ask_for_reasons(self) -> None:
-        """Read the cluster's events about pods that wait long without saying why, a few at a time."""
+        """Read the cluster's events about pods that wait long without saying why, a few at a time.
+
+        Pods that waited for a busy registry long enough fail now.
+
+        :raises StoreUnavailable: Redis could not be asked.
+        """
         now = time.monotonic()
         if now < self._next_look:
             return
         self._next_look = now + _LOOK_EVERY_SECONDS
+        if overdue := self._patience.overdue(now=now):
+            self._recorder.record(overdue)
+            self._patience.settled(overdue)
         questions = 0
         for uid, identity in self._waiting.items():
             seen = self.memory.find(uid)

@@ -196,6 +196,15 @@ def test_a_refusal_that_may_be_for_good_ends_after_its_time_for_each_that_waited
     assert ended[2] == pytest.approx(18.0)
 
 
+def test_the_end_of_a_pod_lets_what_waits_for_a_quota_try_at_once() -> None:
+    queue, _ = filled(demand(), demand("b", account="other"), count=2)
+    for one in queue.take(2, now=0.0):
+        refuse(queue, one, over(pods="1") if one.demand == demand() else MISSING)
+    queue.hope("a", now=0.1)
+    queue.hope("b", now=0.1)
+    assert demands_of(queue.take(9, now=0.1)) == [demand()]
+
+
 def test_a_revoked_launch_is_taken_out_and_counts_no_more() -> None:
     queue, launches = filled(demand(), count=2)
     assert queue.remove(launches[0])
