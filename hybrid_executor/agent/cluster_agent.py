@@ -162,11 +162,17 @@ class ClusterAgent:
             remover=remover,
             complaints=around.complaints,
             pods_per_second=around.settings.pod_creation_rate,
+            most_starting=around.settings.starting_pods,
+            patience_seconds=around.settings.launch_patience_seconds,
             token_seconds=around.settings.token_seconds,
             take_over_seconds=around.settings.agent_lease_seconds * 1.5,
             on_namespace=lambda namespace: self.watch_namespace(namespace, stop),
             distrusts_records=lambda: around.data_loss.is_suspected,
         )
+
+    def _pod_ended(self, namespace: str) -> None:
+        if self.launcher is not None:
+            self.launcher.pod_ended(namespace)
 
     def _start_watcher(self, namespace: str | None, stop: threading.Event) -> None:
         watcher = self._make_watcher(namespace)
@@ -183,8 +189,15 @@ class ClusterAgent:
         assert remover is not None
         assert log_pool is not None
         attempts, settings = around.store.attempts, around.kubernetes_settings
-        log_tails = LogTails(client, log_pool)
-        recorder = PodRecorder(attempts, settings=settings, remover=remover, log_tails=log_tails)
+        recorder = PodRecorder(
+            attempts,
+            settings=settings,
+            remover=remover,
+            log_tails=LogTails(client, log_pool),
+            starts=around.store.starts,
+            cluster=self.cluster,
+            on_end=self._pod_ended,
+        )
         selector = instance_selector(around.settings.instance)
         lease = KeptLease(
             around.store.leases,
@@ -219,6 +232,7 @@ class ClusterAgent:
                 remover=remover,
                 settings=settings,
                 ownership=around.ownership,
+                patience_seconds=around.settings.launch_patience_seconds,
                 place=f"namespace {namespace} of cluster {self.cluster}" if namespace else f"cluster {self.cluster}",
             ),
             complaints=around.complaints,

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Callable
 
 from hybrid_executor.agent.identity import ANNOTATION_GENERATION, PodIdentity, identify
-from hybrid_executor.agent.launch import Again, Created, Failed, Ready
-from hybrid_executor.agent.namespace_gate import NamespaceGate
+from hybrid_executor.agent.launch import Again, Created, Failed, Ready, Refused
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
@@ -24,12 +22,13 @@ log = logging.getLogger(__name__)
 
 _MOST_NAMES = 5
 
-Outcome = Created | Again | Failed
+Outcome = Created | Again | Failed | Refused
 
 
 class PodCreator:
     """Creates pods of one cluster. Safe for several threads.
 
+    :param patience_seconds: how long a refusal is waited for that may end soon, or never.
     :param distrusts_records: says whether Redis lost data lately, so that a pod may exist that no record knows.
     """
 
@@ -40,31 +39,26 @@ class PodCreator:
         instance: str,
         client: KubeClient,
         settings: KubernetesSettings,
-        gate: NamespaceGate,
+        patience_seconds: float,
         distrusts_records: Callable[[], bool],
     ) -> None:
         self._cluster = cluster
         self._instance = instance
         self._client = client
         self._settings = settings
-        self._gate = gate
+        self._patience_seconds = patience_seconds
         self._distrusts_records = distrusts_records
 
     def create(self, ready: Ready) -> Outcome:
         """Try once to create a pod. Raises nothing of its own."""
         manifest = ready.manifest
-        # Asked at the last moment: many are under way when a namespace closes.
-        closed_seconds = self._gate.admit(manifest.namespace, now=time.monotonic())
-        if closed_seconds:
-            return Again(ready.launch, closed_seconds, self._gate.reason(manifest.namespace))
         try:
             existing = self._find_existing(ready) if self._distrusts_records() else None
             if existing is not None:
                 return self._take_for_done(ready, existing)
             pod = self._client.create_pod(manifest.namespace, manifest.pod)
         except KubeError as error:
-            return self._after_error(ready, judge_create_error(error))
-        self._opened(manifest.namespace)
+            return self._after_error(ready, judge_create_error(error, patience_seconds=self._patience_seconds))
         if self._settings.logs_task_metadata:
             annotations = manifest.pod["metadata"].get("annotations")
             log.info("Pod %s/%s has the annotations %s", manifest.namespace, manifest.name, annotations)
@@ -81,25 +75,21 @@ class PodCreator:
         return None
 
     def _after_error(self, ready: Ready, verdict: Verdict) -> Outcome:
-        launch, namespace = ready.launch, ready.manifest.namespace
+        launch = ready.launch
         if verdict.action == "exists":
-            self._opened(namespace)
             return self._after_conflict(ready)
         if verdict.action == "reject":
-            self._opened(namespace)
             return Failed(launch, ready.record, verdict.reason, "rejected")
         launch.failures += 1
         launch.last_words = verdict.reason
-        jitter = random.random()
-        if verdict.closes_namespace:
-            seconds = self._close(namespace, verdict, jitter)
-        else:
-            self._opened(namespace)
-            seconds = backoff_seconds(launch.failures, jitter=jitter, retry_after=verdict.retry_after_seconds)
+        failed = None
         if not self._settings.may_publish_again(launch.failures):
             words = f"No pod could be created in {launch.failures} tries: {verdict.reason}"
-            return Failed(launch, ready.record, words, "unavailable")
-        return Again(launch, seconds, verdict.reason)
+            failed = Failed(launch, ready.record, words, "unavailable")
+        if verdict.concerns != "pod":
+            return Refused(launch, ready.record, verdict, failed)
+        seconds = backoff_seconds(launch.failures, jitter=random.random(), retry_after=verdict.retry_after_seconds)
+        return failed or Again(launch, seconds, verdict.reason)
 
     def _after_conflict(self, ready: Ready) -> Outcome:
         """The name exists: it is our pod, from a creation whose answer was lost, or somebody else's."""
@@ -129,20 +119,3 @@ class PodCreator:
             except KubeError as error:
                 log.warning("Pod %s could not be given its new generation: %s", identity.path, error)
         return Created(ready.launch, ready.record, identity.namespace, identity.name, identity.uid)
-
-    def _close(self, namespace: str, verdict: Verdict, jitter: float) -> float:
-        was_open = not self._gate.reason(namespace)
-        seconds = self._gate.close(
-            namespace,
-            reason=verdict.reason,
-            retry_after=verdict.retry_after_seconds,
-            jitter=jitter,
-            now=time.monotonic(),
-        )
-        if was_open:
-            log.warning("Namespace %s of cluster %s takes no pods: %s", namespace, self._cluster, verdict.reason)
-        return seconds
-
-    def _opened(self, namespace: str) -> None:
-        if self._gate.open(namespace):
-            log.info("Namespace %s of cluster %s takes pods again", namespace, self._cluster)

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hybrid_executor.agent.pod_factory import Manifest
+from hybrid_executor.kube.demand import Demand
+from hybrid_executor.kube.publish import Verdict
 from hybrid_executor.store import LaunchEntry, Record
 
+if TYPE_CHECKING:
+    from hybrid_executor.agent.barrier import Barrier
 
-@dataclass
+
+@dataclass(slots=True, eq=False)
 class Launch:
     """An entry that is worked on, with what was learnt from earlier tries.
 
     :ivar failures: creations that failed and may be tried again.
-    :ivar namespace: where the pod goes, "" before it was built once.
     :ivar renames: names that turned out to belong to somebody else's pod.
     :ivar last_words: what the cluster said last. :ivar note: what the record says it waits for.
+    :ivar accepted_at: when this agent took the entry, seconds on a monotonic clock.
+    :ivar demand: what its pod asks for, None before it was built once.
+    :ivar barrier: what it tries to get through, None for nothing; :ivar barrier_age: of which age that was.
+    :ivar is_void: it is not to be launched any more.
     """
 
     entry: LaunchEntry
     failures: int = 0
-    namespace: str = ""
     renames: int = 0
     last_words: str = ""
     note: str = ""
+    accepted_at: float = field(default_factory=time.monotonic)
+    demand: Demand | None = None
+    barrier: Barrier | None = None
+    barrier_age: int = 0
+    is_void: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,19 @@ class Again:
     launch: Launch
     seconds: float
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The cluster takes no such pod now, for a cause that concerns others too.
+
+    :ivar failed: set where the launch itself is given up all the same.
+    """
+
+    launch: Launch
+    record: Record
+    verdict: Verdict
+    failed: Failed | None = None
 
 
 @dataclass(frozen=True)

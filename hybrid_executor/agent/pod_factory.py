@@ -18,6 +18,7 @@ from hybrid_executor.config.coordinators import CoordinatorPod
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import TaskRejected
 from hybrid_executor.events import Kind
+from hybrid_executor.kube.demand import Demand, demand_of
 from hybrid_executor.kube.manifest import apply_mutation_hook, build_pod
 from hybrid_executor.kube.names import pod_name
 from hybrid_executor.kube.overrides import normalise_executor_config
@@ -35,6 +36,11 @@ class Manifest:
     namespace: str
     name: str
     pod: dict[str, Any] = field(repr=False)
+
+    @property
+    def demand(self) -> Demand:
+        """What the pod asks of its namespace."""
+        return demand_of(self.pod, namespace=self.namespace)
 
 
 class PodFactory:

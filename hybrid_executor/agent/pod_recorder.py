@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hybrid_executor.agent.deletion import Doomed, PodRemover
@@ -21,19 +21,35 @@ from hybrid_executor.agent.sighting import Sighting
 from hybrid_executor.agent.verdicts import after_refusal, blocks_relaunch, change_for, cleanup_after, note_for
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.events import AttemptId
+from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.diagnosis import sentence
-from hybrid_executor.store import Attempts, Change, Claim
+from hybrid_executor.store import Attempts, Change, Claim, Starts
 
 log = logging.getLogger(__name__)
 
 
 class PodRecorder:
-    """Writes what is known of pods to their attempts' records."""
+    """Writes what is known of pods to their attempts' records.
+
+    :param starts: told how far pods are with their start, None for nobody.
+    :param on_end: told about each namespace where a pod ended.
+    """
 
     def __init__(
-        self, attempts: Attempts, *, settings: KubernetesSettings, remover: PodRemover, log_tails: LogTails
+        self,
+        attempts: Attempts,
+        *,
+        settings: KubernetesSettings,
+        remover: PodRemover,
+        log_tails: LogTails,
+        starts: Starts | None = None,
+        cluster: str = "",
+        on_end: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._attempts = attempts
+        self._starts = starts
+        self._cluster = cluster
+        self._on_end = on_end
         self._settings = settings
         self._remover = remover
         self._log_tails = log_tails
@@ -47,6 +63,9 @@ class PodRecorder:
         now = time.monotonic()
         settled = [found for seen in sightings if (found := self._endings.take(seen, now=now)) is not None]
         self._decide(settled, now=now)
+        self._count_starts(sightings)
+        for namespace in {seen.identity.namespace for seen in sightings if seen.has_ended or seen.is_gone}:
+            self._on_end(namespace)
 
     def record_due(self) -> None:
         """Record the verdicts that have waited long enough. Cheap where there are none.
@@ -106,6 +125,18 @@ class PodRecorder:
             self._follow_up(sighting, change, claim)
         return removed
 
+    def _count_starts(self, sightings: Sequence[Sighting]) -> None:
+        """Tell the launchers which pods got on with their start, and which do not use up anything."""
+        if self._starts is None:
+            return
+        last = {seen.identity.attempt: start_of(seen) for seen in sightings}
+        steps: dict[str, list[AttemptId]] = {}
+        for attempt, step in last.items():
+            steps.setdefault(step, []).append(attempt)
+        for step, tell in (("run", self._starts.run), ("started", self._starts.started), ("leave", self._starts.leave)):
+            if steps.get(step):
+                tell(self._cluster, steps[step])
+
     def _try_instead(self, changes: list[tuple[Sighting, Change]], claims: list[Claim]) -> list[Claim]:
         """Make the changes that take the place of refused ones; ``changes`` then holds what was tried last."""
         instead = {
@@ -129,6 +160,18 @@ class PodRecorder:
         if cleanup == "end":
             log.info("Pod %s is kept; its containers that still run are ended", identity.path)
         self._remover.clean(cleanup, _doomed(identity))
+
+
+def start_of(seen: Sighting) -> str:
+    """Return how far a pod is with its start: ``run``, ``started``, ``leave`` (no start is to be waited for) or ""."""
+    phase = seen.diagnosis.phase
+    if phase == "running":
+        return "run"
+    if phase == "succeeded":
+        return "started"
+    if phase == "pending" and seen.diagnosis.category is Category.PENDING:
+        return ""
+    return "leave"
 
 
 def _doomed(identity: PodIdentity) -> Doomed:

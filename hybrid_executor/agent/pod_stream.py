@@ -15,11 +15,13 @@ from hybrid_executor.agent.identity import PodIdentity
 from hybrid_executor.agent.ownership import Ownership
 from hybrid_executor.agent.pod_memory import PodMemory
 from hybrid_executor.agent.pod_recorder import PodRecorder
+from hybrid_executor.agent.pull_patience import PullPatience
 from hybrid_executor.agent.sighting import Sighting, sight
 from hybrid_executor.agent.verdicts import wants_events
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError, StoreUnavailable
 from hybrid_executor.kube.client import KubeClient
+from hybrid_executor.kube.publish import DEFAULT_PATIENCE_SECONDS
 from hybrid_executor.store import Attempts
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class PodStream:
         settings: KubernetesSettings,
         ownership: Ownership | None = None,
         place: str = "",
+        patience_seconds: float = DEFAULT_PATIENCE_SECONDS,
     ) -> None:
         self.memory = PodMemory()
         self._client = client
@@ -56,12 +59,14 @@ class PodStream:
         self._settings = settings
         self._ownership = ownership
         self._place = place
+        self._patience = PullPatience(patience_seconds, fatal_reasons=settings.fatal_pending_reasons)
         self._waiting: dict[str, PodIdentity] = {}
         self._next_look = 0.0
 
     def forget_all(self) -> None:
         """Begin anew, as a watcher that knows nothing."""
         self.memory = PodMemory()
+        self._patience.forget_all()
         self._waiting.clear()
 
     def take_in(self, events: Sequence[dict[str, Any]]) -> str:
@@ -70,8 +75,9 @@ class PodStream:
         :raises StoreUnavailable: nothing of it counts as taken in.
         """
         version = ""
-        sightings: list[Sighting] = []
-        batch: dict[str, Sighting] = {}
+        news: list[Sighting] = []
+        last: dict[str, Sighting] = {}
+        seen_now: list[Sighting] = []
         fatal_reasons = self._settings.fatal_pending_reasons
         for event in events:
             pod, event_type = event.get("object") or {}, event.get("type", "")
@@ -79,20 +85,19 @@ class PodStream:
             if event_type == "BOOKMARK":
                 continue
             seen = sight(pod, event_type=event_type, fatal_pending_reasons=fatal_reasons)
-            if seen is None:
-                continue
-            uid = seen.identity.uid
-            last = batch.get(uid)
-            if self.memory.is_news(seen) if last is None else seen.diagnosis != last.diagnosis:
-                sightings.append(seen)
-            batch[uid] = seen
+            if seen is not None:
+                seen_now.append(seen)
         if self._ownership is not None:
-            own = {seen.identity.uid for seen in self._ownership.own(list(batch.values()), place=self._place)}
-            sightings = [seen for seen in sightings if seen.identity.uid in own]
-            batch = {uid: seen for uid, seen in batch.items() if uid in own}
-        if sightings:
-            self._recorder.record(sightings)
-        self._remember(batch)
+            seen_now = self._ownership.own(seen_now, place=self._place)
+        for seen in seen_now:
+            seen = self._patience.judge(seen, now=time.monotonic())
+            before = last.get(seen.identity.uid)
+            if self.memory.is_news(seen) if before is None else seen.diagnosis != before.diagnosis:
+                news.append(seen)
+            last[seen.identity.uid] = seen
+        if news:
+            self._recorder.record(news)
+        self._remember(last)
         return version
 
     def record_due(self) -> None:
@@ -103,11 +108,19 @@ class PodStream:
         self._recorder.record_due()
 
     def ask_for_reasons(self) -> None:
-        """Read the cluster's events about pods that wait long without saying why, a few at a time."""
+        """Read the cluster's events about pods that wait long without saying why, a few at a time.
+
+        Pods that waited for a busy registry long enough fail now.
+
+        :raises StoreUnavailable: Redis could not be asked.
+        """
         now = time.monotonic()
         if now < self._next_look:
             return
         self._next_look = now + _LOOK_EVERY_SECONDS
+        if overdue := self._patience.overdue(now=now):
+            self._recorder.record(overdue)
+            self._patience.settled(overdue)
         questions = 0
         for uid, identity in self._waiting.items():
             seen = self.memory.find(uid)

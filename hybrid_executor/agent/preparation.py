@@ -1,17 +1,15 @@
 """From entries of the launch stream to pods that are ready to be created, by the batch.
 
-Promises: two round trips a batch; the record says where its pod will be before anyone asks for the pod, so whoever
-looks finds it; what was revoked or launched anew is dropped here; one task's bad description fails only that task.
+Promises: one round trip a batch and step; the record says where its pod will be before anyone asks for the pod, so
+whoever looks finds it; what was revoked or launched anew is dropped here; one task's bad description fails only it.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 
-from hybrid_executor.agent.launch import Again, Dropped, Failed, Launch, Ready
-from hybrid_executor.agent.namespace_gate import NamespaceGate
+from hybrid_executor.agent.launch import Dropped, Failed, Launch, Ready
 from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.errors import TaskRejected
 from hybrid_executor.states import State
@@ -21,7 +19,7 @@ log = logging.getLogger(__name__)
 
 LAUNCHABLE = (State.SUBMITTED, State.LAUNCHING)
 
-Prepared = Ready | Again | Dropped | Failed
+Built = Ready | Dropped | Failed
 
 
 class LaunchPreparer:
@@ -38,38 +36,37 @@ class LaunchPreparer:
         agent: str,
         attempts: Attempts,
         factory: PodFactory,
-        gate: NamespaceGate,
         token_seconds: float,
         on_namespace: Callable[[str], None],
     ) -> None:
         self._agent = agent
         self._attempts = attempts
         self._factory = factory
-        self._gate = gate
         self._token_seconds = token_seconds
         self._on_namespace = on_namespace
 
-    def prepare(self, launches: Sequence[Launch]) -> list[Prepared]:
-        """Return what becomes of each launch.
+    def read(self, launches: Sequence[Launch]) -> list[Built]:
+        """Return the pod of each launch, or what becomes of it where there is none to create; one round trip.
 
-        :raises StoreUnavailable: Redis went away; all may be prepared again.
+        :raises StoreUnavailable: Redis went away; all may be read again.
         """
-        now = time.monotonic()
-        prepared: list[Prepared] = []
-        open_launches = []
-        for launch in launches:
-            # Asked before anything is read: hundreds may wait for a namespace's quota.
-            closed_seconds = self._gate.wait_seconds(launch.namespace, now=now) if launch.namespace else 0.0
-            if closed_seconds:
-                prepared.append(Again(launch, closed_seconds))
-            else:
-                open_launches.append(launch)
-        workloads = self._attempts.workloads([launch.entry.attempt for launch in open_launches])
-        for launch, (record, payload, overrides) in zip(open_launches, workloads, strict=True):
-            prepared.append(self._prepare_one(launch, record, payload, overrides))
-        return self._announce(prepared)
+        workloads = self._attempts.workloads([launch.entry.attempt for launch in launches])
+        return [self._read_one(launch, *workload) for launch, workload in zip(launches, workloads, strict=True)]
 
-    def _prepare_one(self, launch: Launch, record: Record | None, payload: str, overrides: str) -> Prepared:
+    def check(self, launches: Sequence[Launch]) -> list[Dropped | Failed]:
+        """Return those launches that wait in vain, since they were revoked or their workload is void.
+
+        :raises StoreUnavailable: Redis went away.
+        """
+        suspects = []
+        standings = self._attempts.standings([launch.entry.attempt for launch in launches])
+        for launch, (state, generation, has_payload) in zip(launches, standings, strict=True):
+            if generation != launch.entry.generation or state not in LAUNCHABLE or not has_payload:
+                suspects.append(launch)
+        items = self.read(suspects) if suspects else []
+        return [item for item in items if not isinstance(item, Ready)]
+
+    def _read_one(self, launch: Launch, record: Record | None, payload: str, overrides: str) -> Built:
         if record is None or record.generation != launch.entry.generation or record.state not in LAUNCHABLE:
             return Dropped(launch)
         if not payload:
@@ -82,15 +79,13 @@ class LaunchPreparer:
         except Exception as error:
             log.exception("The pod of %s could not be made; its task fails", record.name)
             return Failed(launch, record, f"The pod could not be made: {type(error).__name__}: {error}", "rejected")
-        launch.namespace = manifest.namespace
-        closed_seconds = self._gate.wait_seconds(manifest.namespace, now=time.monotonic())
-        if closed_seconds:
-            return Again(launch, closed_seconds, self._gate.reason(manifest.namespace))
         return Ready(launch, record, manifest)
 
-    def _announce(self, prepared: list[Prepared]) -> list[Prepared]:
-        """Write down where pods will be; drop those that are not ours to launch any more."""
-        ready = [item for item in prepared if isinstance(item, Ready)]
+    def announce(self, ready: Sequence[Ready]) -> list[Ready | Dropped]:
+        """Write down where pods will be; drop those that are not ours to launch any more.
+
+        :raises StoreUnavailable: Redis went away; all may be announced again.
+        """
         for namespace in {item.manifest.namespace for item in ready}:
             self._on_namespace(namespace)
         claims = self._attempts.advance_all(
@@ -105,8 +100,7 @@ class LaunchPreparer:
                 for item in ready
             ]
         )
-        refused = {id(item) for item, claim in zip(ready, claims, strict=True) if not claim.is_granted}
-        return [Dropped(item.launch) if id(item) in refused else item for item in prepared]
+        return [item if claim.is_granted else Dropped(item.launch) for item, claim in zip(ready, claims, strict=True)]
 
     def _words_of_expiry(self, launch: Launch) -> str:
         words = (

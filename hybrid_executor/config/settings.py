@@ -48,6 +48,8 @@ class Settings:
     :ivar redis: ``None`` where neither ``redis_url`` nor a Redis ``broker_url`` is set; see :meth:`require_redis`.
     :ivar broker_url: the Celery broker, "" for none. It may hold a password.
     :ivar parallelism: most attempts of one scheduler in each pool.
+    :ivar starting_pods: most pods of a cluster on their way to their task's start, 0 for an adaptive limit.
+    :ivar launch_patience_seconds: how long a refusal is waited for that may end soon, or never.
     :ivar token_seconds: how long a workload may wait before its token is void.
     :ivar coordinator_pods: what Airflow's coordinators ask of the pods of their queues, by queue.
     """
@@ -60,6 +62,8 @@ class Settings:
     agent: Literal["child", "external", "none"]
     parallelism: Mapping[str, int]
     pod_creation_rate: float
+    starting_pods: int
+    launch_patience_seconds: float
     record_retention_seconds: int
     repair_interval_seconds: float
     worker_lost_after_seconds: float
@@ -77,6 +81,10 @@ class Settings:
     def profile_of(self, route: Route) -> Profile:
         """Return the profile that a route names, or the empty one."""
         return self.profiles.get(route.profile, DEFAULT_PROFILE)
+
+    def cluster_of(self, queue: str) -> str:
+        """Return the cluster that a queue's pods go to."""
+        return self.profile_of(self.routes.find(queue)).cluster
 
     @property
     def clusters(self) -> dict[str, Profile]:
@@ -137,6 +145,8 @@ def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
         agent=table.AGENT.read(conf),
         parallelism={pool: option.read(conf) or total for pool, option in limits},
         pod_creation_rate=table.POD_CREATION_RATE.read(conf),
+        starting_pods=table.STARTING_PODS.read(conf),
+        launch_patience_seconds=table.LAUNCH_PATIENCE.read(conf),
         record_retention_seconds=table.RECORD_RETENTION.read(conf),
         repair_interval_seconds=table.REPAIR_INTERVAL.read(conf),
         worker_lost_after_seconds=table.WORKER_LOST_AFTER.read(conf),

@@ -92,6 +92,28 @@ POD_CREATION_RATE = Option(
     unit="pods per second",
     description="Pods that all agents together create per second and cluster.",
 )
+STARTING_PODS = Option(
+    section=SECTION,
+    name="starting_pods",
+    type="int",
+    default="0",
+    minimum=0,
+    unit="pods",
+    description="Most pods of one cluster, over all agents, that are between their creation and the start of their "
+    "task. More of them only slow each other and Airflow's API server down. 0: adapts to how quickly tasks start; "
+    "begins with 4 and doubles for as long as they start quickly.",
+)
+LAUNCH_PATIENCE = Option(
+    section=SECTION,
+    name="launch_patience",
+    type="float",
+    default="120",
+    minimum=0,
+    unit="seconds",
+    description="How long a pod is tried again while the cluster refuses it for what may be repaired soon: a missing "
+    "service account or right to create pods, a registry that is busy or down. A missing namespace is waited for "
+    "15 seconds at most. What surely passes (quota, throttling, server errors) is waited for longer.",
+)
 RECORD_RETENTION = Option(
     section=SECTION,
     name="record_retention",
@@ -176,6 +198,8 @@ HYBRID_OPTIONS: tuple[Option, ...] = (
     KUBERNETES_PARALLELISM,
     LOCAL_PARALLELISM,
     POD_CREATION_RATE,
+    STARTING_PODS,
+    LAUNCH_PATIENCE,
     RECORD_RETENTION,
     REPAIR_INTERVAL,
     WORKER_LOST_AFTER,

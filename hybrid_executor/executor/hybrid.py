@@ -26,6 +26,7 @@ from hybrid_executor.executor.intake import Intake
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.logs import PodLogs
 from hybrid_executor.executor.repair import Repair
+from hybrid_executor.executor.starts import StartReports
 from hybrid_executor.executor.submission import Refused, Submitter
 from hybrid_executor.executor.unserved import UnservedWarnings
 from hybrid_executor.executor.waiting import STUCK_EVENT, waited_for
@@ -98,6 +99,7 @@ class HybridExecutor(BaseExecutor):
         )
         self._intake = Intake(desk)
         self._submitter = Submitter(desk)
+        self._start_reports = StartReports(desk)
         self._adoption = Adoption(desk, self._intake, self._track)
         self._repair = Repair(
             desk, self._intake, pod_launch_retries=kubernetes.pod_launch_failure_retries if kubernetes else 0
@@ -217,6 +219,7 @@ class HybridExecutor(BaseExecutor):
                 self._intake.must_reconcile = False
             if self._intake.lost:
                 self._repair.decide_lost()
+            self._start_reports.tell()
             if self._abandoned:
                 desk.store.attempts.revoke(self._abandoned, reason="Airflow ended this attempt")
                 self._abandoned.clear()

@@ -23,6 +23,8 @@ from hybrid_executor.kube.causes import (
     category_of_pod_reason,
 )
 from hybrid_executor.kube.masking import hide_tokens
+from hybrid_executor.kube.registry import may_pass
+from hybrid_executor.kube.restarts import is_started_again
 
 Phase = Literal["pending", "running", "succeeded", "failed", "unknown", "gone"]
 _Raw = Mapping[str, Any]
@@ -145,13 +147,10 @@ class _Case:
         )
 
     def _ends_for_good(self, terminated: _Raw) -> bool:
-        """A container of a pod with another restart policy than ours may be started again by its node."""
-        policy = self.spec.get("restartPolicy", "Never")
-        return (
-            self.status.get("phase") in _ENDED_PHASES
-            or policy == "Never"
-            or (policy == "OnFailure" and terminated.get("exitCode") == 0)
-        )
+        """A container with another restart policy than ours, or with rules of its own, may be started again."""
+        if self.status.get("phase") in _ENDED_PHASES:
+            return True
+        return not is_started_again(self.spec, self.base.get("name") or "", terminated.get("exitCode"))
 
     def of_pod(
         self, phase: Phase, category: Category, *, started: bool, reason: str = "", message: str = ""
@@ -252,7 +251,7 @@ class _Case:
         for container in _waiting_order(self.base, self.status):
             waiting = (container.get("state") or _NOTHING).get("waiting") or _NOTHING
             reason = waiting.get("reason") or ""
-            if reason in fatal_reasons and _HARMLESS_PULL_ERROR not in (waiting.get("message") or ""):
+            if reason in fatal_reasons and not _may_pass(reason, waiting.get("message") or ""):
                 return self._of_wait("failed", WAITING.get(reason, Category.START_ERROR), container, waiting)
             if milder is None and reason in WAITING:
                 milder = self._of_wait("pending", WAITING[reason], container, waiting)
@@ -306,6 +305,15 @@ class _Case:
             node=self.node,
             task_may_have_started=self.has_run,
         )
+
+
+def is_throttled_by_node(message: str) -> bool:
+    """Return whether it is the kubelet itself that lets a pull wait."""
+    return _HARMLESS_PULL_ERROR in message
+
+
+def _may_pass(reason: str, message: str) -> bool:
+    return WAITING.get(reason) is Category.IMAGE_PULL and may_pass(message)
 
 
 def _base_of(spec: _Raw, status: _Raw) -> _Raw:

@@ -1,20 +1,29 @@
 """What an error of a pod's creation means: done already, again later, or never.
 
 Pure. Promises: only what this very pod, or the right to create it, is to blame for fails the task; busy, full, closing
-or unreachable clusters and expired credentials are waited for.
+or unreachable clusters and expired credentials are waited for; what an administrator or a controller may be about to
+repair (a missing account, right or namespace) is waited for too, up to a bound.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal
 
 from hybrid_executor.errors import KubeError, KubeUnavailable
+from hybrid_executor.kube.quota import QuotaRefusal, read_quota_refusal
 
 Action = Literal["exists", "retry", "reject"]
+Concerns = Literal["pod", "alike", "demand", "account", "namespace"]
+"""What else is refused now: nothing but this pod; pods that ask for the same; pods that ask for as much or more; pods
+of the same service account; all pods of the namespace."""
 
 BASE_SECONDS = 1.0
 MAX_SECONDS = 60.0
+DEFAULT_PATIENCE_SECONDS = 120.0
+MISSING_NAMESPACE_SECONDS = 15.0  # a name that is not there is a misspelt one more often than a new one
 
 _TOO_LARGE = "request is too large"  # etcd's limit comes as a 500
 # Admission that could not decide yet answers 403, in words only.
@@ -23,8 +32,6 @@ _NOT_YET = (
     "status unknown for quota",
     "caches not synchronized",
     "no api token found for service account",
-    # A new namespace gets it a moment after it was made; no other account is made by the cluster itself.
-    'serviceaccount "default" not found',
 )
 
 
@@ -34,19 +41,25 @@ class Verdict:
 
     :ivar reason: words for the user (``reject``) or for the record (``retry``).
     :ivar retry_after_seconds: how long the server asked to wait, 0 where it did not say.
-    :ivar closes_namespace: nothing else can be created in this namespace now either; others are not concerned.
+    :ivar concerns: which other pods are refused for the same cause.
+    :ivar exceeded: how much of which resource was too much (``demand``).
+    :ivar most_seconds: how long to try again, None for as long as the workload is valid.
     """
 
     action: Action
     reason: str = ""
     retry_after_seconds: float = 0.0
-    closes_namespace: bool = False
+    concerns: Concerns = "pod"
+    exceeded: Mapping[str, Decimal] = field(default_factory=dict)
+    most_seconds: float | None = None
 
 
-def judge_create_error(error: KubeError) -> Verdict:
+def judge_create_error(error: KubeError, *, patience_seconds: float = DEFAULT_PATIENCE_SECONDS) -> Verdict:
     """Return what a failed creation of a pod means.
 
     ``exists``: a pod of that name is there. Names are made from attempt and launch, so it is the one that was wanted.
+
+    :param patience_seconds: how long to wait for what may be repaired soon, or may stay as it is for good.
     """
     words = str(error).lower()
     if error.status == 409 and error.reason == "AlreadyExists":
@@ -54,9 +67,19 @@ def judge_create_error(error: KubeError) -> Verdict:
     if error.status >= 500 and _TOO_LARGE in words:
         return Verdict("reject", f"The pod is too large for the cluster: make executor_config smaller. {error}")
     if error.status == 403:
-        return _judge_forbidden(error, words)
-    if isinstance(error, KubeUnavailable) or error.status in (0, 401, 408, 409, 410, 429) or error.status >= 500:
-        return Verdict("retry", str(error), retry_after_seconds=_retry_after(error))
+        return _judge_forbidden(error, words, patience_seconds)
+    if error.status == 404:
+        return Verdict(
+            "retry",
+            "The namespace does not exist: create it, or correct the namespace in [kubernetes_executor], profile or "
+            f"executor_config. {error}",
+            concerns="namespace",
+            most_seconds=min(MISSING_NAMESPACE_SECONDS, patience_seconds),
+        )
+    if error.status in (401, 429) or error.status >= 500:
+        return Verdict("retry", str(error), _retry_after(error), concerns="alike")
+    if isinstance(error, KubeUnavailable) or error.status in (0, 408, 409, 410):
+        return Verdict("retry", str(error), _retry_after(error))
     return Verdict("reject", _advice(error))
 
 
@@ -71,23 +94,51 @@ def backoff_seconds(attempt: int, *, jitter: float, retry_after: float = 0.0) ->
     return max(asked_for, delay * (0.5 + jitter / 2))
 
 
-def _judge_forbidden(error: KubeError, words: str) -> Verdict:
-    if "exceeded quota" in words:
-        return Verdict("retry", f"Waiting for quota: {error}", _retry_after(error), closes_namespace=True)
+def _judge_forbidden(error: KubeError, words: str, patience_seconds: float) -> Verdict:
+    refusal = read_quota_refusal(str(error))
+    if refusal is not None:
+        return _judge_quota(error, refusal)
     if "because it is being terminated" in words or "namespaceterminating" in words:
-        return Verdict("retry", f"The namespace is being deleted: {error}", _retry_after(error), closes_namespace=True)
+        return Verdict("retry", f"The namespace is being deleted: {error}", _retry_after(error), concerns="namespace")
     if any(text in words for text in _NOT_YET):
-        return Verdict("retry", str(error), _retry_after(error))
+        return Verdict("retry", str(error), _retry_after(error), concerns="alike")
+    if "serviceaccount" in words and "not found" in words:
+        return Verdict(
+            "retry",
+            f"The pod's service account does not exist: create it, or correct serviceAccountName. {error}",
+            concerns="account",
+            most_seconds=patience_seconds,
+        )
     if "cannot create resource" in words:
-        return Verdict("reject", f"Give the agent's service account the right to create pods. {error}")
+        return Verdict(
+            "retry",
+            f"Give the agent's service account the right to create pods. {error}",
+            concerns="namespace",
+            most_seconds=patience_seconds,
+        )
     if "failed quota" in words:
         return Verdict("reject", f"The namespace's quota wants requests or limits that the pod does not set. {error}")
     return Verdict("reject", f"The cluster's admission refused the pod. {error}")
 
 
+def _judge_quota(error: KubeError, refusal: QuotaRefusal) -> Verdict:
+    if refusal.never_fits:
+        names = ", ".join(refusal.never_fits)
+        return Verdict(
+            "reject",
+            f"The pod asks for more {names} than quota {refusal.name} allows to the whole namespace: ask for less in "
+            f"executor_config, profile or template, or raise the quota. {error}",
+        )
+    return Verdict(
+        "retry",
+        f"Waiting for quota: {refusal.words}",
+        _retry_after(error),
+        concerns="demand" if refusal.requested else "alike",
+        exceeded=refusal.requested,
+    )
+
+
 def _advice(error: KubeError) -> str:
-    if error.status == 404:
-        return f"The namespace does not exist: create it, or mend [kubernetes_executor] namespace or profile. {error}"
     if error.status == 413:
         return f"The pod is too large for the cluster: make executor_config smaller. {error}"
     return f"The cluster refused the pod: mend its template, profile or executor_config. {error}"

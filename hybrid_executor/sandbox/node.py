@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from hybrid_executor.kube.quantities import quantity
 from hybrid_executor.sandbox.objects import Object
-from hybrid_executor.sandbox.quantities import quantity
 
 UNREACHABLE_TAINT = "node.kubernetes.io/unreachable"
 MISSING_IMAGES = (r":does-not-exist$", r"^missing\.invalid/")

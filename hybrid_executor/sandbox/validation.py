@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from hybrid_executor.kube.quantities import quantity
 from hybrid_executor.sandbox.names import (
     invalid_values,
     label_name,
@@ -19,7 +20,6 @@ from hybrid_executor.sandbox.names import (
     subdomain,
 )
 from hybrid_executor.sandbox.objects import NAMESPACES, PODS, Object, Resource
-from hybrid_executor.sandbox.quantities import quantity
 from hybrid_executor.sandbox.status import FieldError, StatusError, bad_request, invalid
 
 POLICIES = {

@@ -17,6 +17,7 @@ from hybrid_executor.store.presence import Member, Presence
 from hybrid_executor.store.records import Record
 from hybrid_executor.store.redis_identity import RedisIdentity
 from hybrid_executor.store.resource_version import ResourceVersion
+from hybrid_executor.store.starts import Starts
 from hybrid_executor.store.streams import EventBatch, EventStream, LaunchEntry, LaunchStream
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "RedisSettings",
     "ResourceVersion",
     "Restoration",
+    "Starts",
     "Store",
     "Submission",
     "open_store",

@@ -328,6 +328,19 @@ class Attempts:
         ]
 
     @translated
+    def standings(self, attempts: Sequence[AttemptId]) -> list[tuple[str, int, bool]]:
+        """Return state ("" for no record), generation and whether there is a payload; one round trip."""
+        pipeline = self._client.pipeline(transaction=False)
+        for attempt in attempts:
+            pipeline.hmget(self._keys.attempt(attempt), ["state", "generation"])
+            pipeline.exists(self._keys.payload(attempt))
+        answers = pipeline.execute() if attempts else []
+        return [
+            (answers[index][0] or "", int(answers[index][1] or 0), bool(answers[index + 1]))
+            for index in range(0, len(answers), 2)
+        ]
+
+    @translated
     def annotate(self, notes: Mapping[AttemptId, Mapping[str, str]]) -> None:
         """Write fields of live records that are no change of state (``note``, ``received_by``); makes no event."""
         run_scripts(

@@ -21,6 +21,7 @@ from hybrid_executor.store.orders import Orders
 from hybrid_executor.store.presence import Presence
 from hybrid_executor.store.redis_identity import RedisIdentity
 from hybrid_executor.store.resource_version import ResourceVersion
+from hybrid_executor.store.starts import Starts
 from hybrid_executor.store.streams import EventStream, LaunchStream
 from hybrid_executor.store.translation import translated
 
@@ -125,6 +126,7 @@ class Store:
         self.events = EventStream(client, self.keys)
         self.leases = Leases(client, self.keys)
         self.rates = Rates(client, self.keys)
+        self.starts = Starts(client, self.keys)
         self.presence = Presence(client, self.keys)
         self.orders = Orders(client, self.keys)
         self.identity = RedisIdentity(client, self.keys)

@@ -69,6 +69,14 @@ class Keys:
         """Hash: token bucket of pod creation in one cluster."""
         return f"{self.prefix}rate:{cluster}"
 
+    def starting(self, cluster: str) -> str:
+        """Sorted set: pods of one cluster that are on their way to their task's start."""
+        return f"{self.prefix}starting:{cluster}"
+
+    def pace(self, cluster: str) -> str:
+        """Hash: how many pods of one cluster may be on their way at once."""
+        return f"{self.prefix}pace:{cluster}"
+
     def version(self, cluster: str, namespace: str) -> str:
         """String: the watch's resource version."""
         return f"{self.prefix}version:{cluster}:{namespace}"

@@ -19,6 +19,8 @@ from hybrid_executor.store.translation import translated
 
 log = logging.getLogger(__name__)
 
+_RENEWED_AT_ONCE = 2000  # so that thousands that wait do not keep the server from others
+
 
 @dataclass(frozen=True, kw_only=True)
 class EventBatch:
@@ -163,13 +165,13 @@ class LaunchStream:
     @translated
     def renew(self, entries: Sequence[StreamId]) -> None:
         """Tell the group that entries are still being worked on; does not count as a delivery."""
-        if entries:
+        for start in range(0, len(entries), _RENEWED_AT_ONCE):
             self._client.xclaim(
                 self._key,
                 LAUNCH_GROUP,
                 self._consumer,
                 min_idle_time=0,
-                message_ids=list(entries),
+                message_ids=list(entries[start : start + _RENEWED_AT_ONCE]),
                 justid=True,
             )
 

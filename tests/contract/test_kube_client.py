@@ -244,13 +244,14 @@ def test_the_log_of_a_pod_that_has_not_started_is_empty_and_of_no_pod_an_error(c
     assert caught.value.status == 404
 
 
-def test_a_pod_over_quota_waits_and_closes_only_its_namespace(cluster: Cluster) -> None:
+def test_a_pod_over_quota_waits_with_those_that_ask_for_as_much(cluster: Cluster) -> None:
     with namespace_in(cluster.settings) as own:
-        own.limit(pods="0")
+        own.limit(pods="1")
+        cluster.client.create_pod(own.namespace, pod("fits"))
         error = refusal(lambda: cluster.client.create_pod(own.namespace, pod("over")))
         assert "exceeded quota" in str(error)
         verdict = judge_create_error(error)
-        assert (verdict.action, verdict.closes_namespace) == ("retry", True)
+        assert (verdict.action, verdict.concerns, verdict.exceeded) == ("retry", "demand", {"pods": 1})
 
 
 def test_many_threads_create_at_the_same_time(cluster: Cluster) -> None:

@@ -148,7 +148,7 @@ def test_the_pod_of_a_revoked_attempt_is_deleted(world: World) -> None:
 
 
 def test_a_pod_that_the_cluster_refuses_fails_with_its_words(world: World) -> None:
-    world.start_agent()
+    world.start_agent(settings=world.settings(launch_patience="1"))
     [record] = world.wait_for(State.FAILED, world.submit(namespace="nowhere"))
     assert record.category == "rejected"
     assert 'namespaces "nowhere" not found' in record.reason

@@ -72,16 +72,6 @@ ANSWERS = [
         creations=1,
     ),
     Answer(
-        name="no-right",
-        code=403,
-        reason="Forbidden",
-        message='pods is forbidden: User "agent" cannot create resource "pods" in API group ""',
-        times=None,
-        state=State.FAILED,
-        words="the right to create pods",
-        creations=1,
-    ),
-    Answer(
         name="admission",
         code=403,
         reason="Forbidden",

@@ -17,28 +17,30 @@ RECORDED: dict[str, Any] = json.loads(Path(__file__).with_name("recorded.json").
 
 
 @pytest.mark.parametrize(
-    ("name", "action", "closes_namespace"),
+    ("name", "action", "concerns"),
     [
-        ("create pod in a namespace that does not exist", "reject", False),
-        ("create the same pod again", "exists", False),
-        ("create with a bad name", "reject", False),
-        ("create with malformed JSON type", "reject", False),
-        ("create with an unknown field", "reject", False),
-        ("create over quota", "retry", True),
-        ("create in a terminating namespace", "retry", True),
-        ("wrong token", "retry", False),
-        ("patch with a stale resourceVersion", "retry", False),
-        ("list at an old exact version", "retry", False),
+        ("create pod in a namespace that does not exist", "retry", "namespace"),
+        ("create the same pod again", "exists", "pod"),
+        ("create with a bad name", "reject", "pod"),
+        ("create with malformed JSON type", "reject", "pod"),
+        ("create with an unknown field", "reject", "pod"),
+        ("create over quota", "retry", "demand"),
+        ("create in a terminating namespace", "retry", "namespace"),
+        ("wrong token", "retry", "alike"),
+        ("patch with a stale resourceVersion", "retry", "pod"),
+        ("list at an old exact version", "retry", "pod"),
     ],
 )
-def test_a_recorded_refusal_is_judged(name: str, action: str, closes_namespace: bool) -> None:
+def test_a_recorded_refusal_is_judged(name: str, action: str, concerns: str) -> None:
     answer = RECORDED["answers"][name]
     error = error_of_answer(
         name, status=answer["status"], headers=answer["headers"], body=json.dumps(answer["body"]).encode()
     )
     verdict = judge_create_error(error)
-    assert (verdict.action, verdict.closes_namespace) == (action, closes_namespace)
-    if action != "exists":
+    assert (verdict.action, verdict.concerns) == (action, concerns)
+    if concerns == "demand":
+        assert answer["body"]["message"].endswith(verdict.reason.removeprefix("Waiting for quota: "))
+    elif action != "exists":
         assert answer["body"]["message"] in verdict.reason
 
 

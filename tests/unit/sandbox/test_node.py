@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from hybrid_executor.kube.quantities import quantity
 from hybrid_executor.sandbox.node import (
     NodeSettings,
     is_image_reference,
     unschedulable_message,
     why_unschedulable,
 )
-from hybrid_executor.sandbox.quantities import quantity
 
 
 def pod(requests: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:

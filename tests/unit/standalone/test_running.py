@@ -29,7 +29,10 @@ def test_only_its_user_may_read_the_passwords(tmp_path: Path) -> None:
 
 
 def test_one_that_was_killed_is_not_found(tmp_path: Path) -> None:
-    code = f"import pathlib; from hybrid_executor.standalone import running; running.announce(pathlib.Path({str(tmp_path)!r}), {TOLD!r}, base={{}})"
+    code = (
+        "import pathlib; from hybrid_executor.standalone import running; "
+        f"running.announce(pathlib.Path({str(tmp_path)!r}), {TOLD!r}, base={{}})"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert (tmp_path / "running.json").exists()
     assert running.find(tmp_path) == {}

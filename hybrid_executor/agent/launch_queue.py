@@ -1,0 +1,271 @@
+"""The launches of one cluster that wait for their turn, fair between namespaces and between kinds of pods.
+
+Promises: what is refused now costs the others nothing: no turn, no thread, no token; namespaces have their turns one
+after the other, and within one the kinds of pods that ask for different things. Safe for several threads; times are
+seconds on a monotonic clock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from hybrid_executor.agent.barrier import Barrier, Lane, key_of
+from hybrid_executor.agent.launch import Launch
+from hybrid_executor.events import StreamId
+from hybrid_executor.kube.demand import Demand
+from hybrid_executor.kube.publish import Verdict
+
+Source = Lane | Barrier
+"""What launches are taken from in turn: a lane, or a barrier with all lanes that wait for it."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """What follows from a refusal.
+
+    :ivar seconds: until the next try of this kind of pod. :ivar note: what the launch waits for.
+    :ivar is_over: it was tried for as long as such a refusal is: it fails, and is not in the queue any more.
+    :ivar is_news: nothing of the kind was refused before.
+    """
+
+    seconds: float
+    note: str
+    is_over: bool = False
+    is_news: bool = False
+
+
+class LaunchQueue:
+    """Launches whose demand is known."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lanes: dict[Demand, Lane] = {}
+        self._barriers: dict[str, dict[Hashable, Barrier]] = {}
+        self._turns: OrderedDict[str, deque[Source]] = OrderedDict()
+        self._waiting: OrderedDict[StreamId, Launch] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def is_clear(self) -> bool:
+        """Nothing waits, and nothing is known to be refused."""
+        return not self._lanes and not self._barriers and not self._turns
+
+    def add(self, launch: Launch, demand: Demand) -> str:
+        """Put a launch at the end of its lane; return why it has to wait, "" where nothing is refused."""
+        with self._lock:
+            launch.demand = demand
+            lane = self._lane_of(demand)
+            lane.launches.append(launch)
+            self._waiting[launch.entry.id] = launch
+            return lane.barrier.reason if lane.barrier else ""
+
+    def note_of(self, launch: Launch) -> str:
+        """Return why a waiting launch waits, "" where nothing is refused."""
+        with self._lock:
+            lane = self._lanes.get(launch.demand) if launch.demand else None
+            return lane.barrier.reason if lane and lane.barrier and launch.entry.id in self._waiting else ""
+
+    def put_back(self, launches: Sequence[Launch]) -> None:
+        """Put launches that were taken and not tried where they were."""
+        with self._lock:
+            for launch in reversed(launches):
+                self._put_first(launch)
+                self._end_try(launch)
+
+    def open_count(self, now: float) -> int:
+        """Return how many launches nothing but their turn keeps back."""
+        with self._lock:
+            return sum(source.count(now) for sources in self._turns.values() for source in sources)
+
+    def take(self, most: int, *, now: float) -> list[Launch]:
+        """Take up to ``most`` launches whose turn it is; each comes back through one of the methods below."""
+        taken: list[Launch] = []
+        with self._lock:
+            idle = 0
+            while len(taken) < most and idle < len(self._turns):
+                namespace, sources = next(iter(self._turns.items()))
+                self._turns.move_to_end(namespace)
+                launch = _next(sources, now)
+                if launch is None:
+                    idle += 1
+                else:
+                    idle = 0
+                    self._waiting.pop(launch.entry.id, None)
+                    taken.append(launch)
+            for launch in taken:
+                self._drop_empty(launch)
+        return taken
+
+    def created(self, launch: Launch, *, now: float) -> bool:
+        """A pod was created; return whether its kind was refused until now and is not any more."""
+        with self._lock:
+            barrier = launch.barrier
+            is_open = barrier is not None and self._is_known(barrier) and barrier.let_through(now=now)
+            self._end_try(launch)
+            if is_open and barrier is not None and self._is_known(barrier):
+                self._dissolve(barrier)
+            return is_open
+
+    def settled(self, launch: Launch) -> None:
+        """A launch came back that says nothing about others: it is done with, or waits by itself."""
+        with self._lock:
+            self._end_try(launch)
+
+    def refused(self, launch: Launch, verdict: Verdict, *, now: float, jitter: float, keeps: bool = True) -> Wait:
+        """A launch was refused for a cause that concerns others too: keep back all that it concerns.
+
+        :param keeps: the launch itself goes on waiting.
+        """
+        with self._lock:
+            demand = launch.demand
+            assert demand is not None
+            tried = launch.barrier
+            barrier = self._known(demand.namespace).get(key_of(demand, verdict))
+            is_news = barrier is None
+            if barrier is None:
+                barrier = Barrier(demand, verdict, now=now)
+            is_over = barrier.has_waited_enough(launch, verdict, now=now)
+            if is_over:
+                barrier.try_next(now=now)
+                seconds = 0.0
+            elif tried is None and not is_news:
+                seconds = 0.0  # it was under way when others were refused
+            else:
+                seconds = barrier.close(verdict, launch, now=now, jitter=jitter)
+            self._set_up(barrier, demand)
+            if keeps and not is_over:
+                self._put_first(launch)
+            self._end_try(launch)
+            self._drop_if_unused(barrier)
+            return Wait(seconds, barrier.reason, is_over=is_over, is_news=is_news)
+
+    def hope(self, namespace: str, *, now: float) -> None:
+        """A pod of this namespace ended: what waits for a quota may try at once."""
+        with self._lock:
+            for barrier in self._known(namespace).values():
+                barrier.hope(now=now)
+
+    def longest_unchecked(self, most: int) -> list[Launch]:
+        """Return some of the waiting launches, each call the next ones."""
+        with self._lock:
+            chosen = []
+            for _ in range(min(most, len(self._waiting))):
+                entry = next(iter(self._waiting))
+                self._waiting.move_to_end(entry)
+                chosen.append(self._waiting[entry])
+            return chosen
+
+    def remove(self, launch: Launch) -> bool:
+        """Take out a launch that waits in vain; return whether it was still waiting."""
+        with self._lock:
+            if self._waiting.pop(launch.entry.id, None) is None:
+                return False
+            launch.is_void = True
+            return True
+
+    def _known(self, namespace: str) -> dict[Hashable, Barrier]:
+        return self._barriers.get(namespace, {})
+
+    def _lane_of(self, demand: Demand) -> Lane:
+        lane = self._lanes.get(demand)
+        if lane is None:
+            lane = self._lanes[demand] = Lane(demand)
+            barrier = next((one for one in self._known(demand.namespace).values() if one.stops(demand)), None)
+            self._attach(lane, barrier)
+        return lane
+
+    def _attach(self, lane: Lane, barrier: Barrier | None) -> None:
+        lane.barrier = barrier
+        if barrier is not None:
+            barrier.lanes[lane.demand] = lane
+        else:
+            self._turns.setdefault(lane.demand.namespace, deque()).append(lane)
+
+    def _detach(self, lane: Lane) -> None:
+        if lane.barrier is not None:
+            lane.barrier.lanes.pop(lane.demand, None)
+            self._drop_if_unused(lane.barrier)
+            lane.barrier = None
+        else:
+            self._remove_source(lane.demand.namespace, lane)
+
+    def _put_first(self, launch: Launch) -> None:
+        assert launch.demand is not None
+        self._lane_of(launch.demand).launches.appendleft(launch)
+        self._waiting[launch.entry.id] = launch
+
+    def _set_up(self, barrier: Barrier, demand: Demand) -> None:
+        """Put the refused lane, and every open one that is refused for the same cause, behind the barrier."""
+        namespace = demand.namespace
+        if barrier.key not in self._known(namespace):
+            self._barriers.setdefault(namespace, {})[barrier.key] = barrier
+            self._turns.setdefault(namespace, deque()).append(barrier)
+        refused = self._lanes.get(demand)
+        if refused is None:
+            refused = self._lanes[demand] = Lane(demand)
+            self._attach(refused, barrier)
+        elif refused.barrier is not barrier:
+            self._detach(refused)
+            self._attach(refused, barrier)
+        for source in list(self._turns[namespace]):
+            if isinstance(source, Lane) and barrier.stops(source.demand):
+                self._detach(source)
+                self._attach(source, barrier)
+
+    def _is_known(self, barrier: Barrier) -> bool:
+        return self._known(barrier.demand.namespace).get(barrier.key) is barrier
+
+    def _end_try(self, launch: Launch) -> None:
+        barrier, launch.barrier = launch.barrier, None
+        if barrier is not None:
+            barrier.end_try()
+            self._drop_if_unused(barrier)
+
+    def _dissolve(self, barrier: Barrier) -> None:
+        namespace = barrier.demand.namespace
+        self._known(namespace).pop(barrier.key, None)
+        if not self._known(namespace):
+            self._barriers.pop(namespace, None)
+        self._remove_source(namespace, barrier)
+        for lane in list(barrier.lanes.values()):
+            if lane.launches:
+                self._attach(lane, None)
+            else:
+                self._lanes.pop(lane.demand, None)
+        barrier.lanes.clear()
+
+    def _drop_empty(self, launch: Launch) -> None:
+        """Forget the lane that a launch was taken from, if it was the last one and nothing is refused."""
+        assert launch.demand is not None
+        lane = self._lanes.get(launch.demand)
+        if lane is not None and not lane.launches and lane.barrier is None:
+            self._lanes.pop(lane.demand)
+            self._remove_source(lane.demand.namespace, lane)
+
+    def _drop_if_unused(self, barrier: Barrier) -> None:
+        """Forget a barrier that nothing waits for and nobody tries."""
+        is_used = barrier.is_tried or any(lane.launches for lane in barrier.lanes.values())
+        if not is_used and self._is_known(barrier):
+            self._dissolve(barrier)
+
+    def _remove_source(self, namespace: str, source: Source) -> None:
+        sources = self._turns.get(namespace)
+        if sources is not None and source in sources:
+            sources.remove(source)
+            if not sources:
+                self._turns.pop(namespace)
+
+
+def _next(sources: deque[Source], now: float) -> Launch | None:
+    for _ in range(len(sources)):
+        source = sources[0]
+        sources.rotate(-1)
+        launch = source.pop(now)
+        if launch is not None:
+            return launch
+    return None

@@ -1,0 +1,90 @@
+-- Which pods are on their way to their task's start, and how many of them there may be.
+--
+-- KEYS[1] starting: sorted set of attempts, by the time in ms from which they do not count any more
+-- KEYS[2] pace: hash of limit, limit_at, lowered_at, reported_at, best_ms (of a start)
+-- ARGV[1] what happened   ARGV[2] fixed limit, 0 for an adaptive one   ARGV[3..] attempts
+--
+-- "admit"    let pods be created, in this order; answers {how many, limit}
+-- "leave"    they are no pods on their way: refused, unschedulable, failed
+-- "run"      their containers run; where somebody reports starts, they are on their way until that report
+-- "started"  their tasks have started, or ended well
+-- "report"   somebody will report starts
+--
+-- The adaptive limit follows the time from a running container to its started task. It rises by one for each start
+-- that was quick while the limit was used, so it doubles with each round; it is halved when starts get slow, since then
+-- they only wait for each other. Quick is what is quick by itself, or about as quick as it ever is in this cluster.
+local FIRST, LEAST, MOST = 4, 2, 10000
+local PENDING_MS, RUNNING_MS = 30000, 120000
+local QUICK_MS, SLOW_MS, TOO_SLOW_MS, HALVE_EVERY_MS = 10000, 20000, 60000, 10000
+local KEEP_LIMIT_MS, REPORT_MS, KEEP_SECONDS = 3600000, 30000, 7200
+
+local what, fixed = ARGV[1], tonumber(ARGV[2])
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local pace = redis.call('HMGET', KEYS[2], 'limit', 'limit_at', 'lowered_at', 'reported_at', 'best_ms')
+local limit = tonumber(pace[1] or FIRST)
+if now - tonumber(pace[2] or now) > KEEP_LIMIT_MS then
+  limit = FIRST
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local starting = redis.call('ZCARD', KEYS[1])
+
+local function set_limit(value)
+  limit = value
+  redis.call('HSET', KEYS[2], 'limit', limit, 'limit_at', now)
+  redis.call('EXPIRE', KEYS[2], KEEP_SECONDS)
+end
+
+local function finish(attempt, ms)
+  local best = tonumber(pace[5] or ms)
+  if ms > 0 then
+    best = math.min(ms, best * 1.02) -- rises slowly, for what has changed since
+    pace[5] = best
+    redis.call('HSET', KEYS[2], 'best_ms', string.format('%d', best))
+    redis.call('EXPIRE', KEYS[2], KEEP_SECONDS)
+  end
+  local is_quick = ms <= QUICK_MS or (ms <= best * 1.5 + 2000 and ms <= TOO_SLOW_MS)
+  local is_slow = ms > TOO_SLOW_MS or (ms > SLOW_MS and ms > best * 2)
+  if is_quick and starting * 2 >= limit and limit < MOST then
+    set_limit(limit + 1)
+  elseif is_slow and now - tonumber(pace[3] or 0) >= HALVE_EVERY_MS then
+    set_limit(math.max(LEAST, math.floor(limit / 2)))
+    pace[3] = now
+    redis.call('HSET', KEYS[2], 'lowered_at', now)
+  end
+  redis.call('ZREM', KEYS[1], attempt)
+end
+
+if what == 'admit' then
+  local wanted = #ARGV - 2
+  local room = math.max(0, (fixed > 0 and fixed or limit) - starting)
+  local granted = math.min(wanted, room)
+  for i = 3, 2 + granted do
+    redis.call('ZADD', KEYS[1], now + PENDING_MS, ARGV[i])
+  end
+  if granted > 0 then
+    redis.call('EXPIRE', KEYS[1], KEEP_SECONDS)
+  end
+  return {granted, limit}
+end
+if what == 'report' then
+  redis.call('HSET', KEYS[2], 'reported_at', now)
+  redis.call('EXPIRE', KEYS[2], KEEP_SECONDS)
+end
+local is_reported = now - tonumber(pace[4] or 0) <= REPORT_MS
+for i = 3, #ARGV do
+  local score = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or '0')
+  if score == 0 or what == 'leave' then
+    redis.call('ZREM', KEYS[1], ARGV[i])
+  elseif what == 'run' and is_reported then
+    -- Kept behind the times that a pod that does not run yet may have, so that the two are told apart.
+    if score - now <= PENDING_MS then
+      redis.call('ZADD', KEYS[1], now + RUNNING_MS, ARGV[i])
+    end
+  elseif what == 'run' then
+    finish(ARGV[i], 0)
+  elseif what == 'started' then
+    finish(ARGV[i], score - now > PENDING_MS and now + RUNNING_MS - score or 0)
+  end
+end
+return {redis.call('ZCARD', KEYS[1]), limit}
