@@ -11,7 +11,6 @@ from hybrid_executor.config.profiles import DEFAULT_CLUSTER, DEFAULT_PROFILE, Pr
 from hybrid_executor.config.settings import (
     RedisLocation,
     Settings,
-    is_redis_url,
     read_settings,
 )
 from hybrid_executor.config.source import AirflowConfig, airflow_config
@@ -27,6 +26,5 @@ __all__ = [
     "RedisLocation",
     "Settings",
     "airflow_config",
-    "is_redis_url",
     "read_settings",
 ]

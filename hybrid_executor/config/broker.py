@@ -10,18 +10,16 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from hybrid_executor.config import celery_table, table
 from hybrid_executor.config.celery_table import CELERY_OPTIONS, SECTION, TRANSPORT_SECTION
 from hybrid_executor.config.options import ConfigSource
+from hybrid_executor.config.redis_url import is_redis_url, parse_redis_url
 from hybrid_executor.errors import ConfigError
 
 # Airflow writes this into every airflow.cfg that it generates, whether or not there is a host of that name.
 GENERATED_BROKER = "redis://redis:6379/0"
 
-_REDIS_BROKERS = ("redis://", "rediss://", "redis+socket://", "sentinel://")
-_REDELIVERING_BROKERS = (*_REDIS_BROKERS, "sqs://")
 _AMQP_BROKERS = ("amqp://", "amqps://", "pyamqp://")
 _OBJECTS = frozenset({"predefined_queues", "queue_tags", "sqs-creation-attributes", "client-config", "retry_policy"})
 _TLS_OPTIONS = ("ssl_active", "ssl_mutual_tls", "ssl_key", "ssl_cert", "ssl_cacert")
@@ -38,16 +36,18 @@ class Broker:
     :ivar url: as Celery understands it, "" where there is none. It may hold a password.
     :ivar tls: arguments of a TLS connection in the words of the broker's transport; ``None`` for no TLS.
     :ivar transport_options: numbers, truth values and JSON objects already read as such.
+    :ivar client: what a Redis URL says of the client beside its place: timeouts and the like.
     """
 
     url: str = field(repr=False)
-    tls: Mapping[str, Any] | None = None
+    tls: Mapping[str, Any] | None = field(default=None, repr=False)
     transport_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    client: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_redis(self) -> bool:
         """It is some Redis."""
-        return self.url.startswith(_REDIS_BROKERS)
+        return is_redis_url(self.url)
 
     @property
     def is_amqp(self) -> bool:
@@ -59,9 +59,15 @@ class Broker:
         """What the transport puts in front of every Redis key."""
         return str(self.transport_options.get("global_keyprefix", ""))
 
-    def is_at(self, redis_url: str) -> bool:
-        """Return whether it is the very Redis database that ``redis_url`` names, however that is written."""
-        return self.is_redis and _place_of(self.url) == _place_of(redis_url)
+    def is_at(self, redis_url: str, options: Mapping[str, Any] | None = None) -> bool:
+        """Return whether it is the very Redis database that ``redis_url`` names, however that is written.
+
+        :param options: the further arguments of that Redis: Sentinels may watch several.
+        """
+        if not self.is_redis:
+            return False
+        own = {"master_name": self.transport_options.get("master_name")}
+        return parse_redis_url(self.url, own).place == parse_redis_url(redis_url, options).place
 
 
 def read_broker(conf: ConfigSource) -> Broker:
@@ -72,15 +78,32 @@ def read_broker(conf: ConfigSource) -> Broker:
     :raises ConfigError: a value is wrong.
     """
     url, redis_url = (str(option.read(conf) or "") for option in (_OPTIONS["broker_url"], table.REDIS_URL))
-    if not url or (redis_url and url == GENERATED_BROKER):
-        url = redis_url
-    if url.startswith("unix://"):
-        url = "redis+socket://" + url.removeprefix("unix://")
-    return Broker(url=url, tls=_tls_of(url, conf), transport_options=_read_transport_options(conf, url))
+    is_stores = not url or (bool(redis_url) and url in (GENERATED_BROKER, redis_url))
+    url = redis_url if is_stores else url
+    tls, options = _tls_of(url, conf), _read_transport_options(conf, url)
+    if not is_redis_url(url):
+        return Broker(url=url, tls=tls, transport_options=options)
+    stores = _store_options(conf) if is_stores else {}
+    address = parse_redis_url(
+        url,
+        {**stores, **({"ssl": True, **tls} if tls is not None else {})},
+        option="[hybrid_executor] redis_url" if is_stores else f"[{SECTION}] broker_url",
+    )
+    if address.master_name:
+        options.setdefault("master_name", address.master_name)
+    if address.sentinel_kwargs:
+        options.setdefault("sentinel_kwargs", dict(address.sentinel_kwargs))
+    if address.kind == "sentinel" and not options.get("master_name"):
+        raise ConfigError(
+            f"[{TRANSPORT_SECTION}] master_name is not set: write the name of the primary that Sentinel watches, since "
+            f"[{SECTION}] broker_url begins with sentinel://."
+        )
+    client = address.without_foreign(address.client)
+    return Broker(url=address.url, tls=address.tls, transport_options={**client, **options}, client=client)
 
 
 def redis_client_arguments(broker: Broker) -> tuple[str, dict[str, Any]]:
-    """Return URL and options with which a Redis client reaches the broker as Celery does (TLS files, Sentinel).
+    """Return URL and options with which the store reaches the broker as Celery does (TLS files, Sentinel).
 
     :raises ConfigError: the broker is not a Redis.
     """
@@ -91,25 +114,8 @@ def redis_client_arguments(broker: Broker) -> tuple[str, dict[str, Any]]:
         )
     names = ("master_name", "sentinel_kwargs")
     options = {name: broker.transport_options[name] for name in names if name in broker.transport_options}
-    url = broker.url.replace("redis+socket://", "unix://", 1)
-    if broker.tls is not None:
-        options.update(broker.tls)
-        if url.startswith("sentinel://"):
-            options["ssl"] = True
-        elif url.startswith("redis://"):
-            url = "rediss://" + url.removeprefix("redis://")
-    return url, options
-
-
-def _place_of(url: str) -> tuple[str, str, int, str]:
-    """Return what makes two Redis URLs mean the same database: hosts, port and number; not scheme or password."""
-    parts = urlsplit(url.split(";")[0])
-    if parts.scheme in ("unix", "redis+socket"):
-        return "socket", parts.path, 0, parts.query
-    default_port = 26379 if parts.scheme == "sentinel" else 6379
-    kind = "sentinel" if parts.scheme == "sentinel" else "redis"
-    database = urlsplit(url.split(";")[-1]).path.strip("/") or "0"
-    return kind, (parts.hostname or "localhost").replace("127.0.0.1", "localhost"), parts.port or default_port, database
+    tls = {"ssl": True, **broker.tls} if broker.tls is not None else {}
+    return broker.url, {**broker.client, **options, **tls}
 
 
 def _tls_of(broker_url: str, conf: ConfigSource) -> dict[str, Any] | None:
@@ -118,7 +124,7 @@ def _tls_of(broker_url: str, conf: ConfigSource) -> dict[str, Any] | None:
         return None
     if broker_url.startswith(_AMQP_BROKERS):
         names = {"key": "keyfile", "cert": "certfile", "cacert": "ca_certs", "reqs": "cert_reqs"}
-    elif broker_url.startswith(_REDIS_BROKERS):
+    elif is_redis_url(broker_url):
         names = {"key": "ssl_keyfile", "cert": "ssl_certfile", "cacert": "ssl_ca_certs", "reqs": "ssl_cert_reqs"}
     else:
         raise _OPTIONS["ssl_active"].error("True", "False: only Redis and RabbitMQ brokers can be reached with TLS")
@@ -136,19 +142,15 @@ def _tls_of(broker_url: str, conf: ConfigSource) -> dict[str, Any] | None:
 
 def _read_transport_options(conf: ConfigSource, broker_url: str) -> dict[str, Any]:
     options = {name: _read_transport_value(name, text) for name, text in conf.options(TRANSPORT_SECTION).items()}
-    if broker_url.startswith(_REDELIVERING_BROKERS):
+    if is_redis_url(broker_url) or broker_url.startswith("sqs://"):
         options["visibility_timeout"] = celery_table.VISIBILITY_TIMEOUT.read(conf)
-    if broker_url.startswith(_REDIS_BROKERS):
-        options = {**_RESTORES_SOON, **options}
-    store_options = table.REDIS_OPTIONS.read(conf)
-    if broker_url == table.REDIS_URL.read(conf) and isinstance(store_options, dict):
-        for name in {"master_name", "sentinel_kwargs"} & store_options.keys():
-            options.setdefault(name, store_options[name])
-    if broker_url.startswith("sentinel://") and not options.get("master_name"):
-        raise ConfigError(
-            f"[{TRANSPORT_SECTION}] master_name is not set: write the name of the primary that Sentinel watches, since "
-            f"[{SECTION}] broker_url begins with sentinel://."
-        )
+    return {**_RESTORES_SOON, **options} if is_redis_url(broker_url) else options
+
+
+def _store_options(conf: ConfigSource) -> dict[str, Any]:
+    options = table.REDIS_OPTIONS.read(conf)
+    if not isinstance(options, dict):
+        raise table.REDIS_OPTIONS.error("", "a JSON object")
     return options
 
 

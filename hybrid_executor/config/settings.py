@@ -13,10 +13,10 @@ from hybrid_executor.config.broker import GENERATED_BROKER, Broker, read_broker,
 from hybrid_executor.config.coordinators import CoordinatorPod, read_coordinator_pods
 from hybrid_executor.config.options import ConfigSource, Option
 from hybrid_executor.config.profiles import DEFAULT_PROFILE, Profile, read_profiles
+from hybrid_executor.config.redis_url import parse_redis_url
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.routing import Route, Routes, parse_routes
 
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "redis+socket://", "sentinel://")
 _TOKEN_LIFE = Option(
     section="scheduler",
     name="task_queued_timeout",
@@ -46,7 +46,7 @@ class Settings:
     """What executor, agents and workers of one deployment agree on.
 
     :ivar redis: ``None`` where neither ``redis_url`` nor a Redis ``broker_url`` is set; see :meth:`require_redis`.
-    :ivar broker_url: the Celery broker, "" for none. It may hold a password.
+    :ivar broker: the Celery broker.
     :ivar parallelism: most attempts of one scheduler in each pool.
     :ivar starting_pods: most pods of a cluster on their way to their task's start, 0 for an adaptive limit.
     :ivar launch_patience_seconds: how long a refusal is waited for that may end soon, or never.
@@ -58,7 +58,7 @@ class Settings:
     routes: Routes
     profiles: Mapping[str, Profile]
     redis: RedisLocation | None
-    broker_url: str = field(repr=False)
+    broker: Broker
     agent: Literal["child", "external", "none"]
     parallelism: Mapping[str, int]
     pod_creation_rate: float
@@ -76,7 +76,7 @@ class Settings:
     @property
     def broker_is_store(self) -> bool:
         """Messages can be written in the same transaction as records."""
-        return self.redis is not None and Broker(url=self.broker_url).is_at(self.redis.url)
+        return self.redis is not None and self.broker.is_at(self.redis.url, self.redis.options)
 
     def profile_of(self, route: Route) -> Profile:
         """Return the profile that a route names, or the empty one."""
@@ -118,11 +118,6 @@ def has_address(url: str) -> bool:
         return False
 
 
-def is_redis_url(url: str) -> bool:
-    """Return whether a broker URL names a Redis that can hold the store too."""
-    return url.startswith(_REDIS_SCHEMES)
-
-
 def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
     """Return the settings that ``conf`` holds.
 
@@ -141,7 +136,7 @@ def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
         routes=_read_routes(conf, profiles, shape),
         profiles=profiles,
         redis=read_redis(conf),
-        broker_url=read_broker(conf).url,
+        broker=read_broker(conf),
         agent=table.AGENT.read(conf),
         parallelism={pool: option.read(conf) or total for pool, option in limits},
         pod_creation_rate=table.POD_CREATION_RATE.read(conf),
@@ -193,8 +188,7 @@ def read_redis(conf: ConfigSource) -> RedisLocation | None:
     if not isinstance(options, dict):
         raise table.REDIS_OPTIONS.error("", "a JSON object")
     if url:
-        if not is_redis_url(url):
-            raise table.REDIS_URL.error("", "a URL that begins with " + ", ".join(_REDIS_SCHEMES))
+        parse_redis_url(url, options, option=f"[{table.SECTION}] {table.REDIS_URL.name}")
         return RedisLocation(url, options)
     broker = read_broker(conf)
     if not broker.is_redis:

@@ -47,7 +47,7 @@ def plan_standalone(
     settings = read_settings(conf, shape=shape or "hybrid")
     routes = _routes(conf, settings, shape or "hybrid")
     redis = settings.redis
-    has_broker = bool(settings.broker_url)
+    has_broker = bool(settings.broker.url)
     if redis and redis.url == GENERATED_BROKER and not has_address(redis.url):
         redis, has_broker = None, False
     runs_sandbox = "kubernetes" in settings.routes.pools and not has_cluster(conf, environment)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from hybrid_executor.config.redis_address import DEFAULT_PORT, SENTINEL_PORT, RedisAddress
+from hybrid_executor.config.redis_url import parse_redis_url
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.store.attempts import Attempts
 from hybrid_executor.store.keys import Keys
@@ -30,7 +32,7 @@ from hybrid_executor.store.translation import translated
 class RedisSettings:
     """Where Redis is and how patient a caller is.
 
-    :ivar url: ``redis://``, ``rediss://``, ``unix://``, or ``sentinel://host:port[;sentinel://host:port...]/db``.
+    :ivar url: as :func:`~hybrid_executor.config.redis_url.parse_redis_url` reads it.
     :ivar options: further arguments of the client: TLS files, ``master_name``, ``sentinel_kwargs``, user, password.
     :ivar connect_seconds: longest wait for a connection.
     :ivar answer_seconds: longest wait for an answer; blocking reads add their own time.
@@ -47,8 +49,9 @@ class RedisSettings:
 def connect(settings: RedisSettings) -> redis.Redis:
     """Return a client that decodes answers to text. No connection is made yet.
 
-    :raises ConfigError: the URL cannot be used.
+    :raises ConfigError: the URL or a further argument cannot be used.
     """
+    address = parse_redis_url(settings.url, settings.options)
     common: dict[str, Any] = {
         "decode_responses": True,
         "socket_connect_timeout": settings.connect_seconds,
@@ -58,53 +61,68 @@ def connect(settings: RedisSettings) -> redis.Redis:
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), settings.retries),
         "retry_on_error": [RedisConnectionError],
     }
-    options = dict(settings.options)
-    master_name = options.pop("master_name", None)
-    sentinel_options = options.pop("sentinel_kwargs", {})
+    arguments = {**address.without_foreign(common), **address.connection_arguments()}
+    if address.credential_provider:
+        arguments["credential_provider"] = _credential_provider(address.credential_provider)
     try:
-        if settings.url.startswith("sentinel://"):
-            return _connect_sentinel(settings.url, {**common, **options}, master_name, sentinel_options)
-        client: redis.Redis = redis.Redis.from_url(settings.url, **{**common, **_tls(settings.url), **options})
-    except (ValueError, TypeError) as error:
+        client = _connect_sentinel(address, arguments) if address.kind == "sentinel" else _client(address, arguments)
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # connects nowhere; refuses what it does not know
+    except (ValueError, TypeError, RedisError) as error:
+        detail = f": {error}" if isinstance(error, TypeError) else ""  # names an argument; others may show its value
         raise ConfigError(
-            f"The Redis URL cannot be used ({error}): write redis://[user:password@]host:6379/0, rediss://... for TLS, "
-            "unix:///path.sock, or sentinel://host:26379;sentinel://host2:26379/0 with master_name."
+            f"The Redis client does not take the arguments in [hybrid_executor] redis_options "
+            f"({type(error).__name__}{detail}): correct them."
         ) from None
     return client
 
 
-def _connect_sentinel(
-    url: str, options: dict[str, Any], master_name: str | None, sentinel_options: Mapping[str, Any]
-) -> redis.Redis:
-    if not master_name:
+def _client(address: RedisAddress, arguments: dict[str, Any]) -> redis.Redis:
+    if address.kind == "socket":
+        return redis.Redis.from_url("unix://", path=address.path, **arguments)
+    [(host, port)] = address.hosts
+    scheme = "redis" if address.tls is None else "rediss"
+    return redis.Redis.from_url(f"{scheme}://", host=host, port=port or DEFAULT_PORT, **arguments)
+
+
+def _connect_sentinel(address: RedisAddress, arguments: dict[str, Any]) -> redis.Redis:
+    if not address.master_name:
         raise ConfigError(
             "A sentinel:// URL needs master_name: set it in [hybrid_executor] redis_options or in "
             "[celery_broker_transport_options]."
         )
-    parts = [urlsplit(part) for part in url.split(";") if part]
-    addresses = [(part.hostname or "localhost", part.port or 26379) for part in parts]
-    last = parts[-1]
-    if last.path.strip("/"):
-        options["db"] = int(last.path.strip("/"))
-    for part in parts:
-        if part.password and "password" not in options:
-            options["password"] = unquote(part.password)
-            if part.username:
-                options["username"] = unquote(part.username)
     from redis import sentinel as sentinels
 
     make_sentinel: Any = sentinels.Sentinel
-    sentinel = make_sentinel(addresses, sentinel_kwargs=dict(sentinel_options), **options)
-    client: redis.Redis = sentinel.master_for(master_name)
+    bounds = {name: arguments[name] for name in ("socket_timeout", "socket_connect_timeout")}
+    sentinel = make_sentinel(
+        [(host, port or SENTINEL_PORT) for host, port in address.hosts],
+        sentinel_kwargs={**bounds, **address.sentinel_kwargs},
+        ssl=address.tls is not None,
+        **arguments,
+    )
+    client: redis.Redis = sentinel.master_for(address.master_name)
     return client
 
 
-def _tls(url: str) -> dict[str, Any]:
-    """Return TLS arguments in the words that Celery's URLs use (``ssl_cert_reqs=CERT_REQUIRED``)."""
-    if not url.startswith("rediss://"):
-        return {}
-    wanted = parse_qs(urlsplit(url).query).get("ssl_cert_reqs", ["required"])[0].lower().removeprefix("cert_")
-    return {"ssl_cert_reqs": wanted, "ssl_min_version": ssl.TLSVersion.TLSv1_2}
+def _credential_provider(path: str) -> redis.CredentialProvider:
+    """Return what gives user and password for each connection, as kombu makes it: of a class without arguments.
+
+    :raises ConfigError: there is no such class.
+    """
+    module, _, name = path.replace(":", ".").rpartition(".")
+    try:
+        provider = getattr(import_module(module), name)()
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"The credential_provider of the Redis URL, {path}, cannot be made ({type(error).__name__}): write the "
+            "import path of a class that takes no arguments, such as mycompany.redis.Provider."
+        ) from error
+    if not isinstance(provider, redis.CredentialProvider):
+        raise ConfigError(
+            f"The credential_provider of the Redis URL, {path}, is no redis.CredentialProvider: derive it from that."
+        )
+    return provider
 
 
 class Store:

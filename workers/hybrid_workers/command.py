@@ -149,7 +149,7 @@ def _check(app: Any, deployment: Deployment, options: list[str]) -> None:
     store = ProcessStore(deployment)()
     try:
         check_store(store, patience_seconds=_START_PATIENCE_SECONDS if retries else 0)
-        if not deployment.celery.broker.is_at(deployment.redis.url):
+        if not deployment.celery.broker.is_at(deployment.redis.url, deployment.redis.options):
             check_broker(app, deployment.celery.broker)
         check_name(store, options[options.index("--hostname") + 1])
     finally:

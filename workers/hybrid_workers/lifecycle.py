@@ -81,14 +81,14 @@ class WorkerLife:
         self._card.queues = tuple(sorted(self._app.amqp.queues.consume_from))
         self._card.concurrency = self._card.processes = int(sender.pool.num_processes)
         self._card.loop_at = time.time()
-        broker, own_redis = self._deployment.celery.broker, self._deployment.redis.url
+        broker, own = self._deployment.celery.broker, self._deployment.redis
         self._heartbeat = Heartbeat(
             self._store,
             self._card,
             self._reports,
             activity.look,
             obey=self.duty.put,
-            queue_prefix=broker.key_prefix if broker.is_at(own_redis) else None,
+            queue_prefix=broker.key_prefix if broker.is_at(own.url, own.options) else None,
             beat=self._beat,
         )
         self._heartbeat.start()
