@@ -18,6 +18,7 @@ from hybrid_executor.config import celery_table
 from hybrid_executor.config.broker import Broker, read_broker
 from hybrid_executor.config.celery_table import CELERY_OPTIONS, SECTION
 from hybrid_executor.config.options import ConfigSource
+from hybrid_executor.config.overlay import without_broker
 
 __all__ = [
     "AUTOSCALE_FORM",
@@ -67,11 +68,14 @@ def read_celery_settings(conf: ConfigSource) -> CelerySettings:
     if values["worker_autoscale"] and not is_autoscale(values["worker_autoscale"]):
         raise _OPTIONS["worker_autoscale"].error(values["worker_autoscale"], AUTOSCALE_FORM)
     _check_umask(values["worker_umask"])
+    broker = read_broker(conf)
     extra = _object(values["extra_celery_config"], "extra_celery_config")
+    extra = without_broker(extra, broker, option="extra_celery_config")
     overlay = _import_overlay(values["celery_config_options"])
+    overlay = without_broker(overlay, broker, option="celery_config_options")
     return CelerySettings(
         app_name=values["celery_app_name"],
-        broker=read_broker(conf),
+        broker=broker,
         operation_timeout_seconds=values["operation_timeout"],
         extra=extra,
         overlay=overlay,

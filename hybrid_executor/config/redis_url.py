@@ -184,7 +184,8 @@ def _host(parts: SplitResult) -> tuple[str, int | None]:
 
 def _socket_path(parts: SplitResult) -> str:
     path = unquote(parts.path)
-    if parts.hostname or parts.port or not path.strip("/"):
+    is_login_whole = not parts.netloc or (parts.netloc.endswith("@") and "@" not in parts.path)
+    if not is_login_whole or not path.strip("/"):
         raise _Wrong(f"write the socket's whole path after three slashes, redis+socket:///run/redis.sock; {_RESERVED}")
     return path
 

@@ -12,6 +12,8 @@ import os
 from configparser import RawConfigParser
 from typing import Any
 
+from hybrid_executor.errors import ConfigError
+
 _OUR_DEFAULTS_COUNT = frozenset(
     {
         "hybrid_executor",
@@ -31,14 +33,32 @@ class AirflowConfig:
         self._conf = conf
 
     def get(self, section: str, key: str, *, fallback: Any = None) -> Any:
-        """Return the option's text, from environment, file, command or secret, or ``fallback``."""
-        if section not in _OUR_DEFAULTS_COUNT or self._source_of(section, key) is not None:
+        """Return the option's text, or ``fallback``.
+
+        In Airflow's order: the environment (the option, its command, its secret), then the file in the same order. As
+        in Airflow, what the file says is interpolated (``%%`` means ``%``) and what a command prints is not, and a
+        command or secret of the file that gives nothing counts as not set. White space around the output is dropped.
+
+        :raises ConfigError: a command fails; its output, which may hold a password, is not shown.
+        """
+        if section not in _OUR_DEFAULTS_COUNT:
             return self._conf.get(section, key, fallback=fallback)
-        command = self._source_of(section, key + "_cmd")
-        if command is not None:
-            return _run(command)
-        path = self._source_of(section, key + "_secret")
-        return fallback if path is None else _ask_secrets_backend(path)
+        variable = f"AIRFLOW__{section.upper()}__{key.upper()}"
+        if variable in os.environ:
+            return self._conf.get(section, key, fallback=fallback)
+        if (command := os.environ.get(f"{variable}_CMD")) is not None:
+            return _run(command, f"{variable}_CMD")
+        path = os.environ.get(f"{variable}_SECRET")
+        if path is not None and (secret := _ask_secrets_backend(path, f"{variable}_SECRET")) is not None:
+            return secret
+        if RawConfigParser.has_option(self._conf, section, key):
+            return self._conf.get(section, key, fallback=fallback)
+        if (command := self._in_file(section, f"{key}_cmd")) and (output := _run(command, f"[{section}] {key}_cmd")):
+            return output
+        path = self._in_file(section, f"{key}_secret")
+        if path and (secret := _ask_secrets_backend(path, f"[{section}] {key}_secret")):
+            return secret
+        return fallback
 
     def options(self, section: str) -> dict[str, str]:
         """Return every option that a person has set in ``section``, by name in lower case."""
@@ -49,27 +69,36 @@ class AirflowConfig:
         plain = {name.removesuffix("_cmd").removesuffix("_secret") for name in names}
         return {name: self.get(section, name) for name in sorted(plain)}
 
-    def _source_of(self, section: str, key: str) -> str | None:
-        """Return what a person has written for exactly this name, ``None`` for nothing."""
-        variable = f"AIRFLOW__{section.upper()}__{key.upper()}"
-        if variable in os.environ:
-            return os.environ[variable]
-        if RawConfigParser.has_option(self._conf, section, key):
-            return str(RawConfigParser.get(self._conf, section, key, raw=True))
-        return None
+    def _in_file(self, section: str, key: str) -> str | None:
+        if not RawConfigParser.has_option(self._conf, section, key):
+            return None
+        return str(RawConfigParser.get(self._conf, section, key))
 
 
-def _run(command: str) -> str:
+def _run(command: str, option: str) -> str:
     from airflow.configuration import run_command
+    from airflow.exceptions import AirflowConfigException
 
-    return run_command(command).strip()
+    try:
+        return run_command(command).strip()
+    except (AirflowConfigException, OSError, ValueError) as error:
+        raise ConfigError(
+            f"The command of {option} fails ({type(error).__name__}): run it by hand to see why. Its output is not "
+            "shown here, since it may hold a password."
+        ) from None
 
 
-def _ask_secrets_backend(path: str) -> str | None:
+def _ask_secrets_backend(path: str, option: str) -> str | None:
     from airflow.configuration import get_custom_secret_backend
 
-    backend = get_custom_secret_backend()
-    return backend.get_config(path) if backend is not None else None
+    try:
+        backend = get_custom_secret_backend()
+        return backend.get_config(path) if backend is not None else None
+    except Exception as error:
+        raise ConfigError(
+            f"The secrets backend could not be asked for {option} ({type(error).__name__}): correct [secrets] backend "
+            "and backend_kwargs, or set the option itself."
+        ) from error
 
 
 def airflow_config() -> AirflowConfig:

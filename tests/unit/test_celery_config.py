@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import ssl
 from typing import Any
@@ -154,6 +155,46 @@ def test_a_result_backend_in_celerys_own_settings_has_no_effect_either() -> None
 def test_upstreams_own_default_config_is_no_overlay() -> None:
     path = "airflow.providers.celery.executors.default_celery.DEFAULT_CELERY_CONFIG"
     assert config(celery_config_options=path) == config()
+
+
+# ---- the broker in Celery's own settings ----
+
+SAME_BROKER = {
+    "broker_url": ["redis://broker"],
+    "broker_use_ssl": {},
+    "broker_transport_options": {"visibility_timeout": 7},
+    "worker_max_tasks_per_child": 7,
+}
+OTHER_BROKERS = {
+    "broker_url": "redis://:swordfish@elsewhere/0",
+    "broker_read_url": "redis://broker/1",
+    "broker_write_url": "amqp://rabbit",
+    "broker_use_ssl": {"ssl_cert_reqs": "none"},
+    "broker_transport_options": {"global_keyprefix": "other"},
+}
+
+
+def test_celerys_own_settings_may_repeat_the_broker() -> None:
+    made = config(celery_config_options=f"{__name__}.SAME_BROKER")
+    assert (made["broker_url"], made["worker_max_tasks_per_child"]) == (REDIS, 7)
+    assert made["broker_transport_options"] == {**config()["broker_transport_options"], "visibility_timeout": 7}
+    assert "broker_use_ssl" not in made
+
+
+def test_the_broker_that_airflow_generates_is_no_other_broker_in_celerys_own_settings() -> None:
+    assert config(extra_celery_config='{"broker_url": "redis://redis:6379/0"}')["broker_url"] == REDIS
+
+
+@pytest.mark.parametrize("name", OTHER_BROKERS)
+def test_celerys_own_settings_cannot_send_workers_to_another_broker(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"extra_celery_config sets {name}.*: set \[celery") as caught:
+        config(extra_celery_config=json.dumps({name: OTHER_BROKERS[name]}))
+    assert "swordfish" not in str(caught.value)
+
+
+def test_with_rabbitmq_celerys_own_settings_decide() -> None:
+    made = config(broker_url=RABBIT, extra_celery_config='{"broker_url": "amqp://other"}')
+    assert made["broker_url"] == "amqp://other"
 
 
 # ---- transport options ----

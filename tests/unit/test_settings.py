@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.configuration import AirflowConfigParser
+from airflow.secrets import BaseSecretsBackend
 
-from hybrid_executor.config import DictConfig, airflow_config, read_settings
+from hybrid_executor.config import AirflowConfig, DictConfig, airflow_config, read_settings
 from hybrid_executor.config.table import HYBRID_OPTIONS
 from hybrid_executor.errors import ConfigError
 
@@ -125,6 +127,71 @@ def test_defaults_that_airflow_carries_for_other_executors_do_not_count(monkeypa
     monkeypatch.delenv("AIRFLOW__CELERY__BROKER_URL")
     monkeypatch.setenv("AIRFLOW__CELERY__BROKER_URL_CMD", "echo redis://command/0")
     assert airflow_config().get("celery", "broker_url", fallback="mine") == "redis://command/0"
+
+
+# ---- commands and secrets, as Airflow itself reads them ----
+
+
+class Backend(BaseSecretsBackend):
+    """A secrets backend that knows one path."""
+
+    def get_config(self, key: str) -> str | None:
+        """Return the secret of the one path."""
+        if key == "broken":
+            raise OSError("a secret")
+        return "redis://secret/0" if key == "path" else None
+
+
+def in_file(tmp_path: Path, text: str) -> AirflowConfig:
+    file = tmp_path / "airflow.cfg"
+    file.write_text(text)
+    parser = AirflowConfigParser()
+    parser.read(str(file))
+    return AirflowConfig(parser)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("broker_url_cmd = printf 'redis://:50%%%%25@h/0\\n'", "redis://:50%25@h/0"),
+        ("broker_url_cmd = echo %(host)s\nhost = redis://h/1", "redis://h/1\n"),
+        ("broker_url = redis://:a%%25b@h/0", "redis://:a%25b@h/0"),
+        ("broker_url = redis://file/0\nbroker_url_cmd = echo redis://command/0", "redis://file/0"),
+        ("broker_url_secret = path", "redis://secret/0"),
+        ("broker_url_cmd = true\nbroker_url_secret = path", "redis://secret/0"),
+        ("broker_url_secret = unknown", "mine"),
+    ],
+)
+def test_commands_and_secrets_of_the_file_are_read_as_airflow_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, expected: str
+) -> None:
+    monkeypatch.delenv("AIRFLOW__CELERY__BROKER_URL", raising=False)
+    monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", f"{__name__}.Backend")
+    conf = in_file(tmp_path, f"[celery]\n{options}\n")
+    assert conf.get("celery", "broker_url", fallback="mine").rstrip("\n") == expected.rstrip("\n")
+
+
+def test_the_environments_command_goes_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = in_file(tmp_path, "[hybrid_executor]\nredis_url = redis://file/0\n")
+    monkeypatch.setenv("AIRFLOW__HYBRID_EXECUTOR__REDIS_URL_CMD", "echo redis://:100%25@command/0")
+    location = read_settings(conf).redis
+    assert location is not None
+    assert location.url == "redis://:100%25@command/0"
+
+
+@pytest.mark.parametrize("command", ["sh -c 'echo swordfish; exit 3'", "/no/such/program swordfish", "echo 'swordfish"])
+def test_a_command_that_fails_is_named_without_its_output(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("AIRFLOW__HYBRID_EXECUTOR__REDIS_URL_CMD", command)
+    with pytest.raises(ConfigError, match="AIRFLOW__HYBRID_EXECUTOR__REDIS_URL_CMD fails") as caught:
+        read_settings(airflow_config())
+    assert "swordfish" not in str(caught.value)
+
+
+def test_a_secrets_backend_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", f"{__name__}.Backend")
+    conf = in_file(tmp_path, "[hybrid_executor]\nredis_url_secret = broken\n")
+    with pytest.raises(ConfigError, match=r"\[hybrid_executor\] redis_url_secret \(OSError\)"):
+        read_settings(conf)
 
 
 def test_every_option_is_described_and_readable_as_it_stands() -> None:
