@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_executor.events import AttemptId
+from hybrid_workers.processes import find_tree, kill_trees
 from hybrid_workers.reports import Reports
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Departure:
             self._grace_seconds = GRACE_SECONDS if workloads else 0.0
             self._enter(Stage.TERMINATED, now)
         elif self._stage is Stage.TERMINATED and waited >= self._grace_seconds:
-            _send(signal.SIGKILL, self._processes())
+            kill_trees(process for pid in self._processes() for process in find_tree(pid))
             self._enter(Stage.KILLED, now)
         elif self._stage is Stage.KILLED and waited >= GRACE_SECONDS:
             _send(signal.SIGQUIT, [os.getpid()])

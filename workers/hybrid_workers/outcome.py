@@ -66,6 +66,11 @@ def of_timeout(seconds: float) -> Outcome:
     return Outcome(f"It ran longer than the worker's hard time limit of {seconds:g} s and was killed", "", "time_limit")
 
 
+def of_termination(number: int) -> Outcome:
+    """Return what a Celery control command that ended the task process with signal ``number`` means."""
+    return Outcome(f"Ended by a Celery control command with {_signal_name(number)}", str(-number), "revoked")
+
+
 def of_exception(error: BaseException) -> Outcome:
     """Return what an exception out of Airflow's supervisor means."""
     response = getattr(error, "response", None)
@@ -84,6 +89,8 @@ def of_exception(error: BaseException) -> Outcome:
         return Outcome(f"{words}: {text}", "", "api_unreachable")
     if isinstance(error, MemoryError):
         return Outcome("The worker's process that ran it found no more memory", "", "oom")
+    if type(error).__name__ == "SoftTimeLimitExceeded":  # Celery's, which this module does not know
+        return Outcome("It ran longer than the worker's soft time limit and was ended", "", "time_limit")
     return Outcome(f"The worker could not run it: {text}", "", "worker_error")
 
 
@@ -110,11 +117,15 @@ def _own_group() -> Path:
     return group if group.joinpath("memory.events").exists() else _CGROUP
 
 
-def _killed_by(number: int, oom_kills: int) -> str:
+def _signal_name(number: int) -> str:
     try:
-        name = f"signal {number} ({signal.Signals(number).name})"
+        return f"signal {number} ({signal.Signals(number).name})"
     except ValueError:
-        name = f"signal {number}"
+        return f"signal {number}"
+
+
+def _killed_by(number: int, oom_kills: int) -> str:
+    name = _signal_name(number)
     if number == signal.SIGKILL and oom_kills:
         return f"killed by {name}: it ran out of memory; the kernel killed a process of this worker for it"
     if number == signal.SIGKILL:

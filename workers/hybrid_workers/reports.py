@@ -47,6 +47,14 @@ class Reports:
         self._oom_kills = oom_kills
         self._waiting.append(Report(attempt=attempt, end=end, process=process or -1))
 
+    def terminated(self, attempt: AttemptId, number: int, *, process: int | None) -> None:
+        """Note that a Celery control command ended a task process with signal ``number``."""
+        self._waiting.append(Report(attempt=attempt, end=outcome.of_termination(number), process=process or -1))
+
+    def crashed(self, attempt: AttemptId, error: BaseException, *, process: int | None) -> None:
+        """Note that a task process gave a message up before it could report the end itself."""
+        self._waiting.append(Report(attempt=attempt, end=outcome.of_exception(error), process=process or -1))
+
     def timed_out(self, attempt: AttemptId, seconds: float, *, process: int | None) -> None:
         """Note that Celery's hard time limit ended a task process."""
         self._waiting.append(Report(attempt=attempt, end=outcome.of_timeout(seconds), process=process or -1))

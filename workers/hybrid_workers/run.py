@@ -1,7 +1,8 @@
 """One message: claim its attempt, run the workload, report its end. Knows nothing of Celery.
 
 Promises: nothing runs unclaimed; an attempt that runs, ended or was revoked is not run again; every end reaches the
-store, through an outage of Redis too, with the reason in words; a message that cannot be read harms nobody else.
+store, through an outage of Redis too, with the reason in words; what is told as failed does not run any more; a
+message that cannot be read harms nobody else.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from hybrid_executor.store import Attempts, Change, Claim, Store
 from hybrid_executor.store import Outcome as Answer
 from hybrid_workers import outcome
 from hybrid_workers.outcome import Outcome
+from hybrid_workers.processes import RunProcesses
 from hybrid_workers.workload import Workload, parse_workload
 
 log = logging.getLogger(__name__)
@@ -132,6 +134,18 @@ class WorkloadRuns:
         return self._patiently(ask, self._patience.claim_seconds)
 
     def _run_to_end(self, workload: Any) -> tuple[Outcome, State]:
+        """Run a workload; nothing of it runs any more when this returns or raises, unless it succeeded."""
+        processes = RunProcesses()
+        try:
+            end, state = self._run_and_judge(workload)
+        except BaseException:
+            processes.end()
+            raise
+        if not end.is_success:
+            processes.end()
+        return end, state
+
+    def _run_and_judge(self, workload: Any) -> tuple[Outcome, State]:
         oom_kills = outcome.count_oom_kills()
         try:
             code = self._run(workload)

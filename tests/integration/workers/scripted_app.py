@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ def run_script(workload: Any) -> int:
             time.sleep(60)
             os._exit(0)
         Path(forked).write_text(str(pid), encoding="ascii")
+    if tree := script.get("tree"):
+        _grow_tree(Path(tree))
     if seconds := script.get("sleep"):
         time.sleep(seconds)
     if waits_for := script.get("until"):
@@ -41,11 +45,27 @@ def run_script(workload: Any) -> int:
         signal.pause()
     if script.get("memory_error"):
         raise MemoryError
+    if script.get("os_error"):
+        raise OSError("the API server's connection is gone")
     if words := script.get("raise"):
         raise RuntimeError(words)
     if script.get("system_exit"):
         raise SystemExit(script["system_exit"])
     return int(script.get("exit", 0))
+
+
+def _grow_tree(pids: Path) -> None:
+    """Start what a task's process is to its supervisor, and what an operator starts in a session of its own.
+
+    The second one ignores SIGTERM. Returns when both pids are in the file.
+    """
+    program = "trap '' TERM; while :; do sleep 60; done"
+    task = f"import subprocess; subprocess.run(['setsid', 'sh', '-c', \"echo $$ >> {pids}; {program}\"])"
+    child = subprocess.Popen([sys.executable, "-c", task])
+    while not pids.exists() or not pids.read_text():
+        time.sleep(0.02)
+    with pids.open("a", encoding="ascii") as file:
+        file.write(f"{child.pid}\n")
 
 
 app = create_worker_app(

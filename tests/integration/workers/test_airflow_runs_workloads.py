@@ -18,7 +18,7 @@ import pytest
 from tests.unit.workers.test_fast_exit import RUN
 
 _DAG = """
-import os, pathlib
+import os, pathlib, subprocess
 from airflow.sdk import DAG, task
 
 with DAG("d", schedule=None):
@@ -26,6 +26,12 @@ with DAG("d", schedule=None):
     def t():
         pathlib.Path(os.environ["SEEN"]).write_text("task")
     t()
+    @task
+    def slow():
+        shell = subprocess.Popen(["setsid", "sleep", "100"])
+        pathlib.Path(os.environ["SEEN"]).write_text(f"{os.getpid()} {shell.pid}")
+        shell.wait()
+    slow()
 """
 _CALLBACKS = """
 import os, pathlib
@@ -49,6 +55,28 @@ runs = WorkloadRuns(lambda: store, instance="test", run=run_with_airflow)
 runs.handle(Delivery(attempt=AttemptId("attempt"), text=sys.argv[1], worker="celery@here"))
 [record] = store.attempts.records([AttemptId("attempt")])
 print("STATE " + record.state.value)
+"""
+
+
+_INTERRUPTED_WORKER = """
+import os, pathlib, signal, threading, time
+
+def fail(*_):
+    raise OSError("broken while the task ran")
+
+def interrupt():
+    while not (seen.exists() and seen.read_text()):
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGALRM)
+
+seen = pathlib.Path(os.environ["SEEN"])
+signal.signal(signal.SIGALRM, fail)
+threading.Thread(target=interrupt, daemon=True).start()
+"""
+_WHAT_RUNS = """
+import psutil
+print("REASON " + record.reason)
+print("ALIVE " + str([pid for pid in map(int, seen.read_text().split()) if psutil.pid_exists(pid)]))
 """
 
 
@@ -110,11 +138,11 @@ class Worker:
         """What the workload wrote."""
         return self._seen.read_text() if self._seen.exists() else ""
 
-    def run(self, **workload: Any) -> tuple[str, str]:
+    def run(self, program: str = _WORKER, **workload: Any) -> tuple[str, str]:
         """Return the state that the workload's record ends in, and all that the worker wrote."""
         common = {"token": "secret-token", "dag_rel_path": "dag.py", "bundle_info": {"name": "b"}, "log_path": None}
         done = subprocess.run(
-            [sys.executable, "-c", _WORKER, json.dumps(common | workload)],
+            [sys.executable, "-c", program, json.dumps(common | workload)],
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -146,6 +174,16 @@ def test_a_task_runs_and_tells_the_configured_api_server(worker: Worker, api_ser
     assert (state, worker.seen) == ("succeeded", "task"), output
     assert api_server.asked[0] == (f"/execution/task-instances/{task_id}/run", "Bearer secret-token")
     assert api_server.asked[-1][0] == f"/execution/task-instances/{task_id}/state"
+
+
+def test_a_task_does_not_run_on_when_its_supervisor_broke(worker: Worker) -> None:
+    ti = {"id": str(uuid.uuid4()), "dag_version_id": str(uuid.uuid4()), "dag_id": "d", "task_id": "slow", "run_id": "r"}
+    rest = {"try_number": 1, "map_index": -1, "pool_slots": 1, "queue": "default", "priority_weight": 1}
+    program = _INTERRUPTED_WORKER + _WORKER + _WHAT_RUNS
+    state, output = worker.run(program, type="ExecuteTask", ti=ti | rest)
+    assert state == "failed", output
+    assert "REASON The worker could not run it: OSError: broken while the task ran" in output
+    assert "ALIVE []" in output
 
 
 def test_a_callback_runs_with_its_arguments(worker: Worker) -> None:

@@ -7,8 +7,14 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+from celery import Celery  # type: ignore[import-untyped]
 
 from hybrid_executor.states import State
+from tests.conftest import RedisServer
 from tests.integration.workers.near_side import Scheduler, WorkerProcess, runs, wait_until
 
 
@@ -18,6 +24,14 @@ def exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; one that has ended and whose parent has not asked yet does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_killed_task_process_is_reported_at_once_with_the_signal(
@@ -47,13 +61,54 @@ def test_a_workload_does_not_outlive_its_task_process(
     wait_until(lambda: not exists(int(forked.read_text())), what="that process is gone")
 
 
-def test_a_hard_time_limit_is_reported(scheduler: Scheduler) -> None:
+def test_a_hard_time_limit_is_reported(scheduler: Scheduler, worker: WorkerProcess) -> None:
     submission = scheduler.pool.prepare(scheduler.work(sleep=60))
     message = json.loads(submission.message)
     message["headers"]["timelimit"] = [1, None]
     scheduler.store.attempts.submit([replace(submission, message=json.dumps(message))])
     record = scheduler.wait_for(submission.attempt, State.FAILED)
     assert (record.category, "hard time limit of 1 s" in record.reason) == ("time_limit", True)
+
+
+@pytest.mark.parametrize(
+    ("script", "limits", "words"),
+    [
+        ({"sleep": 60}, [None, 1], "soft time limit"),
+        ({"sleep": 60}, [2, None], "hard time limit of 2 s"),
+        ({"os_error": True}, None, "OSError: the API server's connection is gone"),
+        ({"raise": "no heartbeat"}, None, "RuntimeError: no heartbeat"),
+        ({"memory_error": True}, None, "found no more memory"),
+        ({"exit": 3}, None, "exit code 3"),
+    ],
+)
+def test_nothing_of_an_attempt_runs_any_more_when_it_counts_as_failed(
+    scheduler: Scheduler, worker: WorkerProcess, tmp_path: Path, script: dict[str, Any], limits: Any, words: str
+) -> None:
+    pids = tmp_path / "pids"
+    submission = scheduler.pool.prepare(scheduler.work(tree=str(pids), **script))
+    message = json.loads(submission.message)
+    message["headers"]["timelimit"] = limits or [None, None]
+    scheduler.store.attempts.submit([replace(submission, message=json.dumps(message))])
+    record = scheduler.wait_for(submission.attempt, State.FAILED, seconds=40)
+    assert [pid for pid in runs(pids) if is_alive(pid)] == []
+    assert words in record.reason
+    assert len(runs(pids)) == 2
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL", "SIGQUIT"])
+def test_what_a_control_command_ends_is_gone_when_it_counts_as_failed_with_the_signals_name(
+    scheduler: Scheduler, worker: WorkerProcess, redis_server: RedisServer, tmp_path: Path, name: str
+) -> None:
+    pids = tmp_path / "pids"
+    [attempt] = scheduler.submit(scheduler.work(tree=str(pids), sleep=60))
+    wait_until(lambda: len(runs(pids)) == 2, seconds=40, what="the workload has its processes")
+    with Celery(broker=redis_server.url, set_as_current=False) as app:
+        app.control.revoke(attempt, terminate=True, signal=name)
+    record = scheduler.wait_for(attempt, State.FAILED, seconds=40)
+    assert [pid for pid in runs(pids) if is_alive(pid)] == []
+    number = signal.Signals[name].value
+    assert record.reason == f"Ended by a Celery control command with signal {number} ({name})"
+    assert (record.category, record.exit_code) == ("revoked", f"-{number}")
 
 
 def test_a_redelivery_of_what_runs_is_ignored_however_long_it_runs(

@@ -1,0 +1,123 @@
+"""Processes that a run has started, and how they are ended: all of them, before anybody says that the run has ended.
+
+Airflow's supervisor forks the task's process, and operators start further ones, some of them in sessions of their own.
+So they are found by who started whom and not by their group. Linux finds all of them; elsewhere one may be missed that
+a process starts while it is being ended.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+import psutil  # type: ignore[import-untyped]
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 5.0
+_KILL_SECONDS = 5.0
+_LOOK_SECONDS = 0.02
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class RunProcesses:
+    """What one run starts, seen from the task process that it runs in. Make it before the run."""
+
+    def __init__(self) -> None:
+        self._own = psutil.Process()
+        self._older = set(self._own.children())
+
+    def end(self, *, grace_seconds: float = GRACE_SECONDS) -> None:
+        """End what the run has left behind, and wait for it: SIGTERM, so that a task can clean up, then SIGKILL."""
+        started = self._started()
+        if not started:
+            return
+        log.warning("Ending %d processes that the workload has left behind", len(started))
+        with _orphans_come_here():
+            try:
+                _signal(signal.SIGTERM, started)
+                _wait_until(lambda: all(_is_gone(process, reap=True) for process in started), grace_seconds)
+            finally:
+                family = _freeze(self._started)
+                _signal(signal.SIGKILL, family)
+                if not _wait_until(lambda: all(_is_gone(process, reap=True) for process in family), _KILL_SECONDS):
+                    log.error("Some processes of the workload could not be killed")
+
+    def _started(self) -> list[psutil.Process]:
+        return [child for child in self._own.children() if child not in self._older and not _is_zombie(child)]
+
+
+def find_tree(pid: int | None) -> list[psutil.Process]:
+    """Return a process and all that descend from it."""
+    try:
+        root = psutil.Process(pid or -1)
+        return [root, *root.children(recursive=True)]
+    except (psutil.NoSuchProcess, ValueError):
+        return []
+
+
+def kill_trees(roots: Iterable[psutil.Process]) -> None:
+    """Kill processes and all that descend from them, and wait until they are gone; reaping is left to their parents."""
+    wanted = list(roots)
+    family = _freeze(lambda: wanted)
+    _signal(signal.SIGKILL, family)
+    if not _wait_until(lambda: all(_is_gone(process) for process in family), _KILL_SECONDS):
+        log.error("Some processes could not be killed: %s", [p.pid for p in family if not _is_gone(p)])
+
+
+def _freeze(roots: Callable[[], Iterable[psutil.Process]]) -> list[psutil.Process]:
+    """Stop processes and all that descend from them; what is stopped starts no other while the rest is looked for."""
+    family: dict[psutil.Process, None] = {}
+    while new := [process for root in roots() for process in find_tree(root.pid) if process not in family]:
+        family.update(dict.fromkeys(new))
+        _signal(signal.SIGSTOP, new)
+    return list(family)
+
+
+def _signal(number: signal.Signals, processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process.send_signal(number)
+
+
+def _wait_until(happens: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not happens():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True
+
+
+def _is_gone(process: psutil.Process, *, reap: bool = False) -> bool:
+    if reap:
+        with suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
+    return not process.is_running() or _is_zombie(process)
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+@contextmanager
+def _orphans_come_here() -> Iterator[None]:
+    """Let this process become the parent of what its descendants leave behind when they end, for a while."""
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
