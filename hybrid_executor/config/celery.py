@@ -32,7 +32,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-AUTOSCALE_FORM = "two whole numbers as 'max,min', e.g. 16,4"
+AUTOSCALE_FORM = "two whole numbers as 'max,min', e.g. 16,4, of which max is at least 1"
 
 _OPTIONS = {option.name: option for option in CELERY_OPTIONS}
 
@@ -138,9 +138,13 @@ def explain_without_effect(settings: CelerySettings) -> None:
 
 
 def is_autoscale(text: str) -> bool:
-    """Return whether ``text`` is in :data:`AUTOSCALE_FORM`; the second number may be left out."""
-    parts = text.split(",")
-    return len(parts) <= 2 and all(part.strip().isdigit() for part in parts)
+    """Return whether ``text`` is in :data:`AUTOSCALE_FORM`; the second number may be left out.
+
+    Celery takes the numbers in either order. With 0 task processes at most, nothing would ever run.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    are_numbers = len(parts) <= 2 and all(part.isascii() and part.isdigit() for part in parts)
+    return are_numbers and max(int(part) for part in parts) >= 1
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from hybrid_executor.executor.starts import StartReports
 from hybrid_executor.executor.submission import Refused, Submitter
 from hybrid_executor.executor.unserved import UnservedWarnings
 from hybrid_executor.executor.waiting import STUCK_EVENT, waited_for
+from hybrid_executor.pools.celery_broker import check_broker
 from hybrid_executor.pools.kubernetes import KubernetesPool
 from hybrid_executor.states import State
 from hybrid_executor.store import RedisSettings, Store, open_store
@@ -110,6 +111,8 @@ class HybridExecutor(BaseExecutor):
             with desk.outage.watch():
                 desk.store.ping()
                 self._intake.place()
+                if "celery" in pools:
+                    check_broker(self.settings)
         except StoreUnavailable:
             pass  # said by the outage; heartbeats go on asking
         if kubernetes is not None and self.settings.agent == "child":

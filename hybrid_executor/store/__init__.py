@@ -9,7 +9,7 @@ step, is promised here. Every method either does its work or raises :class:`~hyb
 from __future__ import annotations
 
 from hybrid_executor.store.attempts import Attempts, Change, Claim, LaunchAck, Outcome, Restoration, Submission
-from hybrid_executor.store.client import RedisSettings, Store, open_store
+from hybrid_executor.store.client import RedisSettings, Store, check_server, open_store
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
 from hybrid_executor.store.orders import Order, Orders
@@ -46,5 +46,6 @@ __all__ = [
     "Starts",
     "Store",
     "Submission",
+    "check_server",
     "open_store",
 ]

@@ -25,6 +25,7 @@ from hybrid_executor.store.redis_identity import RedisIdentity
 from hybrid_executor.store.resource_version import ResourceVersion
 from hybrid_executor.store.starts import Starts
 from hybrid_executor.store.streams import EventStream, LaunchStream
+from hybrid_executor.store.topology import URL_OPTIONS, cluster_refusal, is_cluster
 from hybrid_executor.store.translation import translated
 
 
@@ -159,16 +160,35 @@ class Store:
 
     @translated
     def ping(self) -> None:
-        """Ask Redis for a sign of life.
+        """Ask Redis for a sign of life, and what it is.
 
         :raises StoreUnavailable: it cannot be reached.
-        :raises ConfigError: it refuses user or password.
+        :raises ConfigError: it refuses user or password, or is a Redis Cluster.
         """
         self.client.ping()
+        if is_cluster(self.client):
+            raise cluster_refusal(URL_OPTIONS)
 
     def close(self) -> None:
         """Close all connections."""
         self.client.close()
+
+
+@translated
+def check_server(settings: RedisSettings, *, name: str) -> None:
+    """Ask a Redis that holds no store whether it can be used, once.
+
+    :param name: of the option that leads there.
+    :raises StoreUnavailable: it cannot be reached.
+    :raises ConfigError: it refuses user or password, or is a Redis Cluster.
+    """
+    client = connect(settings)
+    try:
+        client.ping()
+        if is_cluster(client):
+            raise cluster_refusal(name)
+    finally:
+        client.close()
 
 
 def open_store(

@@ -11,6 +11,7 @@ import redis
 
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store.keys import Keys
+from hybrid_executor.store.scripts import run_script
 from hybrid_executor.store.translation import translated
 
 Role = Literal["worker", "agent", "scheduler"]
@@ -61,12 +62,18 @@ class Presence:
         pipeline.execute()
 
     @translated
-    def withdraw(self, role: Role, name: str) -> None:
-        """Say that ``name`` has left in good order."""
-        pipeline = self._client.pipeline(transaction=True)
-        pipeline.delete(self._keys.member(role, name))
-        pipeline.zrem(self._keys.members(role), name)
-        pipeline.execute()
+    def withdraw(self, role: Role, name: str, *, life: str = "") -> None:
+        """Say that ``name`` has left in good order.
+
+        :param life: of the one that leaves; nothing happens where another one has taken the name over.
+        """
+        keys = [self._keys.member(role, name), self._keys.members(role)]
+        run_script(self._client, "withdraw", (keys, [name, life]))
+
+    @translated
+    def fields(self, role: Role, name: str) -> dict[str, str]:
+        """Return what ``name`` says of itself; empty where it has been silent too long."""
+        return cast("dict[str, str]", self._client.hgetall(self._keys.member(role, name)))
 
     @translated
     def members(self, role: Role) -> list[Member]:

@@ -6,9 +6,17 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    ClusterCrossSlotError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
 
 from hybrid_executor.errors import ConfigError, StoreUnavailable
+from hybrid_executor.store.topology import URL_OPTIONS, cluster_refusal
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,6 +29,8 @@ def translated(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
+        except (AskError, ClusterCrossSlotError) as error:
+            raise cluster_refusal(URL_OPTIONS) from error
         except (AuthenticationError, NoPermissionError) as error:
             raise ConfigError(
                 f"Redis refused user or password, or a permission is missing ({error}): correct [hybrid_executor] "

@@ -78,6 +78,13 @@ def start_with_tls(directory: Path, certificate: Path) -> Server:
     )
 
 
+def start_cluster(directory: Path) -> Server:
+    """Start a Redis Cluster of one node that serves all slots."""
+    server = Server(directory, "--bind", "127.0.0.1", "--save", "", "--cluster-enabled", "yes")
+    server.client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+    return server
+
+
 class Watched:
     """A master, its replica, and a Sentinel that makes the replica master soon after the master is gone."""
 

@@ -7,13 +7,16 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from kombu.exceptions import OperationalError
 
-from hybrid_executor.config.broker import Broker
+from hybrid_executor.config.broker import Broker, redis_client_arguments
+from hybrid_executor.config.celery import AUTOSCALE_FORM
+from hybrid_executor.config.celery_table import SECTION
 from hybrid_executor.errors import ConfigError, StoreUnavailable
-from hybrid_executor.store import Member, Store
+from hybrid_executor.store import Member, RedisSettings, Store, check_server
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +49,20 @@ def check_pool(pool: Any) -> None:
         )
 
 
+def check_size(worker: Any) -> None:
+    """Make sure that a worker may have at least one task process.
+
+    :param worker: Celery's worker, before it has its pool.
+    :raises ConfigError: it may have none, and would hold messages and run nothing for ever.
+    """
+    autoscale = worker.options.get("autoscale")
+    if isinstance(autoscale, list | tuple) and (max(autoscale) < 1 or min(autoscale) < 0):
+        shown = ",".join(str(number) for number in autoscale)
+        raise ConfigError(f"--autoscale {shown} is not valid: write {AUTOSCALE_FORM}.")
+    if isinstance(worker.concurrency, int) and worker.concurrency < 1:
+        raise ConfigError(f"--concurrency {worker.concurrency} is not valid: write a number of at least 1.")
+
+
 def check_store(store: Store, *, patience_seconds: float) -> None:
     """Wait until Redis answers.
 
@@ -74,8 +91,12 @@ def check_store(store: Store, *, patience_seconds: float) -> None:
 def check_broker(app: Any, broker: Broker) -> None:
     """Connect to a broker that is not the store's Redis, once.
 
-    :raises ConfigError: it does not answer.
+    :raises ConfigError: it does not answer, or is a Redis Cluster.
     """
+    if broker.is_redis:
+        url, options = redis_client_arguments(broker)
+        with suppress(StoreUnavailable):  # said below, in Celery's words
+            check_server(RedisSettings(url=url, options=options), name=f"[{SECTION}] broker_url")
     try:
         with app.connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, interval_max=0, timeout=10)
@@ -100,7 +121,7 @@ def check_name(store: Store, name: str) -> None:
         if before is not None and known.silent_seconds < before.silent_seconds:
             raise ConfigError(
                 f"A worker named {name} is running already (on {known.fields.get('hostname')}): stop it, or give this "
-                "one another name with --celery-hostname."
+                "one another name with --celery-hostname (for the command celery worker: --hostname)."
             )
         before = known
         time.sleep(_PAUSE_SECONDS)

@@ -20,6 +20,7 @@ from hybrid_workers.activity import Activity, WorkerCard
 log = logging.getLogger(__name__)
 
 RECONNECT_AFTER_SECONDS = 30.0
+_PAUSE = "use airflow hybrid worker-drain"
 
 
 class Duty:
@@ -52,9 +53,18 @@ class Duty:
             raise ConnectionResetError("connected anew because no message came although some wait")
 
     def _note_size(self, consumer: Any) -> None:
-        """Note how many task processes there are, and how many there may be where the worker makes more at need."""
-        self._card.processes = int(consumer.pool.num_processes)
+        """Note how many task processes there are, and how many there may be where the worker makes more at need.
+
+        Celery's commands ``pool_shrink`` and ``autoscale`` may leave none, and then nothing would ever run.
+        """
         autoscaler = consumer.controller.autoscaler
+        if autoscaler and autoscaler.max_concurrency < 1:
+            log.error("No task process is allowed, so that nothing would run: allowing one. To pause, %s", _PAUSE)
+            autoscaler.update(1, 0)
+        elif not autoscaler and consumer.pool.num_processes < 1:
+            log.error("There is no task process left, so that nothing would run: making one. To pause, %s", _PAUSE)
+            consumer.pool.grow(1)
+        self._card.processes = int(consumer.pool.num_processes)
         self._card.concurrency = max(self._card.processes, autoscaler.max_concurrency if autoscaler else 0)
 
     def _obey(self, order: Order, consumer: Any) -> None:

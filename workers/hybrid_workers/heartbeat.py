@@ -34,6 +34,7 @@ class Heartbeat:
 
     :param look: reads what the worker is doing.
     :param obey: gets the orders that people gave to this worker.
+    :param leave: is called once where another worker has the same name and was there first.
     :param beat: is called every second, whether Redis can be asked or not.
     :param queue_prefix: what stands before a queue's name in Redis; ``None`` where the broker is not this Redis.
     """
@@ -46,6 +47,7 @@ class Heartbeat:
         look: Callable[[], Activity],
         *,
         obey: Callable[[list[Order]], None],
+        leave: Callable[[], None] = lambda: None,
         beat: Callable[[], None] = lambda: None,
         queue_prefix: str | None = None,
     ) -> None:
@@ -54,6 +56,9 @@ class Heartbeat:
         self._reports = reports
         self._look = look
         self._obey = obey
+        self._leave = leave
+        self._shown_as = card.name
+        self._was_announced = False
         self._beat = beat
         self._queue_prefix = queue_prefix
         self._stopped = threading.Event()
@@ -81,7 +86,7 @@ class Heartbeat:
         while True:
             try:
                 self._reports.deliver(self._store().attempts, worker=self._card.name)
-                self._store().presence.withdraw("worker", self._card.name)
+                self._store().presence.withdraw("worker", self._shown_as, life=self._card.life)
                 return
             except HybridError as error:
                 if time.monotonic() >= deadline:
@@ -118,15 +123,39 @@ class Heartbeat:
             self.keep_records(activity)
             self._listen(activity)
             self._looked_at = time.monotonic()
-        saying = (activity, self._card.state(activity), self._card.queues)
+        size = (self._card.processes, self._card.concurrency)
+        saying = (activity, self._card.state(activity), self._card.queues, size)
         if self._said != saying or time.monotonic() - self._said_at >= _PERIOD_SECONDS:
+            self._give_way()
             self._store().presence.announce(
-                "worker", self._card.name, self._card.describe(activity), seconds=ANNOUNCEMENT_SECONDS
+                "worker", self._shown_as, self._card.describe(activity), seconds=ANNOUNCEMENT_SECONDS
             )
+            self._was_announced = True
             self._said, self._said_at = saying, time.monotonic()
         if self._is_cut_off:
             log.info("The store can be asked again")
             self._is_cut_off = False
+
+    def _give_way(self) -> None:
+        """Leave, and use another name meanwhile, where a worker of the same name was there first.
+
+        Two that start at the same time find each other only here. One that was killed says nothing any more.
+        """
+        if not self._was_announced or self._shown_as != self._card.name:
+            return
+        other = self._store().presence.fields("worker", self._card.name)
+        mine = {"life": self._card.life, "started_at": f"{self._card.started_at:.0f}"}
+        if not other or other.get("life") == mine["life"] or _seniority(other) > _seniority(mine):
+            return
+        log.error(
+            "A worker named %s is running already (on %s, process %s). This one finishes what it runs and ends: start "
+            "it with another name (--celery-hostname, for the command celery worker: --hostname)",
+            self._card.name,
+            other.get("hostname"),
+            other.get("pid"),
+        )
+        self._shown_as = f"{self._card.name}-{self._card.life[:8]}"
+        self._leave()
 
     def _listen(self, activity: Activity) -> None:
         """Find out whether the worker is deaf; not knowable with a broker that is not this Redis."""
@@ -162,6 +191,11 @@ class Heartbeat:
         self._is_cut_off = True
         # Nothing can be heard of a Redis that is away.
         self._card.deaf_since, self._card.is_deaf = 0.0, False
+
+
+def _seniority(fields: Mapping[str, str]) -> tuple[int, str]:
+    """Return what is smaller for the worker that was there first; the same for all who ask."""
+    return int(fields.get("started_at") or 0), fields.get("life", "")
 
 
 def _restoration(record: Record) -> Restoration:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,12 +14,12 @@ from typing import Any
 from celery import Celery, signals  # type: ignore[import-untyped]
 
 from hybrid_executor.config.celery import explain_without_effect
-from hybrid_executor.errors import ConfigError
+from hybrid_executor.errors import ConfigError, StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store import Store
 from hybrid_workers import activity
 from hybrid_workers.activity import WorkerCard
-from hybrid_workers.checks import check_pool
+from hybrid_workers.checks import check_name, check_pool, check_size
 from hybrid_workers.departure import Departure
 from hybrid_workers.deployment import Deployment
 from hybrid_workers.duty import Duty
@@ -68,10 +69,25 @@ class WorkerLife:
 
     def _before_fork(self, sender: Any, **_: Any) -> None:
         if sender.app is self._app:
-            _check_pool(sender.pool_cls)
+            self._check(sender)
             logging.getLogger(_SHOWS_ARGUMENTS).setLevel(logging.INFO)
             preload(self._deployment.preload)
             _close_database()
+
+    def _check(self, worker: Any) -> None:
+        """End the worker where it cannot work, which ``celery worker`` would start too. Redis may be away."""
+        store = self._store()
+        try:
+            check_pool(worker.pool_cls)
+            check_size(worker)
+            store.ping()
+            check_name(store, worker.hostname)
+        except ConfigError as error:
+            raise SystemExit(str(error)) from None
+        except StoreUnavailable as error:
+            log.error("The store cannot be asked, and the worker starts without: %s", error)
+        finally:
+            store.close()  # task processes must not inherit its connections
 
     def _ready(self, sender: Any, **_: Any) -> None:
         if sender.app is not self._app:
@@ -90,6 +106,7 @@ class WorkerLife:
             obey=self.duty.put,
             queue_prefix=broker.key_prefix if broker.is_at(own.url, own.options) else None,
             beat=self._beat,
+            leave=lambda: os.kill(os.getpid(), signal.SIGTERM),
         )
         self._heartbeat.start()
         # Celery tells of its end only where it leaves warm, and not at all when it is torn out of that.
@@ -137,14 +154,6 @@ class WorkerLife:
         self._heartbeat = None
         with suppress(OSError):
             remove_vitals(self._card.name)
-
-
-def _check_pool(pool: Any) -> None:
-    """End the worker where ``celery worker --pool`` asks for one that cannot work."""
-    try:
-        check_pool(pool)
-    except ConfigError as error:
-        raise SystemExit(str(error)) from None
 
 
 def _in_task_process(**_: Any) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -149,9 +150,10 @@ def start_worker_process(
     shutdown_seconds: float = 0,
     is_deaf: bool = False,
     broker_url: str = "",
+    arguments: Sequence[str] = (),
     **celery: Any,
 ) -> WorkerProcess:
-    """Start a worker that runs scripts; ``celery`` holds further Celery settings."""
+    """Start a worker that runs scripts; ``celery`` holds further Celery settings, ``arguments`` further flags."""
     log = directory / f"{name}.log"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     environment |= {
@@ -165,7 +167,7 @@ def start_worker_process(
     }
     command = [sys.executable, "-m", "celery", "-A", "tests.integration.workers.scripted_app", "worker"]
     command += ["-n", name, "-Q", queues, "-c", str(concurrency), "-O", "fair"]
-    command += ["--without-mingle", "--without-gossip", "-l", "INFO"]
+    command += ["--without-mingle", "--without-gossip", "-l", "INFO", *arguments]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True

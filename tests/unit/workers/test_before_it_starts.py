@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from celery.concurrency.prefork import TaskPool  # type: ignore[import-untyped]
@@ -15,7 +16,7 @@ from celery.concurrency.prefork import TaskPool  # type: ignore[import-untyped]
 from hybrid_executor.config import DictConfig
 from hybrid_executor.errors import ConfigError
 from hybrid_workers.background import check_pid_file, read_background
-from hybrid_workers.checks import check_pool
+from hybrid_workers.checks import check_pool, check_size
 from hybrid_workers.command import Arguments, celery_options, run_worker
 from hybrid_workers.deployment import read_deployment
 
@@ -46,10 +47,36 @@ def test_the_celery_command_refuses_it_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("autoscale", "concurrency", "words"),
+    [
+        ((0, 0), 4, "--autoscale 0,0 is not valid"),
+        ((4, -1), 4, "--autoscale 4,-1 is not valid"),
+        (None, -2, "--concurrency -2 is not valid"),
+    ],
+)
+def test_a_worker_of_celerys_command_without_a_process_for_its_tasks_is_refused(
+    autoscale: tuple[int, int] | None, concurrency: int, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        check_size(SimpleNamespace(options={"autoscale": autoscale}, concurrency=concurrency))
+
+
+@pytest.mark.parametrize("autoscale", [(1, 0), (4, 4), None])
+def test_a_worker_with_at_least_one_process_is_taken(autoscale: tuple[int, int] | None) -> None:
+    check_size(SimpleNamespace(options={"autoscale": autoscale}, concurrency=1))
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (Arguments(concurrency=0), "--concurrency 0 is not valid: write a number of at least 1"),
+        (Arguments(concurrency=-1), "--concurrency -1 is not valid: write a number of at least 1"),
         (Arguments(autoscale="many"), "--autoscale many is not valid: write two whole numbers"),
+        (Arguments(autoscale="0,0"), "--autoscale 0,0 is not valid: write .*of which max is at least 1"),
+        (Arguments(autoscale="0"), "--autoscale 0 is not valid"),
+        (Arguments(autoscale="-1,-2"), "--autoscale -1,-2 is not valid"),
+        (Arguments(autoscale="4,2,1"), "--autoscale 4,2,1 is not valid"),
+        (Arguments(autoscale=","), "--autoscale , is not valid"),
     ],
 )
 def test_a_number_that_is_none_is_named(arguments: Arguments, message: str) -> None:

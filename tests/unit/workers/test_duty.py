@@ -53,6 +53,22 @@ def test_the_card_says_how_many_processes_there_are_and_how_many_there_may_be() 
     assert (card.concurrency, card.processes) == (8, 2)
 
 
+def test_a_pool_that_was_shrunk_to_nothing_gets_a_process_again() -> None:
+    consumer = Consumer("a")
+    consumer.pool = SimpleNamespace(num_processes=0)
+    consumer.pool.grow = lambda n: setattr(consumer.pool, "num_processes", consumer.pool.num_processes + n)
+    assert told(consumer).processes == 1
+
+
+def test_an_autoscaler_that_was_told_to_allow_nothing_allows_one_process() -> None:
+    consumer = Consumer("a")
+    consumer.pool = SimpleNamespace(num_processes=0)
+    scaler = SimpleNamespace(max_concurrency=0)
+    scaler.update = lambda most, fewest: setattr(scaler, "max_concurrency", most)
+    consumer.controller.autoscaler = scaler
+    assert told(consumer).concurrency == 1
+
+
 def test_a_drained_worker_serves_nothing_and_gives_back_once() -> None:
     consumer = Consumer("a", "b")
     card = told(consumer, Order("drain"), Order("drain"))

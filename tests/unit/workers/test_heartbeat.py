@@ -31,9 +31,19 @@ class Worker:
         self.card = WorkerCard(name=WORKER, queues=("a", "b"), concurrency=3)
         self.reports = Reports()
         self.orders: list[Order] = []
+        self.left = 0
         self.heartbeat = Heartbeat(
-            lambda: store, self.card, self.reports, lambda: self.activity, obey=self.orders.extend, queue_prefix=""
+            lambda: store,
+            self.card,
+            self.reports,
+            lambda: self.activity,
+            obey=self.orders.extend,
+            leave=self.leave,
+            queue_prefix="",
         )
+
+    def leave(self) -> None:
+        self.left += 1
 
     def tell(self, activity: Activity) -> None:
         self.activity = activity
@@ -57,6 +67,43 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
+
+
+def test_of_two_workers_with_one_name_the_younger_leaves_and_is_heard_under_another_name(
+    store: Store, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    older, younger = Worker(store), Worker(store)
+    older.card.started_at, younger.card.started_at = 100.0, 200.0
+    for worker in (older, younger):
+        worker.tell(RUNNING)
+    for _ in range(2):
+        clock.now += 6
+        for worker in (older, younger):
+            worker.tell(RUNNING)
+    assert (older.left, younger.left) == (0, 1)
+    assert f"A worker named {WORKER} is running already" in caplog.text
+    names = {member.name: member.fields["life"] for member in store.presence.members("worker")}
+    assert names == {WORKER: older.card.life, f"{WORKER}-{younger.card.life[:8]}": younger.card.life}
+    store.presence.withdraw("worker", WORKER, life=younger.card.life)
+    assert WORKER in {member.name for member in store.presence.members("worker")}
+
+
+def test_a_worker_that_takes_a_dead_ones_name_over_stays(store: Store, clock: Clock) -> None:
+    dead, heir = Worker(store), Worker(store)
+    dead.card.started_at, heir.card.started_at = 100.0, 200.0
+    dead.tell(RUNNING)
+    for _ in range(3):
+        clock.now += 6
+        heir.tell(RUNNING)
+    assert heir.left == 0
+    assert announced(store)["life"] == heir.card.life
+
+
+def test_a_changed_size_is_told_at_once(store: Store, worker: Worker) -> None:
+    worker.tell(RUNNING)
+    worker.card.processes, worker.card.concurrency = 5, 7
+    worker.tell(RUNNING)
+    assert (announced(store)["processes"], announced(store)["concurrency"]) == ("5", "7")
 
 
 def announced(store: Store) -> dict[str, str]:

@@ -1,0 +1,45 @@
+"""Which kinds of Redis can hold the state, and how the others are told.
+
+A Redis Cluster cannot: Celery's messages stand on one list for each queue, under the queue's own name, so they live in
+other slots than the records that are written in the same transaction; and Celery's transport knows no cluster.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from redis.exceptions import ResponseError
+
+from hybrid_executor.errors import ConfigError
+
+URL_OPTIONS = "[hybrid_executor] redis_url (or [celery] broker_url, where that is not set)"
+
+
+def cluster_refusal(name: str) -> ConfigError:
+    """Return the error that a Redis Cluster is answered with.
+
+    :param name: of the option that leads there.
+    """
+    return ConfigError(
+        f"{name} leads to a Redis Cluster (cluster-enabled yes), which cannot be used: Celery's queues and the records "
+        "of their tasks do not lie in one slot, and Celery cannot talk to a cluster. Use one Redis or Valkey, with "
+        "replicas and Sentinel for fail-over, or a managed one with cluster mode disabled."
+    )
+
+
+def is_cluster(client: redis.Redis) -> bool:
+    """Return whether the server is a node of a Redis Cluster; ``False`` where it does not let us know.
+
+    :raises redis.RedisError: it could not be asked.
+    """
+    try:
+        ask: Any = client.execute_command
+        answer = ask("HELLO")
+        fields = answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
+        return str(fields.get("mode")) == "cluster"
+    except ResponseError:  # before Redis 6, or without the permission
+        try:
+            return int(client.info("cluster").get("cluster_enabled", 0)) == 1
+        except ResponseError:
+            return False
