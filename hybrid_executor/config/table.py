@@ -28,7 +28,8 @@ REDIS_URL = Option(
     type="str",
     default="",
     sensitive=True,
-    description="Redis or Valkey that holds the shared state. Unset: [celery] broker_url, where that is a Redis.",
+    description="Redis or Valkey that holds the shared state; no Redis Cluster. docs/redis-urls.md has all forms. "
+    "Unset: [celery] broker_url, where that is a Redis.",
 )
 REDIS_OPTIONS = Option(
     section=SECTION,
@@ -37,7 +38,8 @@ REDIS_OPTIONS = Option(
     default="{}",
     sensitive=True,
     description="Further arguments of the Redis client as a JSON object: TLS files (ssl_ca_certs, ...), master_name "
-    "and sentinel_kwargs for sentinel:// URLs.",
+    "and sentinel_kwargs for sentinel:// URLs, username, password, credential_provider. Where the URL says something "
+    "else, the URL wins. Celery gets what says where Redis is and how to log in, where it uses redis_url too.",
 )
 INSTANCE = Option(
     section=SECTION,

@@ -16,6 +16,7 @@ from redis.retry import Retry
 from hybrid_executor.config.redis_address import DEFAULT_PORT, SENTINEL_PORT, RedisAddress
 from hybrid_executor.config.redis_url import parse_redis_url
 from hybrid_executor.errors import ConfigError
+from hybrid_executor.store import topology
 from hybrid_executor.store.attempts import Attempts
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Leases, Rates
@@ -25,7 +26,7 @@ from hybrid_executor.store.redis_identity import RedisIdentity
 from hybrid_executor.store.resource_version import ResourceVersion
 from hybrid_executor.store.starts import Starts
 from hybrid_executor.store.streams import EventStream, LaunchStream
-from hybrid_executor.store.topology import URL_OPTIONS, cluster_refusal, is_cluster
+from hybrid_executor.store.topology import URL_OPTIONS
 from hybrid_executor.store.translation import translated
 
 
@@ -163,11 +164,9 @@ class Store:
         """Ask Redis for a sign of life, and what it is.
 
         :raises StoreUnavailable: it cannot be reached.
-        :raises ConfigError: it refuses user or password, or is a Redis Cluster.
+        :raises ConfigError: it refuses user or password, is a Redis Cluster, or lacks the database.
         """
-        self.client.ping()
-        if is_cluster(self.client):
-            raise cluster_refusal(URL_OPTIONS)
+        topology.check(self.client, name=URL_OPTIONS)
 
     def close(self) -> None:
         """Close all connections."""
@@ -180,13 +179,11 @@ def check_server(settings: RedisSettings, *, name: str) -> None:
 
     :param name: of the option that leads there.
     :raises StoreUnavailable: it cannot be reached.
-    :raises ConfigError: it refuses user or password, or is a Redis Cluster.
+    :raises ConfigError: it refuses user or password, is a Redis Cluster, or lacks the database.
     """
     client = connect(settings)
     try:
-        client.ping()
-        if is_cluster(client):
-            raise cluster_refusal(name)
+        topology.check(client, name=name)
     finally:
         client.close()
 

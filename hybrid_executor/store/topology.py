@@ -28,6 +28,37 @@ def cluster_refusal(name: str) -> ConfigError:
     )
 
 
+def check(client: redis.Redis, *, name: str) -> None:
+    """Ask a Redis for a sign of life, and whether it can be used.
+
+    :param name: of the option that leads there.
+    :raises ConfigError: it is a Redis Cluster, or has no database of that number.
+    :raises redis.RedisError: it could not be asked.
+    """
+    try:
+        client.ping()
+    except ResponseError as error:
+        database = client.connection_pool.connection_kwargs.get("db", 0)
+        if type(error) is not ResponseError or not database or not _answers_in_first_database(client):
+            raise
+        raise ConfigError(
+            f"{name} names database {database}, which that Redis does not have: write a smaller number, or raise "
+            "'databases' in redis.conf."
+        ) from error
+    if is_cluster(client):
+        raise cluster_refusal(name)
+
+
+def _answers_in_first_database(client: redis.Redis) -> bool:
+    pool = client.connection_pool
+    arguments = {**pool.connection_kwargs, "db": 0}
+    try:
+        with redis.Redis.from_pool(redis.ConnectionPool(connection_class=pool.connection_class, **arguments)) as other:
+            return bool(other.ping())
+    except (redis.RedisError, TypeError):  # Sentinel's connections need a pool of their own
+        return False
+
+
 def is_cluster(client: redis.Redis) -> bool:
     """Return whether the server is a node of a Redis Cluster; ``False`` where it does not let us know.
 

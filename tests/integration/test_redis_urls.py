@@ -16,9 +16,11 @@ from kombu.exceptions import OperationalError
 from hybrid_executor.config import DictConfig
 from hybrid_executor.config.celery import build_celery_config, read_celery_settings
 from hybrid_executor.config.settings import read_redis
-from hybrid_executor.errors import StoreUnavailable
+from hybrid_executor.errors import ConfigError, StoreUnavailable
 from hybrid_executor.states import State
 from hybrid_executor.store import RedisSettings, open_store
+from hybrid_workers.celery_app import create_worker_app
+from hybrid_workers.deployment import read_deployment
 from tests.certificates import write_certificate
 from tests.integration.rabbitmq import free_port
 from tests.integration.redis_installed import MASTER, PASSWORD, SENTINEL_PASSWORD, Server, Watched, find_server
@@ -229,11 +231,38 @@ def test_sentinels_lead_both_to_the_same_database(watched: Watched, url: str, is
     assert reached_by_celery(sections) == expected
 
 
+def _stats(url: str) -> str:
+    """Return what ``celery inspect stats`` shows of the only worker."""
+    settings = read_celery_settings(DictConfig({"celery": {"broker_url": url}}))
+    with Celery("test", set_as_current=False) as app:
+        app.config_from_object(build_celery_config(settings, default_queue="default"))
+        found = wait_until(lambda: app.control.inspect(timeout=5).stats(), seconds=40, what="the worker answers")
+    return str(found)
+
+
+def test_a_list_of_sentinels_is_described_without_its_password() -> None:
+    url = "sentinel://:swordfish@a:1;sentinel://:swordfish@b:1/2"
+    conf = {
+        "celery": {"broker_url": url},
+        "celery_broker_transport_options": {"master_name": "m", "sentinel_kwargs": '{"password": "swordfish"}'},
+    }
+    connection = create_worker_app(read_deployment(DictConfig(conf))).connection_for_read()
+    described = dict(connection.info())
+    assert described.pop("password") == "swordfish"  # Celery takes this one out
+    assert "sentinel://:**@b:1/2" in described["alternates"]
+    assert "swordfish" not in str(described) + repr(connection) + connection.as_uri()
+
+
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     servers = Watched(tmp_path_factory.mktemp("sentinel"))
     yield servers
     servers.kill()
+
+
+def test_a_database_that_the_server_does_not_have_is_named(places: Places) -> None:
+    with pytest.raises(ConfigError, match=r"redis_url .*names database 16, which that Redis does not have"):
+        reached_by_store({"hybrid_executor": {"redis_url": places.fill("redis://127.0.0.1:PORT/16")}})
 
 
 def test_a_worker_and_a_scheduler_meet_in_one_database_over_a_socket(places: Places, tmp_path: Path) -> None:
@@ -244,6 +273,10 @@ def test_a_worker_and_a_scheduler_meet_in_one_database_over_a_socket(places: Pla
         wait_until(lambda: scheduler.worker_fields("socket@test"), seconds=60, what="the worker announces itself")
         [attempt] = scheduler.submit(scheduler.work())
         scheduler.wait_for(attempt, State.SUCCEEDED, seconds=40)
+        told = _stats(url)
+        assert "socket://" in told
+        assert USERS_PASSWORD not in told
+        assert quote(USERS_PASSWORD, safe="") not in told
         assert USERS_PASSWORD not in worker.output
         assert quote(USERS_PASSWORD, safe="") not in worker.output
     finally:

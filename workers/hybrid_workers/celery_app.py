@@ -14,6 +14,7 @@ from hybrid_workers.deployment import Deployment, ProcessStore, read_deployment
 from hybrid_workers.lifecycle import WorkerLife
 from hybrid_workers.reports import Reports
 from hybrid_workers.run import Patience, Runner, WorkloadRuns
+from hybrid_workers.shown import ShownConnection
 from hybrid_workers.task import register_task
 from hybrid_workers.workload import run_with_airflow
 
@@ -26,6 +27,7 @@ def create_worker_app(deployment: Deployment, *, run: Runner | None = None, pati
     """
     app = Celery(deployment.celery.app_name)
     app.config_from_object({**deployment.celery_config, "worker_consumer": "hybrid_workers.consumer:CarefulConsumer"})
+    app.amqp.Connection = ShownConnection
     store = ProcessStore(deployment)
     reports = Reports()
     runs = WorkloadRuns(
