@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import redis
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from hybrid_executor.errors import ConfigError
 
@@ -65,12 +65,15 @@ def is_cluster(client: redis.Redis) -> bool:
     :raises redis.RedisError: it could not be asked.
     """
     try:
+        return int(client.info("cluster").get("cluster_enabled", 0)) == 1
+    except NoPermissionError:
+        pass
+    except ResponseError:
+        return False
+    try:
         ask: Any = client.execute_command
         answer = ask("HELLO")
-        fields = answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
-        return str(fields.get("mode")) == "cluster"
-    except ResponseError:  # before Redis 6, or without the permission
-        try:
-            return int(client.info("cluster").get("cluster_enabled", 0)) == 1
-        except ResponseError:
-            return False
+    except ResponseError:
+        return False
+    fields = answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
+    return str(fields.get("mode")) == "cluster"

@@ -94,11 +94,17 @@ def test_one_that_was_away_at_the_start_is_told_by_its_answers(url: str) -> None
     scheduler.store.close()
 
 
-def test_a_user_without_the_permission_to_ask_is_let_in(redis_url: str) -> None:
+def test_a_user_without_the_permission_to_read_the_servers_state_is_told_too(cluster: Server, url: str) -> None:
+    cluster.client.acl_setuser("few", enabled=True, nopass=True, commands=["+@connection"], reset=True)
+    store = open_store(RedisSettings(url=url, options={"username": "few"}), instance="test")
+    with pytest.raises(ConfigError, match="a Redis Cluster"):
+        store.ping()
+    store.close()
+
+
+def test_a_user_without_any_permission_to_ask_is_let_in(redis_url: str) -> None:
     store = open_store(RedisSettings(url=redis_url), instance="test")
-    store.client.acl_setuser(
-        "few", enabled=True, nopass=True, commands=["+ping", "+client", "+select"], keys=["*"], reset=True
-    )
+    store.client.acl_setuser("few", enabled=True, nopass=True, commands=["+ping", "+client", "+select"], reset=True)
     try:
         other = open_store(RedisSettings(url=redis_url, options={"username": "few", "protocol": 2}), instance="test")
         other.ping()
