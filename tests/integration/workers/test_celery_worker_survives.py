@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,16 @@ def test_a_hard_time_limit_is_reported(scheduler: Scheduler, worker: WorkerProce
     assert (record.category, "hard time limit of 1 s" in record.reason) == ("time_limit", True)
 
 
+@pytest.fixture
+def pids(tmp_path: Path) -> Iterator[Path]:
+    """The file for the pids of a workload's processes; what a failed test leaves of them is ended."""
+    file = tmp_path / "pids"
+    yield file
+    for pid in runs(file):
+        if is_alive(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize(
     ("script", "limits", "words"),
     [
@@ -82,9 +93,8 @@ def test_a_hard_time_limit_is_reported(scheduler: Scheduler, worker: WorkerProce
     ],
 )
 def test_nothing_of_an_attempt_runs_any_more_when_it_counts_as_failed(
-    scheduler: Scheduler, worker: WorkerProcess, tmp_path: Path, script: dict[str, Any], limits: Any, words: str
+    scheduler: Scheduler, worker: WorkerProcess, pids: Path, script: dict[str, Any], limits: Any, words: str
 ) -> None:
-    pids = tmp_path / "pids"
     submission = scheduler.pool.prepare(scheduler.work(tree=str(pids), **script))
     message = json.loads(submission.message)
     message["headers"]["timelimit"] = limits or [None, None]
@@ -97,9 +107,8 @@ def test_nothing_of_an_attempt_runs_any_more_when_it_counts_as_failed(
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL", "SIGQUIT"])
 def test_what_a_control_command_ends_is_gone_when_it_counts_as_failed_with_the_signals_name(
-    scheduler: Scheduler, worker: WorkerProcess, redis_server: RedisServer, tmp_path: Path, name: str
+    scheduler: Scheduler, worker: WorkerProcess, redis_server: RedisServer, pids: Path, name: str
 ) -> None:
-    pids = tmp_path / "pids"
     [attempt] = scheduler.submit(scheduler.work(tree=str(pids), sleep=60))
     wait_until(lambda: len(runs(pids)) == 2, seconds=40, what="the workload has its processes")
     with Celery(broker=redis_server.url, set_as_current=False) as app:
