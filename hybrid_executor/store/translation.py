@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from hybrid_executor.errors import ConfigError, StoreUnavailable
+from hybrid_executor.hiding import without_secrets
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,7 +21,7 @@ def translated(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return function(*args, **kwargs)
+            return _carefully(function, *args, **kwargs)
         except (AuthenticationError, NoPermissionError) as error:
             raise ConfigError(
                 f"Redis refused user or password, or a permission is missing ({error}): correct [hybrid_executor] "
@@ -39,3 +40,12 @@ def translated(function: Callable[P, R]) -> Callable[P, R]:
             raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
 
     return call
+
+
+def _carefully(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Let errors of redis-py not show the commands that they are about."""
+    try:
+        return function(*args, **kwargs)
+    except RedisError as error:
+        without_secrets(error)
+        raise

@@ -149,6 +149,7 @@ def start_worker_process(
     shutdown_seconds: float = 0,
     is_deaf: bool = False,
     broker_url: str = "",
+    log_level: str = "INFO",
     **celery: Any,
 ) -> WorkerProcess:
     """Start a worker that runs scripts; ``celery`` holds further Celery settings."""
@@ -165,7 +166,7 @@ def start_worker_process(
     }
     command = [sys.executable, "-m", "celery", "-A", "tests.integration.workers.scripted_app", "worker"]
     command += ["-n", name, "-Q", queues, "-c", str(concurrency), "-O", "fair"]
-    command += ["--without-mingle", "--without-gossip", "-l", "INFO"]
+    command += ["--without-mingle", "--without-gossip", "-l", log_level]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
