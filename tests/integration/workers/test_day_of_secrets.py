@@ -133,24 +133,17 @@ def running_agent(day: Day) -> Iterator[None]:
 def all_events(app: Celery) -> Iterator[list[Any]]:
     """Collect the events that workers send to monitors."""
     events: list[Any] = []
-    stopped = threading.Event()
-
-    def listen() -> None:
-        with app.connection_for_read() as connection:
-            receiver = app.events.Receiver(connection, handlers={"*": events.append})
-            while not stopped.is_set():
-                try:
-                    receiver.capture(limit=1, timeout=0.5)
-                except TimeoutError:
-                    continue
-
-    thread = threading.Thread(target=listen)
-    thread.start()
-    try:
-        yield events
-    finally:
-        stopped.set()
-        thread.join()
+    with app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection, handlers={"*": events.append})
+        # It asks workers for a sign of life, and returns when it is told to.
+        thread = threading.Thread(target=receiver.capture, kwargs={"limit": None, "timeout": None, "wakeup": True})
+        thread.start()
+        try:
+            wait_until(lambda: events, seconds=30, what="events arrive")
+            yield events
+        finally:
+            receiver.should_stop = True
+            thread.join()
 
 
 def callback(queue_name: str, **script: Any) -> Any:
