@@ -5,9 +5,14 @@ A message tells the reader what to set or run. Messages never hold a token, a pa
 
 from __future__ import annotations
 
+from hybrid_executor.hiding import hide_secrets
+
 
 class HybridError(Exception):
-    """Root of all errors raised by this project."""
+    """Root of all errors raised by this project. What it is told is cleaned of secrets, since it may quote others."""
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(hide_secrets(part) if isinstance(part, str) else part for part in parts))
 
 
 class ConfigError(HybridError):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from hybrid_executor.agent.launch import Dropped, Failed, Launch, Ready
 from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.errors import TaskRejected
+from hybrid_executor.hiding import hide_secrets, traceback_of
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Record
 
@@ -76,9 +77,10 @@ class LaunchPreparer:
             manifest = self._factory.build(record, payload=payload, overrides=overrides, rename=launch.renames)
         except TaskRejected as error:
             return Failed(launch, record, str(error), "rejected")
-        except Exception as error:
-            log.exception("The pod of %s could not be made; its task fails", record.name)
-            return Failed(launch, record, f"The pod could not be made: {type(error).__name__}: {error}", "rejected")
+        except Exception as error:  # noqa: BLE001 - a bad task fails alone, whatever is wrong with it
+            log.error("The pod of %s could not be made; its task fails\n%s", record.name, traceback_of(error))
+            words = hide_secrets(f"{type(error).__name__}: {error}")
+            return Failed(launch, record, f"The pod could not be made: {words}", "rejected")
         return Ready(launch, record, manifest)
 
     def announce(self, ready: Sequence[Ready]) -> list[Ready | Dropped]:

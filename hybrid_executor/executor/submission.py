@@ -14,6 +14,7 @@ from hybrid_executor.errors import TaskRejected
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.desk import Desk, RecordedPool
 from hybrid_executor.executor.ledger import Tracked
+from hybrid_executor.hiding import hide_secrets, traceback_of
 from hybrid_executor.pools.work import SENT_FIELD, Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Submission
@@ -60,8 +61,9 @@ class Submitter:
             except TaskRejected as error:
                 on_refused(Refused(key, str(error)))
             except Exception as error:  # noqa: BLE001 - a bad task fails alone, whatever is wrong with it
-                log.exception("A workload could not be prepared and fails alone: %s", key)
-                on_refused(Refused(key, f"The task could not be submitted: {type(error).__name__}: {error}"))
+                log.error("A workload could not be prepared and fails alone: %s\n%s", key, traceback_of(error))
+                words = hide_secrets(f"{type(error).__name__}: {error}")
+                on_refused(Refused(key, f"The task could not be submitted: {words}"))
         if not prepared:
             return []
         with self._desk.outage.watch():

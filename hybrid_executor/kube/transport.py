@@ -257,6 +257,12 @@ class Transport:
             answer = response.data if not stream else response.read()
         except (HTTPError, OSError) as exc:
             raise error_of_silence(doing, exc) from exc
+        except ValueError as exc:
+            # From http.client, about a header; its words show the token.
+            raise KubeUnavailable(
+                f"{doing}: the request could not be sent ({type(exc).__name__}): the address is not valid, or the "
+                "token of the service account or kubeconfig holds what no HTTP header may hold, such as a line break"
+            ) from None
         raise error_of_answer(doing, status=response.status, headers=response.headers, body=answer or b"")
 
     def _may_help_to_reload(self, error: KubeError) -> bool:

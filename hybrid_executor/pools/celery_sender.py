@@ -19,6 +19,7 @@ from kombu.exceptions import KombuError
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
 from hybrid_executor.config.celery import CelerySettings, build_celery_config
+from hybrid_executor.hiding import hide_secrets
 from hybrid_executor.pools.celery_message import TASK_NAME, build_headers
 from hybrid_executor.pools.celery_ways import ConfirmedTogether, MessageByMessage, OnePipeline, Way
 from hybrid_executor.pools.work import Work
@@ -118,14 +119,14 @@ class BrokerSender:
             # Without a word of farewell, whose answer a broker that hangs would let us wait for.
             connection.collect(socket_timeout=self._seconds)
         except self._failures as error:
-            log.debug("The connection to the broker was broken already: %s", error)
+            log.debug("The connection to the broker was broken already: %s", hide_secrets(str(error)))
 
     def _note_down(self, error: Exception, *, waiting: int) -> None:
         if self._is_down:
             self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
             self._closed_until = time.monotonic() + self._pause_seconds
         else:
-            cause = f"{type(error).__name__}: {error}"
+            cause = hide_secrets(f"{type(error).__name__}: {error}")
             log.error("The broker cannot be reached (%s); %d messages wait until it can", cause, waiting)
         self._is_down = True
 

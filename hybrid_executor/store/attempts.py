@@ -36,12 +36,12 @@ class Submission:
     owner: OwnerId
     pool: str
     fields: Mapping[str, str | int]
-    payload: str
+    payload: str = field(repr=False)
     expected_generation: int = 0
-    overrides: str = ""
+    overrides: str = field(default="", repr=False)
     cluster: str = ""
     queue_key: str = ""
-    message: str = ""
+    message: str = field(default="", repr=False)
 
 
 class Outcome(IntEnum):

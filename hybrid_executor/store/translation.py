@@ -16,6 +16,7 @@ from redis.exceptions import (
 )
 
 from hybrid_executor.errors import ConfigError, StoreUnavailable
+from hybrid_executor.hiding import without_secrets
 from hybrid_executor.store.topology import URL_OPTIONS, cluster_refusal
 
 P = ParamSpec("P")
@@ -28,7 +29,7 @@ def translated(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return function(*args, **kwargs)
+            return _carefully(function, *args, **kwargs)
         except (AskError, ClusterCrossSlotError) as error:
             raise cluster_refusal(URL_OPTIONS) from error
         except (AuthenticationError, NoPermissionError) as error:
@@ -49,3 +50,12 @@ def translated(function: Callable[P, R]) -> Callable[P, R]:
             raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
 
     return call
+
+
+def _carefully(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Let errors of redis-py not show the commands that they are about."""
+    try:
+        return function(*args, **kwargs)
+    except RedisError as error:
+        without_secrets(error)
+        raise

@@ -23,6 +23,7 @@ from celery.worker.consumer import Consumer  # type: ignore[import-untyped]
 from kombu.transport.virtual import Empty
 
 from hybrid_executor.events import AttemptId
+from hybrid_executor.hiding import hide_secrets
 from hybrid_workers import activity
 from hybrid_workers.task import TASK_NAME
 
@@ -93,7 +94,8 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
                 warnings.simplefilter("ignore", CPendingDeprecationWarning)
                 super().on_connection_error_after_connected(exc)
         except Exception as error:  # noqa: BLE001 - nothing about a connection that is gone may end the worker
-            log.warning("The broken connection to the broker could not be closed in order: %s", error)
+            words = hide_secrets(str(error))
+            log.warning("The broken connection to the broker could not be closed in order: %s", words)
             self.connection = None
 
     def on_ready(self) -> None:
@@ -199,7 +201,8 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
             qos.restore_by_tag(message.delivery_tag)
             qos._quick_ack(message.delivery_tag)
         except self.connection_errors as error:
-            log.warning("A message could not be put back, and is delivered again after a while: %s", error)
+            words = hide_secrets(str(error))
+            log.warning("A message could not be put back, and is delivered again after a while: %s", words)
 
     def _drop(self, message: Any, reason: str) -> None:
         attempt = _attempt_of(message)
@@ -248,4 +251,4 @@ def _finish_poll(channel: Any) -> None:
         except Empty:
             pass
         except channel.connection_errors as error:
-            log.warning("The broker went away while the worker left: %s", error)
+            log.warning("The broker went away while the worker left: %s", hide_secrets(str(error)))

@@ -22,6 +22,7 @@ from hybrid_workers.activity import WorkerCard
 from hybrid_workers.checks import check_name, check_pool, check_size
 from hybrid_workers.departure import Departure
 from hybrid_workers.deployment import Deployment
+from hybrid_workers.discretion import hide_secrets_in_logs
 from hybrid_workers.duty import Duty
 from hybrid_workers.fast_exit import end_waits_with_the_process
 from hybrid_workers.heartbeat import Heartbeat
@@ -71,6 +72,7 @@ class WorkerLife:
         if sender.app is self._app:
             self._check(sender)
             logging.getLogger(_SHOWS_ARGUMENTS).setLevel(logging.INFO)
+            hide_secrets_in_logs()
             preload(self._deployment.preload)
             _close_database()
 

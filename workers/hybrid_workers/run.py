@@ -20,6 +20,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from hybrid_executor.errors import ConfigError, HybridError, StoreUnavailable, TaskRejected
 from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.hiding import traceback_of
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Claim, Store
 from hybrid_executor.store import Outcome as Answer
@@ -156,7 +157,7 @@ class WorkloadRuns:
         except Exception as error:  # noqa: BLE001 - whatever a workload does, its slot lives on and its owner is told
             if type(error).__name__ == "TaskAlreadyRunningError":
                 return Outcome("The API server says that it runs elsewhere", category="duplicate"), State.REVOKED
-            log.exception("The workload could not be run; it is reported as failed")
+            log.error("The workload could not be run; it is reported as failed\n%s", traceback_of(error))
             return outcome.of_exception(error), State.FAILED
         end = outcome.of_exit_code(code, oom_kills=outcome.count_oom_kills() - oom_kills)
         return end, State.SUCCEEDED if end.is_success else State.FAILED
