@@ -139,7 +139,7 @@ def test_agent_and_api_server_have_the_same_kubeconfig_and_workers_have_none() -
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_every_path_of_the_host_is_in_the_source_tree(name: str) -> None:
-    # Docker makes a folder of root's where a path is missing, so a file that a user has to make is never mounted by itself.
+    # Docker makes a folder of root's where a path is missing. So a file that users make is never mounted by itself.
     for source in mounts(name).values():
         assert (ROOT / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
 
