@@ -69,7 +69,7 @@ def test_the_image_is_built_in_a_folder_of_the_user_airflow() -> None:
     # The old builder makes the target of a COPY as root: pip could not write into it, and rm would fail.
     instructions = [line for line in DOCKERFILE.splitlines() if line and not line.startswith(("#", " "))]
     copies = [line.split() for line in instructions if line.startswith("COPY")]
-    assert instructions.index("RUN mkdir -p /tmp/hybrid/workers") < min(
+    assert instructions.index("RUN mkdir -p /tmp/hybrid/workers /tmp/hybrid/examples") < min(
         index for index, line in enumerate(instructions) if line.startswith("COPY")
     )
     for words in copies:
@@ -77,6 +77,15 @@ def test_the_image_is_built_in_a_folder_of_the_user_airflow() -> None:
         assert words[-1].startswith(("/tmp/hybrid/", "/opt/airflow/"))  # noqa: S108
         for source in (word for word in words[2:-1] if "$" not in word):
             assert (ROOT / source).exists(), source
+
+
+def test_the_image_gets_every_package_of_the_wheel() -> None:
+    parser = ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    sources = dict(line.split(" = ") for line in parser["options"]["package_dir"].split("\n") if line)
+    assert "hybrid_executor" in sources
+    for source in sources.values():
+        assert f"COPY --chown=airflow:0 {source} /tmp/hybrid/{source}\n" in DOCKERFILE
 
 
 @pytest.mark.parametrize("place", ["auth", "sandbox"])
