@@ -19,7 +19,7 @@ from hybrid_executor.kube.masking import hide_tokens
 
 log = logging.getLogger(__name__)
 
-READ_SECONDS = 4.0
+READ_SECONDS = 5.0
 _READ_LINES = 20
 _READ_BYTES = 16_384
 _SHOWN_LINES = 10

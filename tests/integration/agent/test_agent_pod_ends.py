@@ -68,9 +68,9 @@ def test_a_pod_that_is_to_be_deleted_on_failure_is_read_first(world: World) -> N
     wait_until(lambda: world.pods() == [])
 
 
-def test_a_single_line_of_30_megabytes_leaves_a_short_reason(world: World) -> None:
+def test_a_single_line_of_3_megabytes_leaves_a_short_reason(world: World) -> None:
     world.start_agent()
-    script = "echo begins; head -c 30000000 /dev/zero | tr '\\0' x; exit 1"
+    script = "echo begins; head -c 3000000 /dev/zero | tr '\\0' x; exit 1"
     [record] = world.wait_for(State.FAILED, world.submit(script), seconds=60)
     assert 1_000 < len(record.reason) < 3_000
     pod = kept_pod(world)["metadata"]["name"]
