@@ -286,7 +286,7 @@ class _Case:
             signal if phase == "failed" else None,
             _short(message or self._message_of_pod()),
             self.node,
-            category not in _NEVER_STARTED and self.has_run,
+            category not in _NEVER_STARTED and (container is self.base or self.has_run),
         )
 
     def _reason_of_pod(self) -> str:
