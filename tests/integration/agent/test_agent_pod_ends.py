@@ -129,6 +129,17 @@ def test_a_deletion_that_ends_with_exit_code_0_is_a_deletion(world: World) -> No
     assert record.reason.startswith("The pod was deleted while its task ran (container base, exit code 0")
 
 
+def test_a_pod_that_is_deleted_while_its_image_is_missing_was_not_lost_with_its_node(world: World) -> None:
+    patient = {"worker_pod_pending_fatal_container_state_reasons": "InvalidImageName"}
+    world.start_agent(kubernetes={**NO_RELAUNCH, **patient})
+    attempts = world.submit(pod={"spec": {"containers": [{"name": "base", "image": "x:does-not-exist"}]}})
+    wait_until(lambda: "ErrImagePull" in world.record(attempts[0]).note)
+    world.kube.delete_pod("default", world.record(attempts[0]).pod, grace_period_seconds=20)
+    [record] = world.wait_for(State.FAILED, attempts)
+    assert record.category == "deleted_before_start"
+    assert record.reason.startswith("The pod was deleted before its task started")
+
+
 def log_of(world: World, pod: str) -> str:
     try:
         return world.kube.read_pod_log("default", pod, container="base", tail_lines=5)
