@@ -22,7 +22,7 @@ from hybrid_executor.kube.causes import (
     Category,
     category_of_pod_reason,
 )
-from hybrid_executor.kube.masking import hide_tokens
+from hybrid_executor.kube.masking import make_fit
 from hybrid_executor.kube.registry import may_pass
 from hybrid_executor.kube.restarts import is_started_again
 
@@ -364,5 +364,5 @@ def _waiting_order(base: _Raw, status: _Raw) -> Iterator[_Raw]:
 
 
 def _short(text: str | None) -> str:
-    words = hide_tokens(" ".join((text or "").split()))
+    words = make_fit(" ".join((text or "").split()))
     return words if len(words) <= _MAX_MESSAGE else words[: _MAX_MESSAGE - 3] + "..."
