@@ -122,7 +122,7 @@ class ClusterAgent:
         if self._remover is not None:
             self._remover.close(seconds=seconds / 5)
         if self._log_pool is not None:
-            self._log_pool.close(seconds=seconds / 5)
+            self._log_pool.close(seconds=seconds / 2)
         for thread in list(self._threads):
             thread.join(2)
         if self._client is not None:

@@ -284,7 +284,7 @@ class KubeClient:
             read = self._read_up_to(path, asked, most_bytes=most_bytes, ends_at=ends_at, doing=doing)
             if len(read) <= most_bytes or lines <= 1:
                 return read[:most_bytes].decode("utf-8", "replace")
-            lines = max(1, lines // 4)
+            lines = max(1, lines // 2)
 
     def _read_up_to(self, path: str, query: Mapping[str, str], *, most_bytes: int, ends_at: float, doing: str) -> bytes:
         """Return an answer's first bytes, at least one more than ``most_bytes`` where there are more."""
