@@ -154,10 +154,15 @@ class Agent:
             coordinator_pods=settings.coordinator_pods,
             redis_id=lambda: self._ownership.id,
         )
+        told = ""
         try:
             factory.check_template()
         except ConfigError as error:
+            told = str(error)
             log.error("Tasks that use the configured pod template fail until it is mended: %s", error)
+        for words in factory.findings():
+            if words != told:
+                log.warning("%s", words)
         return [
             ClusterAgent(
                 cluster,

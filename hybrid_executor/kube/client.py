@@ -88,6 +88,15 @@ class KubeClient:
             "POST", _pods(namespace), doing=f"create pod {namespace}/{name}", query=self._query, body=manifest
         )
 
+    def dry_run_pod(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+        """Let the server check a pod, strictly, and create none.
+
+        :raises KubeError: it would refuse the pod, or knows one of its fields not; with the server's own words.
+        """
+        name = manifest.get("metadata", {}).get("name", "")
+        query = {**self._query, "dryRun": "All", "fieldValidation": "Strict"}
+        self._json("POST", _pods(namespace), doing=f"check pod {namespace}/{name}", query=query, body=manifest)
+
     def get_pod(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a pod; one that does not exist is a KubeError with status 404."""
         return self._json("GET", _pod(namespace, name), doing=f"get pod {namespace}/{name}", query=self._query)

@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry, Timeout
 
 from hybrid_executor.errors import ConfigError, KubeError, KubeUnavailable
+from hybrid_executor.kube.api_warnings import ApiWarnings
 from hybrid_executor.kube.endpoint import Endpoint
 from hybrid_executor.kube.failures import (
     UNAUTHORIZED,
@@ -126,6 +127,7 @@ class Transport:
         self._reloads_in_vain = 0
         self._next_reload_at = 0.0
         self._clock = clock
+        self.warnings = ApiWarnings()
         self.timeout = timeout
         self.retry = retry
 
@@ -253,6 +255,7 @@ class Transport:
                 preload_content=not stream,
             )
             if 200 <= response.status < 300:
+                self.warnings.hear(response.headers.getlist("Warning"), doing=doing)
                 return response
             answer = response.data if not stream else response.read()
         except (HTTPError, OSError) as exc:
