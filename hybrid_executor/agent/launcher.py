@@ -42,7 +42,7 @@ _WAIT_MILLISECONDS = 250
 _BATCH = 64
 _PUT_OFF_SECONDS = 30.0
 _MOST_HELD = 100_000
-_READ_AHEAD = 1000
+_READ_AHEAD = 10_000
 _CHECK_EVERY_SECONDS = 1.0
 _CHECKED_AT_ONCE = 500
 
@@ -233,7 +233,7 @@ class AirflowKubernetesScheduler:
             self._unread.popleft()
             if isinstance(item, Ready):
                 fresh[launch.entry.id] = item
-                self._tell(launch, self._queue.add(launch, item.manifest.demand))
+                self._queue.add(launch, item.manifest.demand)  # what it waits for is told by the next check
             else:
                 self._hand_on(item)
         return fresh
@@ -261,7 +261,7 @@ class AirflowKubernetesScheduler:
             raise
         for item in [*announced, *(item for item in items if not isinstance(item, Ready))]:
             self._hand_on(item)
-        if self._is_held_back:
+        if self._is_held_back and not self._unread:
             stop.wait(min(wait_seconds, _WAIT_MILLISECONDS / 1000))
 
     def _check_waiting(self) -> None:

@@ -133,7 +133,7 @@ class PodRecorder:
         steps: dict[str, list[AttemptId]] = {}
         for attempt, step in last.items():
             steps.setdefault(step, []).append(attempt)
-        for step, tell in (("run", self._starts.run), ("started", self._starts.started), ("leave", self._starts.leave)):
+        for step, tell in (("run", self._starts.run), ("ended", self._starts.ended), ("leave", self._starts.leave)):
             if steps.get(step):
                 tell(self._cluster, steps[step])
 
@@ -163,12 +163,12 @@ class PodRecorder:
 
 
 def start_of(seen: Sighting) -> str:
-    """Return how far a pod is with its start: ``run``, ``started``, ``leave`` (no start is to be waited for) or ""."""
+    """Return how far a pod is with its start: ``run``, ``ended``, ``leave`` (no start is to be waited for) or ""."""
     phase = seen.diagnosis.phase
     if phase == "running":
         return "run"
     if phase == "succeeded":
-        return "started"
+        return "ended"
     if phase == "pending" and seen.diagnosis.category is Category.PENDING:
         return ""
     return "leave"

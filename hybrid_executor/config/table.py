@@ -103,7 +103,7 @@ STARTING_PODS = Option(
     unit="pods",
     description="Most pods of one cluster, over all agents, that are between their creation and the start of their "
     "task. More of them only slow each other and Airflow's API server down. 0: adapts to how quickly tasks start; "
-    "begins with 4 and doubles for as long as they start quickly.",
+    "begins with 4 and doubles for as long as they start within 10 seconds.",
 )
 LAUNCH_PATIENCE = Option(
     section=SECTION,
