@@ -15,6 +15,7 @@ from hybrid_workers.lifecycle import WorkerLife
 from hybrid_workers.reports import Reports
 from hybrid_workers.run import Patience, Runner, WorkloadRuns
 from hybrid_workers.task import register_task
+from hybrid_workers.witness import Witness
 from hybrid_workers.workload import run_with_airflow
 
 
@@ -27,15 +28,16 @@ def create_worker_app(deployment: Deployment, *, run: Runner | None = None, pati
     app = Celery(deployment.celery.app_name)
     app.config_from_object({**deployment.celery_config, "worker_consumer": "hybrid_workers.consumer:CarefulConsumer"})
     store = ProcessStore(deployment)
-    reports = Reports()
+    reports, witness = Reports(), Witness()
     runs = WorkloadRuns(
         store,
         instance=deployment.instance,
         run=run or partial(run_with_airflow, logs_to_stdout=deployment.task_logs_to_stdout),
         patience=patience,
+        on_note=witness.note,
     )
     register_task(app, runs=runs, reports=reports)
-    app.worker_life = WorkerLife(app, store=store, reports=reports, deployment=deployment)
+    app.worker_life = WorkerLife(app, store=store, reports=reports, deployment=deployment, witness=witness)
     app.worker_life.connect()
     return app
 
