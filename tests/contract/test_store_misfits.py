@@ -13,7 +13,7 @@ C = AttemptId("c")
 
 
 def test_a_record_that_is_none_ends_no_batch(store: Store) -> None:
-    store.client.set(store.keys.attempt(A), "something else")
+    store.client.set(store.keys.attempt(A), "something else", ex=60)
     batch = [submission(A, queue_key="q", message="a"), submission(B, queue_key="q", message="b")]
     refused, accepted = store.attempts.submit(batch)
     assert accepted == 1
@@ -92,6 +92,7 @@ def test_a_payload_that_is_no_text_is_no_payload(store: Store) -> None:
     store.attempts.submit([pod_submission(A), pod_submission(B)])
     store.client.delete(store.keys.payload(A))
     store.client.lpush(store.keys.payload(A), "x")
+    store.client.expire(store.keys.payload(A), 60)
     (_, bad, _), (_, good, _) = store.attempts.workloads([A, B])
     assert (bad, good) == ("", "secret")
 
