@@ -23,6 +23,10 @@ class StoreUnavailable(HybridError):
     """Redis could not be asked. Callers keep their work and ask again later; it never means "no data"."""
 
 
+class KeyMisused(HybridError):
+    """A Redis key of ours holds a value of another type. What needs this key waits or fails; all else goes on."""
+
+
 class TaskRejected(HybridError):
     """One task cannot be run as it is described (template, executor_config, hook, refused pod). Only it fails."""
 

@@ -123,7 +123,9 @@ RECORD_RETENTION = Option(
     default="86400",
     minimum=600,
     unit="seconds",
-    description="How long the record of an ended attempt stays in Redis. Not less than a token lives.",
+    description="How long the record of an ended attempt stays in Redis. Not less than a token lives. A second "
+    "delivery of a message is known by the record: where this is shorter than [celery_broker_transport_options] "
+    "visibility_timeout, records are kept for that time and an hour more.",
 )
 REPAIR_INTERVAL = Option(
     section=SECTION,

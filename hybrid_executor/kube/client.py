@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, overload
 from urllib.parse import quote
 
@@ -76,6 +77,11 @@ class KubeClient:
     def host(self) -> str:
         """The API server's address."""
         return self.transport.host
+
+    @property
+    def server_time(self) -> datetime | None:
+        """What time it was by the API server's clock at its last answer; what it created is as old as that says."""
+        return self.transport.server_time
 
     def close(self) -> None:
         """Drop idle connections; the client may still be used."""

@@ -12,6 +12,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -130,6 +132,8 @@ class Transport:
         self.warnings = ApiWarnings()
         self.timeout = timeout
         self.retry = retry
+        self.server_time: datetime | None = None
+        """What time it was by the server's clock at its last answer; ``None`` where it has not said."""
 
     @property
     def host(self) -> str:
@@ -169,6 +173,7 @@ class Transport:
         response = self._send(
             method, path, doing=doing, query=query, body=body, content_type=content_type, accept=accept, stream=False
         )
+        self.server_time = _time_of(response.headers.get("Date", "")) or self.server_time
         return response.data or b""
 
     def stream(
@@ -304,3 +309,11 @@ class Transport:
 
 def _is_about_credentials(error: KubeError) -> bool:
     return error.status == UNAUTHORIZED or is_broken_file(error.__cause__)
+
+
+def _time_of(text: str) -> datetime | None:
+    """Return the time in a Date header, ``None`` for none."""
+    try:
+        return parsedate_to_datetime(text).astimezone(timezone.utc)
+    except (ValueError, TypeError):
+        return None

@@ -8,10 +8,13 @@ step, is promised here. Every method either does its work or raises :class:`~hyb
 
 from __future__ import annotations
 
-from hybrid_executor.store.attempts import Attempts, Change, Claim, LaunchAck, Outcome, Restoration, Submission
+from hybrid_executor.store.attempts import Attempts
+from hybrid_executor.store.changes import Change, Claim, LaunchAck, Outcome, Restoration, Submission
 from hybrid_executor.store.client import RedisSettings, Store, check_server, open_store
+from hybrid_executor.store.epochs import Epoch
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
+from hybrid_executor.store.misfits import Misfit, is_misfit, words_for
 from hybrid_executor.store.orders import Order, Orders
 from hybrid_executor.store.presence import Member, Presence
 from hybrid_executor.store.records import Record
@@ -24,6 +27,7 @@ __all__ = [
     "Attempts",
     "Change",
     "Claim",
+    "Epoch",
     "EventBatch",
     "EventStream",
     "Keys",
@@ -33,6 +37,7 @@ __all__ = [
     "Lease",
     "Leases",
     "Member",
+    "Misfit",
     "Order",
     "Orders",
     "Outcome",
@@ -47,5 +52,7 @@ __all__ = [
     "Store",
     "Submission",
     "check_server",
+    "is_misfit",
     "open_store",
+    "words_for",
 ]

@@ -15,8 +15,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from hybrid_executor.errors import ConfigError, StoreUnavailable
+from hybrid_executor.errors import ConfigError, KeyMisused, StoreUnavailable
 from hybrid_executor.hiding import without_secrets
+from hybrid_executor.store.misfits import is_misfit
 from hybrid_executor.store.topology import URL_OPTIONS, cluster_refusal
 
 P = ParamSpec("P")
@@ -24,7 +25,10 @@ R = TypeVar("R")
 
 
 def translated(function: Callable[P, R]) -> Callable[P, R]:
-    """Let ``function`` raise StoreUnavailable where Redis cannot be asked, ConfigError where it refuses us."""
+    """Let ``function`` raise StoreUnavailable where Redis cannot be asked, ConfigError where it refuses us.
+
+    And KeyMisused where a key holds a value of another type.
+    """
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -38,6 +42,11 @@ def translated(function: Callable[P, R]) -> Callable[P, R]:
                 "redis_url, or [celery] broker_url where redis_url is not set."
             ) from error
         except ResponseError as error:
+            if is_misfit(error):
+                raise KeyMisused(
+                    f"A Redis key of the hybrid executor holds something else ({error}): find out what writes it, and "
+                    "delete the key."
+                ) from error
             if str(error).startswith(("NOAUTH", "WRONGPASS")):
                 raise ConfigError(
                     f"Redis refused user or password ({error}): correct [hybrid_executor] redis_url, or [celery] "

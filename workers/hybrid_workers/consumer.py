@@ -105,12 +105,13 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         outlives = hasattr(getattr(channel, "qos", None), "restore_by_tag")
         in_hand = {request.id for request in (*activity.active_requests(), *activity.handed_out_requests())}
         while self._unanswered:
-            request = self._unanswered.pop()
+            request = self._unanswered[-1]
             if outlives:
                 request.message.channel = channel
                 request.acknowledged = False
                 if not (request.task.acks_late and request.id in in_hand):
                     request.acknowledge()
+            self._unanswered.pop()
         returned = [AttemptId(request.id) for request in self._left_behind]
         while self._left_behind:
             if outlives:
