@@ -48,7 +48,6 @@ class PodCreator:
         self._settings = settings
         self._patience_seconds = patience_seconds
         self._distrusts_records = distrusts_records
-        self._restarting: set[str] = set()
 
     def create(self, ready: Ready) -> Outcome:
         """Try once to create a pod. Raises nothing of its own."""
@@ -60,25 +59,23 @@ class PodCreator:
             pod = self._client.create_pod(manifest.namespace, manifest.pod)
         except KubeError as error:
             return self._after_error(ready, judge_create_error(error, patience_seconds=self._patience_seconds))
-        if (pod.get("spec") or {}).get("restartPolicy") == "Always":
-            self._warn_of_restarts(manifest.namespace)
         if self._settings.logs_task_metadata:
             annotations = manifest.pod["metadata"].get("annotations")
             log.info("Pod %s/%s has the annotations %s", manifest.namespace, manifest.name, annotations)
         uid = str((pod.get("metadata") or {}).get("uid") or "")
-        return Created(ready.launch, ready.record, manifest.namespace, manifest.name, uid)
+        created = Created(ready.launch, ready.record, manifest.namespace, manifest.name, uid)
+        if (pod.get("spec") or {}).get("restartPolicy") == "Always":
+            return self._refuse_restarts(created)
+        return created
 
-    def _warn_of_restarts(self, namespace: str) -> None:
-        """Say once per namespace that a webhook changed what we asked for."""
-        if namespace not in self._restarting:
-            self._restarting.add(namespace)
-            log.error(
-                "Cluster %s changes the restartPolicy of pods in namespace %s from Never to Always: their tasks run "
-                "again and again. Exclude pods with the label %s from the mutating webhook or policy",
-                self._cluster,
-                namespace,
-                LABEL_INSTANCE,
-            )
+    def _refuse_restarts(self, created: Created) -> Failed:
+        """Give up a pod whose restartPolicy a webhook has changed: its task would run again and again."""
+        words = (
+            f"Cluster {self._cluster} changed restartPolicy of pod {created.namespace}/{created.name} from Never to "
+            "Always, and its task would run again and again. Exclude pods with the label "
+            f"{LABEL_INSTANCE} from the mutating webhook or policy that does it."
+        )
+        return Failed(created.launch, created.record, words, "rejected", unwanted=created)
 
     def _find_existing(self, ready: Ready) -> PodIdentity | None:
         """Return a pod of this attempt that is there already, whatever launch it is from."""

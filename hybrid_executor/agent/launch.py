@@ -74,6 +74,7 @@ class Failed:
     """The launch is given up, with ``reason`` in words for the task's author.
 
     :ivar is_lost: the owner decides, since a new workload would help.
+    :ivar unwanted: the pod that was created in spite of it, and has to go.
     """
 
     launch: Launch
@@ -81,6 +82,7 @@ class Failed:
     reason: str
     category: str
     is_lost: bool = False
+    unwanted: Created | None = None
 
 
 @dataclass(frozen=True)

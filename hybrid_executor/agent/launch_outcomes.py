@@ -40,7 +40,10 @@ class OutcomeRecorder:
         for outcome, claim in zip(outcomes, claims, strict=True):
             if isinstance(outcome, Created):
                 self._after_creation(outcome, claim)
-            elif claim.is_granted:
+                continue
+            if outcome.unwanted is not None:
+                self._delete(outcome.unwanted)
+            if claim.is_granted:
                 log.info("Launch of %s failed (%s): %s", outcome.record.name, outcome.category, outcome.reason)
 
     def _change(self, outcome: Created | Failed) -> Change:
@@ -58,7 +61,8 @@ class OutcomeRecorder:
             attempt=record.id,
             to=State.LOST if outcome.is_lost else State.FAILED,
             generation=record.generation,
-            sources=LAUNCHABLE,
+            # A pod that is there already may have been seen to wait or to run.
+            sources=LAUNCHABLE if outcome.unwanted is None else None,
             fields={"reason": outcome.reason, "category": outcome.category, "note": ""},
             ack=acknowledged,
         )
@@ -66,6 +70,9 @@ class OutcomeRecorder:
     def _after_creation(self, created: Created, claim: Claim) -> None:
         if claim.outcome is Outcome.STALE or claim.state == State.REVOKED:
             log.info("%s was revoked while its pod was created: deleting %s", created.record.name, created.name)
-            self._remover.clean("delete", Doomed(created.namespace, created.name, created.uid))
+            self._delete(created)
         elif claim.is_granted:
             log.info("Launched %s as pod %s/%s", created.record.name, created.namespace, created.name)
+
+    def _delete(self, created: Created) -> None:
+        self._remover.clean("delete", Doomed(created.namespace, created.name, created.uid))

@@ -76,15 +76,12 @@ def front(world: World) -> Iterator[KubeFront]:
     opened.close()
 
 
-def test_a_webhook_that_makes_pods_restart_is_told_once(
-    world: World, front: KubeFront, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_pod_that_a_webhook_makes_restart_fails_its_task_with_words(world: World, front: KubeFront) -> None:
     front.webhook = lambda created: created.get("spec", {}).update(restartPolicy="Always")
     world.start_agent(kubernetes={"config_file": str(front.write_kubeconfig({"token": "t"}))})
-    attempts = world.submit("sleep 30", count=3)
-    world.wait_for(State.RUNNING, attempts)
-    [told] = [text for text in caplog.messages if "restartPolicy" in text]
-    assert "namespace default from Never to Always" in told
-    assert "label hybrid-executor/instance" in told
-    world.store.attempts.revoke(attempts, reason="cleared")
+    for record in world.wait_for(State.FAILED, world.submit("sleep 30", count=3)):
+        assert "from Never to Always" in record.reason
+        assert "Exclude pods with the label hybrid-executor/instance" in record.reason
+        assert "failed" in world.states(record.id)
     wait_until(lambda: not world.pods(), what="the pods to be deleted")
+    assert world.launch_stream_is_empty()
