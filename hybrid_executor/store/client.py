@@ -168,6 +168,14 @@ class Store:
         """
         topology.check(self.client, name=URL_OPTIONS)
 
+    @translated
+    def check_writes(self) -> None:
+        """Write a key that is gone a second later: a Redis that answers may still refuse writes.
+
+        :raises StoreUnavailable: it does, or cannot be reached; the message says why.
+        """
+        self.client.set(self.keys.probe, "", ex=1)
+
     def close(self) -> None:
         """Close all connections."""
         self.client.close()

@@ -99,6 +99,11 @@ class Keys:
         return f"{self.prefix}identities"
 
     @property
+    def probe(self) -> str:
+        """String: written to see whether Redis takes writes. Gone a second later."""
+        return f"{self.prefix}probe"
+
+    @property
     def epoch(self) -> str:
         """String: made once; gone or different means that Redis lost data."""
         return f"{self.prefix}epoch"

@@ -6,16 +6,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from redis.exceptions import (
-    AskError,
-    AuthenticationError,
-    ClusterCrossSlotError,
-    NoPermissionError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import AskError, ClusterCrossSlotError, RedisError, ResponseError
 
-from hybrid_executor.errors import ConfigError, StoreUnavailable
+from hybrid_executor.errors import StoreUnavailable
+from hybrid_executor.store.refusals import refusal_of
 from hybrid_executor.store.topology import URL_OPTIONS, cluster_refusal
 
 P = ParamSpec("P")
@@ -23,7 +17,9 @@ R = TypeVar("R")
 
 
 def translated(function: Callable[P, R]) -> Callable[P, R]:
-    """Let ``function`` raise StoreUnavailable where Redis cannot be asked, ConfigError where it refuses us."""
+    """Let ``function`` raise StoreUnavailable where Redis cannot be asked; StoreRefused and StoreForbidden are kinds
+    of it. An answer that means a mistake of ours, or foreign data under our keys, is raised as redis-py has it.
+    """
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -31,21 +27,12 @@ def translated(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except (AskError, ClusterCrossSlotError) as error:
             raise cluster_refusal(URL_OPTIONS) from error
-        except (AuthenticationError, NoPermissionError) as error:
-            raise ConfigError(
-                f"Redis refused user or password, or a permission is missing ({error}): correct [hybrid_executor] "
-                "redis_url, or [celery] broker_url where redis_url is not set."
-            ) from error
-        except ResponseError as error:
-            if str(error).startswith(("NOAUTH", "WRONGPASS")):
-                raise ConfigError(
-                    f"Redis refused user or password ({error}): correct [hybrid_executor] redis_url, or [celery] "
-                    "broker_url where redis_url is not set."
-                ) from error
-            if str(error).startswith(("LOADING", "BUSY", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM")):
-                raise StoreUnavailable(f"Redis cannot serve us now: {error}") from error
-            raise
         except (RedisError, OSError) as error:
+            refusal = refusal_of(error)
+            if refusal is not None:
+                raise refusal from error
+            if isinstance(error, ResponseError):
+                raise
             raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
 
     return call
