@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,8 @@ def _try_to_save(server: Server, outcome: str) -> None:
     deadline = time.monotonic() + 20
     while server.client.info("persistence")["rdb_last_bgsave_status"] != outcome:
         assert time.monotonic() < deadline, f"the save did not end as {outcome}"
-        try:
+        with suppress(redis.ResponseError):  # one is under way
             server.client.bgsave()
-        except redis.ResponseError:
-            pass  # one is under way
         time.sleep(0.1)
 
 
@@ -105,10 +103,8 @@ def blocked_by_a_script(server: Server) -> Iterator[None]:
     other = redis.Redis(port=server.port, username=server.username, password=server.password)
 
     def run() -> None:
-        try:
+        with suppress(redis.RedisError):  # killed, or its server is
             other.eval("while true do end", 0)
-        except redis.RedisError:
-            pass  # killed, or its server is
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

@@ -58,6 +58,9 @@ class Desk:
     ledger: Ledger = field(default_factory=Ledger)
     outage: Outage = field(default_factory=Outage)
 
+    def __post_init__(self) -> None:
+        self.outage.prove = self.store.check_writes
+
     def settle(self, tracked: Tracked, state: State, reason: str) -> None:
         """Forget an attempt that ended and tell Airflow how."""
         self.ledger.remove(tracked.attempt)

@@ -14,7 +14,7 @@ from hybrid_executor import compat
 from hybrid_executor.config import RedisLocation, Settings, airflow_config, read_settings
 from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.settings import Shape
-from hybrid_executor.errors import ConfigError, HybridError, StoreUnavailable
+from hybrid_executor.errors import ConfigError, HybridError, StoreForbidden, StoreUnavailable
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.executor import slots
 from hybrid_executor.executor.adoption import Adoption
@@ -113,6 +113,8 @@ class HybridExecutor(BaseExecutor):
                 self._intake.place()
                 if "celery" in pools:
                     check_broker(self.settings)
+        except StoreForbidden:
+            raise
         except StoreUnavailable:
             pass  # said by the outage; heartbeats go on asking
         if kubernetes is not None and self.settings.agent == "child":
@@ -229,6 +231,8 @@ class HybridExecutor(BaseExecutor):
             self._adoption.resume()
             now = time.monotonic()
             if self._intake.data_was_lost or now >= self._next_repair:
+                # Workers cannot announce themselves to a Redis that refuses writes: their silence means nothing then.
+                desk.store.check_writes()
                 self._next_repair = now + desk.settings.repair_interval_seconds
                 self._intake.data_was_lost = False
                 self._repair.run()
@@ -341,6 +345,8 @@ class HybridExecutor(BaseExecutor):
             if attempt:
                 self._abandoned.append(attempt)
                 self._withdraw(key, attempt)
+        except StoreUnavailable:
+            pass  # said by the outage; it is revoked when Redis can be asked
         except Exception:  # noqa: BLE001 - raising here would keep all other stuck tasks waiting
             self.log.exception("A stuck task could not be revoked at once")
 

@@ -16,6 +16,7 @@ from hybrid_executor.store.orders import Order, Orders
 from hybrid_executor.store.presence import Member, Presence
 from hybrid_executor.store.records import Record
 from hybrid_executor.store.redis_identity import RedisIdentity
+from hybrid_executor.store.refusals import refusal_of
 from hybrid_executor.store.resource_version import ResourceVersion
 from hybrid_executor.store.starts import Starts
 from hybrid_executor.store.streams import EventBatch, EventStream, LaunchEntry, LaunchStream
@@ -48,4 +49,5 @@ __all__ = [
     "Submission",
     "check_server",
     "open_store",
+    "refusal_of",
 ]

@@ -92,7 +92,7 @@ def test_a_server_that_loads_its_data_is_said_to_load(server: Server, tmp_path: 
     try:
         for way in ("in a script in a pipeline", "raw"):
             refusal = refusal_of(error_of(lambda way=way: WAYS[way](loading.client)))
-            assert refusal is not None and str(refusal) == "Redis is loading its data (LOADING)", way
+            assert str(refusal) == "Redis is loading its data (LOADING)", way
     finally:
         loading.kill()
 
@@ -114,7 +114,7 @@ def test_a_cluster_node_without_its_cluster_is_an_outage(server: Server, tmp_pat
     try:
         for way, ask in WAYS.items():
             refusal = refusal_of(error_of(lambda ask=ask: ask(node.client)))
-            assert refusal is not None and refusal.code == "CLUSTERDOWN", way
+            assert str(refusal) == "Redis refuses commands: its cluster is down (CLUSTERDOWN)", way
     finally:
         node.kill()
 
@@ -129,7 +129,7 @@ def test_a_missing_permission_is_a_setting_to_correct_however_it_was_met(
     client = redis.Redis(port=server.port, username="some", password="of-some", decode_responses=True)
     for way, ask in WAYS.items():
         refusal = refusal_of(error_of(lambda ask=ask: ask(client)))
-        assert isinstance(refusal, StoreForbidden) and isinstance(refusal, ConfigError), way
+        assert isinstance(refusal, StoreForbidden), way
         assert refusal.code == "NOPERM", way
     client.close()
 
@@ -140,7 +140,8 @@ def test_a_user_who_is_not_let_in_is_a_setting_to_correct(server: Server, url: s
     store = open_store(RedisSettings(url=url.format(server.port)), instance="test")
     with pytest.raises(StoreForbidden, match="Redis refuses user or password") as caught:
         store.ping()
-    assert "wrong@" not in str(caught.value) and "of-some" not in str(caught.value)
+    assert "wrong@" not in str(caught.value)
+    assert "of-some" not in str(caught.value)
     store.close()
 
 
