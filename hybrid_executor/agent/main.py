@@ -31,7 +31,7 @@ from hybrid_executor.agent.reaper import Reaper
 from hybrid_executor.agent.supervision import start_supervised
 from hybrid_executor.config import Profile, Settings
 from hybrid_executor.config.kubernetes import KubernetesSettings
-from hybrid_executor.errors import ConfigError, HybridError, StoreUnavailable
+from hybrid_executor.errors import ConfigError, HybridError, StoreForbidden, StoreUnavailable
 from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.store import RedisSettings, Store, open_store
 
@@ -279,6 +279,8 @@ def _wait_for_redis(
     while not stop.is_set() and not has_lost_parent():
         try:
             store.ping()
+        except StoreForbidden:
+            raise
         except StoreUnavailable as error:
             failures += 1
             complaints.report(REDIS, REDIS_AWAY, error)

@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError
 from hybrid_executor.config.broker import Broker, redis_client_arguments
 from hybrid_executor.config.celery import AUTOSCALE_FORM
 from hybrid_executor.config.celery_table import SECTION
-from hybrid_executor.errors import ConfigError, StoreUnavailable
+from hybrid_executor.errors import ConfigError, StoreForbidden, StoreUnavailable
 from hybrid_executor.store import Member, RedisSettings, Store, check_server
 
 log = logging.getLogger(__name__)
@@ -72,8 +72,10 @@ def check_store(store: Store, *, patience_seconds: float) -> None:
     was_told = False
     while True:
         try:
-            store.ping()
+            store.check_writes()
             return
+        except StoreForbidden:
+            raise
         except StoreUnavailable as error:
             trouble = str(error).rstrip(".")
             message = (

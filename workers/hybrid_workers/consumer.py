@@ -27,7 +27,7 @@ from hybrid_executor.errors import StoreRefused
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store import refusal_of
 from hybrid_workers import activity
-from hybrid_workers.debts import Debts, Refusals, keep_what_is_refused, take_a_write
+from hybrid_workers.debts import Debts, Refusals, is_careful, keep_what_is_refused, take_a_write
 from hybrid_workers.task import TASK_NAME
 
 log = logging.getLogger(__name__)
@@ -100,8 +100,9 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
             while True:
                 try:
                     connected = super().ensure_connected(conn)
+                    keep_what_is_refused(connected.transport, self._debts)
                     for channel in _channels(connected):
-                        if keep_what_is_refused(channel, self._debts) and (self._debts or self._refusals.is_on):
+                        if is_careful(channel) and (self._debts or self._refusals.is_on):
                             take_a_write(channel)
                             self._debts.settle(channel)
                     self._probed_at = time.monotonic()
@@ -207,8 +208,23 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         waiting = activity.waiting_requests()
         super().stop()
         self._give_back(waiting)
+        self._settle_before_the_end()
         for channel in _channels(self.connection):
             _finish_poll(channel)
+
+    def _settle_before_the_end(self) -> None:
+        """Try for a while to bring what the broker refused; the scheduler finds out later what was lost with us."""
+        deadline = time.monotonic() + _LAST_ACKNOWLEDGEMENT_SECONDS
+        while self._debts:
+            try:
+                with self.app.connection_for_write() as connection:
+                    keep_what_is_refused(connection.transport, self._debts)
+                    self._debts.settle(connection.default_channel)
+            except Exception as error:  # noqa: BLE001 - whatever the broker says, the worker is to end
+                if time.monotonic() >= deadline:
+                    log.error("Left although the broker refused %d messages or answers: %s", len(self._debts), error)
+                    return
+                time.sleep(_TICK_SECONDS)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body is not what its headers say."""

@@ -129,18 +129,35 @@ class CarefulQoS:
         self._real._remove_from_indices(self, tag).execute()
 
 
-def keep_what_is_refused(channel: Any, debts: Debts) -> bool:
-    """Make a channel careful, before it has consumed anything; return whether it is one of kombu's Redis transport."""
+def keep_what_is_refused(transport: Any, debts: Debts) -> None:
+    """Make the channels of a connection careful, those that there are and those to come; only kombu's over Redis."""
+    create: Callable[..., Any] | None = getattr(transport, "create_channel", None)
+    if create is None:
+        return
+
+    def create_careful(*args: Any, **kwargs: Any) -> Any:
+        channel = create(*args, **kwargs)
+        _make_careful(channel, debts)
+        return channel
+
+    transport.create_channel = create_careful
+    for channel in list(transport.channels):
+        _make_careful(channel, debts)
+
+
+def is_careful(channel: Any) -> bool:
+    """Return whether a channel keeps what is refused."""
+    return issubclass(getattr(channel, "QoS", object), CarefulQoS)
+
+
+def _make_careful(channel: Any, debts: Debts) -> None:
     real = channel.QoS
-    if issubclass(real, CarefulQoS):
-        return True
-    if not hasattr(real, "restore_by_tag"):
-        return False
+    if is_careful(channel) or not hasattr(real, "restore_by_tag"):
+        return
     channel.QoS = type("CarefulQoS", (CarefulQoS, real), {"debts": debts, "_real": real})
     if hasattr(channel, "maybe_refresh_binding_expiry"):
         # kombu would log a traceback each second; what it keeps alive is remote control's own queue.
         channel.maybe_refresh_binding_expiry = partial(_unless_refused, channel.maybe_refresh_binding_expiry)
-    return True
 
 
 def _unless_refused(ask: Callable[[], object]) -> None:
