@@ -273,12 +273,13 @@ def _wait_for_redis(
 ) -> bool:
     """Wait until Redis answers; return False where the agent is to end before that.
 
-    :raises ConfigError: it refuses user or password.
+    :raises ConfigError: it refuses user or password, or a permission is missing.
     """
     failures = 0
     while not stop.is_set() and not has_lost_parent():
         try:
             store.ping()
+            store.check_permissions()
         except StoreForbidden:
             raise
         except StoreUnavailable as error:

@@ -24,6 +24,9 @@ class RecordedPool(Protocol):
     def has_own_broker(self) -> bool:
         """Messages go to a broker that is not the store's Redis, after the record."""
 
+    def list_key(self, queue: str) -> str:
+        """Return the broker list on the store's Redis that work of ``queue`` goes to, "" for none."""
+
     def prepare(self, work: Work) -> Submission:
         """Return what the store needs to submit ``work``; raise TaskRejected where it cannot be run."""
 

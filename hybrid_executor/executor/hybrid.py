@@ -110,6 +110,7 @@ class HybridExecutor(BaseExecutor):
         try:
             with desk.outage.watch():
                 desk.store.ping()
+                desk.store.check_permissions(self._default_lists(desk))
                 self._intake.place()
                 if "celery" in pools:
                     check_broker(self.settings)
@@ -121,6 +122,12 @@ class HybridExecutor(BaseExecutor):
             self._child = AgentChild(f"{self.settings.instance}-{desk.owner}", shape=self.shape)
             self._child.supervise()
         self.log.info("Routes: %s", self.settings.routes)
+
+    def _default_lists(self, desk: Desk) -> list[str]:
+        """Return the broker list on the store's Redis that most work goes to, empty where there is none."""
+        pool = desk.pools.get(self.settings.routes.find(desk.default_queue).pool)
+        key = pool.list_key(desk.default_queue) if pool is not None else ""
+        return [key] if key else []
 
     def _make_pools(self, conf: Any) -> dict[str, RecordedPool]:
         pools: dict[str, RecordedPool] = {}

@@ -13,6 +13,7 @@ from hybrid_executor.store.client import RedisSettings, Store, check_server, ope
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
 from hybrid_executor.store.orders import Order, Orders
+from hybrid_executor.store.permissions import BROKER_COMMANDS, Needs, check_broker_permissions
 from hybrid_executor.store.presence import Member, Presence
 from hybrid_executor.store.records import Record
 from hybrid_executor.store.redis_identity import RedisIdentity
@@ -22,6 +23,7 @@ from hybrid_executor.store.starts import Starts
 from hybrid_executor.store.streams import EventBatch, EventStream, LaunchEntry, LaunchStream
 
 __all__ = [
+    "BROKER_COMMANDS",
     "Attempts",
     "Change",
     "Claim",
@@ -34,6 +36,7 @@ __all__ = [
     "Lease",
     "Leases",
     "Member",
+    "Needs",
     "Order",
     "Orders",
     "Outcome",
@@ -47,6 +50,7 @@ __all__ = [
     "Starts",
     "Store",
     "Submission",
+    "check_broker_permissions",
     "check_server",
     "open_store",
     "refusal_of",

@@ -104,6 +104,25 @@ class Keys:
         return f"{self.prefix}probe"
 
     @property
+    def trial(self) -> str:
+        """String: commands are tried on it, to find out which are permitted. Gone a second later."""
+        return f"{self.prefix}trial"
+
+    def examples(self) -> list[str]:
+        """Return a key of each kind, to find out which are permitted."""
+        named = (self.attempt, self.payload, self.overrides, self.owner, self.live, self.launch, self.lease, self.rate)
+        members = [name for role in ("worker", "agent") for name in (self.member(role, "-"), self.members(role))]
+        return [
+            *(key("-") for key in named),
+            *members,
+            self.version("-", "-"),
+            self.orders("-"),
+            self.events,
+            self.trimmed,
+            self.epoch,
+        ]
+
+    @property
     def epoch(self) -> str:
         """String: made once; gone or different means that Redis lost data."""
         return f"{self.prefix}epoch"
