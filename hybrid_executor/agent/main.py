@@ -271,7 +271,7 @@ def _connect(kubernetes_settings: KubernetesSettings, profile: Profile) -> KubeC
 def _wait_for_redis(
     store: Store, stop: threading.Event, complaints: Complaints, has_lost_parent: Callable[[], bool]
 ) -> bool:
-    """Wait until Redis answers; return False where the agent is to end before that.
+    """Wait until Redis answers and takes writes; return False where the agent is to end before that.
 
     :raises ConfigError: it refuses user or password, or a permission is missing.
     """
@@ -280,6 +280,7 @@ def _wait_for_redis(
         try:
             store.ping()
             store.check_permissions()
+            store.check_writes()
         except StoreForbidden:
             raise
         except StoreUnavailable as error:

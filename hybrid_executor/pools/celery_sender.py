@@ -22,6 +22,7 @@ from hybrid_executor.config.celery import CelerySettings, build_celery_config
 from hybrid_executor.pools.celery_message import TASK_NAME, build_headers
 from hybrid_executor.pools.celery_ways import ConfirmedTogether, MessageByMessage, OnePipeline, Way
 from hybrid_executor.pools.work import Work
+from hybrid_executor.store import explain
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ class BrokerSender:
             self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
             self._closed_until = time.monotonic() + self._pause_seconds
         else:
-            cause = f"{type(error).__name__}: {error}"
+            cause = explain(error)
             log.error("The broker cannot be reached (%s); %d messages wait until it can", cause, waiting)
         self._is_down = True
 

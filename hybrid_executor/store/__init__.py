@@ -17,7 +17,7 @@ from hybrid_executor.store.permissions import BROKER_COMMANDS, Needs, check_brok
 from hybrid_executor.store.presence import Member, Presence
 from hybrid_executor.store.records import Record
 from hybrid_executor.store.redis_identity import RedisIdentity
-from hybrid_executor.store.refusals import refusal_of
+from hybrid_executor.store.refusals import explain, refusal_of
 from hybrid_executor.store.resource_version import ResourceVersion
 from hybrid_executor.store.starts import Starts
 from hybrid_executor.store.streams import EventBatch, EventStream, LaunchEntry, LaunchStream
@@ -52,6 +52,7 @@ __all__ = [
     "Submission",
     "check_broker_permissions",
     "check_server",
+    "explain",
     "open_store",
     "refusal_of",
 ]

@@ -104,6 +104,12 @@ def refusal_of(error: BaseException) -> StoreRefused | None:
     return None
 
 
+def explain(error: BaseException) -> str:
+    """Return an error of Redis, or of what is built upon it, in words that hold no command and so no token."""
+    refusal = refusal_of(error)
+    return str(refusal) if refusal is not None else f"{type(error).__name__}: {text_of(error)}"
+
+
 def _say(code: str, error: BaseException) -> str:
     """Return words for a person; only what a permission is missing for is in the server's words alone."""
     if code not in _FORBIDDEN:

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+import redis
 from redis.exceptions import AskError, ClusterCrossSlotError, RedisError, ResponseError
 
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.store.refusals import refusal_of
 from hybrid_executor.store.topology import URL_OPTIONS, cluster_refusal
 
+# After a fail-over the address may lead to another server, and what is connected still talks to the old one.
+_WRONG_SERVER = frozenset({"READONLY", "MASTERDOWN", "UNBLOCKED"})
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -30,9 +33,18 @@ def translated(function: Callable[P, R]) -> Callable[P, R]:
         except (RedisError, OSError) as error:
             refusal = refusal_of(error)
             if refusal is not None:
+                if refusal.code in _WRONG_SERVER:
+                    _drop_idle_connections(args[0] if args else None)
                 raise refusal from error
             if isinstance(error, ResponseError):
                 raise
             raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
 
     return call
+
+
+def _drop_idle_connections(asker: object) -> None:
+    """Let the next question go over a new connection; those that are in use by other threads are left alone."""
+    client = getattr(asker, "_client", None) or getattr(asker, "client", None)
+    if isinstance(client, redis.Redis):
+        client.connection_pool.disconnect(inuse_connections=False)

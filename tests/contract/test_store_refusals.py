@@ -167,3 +167,11 @@ def test_the_command_of_a_pipeline_which_may_hold_a_token_is_not_told(server: Se
     assert "secret" not in str(caught.value)
     with suppress(StoreUnavailable):
         store.ping()
+
+
+def test_after_a_fail_over_the_next_question_goes_over_a_new_connection(server: Server, store: Store) -> None:
+    store.attempts.submit([submission()])
+    before = store.client.client_id()
+    with SITUATIONS["READONLY"](server), pytest.raises(StoreRefused):
+        store.attempts.claim(submission().attempt, worker="w")
+    assert store.client.client_id() != before
