@@ -13,14 +13,16 @@ import pytest
 
 from hybrid_executor.agent.main import run_agent
 from hybrid_executor.config import DictConfig
+from hybrid_executor.config.celery import read_celery_settings
 from hybrid_executor.errors import StoreForbidden
+from hybrid_executor.pools.celery_sender import BrokerSender
 from hybrid_executor.states import State
 from hybrid_workers.celery_app import create_worker_app
 from hybrid_workers.checks import check_permissions
 from hybrid_workers.deployment import ProcessStore, read_deployment
 from tests.integration.agent.conftest import World
 from tests.integration.redis_installed import Server
-from tests.integration.workers.near_side import callback_json, wait_until
+from tests.integration.workers.near_side import INSTANCE, Scheduler, callback_json, wait_until
 from tests.integration.workers.real_worker import Daemon, Home, make_home
 from tests.redis_acl import PASSWORD, create_user, documented_rules
 from tests.redis_situations import programs, serve
@@ -165,3 +167,33 @@ def test_an_executor_and_an_agent_without_a_permission_end_with_a_message_that_n
             )
     finally:
         world.close()
+
+
+def test_messages_are_sent_to_another_redis_under_the_documented_acl(server: Server, redis_url: str) -> None:
+    conf = DictConfig({"celery": {"broker_url": url_of("sender", server), "operation_timeout": "5"}})
+    sender = BrokerSender(read_celery_settings(conf), instance=INSTANCE)
+    near = Scheduler(redis_url)
+    try:
+        assert sender.send([near.work()]) == []
+        assert near.messages() == 1
+        assert denied(server) == []
+    finally:
+        sender.close()
+        near.store.close()
+
+
+def test_what_another_redis_refuses_is_told_without_the_message(
+    server: Server, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    take_away("+lpush", "sender", server)
+    conf = DictConfig({"celery": {"broker_url": url_of("sender", server), "operation_timeout": "5"}})
+    sender = BrokerSender(read_celery_settings(conf), instance=INSTANCE)
+    near = Scheduler(redis_url)
+    try:
+        work = near.work()
+        assert sender.send([work]) == [work]
+    finally:
+        sender.close()
+        near.store.close()
+    assert "Redis refuses a command: a permission is missing" in caplog.text
+    assert "a-token-that-nobody-may-see" not in caplog.text

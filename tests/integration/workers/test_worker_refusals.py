@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hybrid_executor.states import State
 from hybrid_workers.probe import probe
 from tests.integration.redis_installed import Server
 from tests.integration.workers.near_side import Scheduler, WorkerProcess, runs, start_worker_process, wait_until
+from tests.redis_acl import PASSWORD, create_user, documented_rules
 from tests.redis_situations import SITUATIONS, full, programs, serve
 
 
@@ -97,3 +99,41 @@ def test_what_a_full_redis_refuses_is_kept_by_the_worker_an_end_and_a_message_th
     assert len(runs(mark)) == 2
     assert worker.output.count(refused) == 1
     assert "Traceback" not in worker.output
+
+
+def test_a_worker_whose_user_is_changed_while_it_runs_waits_and_goes_on(
+    server: Server, near: Scheduler, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    user, rules = documented_rules()["worker"]
+    create_user(server.client, user, [*rules, "~guarded*"])
+    url = f"redis://{user}:{PASSWORD}@127.0.0.1:{server.port}/0"
+    worker = start_worker_process(url, "guarded@test", tmp_path, queues="guarded")
+    request.addfinalizer(worker.kill)
+    wait_until(lambda: near.worker_fields(worker.name), seconds=40, what="the worker is ready")
+    mark = tmp_path / "ran"
+
+    def connections() -> int:
+        return int(server.client.info("stats")["total_connections_received"])
+
+    def is_waiting(words: str) -> None:
+        wait_until(lambda: words in worker.output, what=words)
+        before, since = connections(), time.monotonic()
+        wait_until(lambda: time.monotonic() - since > 2, what="two seconds to count connections in")
+        assert connections() - before < 30
+
+    server.client.execute_command("ACL", "SETUSER", user, "-brpop")
+    is_waiting("The broker does not serve this worker, which waits: Redis refuses a command: a permission is missing")
+    server.client.execute_command("ACL", "SETUSER", user, "+brpop")
+    [first] = near.submit(near.work(queue="guarded", mark=str(mark)))
+    near.wait_for(first, State.SUCCEEDED, seconds=40)
+    server.client.execute_command("ACL", "SETUSER", user, "resetpass", ">another")
+    server.client.execute_command("CLIENT", "KILL", "USER", user)
+    is_waiting("The store cannot be asked; what runs goes on: Redis refuses user or password")
+    server.client.execute_command("ACL", "SETUSER", user, f">{PASSWORD}")
+    [second] = near.submit(near.work(queue="guarded", mark=str(mark)))
+    near.wait_for(second, State.SUCCEEDED, seconds=40)
+    near.wait_until_acknowledged()
+    assert len(runs(mark)) == 2
+    assert worker.process.poll() is None
+    assert "Traceback" not in worker.output
+    assert PASSWORD not in worker.output
