@@ -39,8 +39,8 @@ def status(args: Namespace) -> None:
 
 
 def read_status(store: Store) -> dict[str, Any]:
-    """Return how Redis is ("ok" or what is wrong), workers, agents, counts of live attempts, what they wait for and what
-    nobody serves, in plain types.
+    """Return how Redis is ("ok" or what is wrong), workers, agents, counts of live attempts, what they wait for, and
+    what nobody serves, in plain types.
 
     :raises StoreUnavailable: Redis cannot be asked.
     """

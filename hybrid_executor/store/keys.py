@@ -110,7 +110,10 @@ class Keys:
 
     def examples(self) -> list[str]:
         """Return a key of each kind, to find out which are permitted."""
-        named = (self.attempt, self.payload, self.overrides, self.owner, self.live, self.launch, self.lease, self.rate)
+        named = (
+            *(self.attempt, self.payload, self.overrides, self.owner, self.live),
+            *(self.launch, self.lease, self.rate, self.starting, self.pace),
+        )
         members = [name for role in ("worker", "agent") for name in (self.member(role, "-"), self.members(role))]
         return [
             *(key("-") for key in named),
@@ -120,6 +123,7 @@ class Keys:
             self.events,
             self.trimmed,
             self.epoch,
+            self.identities,
         ]
 
     @property

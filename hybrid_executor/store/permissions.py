@@ -43,6 +43,8 @@ _TRIALS: dict[str, Sequence[str]] = {
     "ZRANGE": (_KEY, "0", "0"),
     "ZRANGEBYSCORE": (_KEY, "0", "0"),
     "ZREMRANGEBYSCORE": (_KEY, "0", "0"),
+    "ZSCORE": (_KEY, "m"),
+    "ZCARD": (_KEY,),
     "LPUSH": (_KEY, "x"),
     "RPUSH": (_KEY, "x"),
     "LRANGE": (_KEY, "0", "0"),
