@@ -1,7 +1,7 @@
 # Each target does its own set-up in .venv and needs only Python 3.10+ (with venv) and make.
 #   make demo   run the examples on a whole Airflow on this machine
 #   make test   unit, contract, integration, fault and end-to-end tests
-#   make matrix tests on each supported release of Celery, redis-py, the server and Airflow
+#   make matrix tests on each supported release of Celery, redis-py, the server, the Kubernetes library and Airflow
 #   make bench  trivial tasks on this executor's worker and on upstream's, in turns (about 10 minutes)
 #   make lint   ruff, mypy, import-linter
 #   make clean  remove everything that was made

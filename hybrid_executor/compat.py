@@ -170,7 +170,10 @@ def task_key(row: TaskRow) -> TaskInstanceKey:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRow:
-    """What Airflow's database says of one task instance."""
+    """What Airflow's database says of one task instance.
+
+    :ivar read_at: the database's own time of the answer; this process's clock may differ.
+    """
 
     id: str
     dag_id: str
@@ -182,12 +185,13 @@ class TaskRow:
     queue: str
     attempt: str
     last_heartbeat_at: datetime | None
+    read_at: datetime
 
     def is_beating(self, quiet_seconds: float) -> bool:
-        """Return whether its task process has been heard of within ``quiet_seconds``."""
+        """Return whether its task process has been heard of within ``quiet_seconds``, by the database's clock."""
         if self.state != "running" or self.last_heartbeat_at is None:
             return False
-        return (datetime.now(timezone.utc) - self.last_heartbeat_at).total_seconds() < quiet_seconds
+        return (self.read_at - self.last_heartbeat_at).total_seconds() < quiet_seconds
 
 
 @contextmanager
@@ -223,6 +227,7 @@ def read_tasks(task_ids: Iterable[str]) -> dict[str, TaskRow]:
     )
     rows: dict[str, TaskRow] = {}
     with own_session() as session:
+        read_at = _database_time(session)
         for chunk in _chunks(list(dict.fromkeys(task_ids))):
             for row in session.execute(select(*columns).where(TaskInstance.id.in_(_database_ids(chunk)))):
                 rows[str(row.id)] = TaskRow(
@@ -236,15 +241,30 @@ def read_tasks(task_ids: Iterable[str]) -> dict[str, TaskRow]:
                     queue=row.queue or "",
                     attempt=row.external_executor_id or "",
                     last_heartbeat_at=row.last_heartbeat_at,
+                    read_at=read_at,
                 )
     return rows
 
 
+def _database_time(session: Session) -> datetime:
+    """Return what time it is by the database's clock."""
+    from sqlalchemy import func, select
+
+    now = func.utc_timestamp() if session.get_bind().dialect.name == "mysql" else func.now()
+    told = session.scalar(select(now))
+    moment = told if isinstance(told, datetime) else datetime.fromisoformat(str(told))
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
 def make_workloads(task_ids: Iterable[str], executor: BaseExecutor) -> dict[str, Any]:
-    """Return workloads with fresh tokens for tasks that the database still has as queued, by task id."""
+    """Return workloads with fresh tokens for tasks that the database still has as queued, by task id.
+
+    Where the workload of one cannot be made, the error stands in its place.
+    """
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.state import TaskInstanceState
     from sqlalchemy import select
+    from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.orm import joinedload
 
     made: dict[str, Any] = {}
@@ -256,7 +276,12 @@ def make_workloads(task_ids: Iterable[str], executor: BaseExecutor) -> dict[str,
                 .options(joinedload(TaskInstance.dag_run), joinedload(TaskInstance.dag_model))
             )
             for ti in session.scalars(query):
-                made[str(ti.id)] = workloads.ExecuteTask.make(ti, generator=executor.jwt_generator)
+                try:
+                    made[str(ti.id)] = workloads.ExecuteTask.make(ti, generator=executor.jwt_generator)
+                except SQLAlchemyError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - one task that cannot be described keeps no other waiting
+                    made[str(ti.id)] = error
     return made
 
 

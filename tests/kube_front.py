@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ class KubeFront:
 
     :ivar tokens: bearer tokens that are accepted now.
     :ivar clients: common names of client certificates that are accepted now.
+    :ivar webhook: changes each object that is to be created, as a mutating webhook does.
     :ivar seen: the ``Authorization`` header of each request that came.
     :ivar authority: the CA file of server and clients.
     """
@@ -30,6 +33,7 @@ class KubeFront:
         self.tokens: set[str] = set()
         self.clients: set[str] = set()
         self.seen: list[str] = []
+        self.webhook: Callable[[dict[str, Any]], None] = lambda _: None
         self.folder = folder
         self.authority = write_certificate(folder, "authority")
         self._pool = urllib3.PoolManager(headers={"Authorization": f"Bearer {sandbox.token}"}, maxsize=20)
@@ -77,11 +81,15 @@ class KubeFront:
 
     def forward(self, handler: BaseHTTPRequestHandler, url: str) -> None:
         """Send a request on and its answer back, as it comes."""
-        length = int(handler.headers.get("Content-Length") or 0)
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        if handler.command == "POST":
+            created = json.loads(body)
+            self.webhook(created)
+            body = json.dumps(created).encode()
         answer = self._pool.request(
             handler.command,
             url + handler.path,
-            body=handler.rfile.read(length),
+            body=body,
             headers={
                 **self._pool.headers,
                 "Content-Type": handler.headers.get("Content-Type", ""),

@@ -1,5 +1,6 @@
 """``make matrix``: the tests of the Celery side on the releases of Celery, redis-py and the server that it supports,
-and the tests of all that touches Airflow, with a whole Airflow, on the older release of Airflow that it supports.
+the Kubernetes side on the oldest and newest releases of the Kubernetes library, our pods against upstream's, and the
+tests of all that touches Airflow, with a whole Airflow, on the older release of Airflow that it supports.
 
 A leg of Celery puts its releases into a directory of their own, which stands before the virtual environment's on the
 path. An older Airflow needs older releases of much else, so its leg has a virtual environment of its own. A leg whose
@@ -36,6 +37,17 @@ AIRFLOW_TESTS = (
     "tests/integration/cli",
     "tests/integration/workers",
     "tests/e2e/test_local_kubernetes.py",
+)
+KUBERNETES_TESTS = (
+    "tests/unit/kube",
+    "tests/contract/test_kube_client.py",
+    "tests/contract/test_kube_credentials.py",
+    "tests/contract/test_kube_options.py",
+    "tests/contract/test_kube_proxy.py",
+    "tests/contract/test_kube_tls.py",
+    "tests/contract/test_kube_wire.py",
+    "tests/integration/agent/test_agent_launching.py",
+    "tests/integration/agent/test_agent_watching.py",
 )
 # What older releases of Celery import and newer ones do not bring.
 _BESIDE = ("click-didyoumean", "click-plugins", "click-repl", "prompt-toolkit", "wcwidth", "python-dateutil", "six")
@@ -109,15 +121,48 @@ class AirflowLeg:
     def run(self) -> str:
         """Run its tests and the demo, and return the outcome in words."""
         place = PLACE / f"airflow-{self.release}"
-        python = str(place / "bin" / "python")
-        if not place.exists():
-            _uv("venv", "--python", sys.executable, str(place))
         # Each time: what the project requires may have changed, and where nothing has it takes a second.
         ours = ["--editable", f"{ROOT}[test]"]
-        _uv("pip", "install", "--python", python, *ours, f"apache-airflow=={self.release}.*", *self.requirements)
+        python = _make_environment(place, *ours, f"apache-airflow=={self.release}.*", *self.requirements)
         outcome = _pytest(python, *(f"-W{ignored}" for ignored in self.ignored), *AIRFLOW_TESTS)
         demo = subprocess.run([python, "-m", "airflow", "hybrid", "demo"], cwd=ROOT, check=False)
         return outcome if demo.returncode == 0 else "FAILED"
+
+
+@dataclass(frozen=True)
+class KubernetesLeg:
+    """The Kubernetes side on another release of the Kubernetes library, in a virtual environment of its own."""
+
+    release: str
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"kubernetes {self.release}"
+
+    def run(self) -> str:
+        """Run its tests and return the outcome in words."""
+        place = PLACE / f"kubernetes-{self.release}"
+        python = _make_environment(place, "--editable", f"{ROOT}[test]", f"kubernetes=={self.release}.*")
+        return _pytest(python, *KUBERNETES_TESTS)
+
+
+@dataclass(frozen=True)
+class UpstreamLeg:
+    """Our pods against those that the newest upstream KubernetesExecutor makes of the same input, here and now."""
+
+    release: str = "upstream"
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return "pods of upstream's KubernetesExecutor"
+
+    def run(self) -> str:
+        """Run its tests and return the outcome in words."""
+        place = PLACE / "upstream"
+        python = _make_environment(place, "--upgrade", "apache-airflow", "apache-airflow-providers-cncf-kubernetes")
+        return _pytest(sys.executable, "tests/unit/kube/test_kube_upstream.py", HYBRID_TEST_UPSTREAM=python)
 
 
 def embedded() -> str:
@@ -147,6 +192,12 @@ LEGS: tuple[Leg, ...] = (
     CeleryLeg("5.6", "6", "Valkey", embedded),
     CeleryLeg("5.7", "7", "Redis 6.2", redis_6),
     CeleryLeg("5.7", "8", "Redis 7", redis_7),
+    # The oldest release that setup.cfg admits, two that ignore NO_PROXY, and the newest, whose models are typed.
+    KubernetesLeg("29"),
+    KubernetesLeg("34"),
+    KubernetesLeg("35"),
+    KubernetesLeg("37"),
+    UpstreamLeg(),
     AirflowLeg(
         "3.2",
         requirements=[
@@ -162,7 +213,10 @@ LEGS: tuple[Leg, ...] = (
 
 
 def main(wanted: Sequence[str]) -> int:
-    """Run all legs, or those whose release of Celery or Airflow is named; print the outcome of each."""
+    """Run all legs, or those whose release is named; print the outcome of each.
+
+    "29" is a release of the Kubernetes library, "upstream" compares pods.
+    """
     outcomes = []
     for leg in LEGS:
         if wanted and leg.release not in wanted:
@@ -180,6 +234,15 @@ def _pytest(python: str, *arguments: str, **environment: str) -> str:
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)
     return PASSED if done.returncode == 0 else "FAILED"
+
+
+def _make_environment(place: Path, *requirements: str) -> str:
+    """Return the Python of a virtual environment that has what is required; made where there is none yet."""
+    python = str(place / "bin" / "python")
+    if not place.exists():
+        _uv("venv", "--python", sys.executable, str(place))
+    _uv("pip", "install", "--python", python, *requirements)
+    return python
 
 
 def _install(place: Path, requirements: Sequence[str]) -> None:

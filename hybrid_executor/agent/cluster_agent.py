@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hybrid_executor.agent.backoff import DENIED
 from hybrid_executor.agent.complaints import Complaints
@@ -33,6 +34,7 @@ from hybrid_executor.store import Store
 log = logging.getLogger(__name__)
 
 _LOG_THREADS = 4
+_IDLE_SECONDS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,16 @@ class Surroundings:
     complaints: Complaints
     data_loss: DataLoss
     ownership: Ownership
+
+
+@dataclass
+class _Watching:
+    """One watcher, what ends it, and when a pod was last known in its namespace (monotonic seconds)."""
+
+    watcher: KubernetesJobWatcher
+    lease: KeptLease
+    needed_at: float
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 class ClusterAgent:
@@ -72,8 +84,9 @@ class ClusterAgent:
         self._factory = factory
         self._namespaces = tuple(namespaces)
         self._lock = threading.Lock()
-        self._watchers: dict[str | None, KubernetesJobWatcher] = {}
+        self._watchers: dict[str | None, _Watching] = {}
         self._threads: list[threading.Thread] = []
+        self._is_ending = False
         self._client: KubeClient | None = None
         self._remover: PodRemover | None = None
         self._log_pool: DelayedPool | None = None
@@ -103,26 +116,58 @@ class ClusterAgent:
     def relist_soon(self) -> None:
         """Let all watchers list at once."""
         with self._lock:
-            watchers = list(self._watchers.values())
-        for watcher in watchers:
-            watcher.relist_soon()
+            watchings = list(self._watchers.values())
+        for watching in watchings:
+            watching.watcher.relist_soon()
 
-    def watch_namespace(self, namespace: str, stop: threading.Event) -> None:
-        """Watch a namespace that pods go to, unless that is done already."""
+    def watch_namespace(self, namespace: str) -> None:
+        """Watch a namespace where a pod is, unless that is done already; see :meth:`retire_watchers`."""
         with self._lock:
-            if None in self._namespaces or namespace in self._watchers or namespace in self._namespaces:
+            if None in self._namespaces or namespace in self._namespaces or self._is_ending:
                 return
-        log.info("Pods go to namespace %s of cluster %s: watching it too", namespace, self.cluster)
-        self._start_watcher(namespace, stop)
+            watching = self._watchers.get(namespace)
+            if watching is not None:
+                watching.needed_at = time.monotonic()
+                return
+        log.info("Pods are in namespace %s of cluster %s: watching it too", namespace, self.cluster)
+        self._start_watcher(namespace)
+
+    def retire_watchers(self, *, now: float) -> None:
+        """Watch no longer where no pod has been for a while, but for the namespaces of the configuration.
+
+        :param now: monotonic seconds.
+        :raises StoreUnavailable: a lease could not be given back; it runs out by itself.
+        """
+        with self._lock:
+            idle = [
+                name
+                for name, watching in self._watchers.items()
+                if name not in self._namespaces and now - watching.needed_at >= _IDLE_SECONDS
+            ]
+            retired = [self._watchers.pop(name) for name in idle]
+        for name, watching in zip(idle, retired, strict=True):
+            log.info("No pods have been in namespace %s of cluster %s for long: its watch ends", name, self.cluster)
+            watching.stop.set()
+            self._around.keeper.remove(watching.lease)
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+
+    def stop_watching(self) -> None:
+        """Have all watchers end; no more are started."""
+        with self._lock:
+            self._is_ending = True
+            watchings = list(self._watchers.values())
+        for watching in watchings:
+            watching.stop.set()
 
     def finish(self, *, seconds: float) -> None:
         """Let what is under way end, for at most ``seconds``."""
+        self.stop_watching()
         if self.launcher is not None:
             self.launcher.finish(seconds=seconds)
         if self._remover is not None:
             self._remover.close(seconds=seconds / 5)
         if self._log_pool is not None:
-            self._log_pool.close(seconds=seconds / 5)
+            self._log_pool.close(seconds=seconds / 2)
         for thread in list(self._threads):
             thread.join(2)
         if self._client is not None:
@@ -142,14 +187,12 @@ class ClusterAgent:
         if self.launcher is None:
             self._remover = PodRemover(self._client, cluster=self.cluster, complaints=self._around.complaints)
             self._log_pool = DelayedPool(f"logs-{self.cluster}", threads=_LOG_THREADS)
-            self.launcher = self._make_launcher(self._client, self._remover, stop)
+            self.launcher = self._make_launcher(self._client, self._remover)
             for namespace in self._namespaces:
-                self._start_watcher(namespace, stop)
+                self._start_watcher(namespace)
         self.launcher.run(stop)
 
-    def _make_launcher(
-        self, client: KubeClient, remover: PodRemover, stop: threading.Event
-    ) -> AirflowKubernetesScheduler:
+    def _make_launcher(self, client: KubeClient, remover: PodRemover) -> AirflowKubernetesScheduler:
         around = self._around
         return AirflowKubernetesScheduler(
             cluster=self.cluster,
@@ -166,7 +209,7 @@ class ClusterAgent:
             patience_seconds=around.settings.launch_patience_seconds,
             token_seconds=around.settings.token_seconds,
             take_over_seconds=around.settings.agent_lease_seconds * 1.5,
-            on_namespace=lambda namespace: self.watch_namespace(namespace, stop),
+            on_namespace=self.watch_namespace,
             distrusts_records=lambda: around.data_loss.is_suspected,
         )
 
@@ -174,16 +217,23 @@ class ClusterAgent:
         if self.launcher is not None:
             self.launcher.pod_ended(namespace)
 
-    def _start_watcher(self, namespace: str | None, stop: threading.Event) -> None:
-        watcher = self._make_watcher(namespace)
+    def _start_watcher(self, namespace: str | None) -> None:
+        lease = KeptLease(
+            self._around.store.leases,
+            f"watch:{self.cluster}:{namespace or ''}",
+            holder=self._around.name,
+            seconds=self._around.settings.agent_lease_seconds,
+        )
+        watching = _Watching(self._make_watcher(namespace, lease), lease, needed_at=time.monotonic())
         with self._lock:
-            if namespace in self._watchers:
+            if namespace in self._watchers or self._is_ending:
                 return
-            self._watchers[namespace] = watcher
+            self._watchers[namespace] = watching
+        self._around.keeper.add(lease)
         name = f"watcher-{self.cluster}-{namespace or 'all'}"
-        self._threads.append(start_supervised(name, lambda: watcher.run(stop), stop))
+        self._threads.append(start_supervised(name, lambda: watching.watcher.run(watching.stop), watching.stop))
 
-    def _make_watcher(self, namespace: str | None) -> KubernetesJobWatcher:
+    def _make_watcher(self, namespace: str | None, lease: KeptLease) -> KubernetesJobWatcher:
         around, client, remover, log_pool = self._around, self._client, self._remover, self._log_pool
         assert client is not None
         assert remover is not None
@@ -199,13 +249,6 @@ class ClusterAgent:
             on_end=self._pod_ended,
         )
         selector = instance_selector(around.settings.instance)
-        lease = KeptLease(
-            around.store.leases,
-            f"watch:{self.cluster}:{namespace or ''}",
-            holder=around.name,
-            seconds=around.settings.agent_lease_seconds,
-        )
-        around.keeper.add(lease)
         return KubernetesJobWatcher(
             cluster=self.cluster,
             namespace=namespace,

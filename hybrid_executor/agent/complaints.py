@@ -16,6 +16,7 @@ REDIS_AWAY = "Redis is away and waited for: %s"
 REDIS_BACK = "Redis is back"
 
 _SAME_TROUBLE_SECONDS = 30.0
+_MOST_SUBJECTS = 1_000
 
 
 @dataclass
@@ -43,7 +44,10 @@ class Complaints:
             last = self._open.get(subject)
             if last is not None and (last.said == said or now - last.at < _SAME_TROUBLE_SECONDS):
                 return False
+            self._open.pop(subject, None)
             self._open[subject] = _Complaint(said, now)
+            while len(self._open) > _MOST_SUBJECTS:
+                del self._open[next(iter(self._open))]
         log.warning(message, *args)
         return True
 

@@ -15,7 +15,7 @@ from hybrid_executor.agent.launch import Again, Created, Failed, Ready, Refused
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
-from hybrid_executor.kube.names import attempt_selector
+from hybrid_executor.kube.names import LABEL_INSTANCE, attempt_selector
 from hybrid_executor.kube.publish import Verdict, backoff_seconds, judge_create_error
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class PodCreator:
         self._settings = settings
         self._patience_seconds = patience_seconds
         self._distrusts_records = distrusts_records
+        self._restarting: set[str] = set()
 
     def create(self, ready: Ready) -> Outcome:
         """Try once to create a pod. Raises nothing of its own."""
@@ -59,11 +60,25 @@ class PodCreator:
             pod = self._client.create_pod(manifest.namespace, manifest.pod)
         except KubeError as error:
             return self._after_error(ready, judge_create_error(error, patience_seconds=self._patience_seconds))
+        if (pod.get("spec") or {}).get("restartPolicy") == "Always":
+            self._warn_of_restarts(manifest.namespace)
         if self._settings.logs_task_metadata:
             annotations = manifest.pod["metadata"].get("annotations")
             log.info("Pod %s/%s has the annotations %s", manifest.namespace, manifest.name, annotations)
         uid = str((pod.get("metadata") or {}).get("uid") or "")
         return Created(ready.launch, ready.record, manifest.namespace, manifest.name, uid)
+
+    def _warn_of_restarts(self, namespace: str) -> None:
+        """Say once per namespace that a webhook changed what we asked for."""
+        if namespace not in self._restarting:
+            self._restarting.add(namespace)
+            log.error(
+                "Cluster %s changes the restartPolicy of pods in namespace %s from Never to Always: their tasks run "
+                "again and again. Exclude pods with the label %s from the mutating webhook or policy",
+                self._cluster,
+                namespace,
+                LABEL_INSTANCE,
+            )
 
     def _find_existing(self, ready: Ready) -> PodIdentity | None:
         """Return a pod of this attempt that is there already, whatever launch it is from."""

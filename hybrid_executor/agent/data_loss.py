@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable
 
-from hybrid_executor.events import StreamId
 from hybrid_executor.store import EventStream
 
 log = logging.getLogger(__name__)
@@ -34,16 +32,14 @@ class DataLoss:
         self._suspected_until = self._clock() + _SUSPICIOUS_SECONDS
 
     def check(self) -> bool:
-        """Ask Redis; return whether it lost its data since the last time. Makes an epoch where there is none.
+        """Ask Redis; return whether it lost data since the last time, or may have. Makes an epoch where there is none.
 
         :raises StoreUnavailable: Redis could not be asked.
         """
-        # Nothing comes after the highest id: only the epoch is wanted.
-        epoch = self._events.read(StreamId(f"{2**64 - 1}-0"), count=1).epoch
-        epoch = epoch or self._events.begin_epoch(uuid.uuid4().hex)
+        epoch = self._events.present().name
         was_lost = bool(self._epoch) and epoch != self._epoch
         self._epoch = epoch
         if was_lost:
             self.suspect()
-            log.warning("Redis lost its data: listing all pods again")
+            log.warning("Redis lost data, or may have lost its last changes: listing all pods again")
         return was_lost

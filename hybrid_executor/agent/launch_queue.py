@@ -55,14 +55,12 @@ class LaunchQueue:
         """Nothing waits, and nothing is known to be refused."""
         return not self._lanes and not self._barriers and not self._turns
 
-    def add(self, launch: Launch, demand: Demand) -> str:
-        """Put a launch at the end of its lane; return why it has to wait, "" where nothing is refused."""
+    def add(self, launch: Launch, demand: Demand) -> None:
+        """Put a launch at the end of its lane."""
         with self._lock:
             launch.demand = demand
-            lane = self._lane_of(demand)
-            lane.launches.append(launch)
+            self._lane_of(demand).launches.append(launch)
             self._waiting[launch.entry.id] = launch
-            return lane.barrier.reason if lane.barrier else ""
 
     def note_of(self, launch: Launch) -> str:
         """Return why a waiting launch waits, "" where nothing is refused."""

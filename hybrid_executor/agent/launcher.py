@@ -29,7 +29,7 @@ from hybrid_executor.agent.pace import Pace
 from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.agent.preparation import Built, LaunchPreparer
 from hybrid_executor.config.kubernetes import KubernetesSettings
-from hybrid_executor.errors import StoreUnavailable
+from hybrid_executor.errors import KeyMisused, StoreUnavailable
 from hybrid_executor.events import StreamId
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import done_patch, pod_name
@@ -42,7 +42,7 @@ _WAIT_MILLISECONDS = 250
 _BATCH = 64
 _PUT_OFF_SECONDS = 30.0
 _MOST_HELD = 100_000
-_READ_AHEAD = 1000
+_READ_AHEAD = 10_000
 _CHECK_EVERY_SECONDS = 1.0
 _CHECKED_AT_ONCE = 500
 
@@ -55,7 +55,7 @@ class AirflowKubernetesScheduler:
     :param most_starting: pods that may be on their way to their task's start, 0 for an adaptive limit.
     :param patience_seconds: how long a refusal is waited for that may end soon, or never.
     :param take_over_seconds: an entry that its agent has not renewed for so long is taken over.
-    :param on_namespace: told about each namespace that a pod goes to.
+    :param on_namespace: told about each namespace in which a pod was created.
     :param distrusts_records: says whether Redis lost data lately.
     """
 
@@ -85,6 +85,7 @@ class AirflowKubernetesScheduler:
         self._remover = remover
         self._complaints = complaints
         self._pace = Pace(store, cluster=cluster, pods_per_second=pods_per_second, most_starting=most_starting)
+        self._on_namespace = on_namespace
         self._take_over_seconds = take_over_seconds
         self._stream = store.launches(cluster, consumer=agent)
         self._room_for = settings.launch_concurrency * 3
@@ -98,9 +99,9 @@ class AirflowKubernetesScheduler:
         self._preparer = LaunchPreparer(
             agent=agent,
             attempts=store.attempts,
+            events=store.events,
             factory=factory,
             token_seconds=token_seconds,
-            on_namespace=on_namespace,
         )
         self._creator = PodCreator(
             cluster=cluster,
@@ -151,6 +152,12 @@ class AirflowKubernetesScheduler:
         while not stop.is_set():
             try:
                 self._turn(stop)
+            except KeyMisused as error:
+                failures += 1
+                self._complaints.report(
+                    f"launches:{self.cluster}", "No pod of cluster %s starts: %s", self.cluster, error
+                )
+                stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
             except StoreUnavailable as error:
                 failures += 1
                 self._complaints.report(REDIS, REDIS_AWAY, error)
@@ -158,6 +165,7 @@ class AirflowKubernetesScheduler:
             else:
                 # Whether Redis serves again is told by the announcements: a turn may pass without a write.
                 failures = 0
+                self._complaints.settle(f"launches:{self.cluster}", "Pods of cluster %s start again", self.cluster)
 
     def finish(self, *, seconds: float) -> None:
         """Let launches that are under way end, for at most ``seconds``, and leave the stream's group.
@@ -233,7 +241,7 @@ class AirflowKubernetesScheduler:
             self._unread.popleft()
             if isinstance(item, Ready):
                 fresh[launch.entry.id] = item
-                self._tell(launch, self._queue.add(launch, item.manifest.demand))
+                self._queue.add(launch, item.manifest.demand)  # what it waits for is told by the next check
             else:
                 self._hand_on(item)
         return fresh
@@ -256,12 +264,12 @@ class AirflowKubernetesScheduler:
             unknown = [launch for launch in going if id(launch) not in known]
             items = [*known.values(), *self._read(unknown)]
             announced = self._preparer.announce([item for item in items if isinstance(item, Ready)])
-        except StoreUnavailable:
+        except (StoreUnavailable, KeyMisused):
             self._queue.put_back(going or launches)
             raise
         for item in [*announced, *(item for item in items if not isinstance(item, Ready))]:
             self._hand_on(item)
-        if self._is_held_back:
+        if self._is_held_back and not self._unread:
             stop.wait(min(wait_seconds, _WAIT_MILLISECONDS / 1000))
 
     def _check_waiting(self) -> None:
@@ -344,6 +352,9 @@ class AirflowKubernetesScheduler:
         except Exception:
             log.exception("The pod of %s could not be created and is tried again", ready.record.name)
             outcome = Again(ready.launch, _PUT_OFF_SECONDS)
+        if isinstance(outcome, Created):
+            # Not before: a namespace that a task misspelt takes no pod, and needs no watcher.
+            self._on_namespace(outcome.namespace)
         self._hand_on(outcome)
 
     def _record(self, items: list[Created | Failed | Again]) -> None:
@@ -352,7 +363,11 @@ class AirflowKubernetesScheduler:
         except StoreUnavailable:
             raise
         except Exception:
-            log.exception("Outcomes of %s launches could not be recorded; their entries are taken again", len(items))
+            if len(items) > 1:
+                for item in items:
+                    self._record([item])
+                return
+            log.exception("The outcome of a launch could not be recorded; its entry is taken again")
         for item in items:
             if not isinstance(item, Again):
                 self._held.drop(item.launch.entry)

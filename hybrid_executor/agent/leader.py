@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, Complaints
-from hybrid_executor.errors import HybridError
+from hybrid_executor.errors import HybridError, StoreUnavailable
 from hybrid_executor.store import Lease, Leases
 
 log = logging.getLogger(__name__)
@@ -118,6 +118,15 @@ class LeaseKeeper:
             self._is_changed = True
             self._changed.notify_all()
 
+    def remove(self, lease: KeptLease) -> None:
+        """Keep ``lease`` no longer, and give it back for good.
+
+        :raises StoreUnavailable: it could not be given back and runs out by itself.
+        """
+        with self._changed:
+            self._leases = [known for known in self._leases if known is not lease]
+        lease.step_back(float("inf"))
+
     @property
     def held(self) -> list[str]:
         """The names of the leases that are held."""
@@ -141,9 +150,11 @@ class LeaseKeeper:
         for lease in leases:
             try:
                 lease.keep()
-            except HybridError as error:
+            except StoreUnavailable as error:
                 self._complaints.report(REDIS, REDIS_AWAY, error)
                 return
+            except HybridError as error:
+                self._complaints.report(f"lease:{lease.name}", "The lease %s cannot be kept: %s", lease.name, error)
 
     def _wait(self, stop: threading.Event, seconds: float) -> None:
         until = time.monotonic() + seconds

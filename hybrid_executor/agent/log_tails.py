@@ -15,11 +15,11 @@ from hybrid_executor.agent.delayed_pool import DelayedPool
 from hybrid_executor.agent.sighting import Sighting
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
-from hybrid_executor.kube.masking import hide_tokens
+from hybrid_executor.kube.masking import make_fit
 
 log = logging.getLogger(__name__)
 
-READ_SECONDS = 4.0
+READ_SECONDS = 5.0
 _READ_LINES = 20
 _READ_BYTES = 16_384
 _SHOWN_LINES = 10
@@ -109,7 +109,7 @@ def wants_log(seen: Sighting) -> bool:
 
 def shorten(text: str) -> str:
     """Return the last lines of ``text``, at most ten and 2,000 characters, without tokens."""
-    lines = [line.rstrip() for line in hide_tokens(text).splitlines() if line.strip()]
+    lines = [line.rstrip() for line in make_fit(text).splitlines() if line.strip()]
     shown = "\n".join(lines[-_SHOWN_LINES:])
     return shown if len(shown) <= _SHOWN_CHARACTERS else _CUT + shown[len(_CUT) - _SHOWN_CHARACTERS :]
 

@@ -125,6 +125,8 @@ class Agent:
             self._finish()
         finally:
             stop.set()
+            for cluster in self._clusters:
+                cluster.stop_watching()
             self._store.close()
         return 0
 
@@ -154,10 +156,15 @@ class Agent:
             coordinator_pods=settings.coordinator_pods,
             redis_id=lambda: self._ownership.id,
         )
+        told = ""
         try:
             factory.check_template()
         except ConfigError as error:
+            told = str(error)
             log.error("Tasks that use the configured pod template fail until it is mended: %s", error)
+        for words in factory.findings():
+            if words != told:
+                log.warning("%s", words)
         return [
             ClusterAgent(
                 cluster,
@@ -192,7 +199,7 @@ class Agent:
             complaints=self._complaints,
             event_seconds=self._settings.event_retention_seconds,
             clusters=[cluster.cluster for cluster in self._clusters],
-            on_pod_place=partial(self._watch_place, stop),
+            on_pod_place=self._watch_place,
         )
         start_supervised("leases", lambda: self._keeper.run(stop), stop)
         start_supervised("reaper", lambda: reaper.run(stop), stop)
@@ -200,10 +207,10 @@ class Agent:
             cluster.start(stop)
         log.info("Agent %s works in %s", self.name, ", ".join(cluster.cluster for cluster in self._clusters))
 
-    def _watch_place(self, stop: threading.Event, cluster_name: str, namespace: str) -> None:
+    def _watch_place(self, cluster_name: str, namespace: str) -> None:
         for cluster in self._clusters:
             if cluster.cluster == cluster_name:
-                cluster.watch_namespace(namespace, stop)
+                cluster.watch_namespace(namespace)
 
     def _keep_house(self, stop: threading.Event, has_lost_parent: Callable[[], bool]) -> None:
         next_announcement = next_check = 0.0
@@ -219,6 +226,8 @@ class Agent:
                     self._announce()
                 if now >= next_check:
                     next_check = now + _CHECK_EVERY_SECONDS
+                    for cluster in self._clusters:
+                        cluster.retire_watchers(now=now)
                     was_lost = self._data_loss.check()
                     self._ownership.check()
                     if was_lost:

@@ -21,7 +21,7 @@ from hybrid_executor.agent.reconcile import (
     is_missing,
     vanished,
 )
-from hybrid_executor.agent.sighting import Sighting, sight
+from hybrid_executor.agent.sighting import Sighting, sight_safely
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError
 from hybrid_executor.events import AttemptId
@@ -125,7 +125,7 @@ class NamespaceSurvey:
                     self._look_for(record)
 
     def _sight(self, pod: Mapping[str, Any]) -> Sighting | None:
-        return sight(pod, fatal_pending_reasons=self._settings.fatal_pending_reasons)
+        return sight_safely(pod, fatal_pending_reasons=self._settings.fatal_pending_reasons)
 
     def _look_for(self, record: Record) -> None:
         """Ask for a pod that is not on the list: the list shows labels only, and those can be changed."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store import Store
 
-_WAIT_SECONDS = 0.25
+_WAIT_SECONDS = 0.1
 
 
 class Pace:

@@ -7,7 +7,7 @@ TaskRejected in words for its author. Nothing here is logged: workloads hold a t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
@@ -16,14 +16,16 @@ from hybrid_executor.agent.mutation_hook import Hook
 from hybrid_executor.config import DEFAULT_PROFILE, Profile
 from hybrid_executor.config.coordinators import CoordinatorPod
 from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.config.yaml_keys import keys_given_twice
 from hybrid_executor.errors import TaskRejected
 from hybrid_executor.events import Kind
 from hybrid_executor.kube.demand import Demand, demand_of
+from hybrid_executor.kube.findings import findings_of_pod
 from hybrid_executor.kube.manifest import apply_mutation_hook, build_pod
 from hybrid_executor.kube.names import pod_name
 from hybrid_executor.kube.overrides import normalise_executor_config
 from hybrid_executor.kube.request import PodRequest
-from hybrid_executor.kube.template import TemplateCache, choose_template
+from hybrid_executor.kube.template import TemplateCache, TemplateChoice, choose_template
 from hybrid_executor.store import Record
 
 _NO_COORDINATOR = CoordinatorPod()
@@ -80,6 +82,34 @@ class PodFactory:
         """
         probe = PodRequest(kind="task", attempt_id="", instance=self._instance, queue="", workload_json="")
         self._templates.require(choose_template(probe, self._settings))
+
+    def findings(self) -> Iterator[str]:
+        """Yield what is suspicious in the templates and profiles that pods are made from, in words for the log."""
+        probe = PodRequest(kind="task", attempt_id="", instance=self._instance, queue="", workload_json="")
+        choices = [choose_template(probe, self._settings)]
+        for profile in self._profiles.values():
+            try:
+                overrides = self._overrides_of(profile)
+            except TaskRejected as error:
+                yield str(error)
+                continue
+            for words in findings_of_pod(overrides.get("pod") or {}):
+                yield f"Profile {profile.name!r}: {words}"
+            path = profile.pod_template_file or str(overrides.get("template_file") or "")
+            choices.append(TemplateChoice(path, f"pod_template_file of profile {profile.name!r}"))
+        for queue, pod in self._coordinator_pods.items():
+            choices.append(TemplateChoice(pod.template_file, f"pod_template_file of the coordinator of queue {queue}"))
+        for choice in {choice.path: choice for choice in choices if choice.path}.values():
+            yield from self._findings_of_template(choice)
+
+    def _findings_of_template(self, choice: TemplateChoice) -> Iterator[str]:
+        try:
+            pod = self._templates.load(choice)
+        except TaskRejected as error:
+            yield str(error)
+            return
+        for words in [*keys_given_twice(choice.path), *findings_of_pod(pod)]:
+            yield f"Pod template {choice.path} ({choice.option}): {words}"
 
     def build(self, record: Record, *, payload: str, overrides: str, rename: int = 0) -> Manifest:
         """Return the pod for the record's present launch.

@@ -20,6 +20,7 @@ from hybrid_executor.agent.log_tails import LogTails, wants_log, with_lines
 from hybrid_executor.agent.sighting import Sighting
 from hybrid_executor.agent.verdicts import after_refusal, blocks_relaunch, change_for, cleanup_after, note_for
 from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.diagnosis import sentence
@@ -96,6 +97,18 @@ class PodRecorder:
                 self._endings.keep(seen, now=now)
 
     def _write(self, sightings: Sequence[Sighting], *, lines: str = "") -> list[Sighting]:
+        """Bring sightings to the records, apart where one cannot be; see :meth:`_write_together`."""
+        try:
+            return self._write_together(sightings, lines=lines)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if len(sightings) > 1:
+                return [removed for seen in sightings for removed in self._write([seen], lines=lines)]
+            log.exception("What is seen of pod %s cannot be recorded", sightings[0].identity.path)
+            return []
+
+    def _write_together(self, sightings: Sequence[Sighting], *, lines: str = "") -> list[Sighting]:
         """Bring sightings to the records; return those that have to be gone before their record can change."""
         removed: list[Sighting] = []
         changes: list[tuple[Sighting, Change]] = []
@@ -133,7 +146,7 @@ class PodRecorder:
         steps: dict[str, list[AttemptId]] = {}
         for attempt, step in last.items():
             steps.setdefault(step, []).append(attempt)
-        for step, tell in (("run", self._starts.run), ("started", self._starts.started), ("leave", self._starts.leave)):
+        for step, tell in (("run", self._starts.run), ("ended", self._starts.ended), ("leave", self._starts.leave)):
             if steps.get(step):
                 tell(self._cluster, steps[step])
 
@@ -163,12 +176,12 @@ class PodRecorder:
 
 
 def start_of(seen: Sighting) -> str:
-    """Return how far a pod is with its start: ``run``, ``started``, ``leave`` (no start is to be waited for) or ""."""
+    """Return how far a pod is with its start: ``run``, ``ended``, ``leave`` (no start is to be waited for) or ""."""
     phase = seen.diagnosis.phase
     if phase == "running":
         return "run"
     if phase == "succeeded":
-        return "started"
+        return "ended"
     if phase == "pending" and seen.diagnosis.category is Category.PENDING:
         return ""
     return "leave"

@@ -16,7 +16,7 @@ from hybrid_executor.agent.ownership import Ownership
 from hybrid_executor.agent.pod_memory import PodMemory
 from hybrid_executor.agent.pod_recorder import PodRecorder
 from hybrid_executor.agent.pull_patience import PullPatience
-from hybrid_executor.agent.sighting import Sighting, sight
+from hybrid_executor.agent.sighting import Sighting, sight_safely
 from hybrid_executor.agent.verdicts import wants_events
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError, StoreUnavailable
@@ -84,7 +84,7 @@ class PodStream:
             version = (pod.get("metadata") or {}).get("resourceVersion") or version
             if event_type == "BOOKMARK":
                 continue
-            seen = sight(pod, event_type=event_type, fatal_pending_reasons=fatal_reasons)
+            seen = sight_safely(pod, event_type=event_type, fatal_pending_reasons=fatal_reasons)
             if seen is not None:
                 seen_now.append(seen)
         if self._ownership is not None:

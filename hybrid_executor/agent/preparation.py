@@ -1,25 +1,27 @@
 """From entries of the launch stream to pods that are ready to be created, by the batch.
 
-Promises: one round trip a batch and step; the record says where its pod will be before anyone asks for the pod, so
-whoever looks finds it; what was revoked or launched anew is dropped here; one task's bad description fails only it.
+Promises: two round trips a batch and one more a step; the record says where its pod will be before anyone asks for the
+pod, so whoever looks finds it; what was revoked or launched anew is dropped here; one bad description fails alone.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from hybrid_executor.agent.launch import Dropped, Failed, Launch, Ready
+from hybrid_executor.agent.launch import Again, Dropped, Failed, Launch, Ready
 from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.errors import TaskRejected
+from hybrid_executor.hiding import hide_secrets, traceback_of
 from hybrid_executor.states import State
-from hybrid_executor.store import Attempts, Change, Record
+from hybrid_executor.store import Attempts, Change, EventStream, Record
 
 log = logging.getLogger(__name__)
 
+_SETTLING_PAUSE_SECONDS = 2.0
 LAUNCHABLE = (State.SUBMITTED, State.LAUNCHING)
 
-Built = Ready | Dropped | Failed
+Built = Ready | Again | Dropped | Failed
 
 
 class LaunchPreparer:
@@ -27,7 +29,6 @@ class LaunchPreparer:
 
     :param agent: this agent's name, the holder while a pod is being created.
     :param token_seconds: how long a workload may wait.
-    :param on_namespace: told about each namespace that a pod goes to.
     """
 
     def __init__(
@@ -35,23 +36,34 @@ class LaunchPreparer:
         *,
         agent: str,
         attempts: Attempts,
+        events: EventStream,
         factory: PodFactory,
         token_seconds: float,
-        on_namespace: Callable[[str], None],
     ) -> None:
         self._agent = agent
         self._attempts = attempts
+        self._events = events
         self._factory = factory
         self._token_seconds = token_seconds
-        self._on_namespace = on_namespace
 
     def read(self, launches: Sequence[Launch]) -> list[Built]:
-        """Return the pod of each launch, or what becomes of it where there is none to create; one round trip.
+        """Return the pod of each launch, or what becomes of it where there is none to create; two round trips.
 
         :raises StoreUnavailable: Redis went away; all may be read again.
         """
+        if not launches:
+            return []
+        unsettled_before = self._events.present().unsettled_before
         workloads = self._attempts.workloads([launch.entry.attempt for launch in launches])
-        return [self._read_one(launch, *workload) for launch, workload in zip(launches, workloads, strict=True)]
+        built: list[Built] = []
+        for launch, workload in zip(launches, workloads, strict=True):
+            record = workload[0]
+            if record is not None and record.submitted_at < unsettled_before:
+                # Redis may have fallen back to older data: it may have been launched already, and have ended.
+                built.append(Again(launch, _SETTLING_PAUSE_SECONDS))
+            else:
+                built.append(self._read_one(launch, *workload))
+        return built
 
     def check(self, launches: Sequence[Launch]) -> list[Dropped | Failed]:
         """Return those launches that wait in vain, since they were revoked or their workload is void.
@@ -64,7 +76,7 @@ class LaunchPreparer:
             if generation != launch.entry.generation or state not in LAUNCHABLE or not has_payload:
                 suspects.append(launch)
         items = self.read(suspects) if suspects else []
-        return [item for item in items if not isinstance(item, Ready)]
+        return [item for item in items if isinstance(item, Dropped | Failed)]
 
     def _read_one(self, launch: Launch, record: Record | None, payload: str, overrides: str) -> Built:
         if record is None or record.generation != launch.entry.generation or record.state not in LAUNCHABLE:
@@ -76,9 +88,10 @@ class LaunchPreparer:
             manifest = self._factory.build(record, payload=payload, overrides=overrides, rename=launch.renames)
         except TaskRejected as error:
             return Failed(launch, record, str(error), "rejected")
-        except Exception as error:
-            log.exception("The pod of %s could not be made; its task fails", record.name)
-            return Failed(launch, record, f"The pod could not be made: {type(error).__name__}: {error}", "rejected")
+        except Exception as error:  # noqa: BLE001 - a bad task fails alone, whatever is wrong with it
+            log.error("The pod of %s could not be made; its task fails\n%s", record.name, traceback_of(error))
+            words = hide_secrets(f"{type(error).__name__}: {error}")
+            return Failed(launch, record, f"The pod could not be made: {words}", "rejected")
         return Ready(launch, record, manifest)
 
     def announce(self, ready: Sequence[Ready]) -> list[Ready | Dropped]:
@@ -86,8 +99,6 @@ class LaunchPreparer:
 
         :raises StoreUnavailable: Redis went away; all may be announced again.
         """
-        for namespace in {item.manifest.namespace for item in ready}:
-            self._on_namespace(namespace)
         claims = self._attempts.advance_all(
             [
                 Change(

@@ -10,11 +10,12 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, Complaints
 from hybrid_executor.agent.leader import KeptLease
 from hybrid_executor.errors import StoreUnavailable
-from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, Store
 
@@ -27,6 +28,7 @@ _EVERY_SECONDS = 12.0
 _SILENT_CONSUMER_SECONDS = 3600.0
 _BATCH = 500
 _BEFORE_POD = frozenset({State.SUBMITTED, State.LAUNCHING})
+_HAS_POD = frozenset({State.PENDING, State.RUNNING, State.LOST})
 
 
 class StuckLaunches:
@@ -48,7 +50,7 @@ class Reaper:
 
     :param event_seconds: how long events stay readable.
     :param clusters: those whose launch streams are looked after.
-    :param on_pod_place: told cluster and namespace of every live record.
+    :param on_pod_place: told cluster and namespace of every live record that has a pod.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Reaper:
         self._clusters = tuple(clusters)
         self._on_pod_place = on_pod_place
         self._every_seconds = every_seconds
+        self._sweep_cursor = 0
         self._stuck = StuckLaunches(stuck_seconds=stuck_seconds)
 
     def run(self, stop: threading.Event) -> None:
@@ -89,43 +92,55 @@ class Reaper:
 
         :raises StoreUnavailable: Redis could not be asked.
         """
-        waiting, places, expired = self._read_live()
-        if expired:
-            self._store.attempts.forget(expired, owner=OwnerId(""), pool=POOL)
-            log.info("Dropped %s expired records from the set of live attempts", len(expired))
+        self._do("sweep the set of live attempts", self._sweep)
+        self._do("look after launches", lambda: self._look_after_launches(now))
+        for cluster in self._clusters:
+            launches = self._store.launches(cluster, consumer=self._agent)
+            self._do("forget silent agents", partial(launches.forget_silent, seconds=_SILENT_CONSUMER_SECONDS))
+        trim = partial(self._store.events.trim, keep_entries=KEPT_EVENTS, keep_seconds=self._event_seconds)
+        self._do("trim the events", trim)
+
+    @staticmethod
+    def _do(name: str, step: Callable[[], object]) -> None:
+        """Do one repair; whatever is wrong with it, the others are done."""
+        try:
+            step()
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("Could not %s; trying again with the next repair", name)
+
+    def _sweep(self) -> None:
+        self._sweep_cursor = self._store.attempts.sweep(POOL, cursor=self._sweep_cursor)
+
+    def _look_after_launches(self, now: float) -> None:
+        waiting, places = self._read_live()
         for place in places:
             self._on_pod_place(*place)
-        self._put_again(self._stuck.update(waiting, now=now))
-        for cluster in self._clusters:
-            self._store.launches(cluster, consumer=self._agent).forget_silent(seconds=_SILENT_CONSUMER_SECONDS)
-        self._store.events.trim(keep_entries=KEPT_EVENTS, keep_seconds=self._event_seconds)
+        for cluster, records in _by_cluster(self._stuck.update(waiting, now=now)).items():
+            self._do(f"launch again in cluster {cluster}", partial(self._put_again, cluster, records))
 
-    def _read_live(self) -> tuple[list[Record], set[tuple[str, str]], list[AttemptId]]:
-        """Return records that wait for their pod, where pods are, and attempts without a record."""
+    def _read_live(self) -> tuple[list[Record], set[tuple[str, str]]]:
+        """Return records that wait for their pod, and where pods are."""
         live = list(self._store.attempts.live(POOL))
         waiting: list[Record] = []
         places: set[tuple[str, str]] = set()
-        expired: list[AttemptId] = []
         for start in range(0, len(live), _BATCH):
             batch = live[start : start + _BATCH]
-            for attempt, record in zip(batch, self._store.attempts.records(batch), strict=True):
-                if record is None:
-                    expired.append(attempt)
-                    continue
+            for record in filter(None, self._store.attempts.records(batch)):
                 if _waits(record):
                     waiting.append(record)
-                if record.namespace:
+                if record.namespace and record.state in _HAS_POD:
                     places.add((record.cluster, record.namespace))
-        return waiting, places, expired
+        return waiting, places
 
-    def _put_again(self, stuck: Sequence[Record]) -> None:
-        for cluster, records in _by_cluster(stuck).items():
-            stream = self._store.launches(cluster, consumer=self._agent)
-            waiting = stream.launches_waiting()
-            for record in records:
-                if record.id not in waiting:
-                    stream.put_again(record.id, generation=record.generation)
-                    log.warning("Nobody was launching %s: put on the launch stream again", record.name)
+    def _put_again(self, cluster: str, records: Sequence[Record]) -> None:
+        stream = self._store.launches(cluster, consumer=self._agent)
+        waiting = stream.launches_waiting()
+        for record in records:
+            if record.id not in waiting:
+                stream.put_again(record.id, generation=record.generation)
+                log.warning("Nobody was launching %s: put on the launch stream again", record.name)
 
 
 def _waits(record: Record) -> bool:

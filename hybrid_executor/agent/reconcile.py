@@ -5,6 +5,7 @@ Promises: nothing that could not be looked at is taken for gone; a pod without a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.diagnosis import Diagnosis
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
+
+log = logging.getLogger(__name__)
 
 _HAS_POD = frozenset({State.PENDING, State.RUNNING})
 
@@ -47,7 +50,10 @@ def compare(
     """
     repairs = Repairs()
     for sighting in sightings:
-        _compare_one(sighting, records.get(sighting.identity.attempt), settings, repairs)
+        try:
+            _compare_one(sighting, records.get(sighting.identity.attempt), settings, repairs)
+        except Exception:
+            log.exception("Pod %s cannot be compared with its record; it is left as it is", sighting.identity.path)
     return repairs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -9,6 +10,7 @@ from typing import Any, cast
 from hybrid_executor.agent.identity import PodIdentity, identify
 from hybrid_executor.kube.diagnosis import Diagnosis, diagnose
 
+log = logging.getLogger(__name__)
 _DEFAULT_GRACE_SECONDS = 30.0  # Kubernetes' own
 
 
@@ -30,6 +32,18 @@ class Sighting:
     is_gone: bool = False
     runs_on: bool = False
     grace_seconds: float = _DEFAULT_GRACE_SECONDS
+
+
+def sight_safely(
+    pod: Mapping[str, Any], *, event_type: str = "ADDED", fatal_pending_reasons: Collection[str] = ()
+) -> Sighting | None:
+    """Return what :func:`sight` does, and None for a pod that cannot be understood: it is logged and left as it is."""
+    try:
+        return sight(pod, event_type=event_type, fatal_pending_reasons=fatal_pending_reasons)
+    except Exception:
+        name = (pod.get("metadata") or {}).get("name") if isinstance(pod, Mapping) else None
+        log.exception("The status of pod %s cannot be understood; it is left as it is", name)
+        return None
 
 
 def sight(

@@ -51,20 +51,23 @@ class Sweep:
     foreign: int = 0
     seen: int = 0
 
-    def run(self, now: datetime) -> None:
+    def run(self) -> None:
         """Delete what is left over, page by page; the first refusal of the cluster ends it.
+
+        Ages are told by the API server's clock, which wrote the times; this machine's may differ.
 
         :raises KubeError: pods cannot be listed or deleted.
         """
         try:
-            self._run_once(now)
+            self._run_once()
         except KubeGone:
             # Deleting took longer than the list's snapshot lives; what is deleted is not on the next one.
             self.seen, self.foreign = self.deleted, 0
-            self._run_once(now)
+            self._run_once()
 
-    def _run_once(self, now: datetime) -> None:
+    def _run_once(self) -> None:
         for page in self.client.list_pod_pages(self.namespace, self.selector):
+            now = self.client.server_time or datetime.now(timezone.utc)
             for pod in page.items:
                 self.seen += 1
                 self._look_at(pod, now)
@@ -109,7 +112,7 @@ def cleanup_pods(args: Namespace) -> int:
         )
         sweeps.append(sweep)
         try:
-            sweep.run(datetime.now(timezone.utc))
+            sweep.run()
         except KubeError as error:
             failures += 1
             print(f"airflow hybrid: {_words(error, sweep)}", file=sys.stderr)

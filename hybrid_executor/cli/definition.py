@@ -201,6 +201,7 @@ POD_YAML = ActionCommand(
         _arg("--map-index", help="Which of a mapped task's instances (default: 0)", type=int),
         _arg("--run-id", help="Run id to show in labels and workload (default: example-run)", default="example-run"),
         _arg("-o", "--output", help="Write to this file", metavar="FILE"),
+        _arg("--check", help="Let the cluster check each pod too; it creates none", action="store_true"),
     ),
 )
 

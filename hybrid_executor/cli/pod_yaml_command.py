@@ -1,14 +1,15 @@
 """``airflow hybrid pod-yaml``: the pods that tasks would get, after routing, profile, executor_config and hook.
 
 Uses what agents use, so what is shown is what would be created. Dags are read from Airflow's database, as the
-scheduler reads them; nothing is asked of a cluster or of Redis, and no token is made.
+scheduler reads them; no token is made, Redis is not asked, and a cluster only with ``--check``.
 """
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from hybrid_executor import compat
 from hybrid_executor.agent.mutation_hook import airflow_config_folder, load_mutation_hook
 from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import Settings, airflow_config, read_settings
-from hybrid_executor.config.kubernetes import read_kubernetes_settings
-from hybrid_executor.errors import HybridError, TaskRejected
+from hybrid_executor.config import DEFAULT_PROFILE, Profile, Settings, airflow_config, read_settings
+from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
+from hybrid_executor.errors import HybridError, KubeError, TaskRejected
 from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.pools.kubernetes import KubernetesPool
 from hybrid_executor.pools.work import Work
 from hybrid_executor.standalone.configured import shape_of
@@ -34,11 +36,15 @@ RUN_ID = "example-run"
 
 @dataclass(frozen=True)
 class Planned:
-    """A task's pod; or no pod, and why. ``is_wrong``: it should have had one."""
+    """A task's pod; or no pod, and why. ``is_wrong``: it should have had one.
+
+    :ivar profile: whose cluster the pod would go to.
+    """
 
     title: str
     pod: dict[str, Any] | None
     is_wrong: bool = False
+    profile: Profile = DEFAULT_PROFILE
 
 
 @plainly
@@ -50,8 +56,9 @@ def pod_yaml(args: Namespace) -> int:
     hook = load_mutation_hook(
         config_folder=airflow_config_folder(), plugins_folder=str(conf.get("core", "plugins_folder", fallback="") or "")
     )
+    kubernetes = read_kubernetes_settings(conf)
     factory = PodFactory(
-        read_kubernetes_settings(conf),
+        kubernetes,
         instance=settings.instance,
         profiles=settings.profiles,
         hook=hook,
@@ -70,6 +77,10 @@ def pod_yaml(args: Namespace) -> int:
         )
         for task in tasks
     ]
+    if getattr(args, "check", False):
+        for words in factory.findings():
+            print(f"airflow hybrid: {words}", file=sys.stderr)
+        planned = check_pods(planned, kubernetes)
     text = to_yaml(planned)
     if args.output:
         Path(args.output).write_text(text, encoding="utf-8")
@@ -131,7 +142,45 @@ def plan_pod(
         pod = build(record, submission.payload, submission.overrides)
     except TaskRejected as error:
         return Planned(f"{title}: it would fail. {error}", None, is_wrong=True)
-    return Planned(f"{title}, cluster {profile.cluster}", pod)
+    return Planned(f"{title}, cluster {profile.cluster}", pod, profile=profile)
+
+
+def check_pods(planned: Sequence[Planned], kubernetes: KubernetesSettings) -> list[Planned]:
+    """Let each pod's cluster check it strictly, without creating it; return the plans with what it said.
+
+    :raises ConfigError: where a cluster is cannot be found out.
+    """
+    clients: dict[str, KubeClient] = {}
+    checked = []
+    for item in planned:
+        if item.pod is None:
+            checked.append(item)
+            continue
+        profile = item.profile
+        if profile.cluster not in clients:
+            clients[profile.cluster] = connect(
+                kubernetes,
+                context=profile.cluster_context,
+                config_file=profile.config_file,
+                in_cluster=profile.in_cluster,
+            )
+        checked.append(_check(item, item.pod, clients[profile.cluster], kubernetes))
+    for client in clients.values():
+        client.close()
+    return checked
+
+
+def _check(item: Planned, pod: dict[str, Any], client: KubeClient, kubernetes: KubernetesSettings) -> Planned:
+    heard = client.transport.warnings.texts
+    before = len(heard)
+    try:
+        client.dry_run_pod(pod["metadata"].get("namespace") or kubernetes.namespace, pod)
+    except KubeError as error:
+        is_pod_wrong = error.status in (400, 422)
+        words = "the cluster refuses this pod" if is_pod_wrong else "the cluster could not check this pod"
+        return replace(item, title=f"{item.title}\n{words}: {error}", is_wrong=True)
+    warnings = "".join(f"\nthe cluster warns: {text}" for text in heard[before:])
+    return replace(item, title=f"{item.title}\nthe cluster would take this pod{warnings}")
 
 
 def to_yaml(planned: Sequence[Planned]) -> str:

@@ -93,10 +93,16 @@ def remove_queue(args: Namespace) -> int:
 def describe(member: Member, *, now: float) -> dict[str, Any]:
     """Return a worker in plain types.
 
-    ``since`` is when it started, in seconds since the epoch; ``heartbeat_age`` is in seconds. ``concurrency`` is how
-    many workloads it may run at the same time, ``processes`` how many it has task processes for now (autoscaling).
+    ``since`` is when it started, in seconds since the epoch by the clock of ``now``; ``heartbeat_age`` is in seconds.
+    ``concurrency`` is how many workloads it may run at the same time, ``processes`` how many it has task processes for
+    now (autoscaling).
     """
     fields = member.fields
+    # The worker's times are its own clock's, which may differ from this one.
+    clock = fields.get("clock")
+    is_ahead = now - (float(clock) + member.silent_seconds) if clock else 0.0
+    now -= is_ahead
+    started_at = float(fields.get("started_at") or 0)
     consumed_at = float(fields.get("consumed_at") or 0)
     return {
         "name": member.name,
@@ -109,7 +115,7 @@ def describe(member: Member, *, now: float) -> dict[str, Any]:
         "processes": int(fields.get("processes") or 0),
         "hostname": fields.get("hostname", ""),
         "pid": int(fields.get("pid") or 0),
-        "since": float(fields.get("started_at") or 0),
+        "since": round(started_at + is_ahead) if started_at else 0.0,
         "heartbeat_age": round(member.silent_seconds, 1),
         "seconds_since_message": round(now - consumed_at, 1) if consumed_at else None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from hybrid_executor.config.yaml_keys import keys_given_twice
 from hybrid_executor.errors import ConfigError
 
 _KEYS = ("cluster_context", "config_file", "in_cluster", "namespace", "pod_template_file", "executor_config")
@@ -38,6 +40,8 @@ class Profile:
         return self.cluster_context or self.name
 
 
+log = logging.getLogger(__name__)
+
 DEFAULT_CLUSTER = "default"
 DEFAULT_PROFILE = Profile(name="")
 
@@ -56,6 +60,8 @@ def read_profiles(path: str) -> dict[str, Profile]:
         raise ConfigError(f"{option}: {error.strerror}; write the path of a readable file, or leave it out.") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{option} is not valid YAML: {error}") from error
+    for words in keys_given_twice(path):
+        log.warning("%s: %s", option, words)
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from socket import gaierror, getaddrinfo
@@ -17,6 +18,8 @@ from hybrid_executor.config.redis_url import parse_redis_url
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.routing import Route, Routes, parse_routes
 
+log = logging.getLogger(__name__)
+
 _TOKEN_LIFE = Option(
     section="scheduler",
     name="task_queued_timeout",
@@ -26,6 +29,7 @@ _TOKEN_LIFE = Option(
     unit="seconds",
     description="How long a workload's token is valid from the moment it is queued.",
 )
+_WAITS_AFTER_REDELIVERY_SECONDS = 3600
 _CORE_PARALLELISM = Option(
     section="core", name="parallelism", type="int", default="32", minimum=0, description="Most tasks of one scheduler."
 )
@@ -142,7 +146,7 @@ def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
         pod_creation_rate=table.POD_CREATION_RATE.read(conf),
         starting_pods=table.STARTING_PODS.read(conf),
         launch_patience_seconds=table.LAUNCH_PATIENCE.read(conf),
-        record_retention_seconds=table.RECORD_RETENTION.read(conf),
+        record_retention_seconds=read_record_retention(conf),
         repair_interval_seconds=table.REPAIR_INTERVAL.read(conf),
         worker_lost_after_seconds=table.WORKER_LOST_AFTER.read(conf),
         agent_lease_seconds=table.AGENT_LEASE.read(conf),
@@ -151,6 +155,30 @@ def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
         token_seconds=_TOKEN_LIFE.read(conf),
         coordinator_pods=read_coordinator_pods(conf),
     )
+
+
+def read_record_retention(conf: ConfigSource) -> int:
+    """Return how long records of ended attempts are kept, in seconds: longer than a message may be delivered again.
+
+    :raises ConfigError: a value is wrong.
+    """
+    wanted: int = table.RECORD_RETENTION.read(conf)
+    visibility_timeout = read_broker(conf).transport_options.get("visibility_timeout", 0)
+    if not isinstance(visibility_timeout, int | float) or not visibility_timeout:
+        return wanted
+    if wanted >= visibility_timeout:
+        return wanted
+    kept = int(visibility_timeout) + _WAITS_AFTER_REDELIVERY_SECONDS
+    log.warning(
+        "[hybrid_executor] record_retention = %s is shorter than [celery_broker_transport_options] "
+        "visibility_timeout = %s, so that a message that is delivered again might run twice. Records are kept for "
+        "%s s; set record_retention to at least %s",
+        wanted,
+        visibility_timeout,
+        kept,
+        visibility_timeout,
+    )
+    return kept
 
 
 def _read_routes(conf: ConfigSource, profiles: Mapping[str, Profile], shape: Shape) -> Routes:

@@ -103,7 +103,7 @@ STARTING_PODS = Option(
     unit="pods",
     description="Most pods of one cluster, over all agents, that are between their creation and the start of their "
     "task. More of them only slow each other and Airflow's API server down. 0: adapts to how quickly tasks start; "
-    "begins with 4 and doubles for as long as they start quickly.",
+    "begins with 4 and doubles for as long as they start within 10 seconds.",
 )
 LAUNCH_PATIENCE = Option(
     section=SECTION,
@@ -123,7 +123,9 @@ RECORD_RETENTION = Option(
     default="86400",
     minimum=600,
     unit="seconds",
-    description="How long the record of an ended attempt stays in Redis. Not less than a token lives.",
+    description="How long the record of an ended attempt stays in Redis. Not less than a token lives. A second "
+    "delivery of a message is known by the record: where this is shorter than [celery_broker_transport_options] "
+    "visibility_timeout, records are kept for that time and an hour more.",
 )
 REPAIR_INTERVAL = Option(
     section=SECTION,

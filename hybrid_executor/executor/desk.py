@@ -12,7 +12,7 @@ from hybrid_executor.executor.ledger import Ledger, Tracked
 from hybrid_executor.executor.outage import Outage
 from hybrid_executor.pools.work import Work
 from hybrid_executor.states import State
-from hybrid_executor.store import Attempts, Record, Store, Submission
+from hybrid_executor.store import Attempts, Change, Record, Store, Submission
 
 
 class RecordedPool(Protocol):
@@ -33,6 +33,9 @@ class RecordedPool(Protocol):
     def publish(self, batch: Sequence[Work]) -> list[Work]:
         """Send the messages of recorded work to the pool's own broker; return what it did not take."""
 
+    def take_refused(self) -> list[tuple[Work, str]]:
+        """Return, once, the work that the pool's own broker will never take, with the reasons."""
+
     def unsend(self, attempts: Attempts, record: Record, payload: str) -> bool:
         """Take back what was handed out for an attempt that has not started; return whether it was there."""
 
@@ -48,7 +51,8 @@ class Desk:
     """One scheduler's side of the store.
 
     :ivar report: tells Airflow that an attempt ended (or, for callbacks, started), with words for a person.
-    :ivar make_workloads: returns workloads with fresh tokens for tasks that Airflow still has as queued, by task id.
+    :ivar make_workloads: returns workloads with fresh tokens for tasks that Airflow still has as queued, by task id; an
+        error in the place of one that cannot be made.
     """
 
     settings: Settings
@@ -64,10 +68,21 @@ class Desk:
     def __post_init__(self) -> None:
         self.outage.prove = self.store.check_writes
 
+    def fail(self, tracked: Tracked, reason: str) -> None:
+        """End an attempt that cannot go on, in its record and for Airflow.
+
+        :raises StoreUnavailable: Redis could not be asked; Airflow has not been told either.
+        """
+        fields = {"reason": reason, "category": "rejected"}
+        self.store.attempts.advance(
+            Change(attempt=tracked.attempt, to=State.FAILED, raises_generation=True, delete_pod=True, fields=fields)
+        )
+        self.settle(tracked, State.FAILED, reason)
+
     def settle(self, tracked: Tracked, state: State, reason: str) -> None:
-        """Forget an attempt that ended and tell Airflow how."""
-        self.ledger.remove(tracked.attempt)
+        """Tell Airflow how an attempt ended, and forget it."""
         self.report(tracked, state, reason)
+        self.ledger.remove(tracked.attempt)
 
     def close(self) -> None:
         """Give up all connections."""

@@ -17,6 +17,7 @@ from hybrid_executor.config.settings import Shape
 from hybrid_executor.errors import ConfigError, HybridError, StoreForbidden, StoreUnavailable
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.executor import slots
+from hybrid_executor.executor.abandoned import Abandoned
 from hybrid_executor.executor.adoption import Adoption
 from hybrid_executor.executor.child import AgentChild
 from hybrid_executor.executor.desk import Desk, RecordedPool
@@ -26,7 +27,9 @@ from hybrid_executor.executor.intake import Intake
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.logs import PodLogs
 from hybrid_executor.executor.repair import Repair
+from hybrid_executor.executor.revived import end_revived
 from hybrid_executor.executor.starts import StartReports
+from hybrid_executor.executor.steps import Steps
 from hybrid_executor.executor.submission import Refused, Submitter
 from hybrid_executor.executor.unserved import UnservedWarnings
 from hybrid_executor.executor.waiting import STUCK_EVENT, waited_for
@@ -106,7 +109,8 @@ class HybridExecutor(BaseExecutor):
             desk, self._intake, pod_launch_retries=kubernetes.pod_launch_failure_retries if kubernetes else 0
         )
         self._unserved = UnservedWarnings(desk)
-        self._abandoned: list[AttemptId] = []
+        self._abandoned = Abandoned(desk)
+        self._steps = Steps()
         try:
             with desk.outage.watch():
                 desk.store.ping()
@@ -223,30 +227,33 @@ class HybridExecutor(BaseExecutor):
         desk = self._desk
         if desk is None or not desk.outage.may_ask():
             return
+        steps = self._steps
         with desk.outage.watch():
-            self._submitter.publish_unsent()
-            self._intake.read()
-            if self._intake.must_reconcile:
-                self._repair.reread()
+            steps.do("send the messages that wait", self._submitter.publish_unsent)
+            steps.do("end what the broker refused", self._submitter.fail_refused)
+            steps.do("take in events", self._intake.read)
+            if self._intake.must_reconcile and steps.do("read the records again", self._repair.reread):
                 self._intake.must_reconcile = False
             if self._intake.lost:
-                self._repair.decide_lost()
-            self._start_reports.tell()
-            if self._abandoned:
-                desk.store.attempts.revoke(self._abandoned, reason="Airflow ended this attempt")
-                self._abandoned.clear()
-            self._adoption.resume()
+                steps.do("decide about lost attempts", self._repair.decide_lost)
+            steps.do("tell which pods have started", self._start_reports.tell)
+            steps.do("revoke what Airflow has ended", self._abandoned.revoke)
+            steps.do("look up adopted task instances", self._adoption.resume)
             now = time.monotonic()
             if self._intake.data_was_lost or now >= self._next_repair:
                 # Workers cannot announce themselves to a Redis that refuses writes: their silence means nothing then.
                 desk.store.check_writes()
                 self._next_repair = now + desk.settings.repair_interval_seconds
-                self._intake.data_was_lost = False
-                self._repair.run()
-                self._unserved.look()
+                if self._intake.data_was_lost:
+                    steps.do("end what came back", lambda: end_revived(desk, expected=self._adoption.expected))
+                if self._repair.run(steps):
+                    self._intake.data_was_lost = False
+                steps.do("look for queues that nobody serves", self._unserved.look)
             if now >= self._next_trim:
                 self._next_trim = now + _TRIM_SECONDS
-                desk.store.events.trim(keep_entries=_KEEP_EVENTS, keep_seconds=desk.settings.event_retention_seconds)
+                keep_seconds = desk.settings.event_retention_seconds
+                events = desk.store.events
+                steps.do("trim the events", lambda: events.trim(keep_entries=_KEEP_EVENTS, keep_seconds=keep_seconds))
 
     # ---- what Airflow is told ----
 
@@ -262,7 +269,7 @@ class HybridExecutor(BaseExecutor):
             older.is_superseded = True
             self._desk.ledger.add(older)
         else:
-            self._abandoned.append(older.attempt)
+            self._abandoned.add(older.attempt)
 
     def _report(self, tracked: Tracked, state: State, reason: str) -> None:
         if tracked.is_superseded:
@@ -289,13 +296,21 @@ class HybridExecutor(BaseExecutor):
             tracked = self._desk.ledger.of_key(key)
             if tracked is not None:
                 self._desk.ledger.remove(tracked.attempt)
-                self._abandoned.append(tracked.attempt)
+                self._abandoned.add(tracked.attempt)
 
     # ---- slots ----
 
     def _pool_of(self, workload: Any) -> str:
+        """Return the pool that a workload goes to; that of the default queue where its own cannot be told.
+
+        Never raises: the workload is refused alone when it is prepared.
+        """
         default_queue = self._desk.default_queue if self._desk is not None else "default"
-        return self.settings.routes.find(compat.queue_of(workload, default_queue=default_queue)).pool
+        try:
+            queue = compat.queue_of(workload, default_queue=default_queue)
+        except Exception:  # noqa: BLE001 - whatever is wrong with it is told when it is prepared
+            queue = default_queue
+        return self.settings.routes.find(queue).pool
 
     def _limits(self) -> dict[str, int]:
         return {pool: min(self.parallelism, self.settings.parallelism[pool]) for pool in self.settings.routes.pools}
@@ -330,7 +345,7 @@ class HybridExecutor(BaseExecutor):
         try:
             return self._adoption.adopt(tis)
         except Exception:  # noqa: BLE001 - raising here would end the scheduler while it holds row locks
-            self.log.exception("Adoption failed; its task instances stay as they are until it is tried again")
+            self.log.exception("Adoption failed; Airflow's own time-outs decide about these task instances")
             return []
 
     def adopt_launched_task(self, ti: TaskInstance, last_heartbeat: Any = None, session: Any = None) -> bool:
@@ -350,25 +365,14 @@ class HybridExecutor(BaseExecutor):
             if tracked is not None:
                 self._desk.ledger.remove(attempt)
             if attempt:
-                self._abandoned.append(attempt)
-                self._withdraw(key, attempt)
+                self._abandoned.add(attempt)
+                record = self._abandoned.withdraw(attempt)
+                if words := waited_for(record):
+                    self.log_task_event(event=STUCK_EVENT, extra=words, ti_key=key)
         except StoreUnavailable:
             pass  # said by the outage; it is revoked when Redis can be asked
         except Exception:  # noqa: BLE001 - raising here would keep all other stuck tasks waiting
             self.log.exception("A stuck task could not be revoked at once")
-
-    def _withdraw(self, key: Any, attempt: AttemptId) -> None:
-        desk = self._desk
-        if desk is None or not desk.outage.may_ask():
-            return
-        with desk.outage.watch():
-            record, payload, _ = desk.store.attempts.workload(attempt)
-            if words := waited_for(record):
-                self.log_task_event(event=STUCK_EVENT, extra=words, ti_key=key)
-            if record is not None and record.pool in desk.pools:
-                desk.pools[record.pool].unsend(desk.store.attempts, record, payload)
-            desk.store.attempts.revoke([attempt], reason="Stuck in queued: Airflow takes it back")
-            self._abandoned.remove(attempt)
 
     # ---- documented and diagnostic ----
 

@@ -10,10 +10,11 @@ from typing import Any
 from uuid import uuid4
 
 from hybrid_executor import compat
-from hybrid_executor.errors import TaskRejected
+from hybrid_executor.errors import StoreUnavailable, TaskRejected
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.desk import Desk, RecordedPool
 from hybrid_executor.executor.ledger import Tracked
+from hybrid_executor.hiding import hide_secrets, traceback_of
 from hybrid_executor.pools.work import SENT_FIELD, Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Submission
@@ -45,6 +46,7 @@ class Submitter:
         self._desk = desk
         self._made_ids: dict[Hashable, AttemptId] = {}
         self._unsent: list[Work] = []
+        self._refused: list[tuple[Work, str]] = []
 
     def submit(self, workloads: Sequence[Any], on_refused: Callable[[Refused], None]) -> list[Accepted]:
         """Submit workloads in one round trip; return those that are recorded.
@@ -57,35 +59,66 @@ class Submitter:
             key = compat.key_of(workload)
             try:
                 prepared.append(self._prepare(workload, key))
-            except TaskRejected as error:
-                on_refused(Refused(key, str(error)))
             except Exception as error:  # noqa: BLE001 - a bad task fails alone, whatever is wrong with it
-                log.exception("A workload could not be prepared and fails alone: %s", key)
-                on_refused(Refused(key, f"The task could not be submitted: {type(error).__name__}: {error}"))
+                self._refuse(Refused(key, why_not(error, key)), on_refused)
         if not prepared:
             return []
         with self._desk.outage.watch():
-            generations = self._desk.store.attempts.submit([submission for submission, _ in prepared])
-            known = [
-                accepted for (_, accepted), generation in zip(prepared, generations, strict=True) if not generation
-            ]
-            records = self._desk.store.attempts.records([accepted.tracked.attempt for accepted in known])
+            attempts = self._desk.store.attempts
+            generations = attempts.submit([submission for submission, _ in prepared])
+            known = [accepted for (_, accepted), answer in zip(prepared, generations, strict=True) if not answer]
+            records = attempts.records([accepted.tracked.attempt for accepted in known])
         for accepted, record in zip(known, records, strict=True):
             if record is not None:
                 accepted.tracked.generation, accepted.tracked.state = record.generation, record.state
-        for (_, accepted), generation in zip(prepared, generations, strict=True):
+        taken: list[Accepted] = []
+        for (submission, accepted), generation in zip(prepared, generations, strict=True):
+            if generation < 0:
+                reason = attempts.explain(submission, generation)
+                self._refuse(Refused(accepted.tracked.key, reason), on_refused)
+                continue
             accepted.tracked.generation = generation or accepted.tracked.generation
+            taken.append(accepted)
+        # From here on nothing may raise: what is recorded counts as taken, or a callback would be recorded again.
+        for accepted in taken:
             self._made_ids.pop(accepted.tracked.key, None)
-        self._unsent += [accepted.work for _, accepted in prepared]
-        self.publish_unsent()
-        return [accepted for _, accepted in prepared]
+            if self._desk.pool_of(accepted.work).has_own_broker:
+                self._unsent.append(accepted.work)
+        try:
+            self.publish_unsent()
+        except StoreUnavailable as error:
+            log.info("Which messages were sent cannot be noted now, and they are sent once more: %s", error)
+        return taken
+
+    def _refuse(self, refused: Refused, on_refused: Callable[[Refused], None]) -> None:
+        self._made_ids.pop(refused.key, None)
+        on_refused(refused)
 
     def publish_unsent(self) -> None:
-        """Send the messages of recorded work to a broker of its own; what it does not take waits for the next time."""
-        unsent, self._unsent = self._unsent, []
+        """Send the messages of recorded work to a broker of its own; what it does not take waits for the next time.
+
+        :raises StoreUnavailable: what was sent could not be noted; it is sent again, which the claim makes harmless.
+        """
         for pool in self._desk.pools.values():
-            batch = [work for work in unsent if self._desk.pool_of(work) is pool]
-            self._unsent += publish(self._desk, pool, batch)
+            self._refused += pool.take_refused()
+            batch = [work for work in self._unsent if self._desk.pool_of(work) is pool]
+            waiting = {work.attempt for work in publish(self._desk, pool, batch)}
+            done = {work.attempt for work in batch} - waiting
+            self._unsent = [work for work in self._unsent if work.attempt not in done]
+
+    def fail_refused(self) -> None:
+        """End the attempts whose message the broker will never take; call it when accepted work is in the ledger.
+
+        :raises StoreUnavailable: Redis could not be asked; they wait.
+        """
+        for pool in self._desk.pools.values():
+            self._refused += pool.take_refused()
+        while self._refused:
+            work, reason = self._refused[0]
+            tracked = self._desk.ledger.get(work.attempt)
+            if tracked is not None:
+                self._desk.fail(tracked, reason)
+            self._refused.pop(0)
 
     def _prepare(self, workload: Any, key: Hashable) -> tuple[Submission, Accepted]:
         given = compat.pre_assigned_id(workload)
@@ -104,6 +137,14 @@ class Submitter:
             since=time.monotonic(),
         )
         return submission, Accepted(tracked, work, is_new_id=not given)
+
+
+def why_not(error: Exception, subject: object) -> str:
+    """Return in words why one workload cannot be submitted; what nobody thought of is logged with its traceback."""
+    if isinstance(error, TaskRejected):
+        return str(error)
+    log.error("A workload could not be prepared and fails alone: %s\n%s", subject, traceback_of(error))
+    return f"The task could not be submitted: {hide_secrets(f'{type(error).__name__}: {error}')}"
 
 
 def make_work(desk: Desk, workload: Any, *, attempt: AttemptId, expected_generation: int = 0) -> Work:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, overload
 from urllib.parse import quote
 
@@ -77,6 +78,11 @@ class KubeClient:
         """The API server's address."""
         return self.transport.host
 
+    @property
+    def server_time(self) -> datetime | None:
+        """What time it was by the API server's clock at its last answer; what it created is as old as that says."""
+        return self.transport.server_time
+
     def close(self) -> None:
         """Drop idle connections; the client may still be used."""
         self.transport.close()
@@ -87,6 +93,15 @@ class KubeClient:
         return self._json(
             "POST", _pods(namespace), doing=f"create pod {namespace}/{name}", query=self._query, body=manifest
         )
+
+    def dry_run_pod(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+        """Let the server check a pod, strictly, and create none.
+
+        :raises KubeError: it would refuse the pod, or knows one of its fields not; with the server's own words.
+        """
+        name = manifest.get("metadata", {}).get("name", "")
+        query = {**self._query, "dryRun": "All", "fieldValidation": "Strict"}
+        self._json("POST", _pods(namespace), doing=f"check pod {namespace}/{name}", query=query, body=manifest)
 
     def get_pod(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a pod; one that does not exist is a KubeError with status 404."""
@@ -284,7 +299,7 @@ class KubeClient:
             read = self._read_up_to(path, asked, most_bytes=most_bytes, ends_at=ends_at, doing=doing)
             if len(read) <= most_bytes or lines <= 1:
                 return read[:most_bytes].decode("utf-8", "replace")
-            lines = max(1, lines // 4)
+            lines = max(1, lines // 2)
 
     def _read_up_to(self, path: str, query: Mapping[str, str], *, most_bytes: int, ends_at: float, doing: str) -> bytes:
         """Return an answer's first bytes, at least one more than ``most_bytes`` where there are more."""

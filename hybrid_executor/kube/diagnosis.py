@@ -22,7 +22,7 @@ from hybrid_executor.kube.causes import (
     Category,
     category_of_pod_reason,
 )
-from hybrid_executor.kube.masking import hide_tokens
+from hybrid_executor.kube.masking import make_fit
 from hybrid_executor.kube.registry import may_pass
 from hybrid_executor.kube.restarts import is_started_again
 
@@ -286,7 +286,7 @@ class _Case:
             signal if phase == "failed" else None,
             _short(message or self._message_of_pod()),
             self.node,
-            category not in _NEVER_STARTED and self.has_run,
+            category not in _NEVER_STARTED and (container is self.base or self.has_run),
         )
 
     def _reason_of_pod(self) -> str:
@@ -364,5 +364,5 @@ def _waiting_order(base: _Raw, status: _Raw) -> Iterator[_Raw]:
 
 
 def _short(text: str | None) -> str:
-    words = hide_tokens(" ".join((text or "").split()))
+    words = make_fit(" ".join((text or "").split()))
     return words if len(words) <= _MAX_MESSAGE else words[: _MAX_MESSAGE - 3] + "..."

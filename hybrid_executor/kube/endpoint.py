@@ -39,9 +39,12 @@ def endpoint_of(configuration: Any, *, pool: urllib3.PoolManager | None = None) 
     :raises ConfigError: the proxy of the environment cannot be used.
     """
     host = str(configuration.host).rstrip("/")
-    if pool is not None and isinstance(pool, urllib3.ProxyManager) and _is_excepted(configuration, host):
-        pool = None
-    return Endpoint(pool or _make_pool(configuration, host), host, _Credentials(configuration))
+    if pool is None:
+        # One that the kubeconfig names stands above the environment, as with kubectl.
+        pool = _make_pool(configuration, proxy=configuration.proxy or proxy_for(host, os.environ))
+    elif isinstance(pool, urllib3.ProxyManager) and _is_excepted(configuration, host):
+        pool = _make_pool(configuration, proxy="")
+    return Endpoint(pool, host, _Credentials(configuration))
 
 
 def _is_excepted(configuration: Any, host: str) -> bool:
@@ -50,7 +53,7 @@ def _is_excepted(configuration: Any, host: str) -> bool:
     return configuration.proxy in from_environment and not proxy_for(host, os.environ)
 
 
-def _make_pool(configuration: Any, host: str) -> urllib3.PoolManager:
+def _make_pool(configuration: Any, *, proxy: str) -> urllib3.PoolManager:
     arguments: dict[str, Any] = {
         "cert_reqs": ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE,
         "ca_certs": configuration.ssl_ca_cert,
@@ -68,8 +71,6 @@ def _make_pool(configuration: Any, host: str) -> urllib3.PoolManager:
         value = getattr(configuration, name, None)
         if value is not None:
             arguments[argument] = value
-    # One that the kubeconfig names stands above the environment, as with kubectl.
-    proxy = configuration.proxy or proxy_for(host, os.environ)
     if not proxy:
         return urllib3.PoolManager(**arguments)
     if proxy.lower().startswith("socks"):

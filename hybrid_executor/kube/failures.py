@@ -6,7 +6,6 @@ Pure. Messages carry what was being done, the status and the server's own words,
 from __future__ import annotations
 
 import json
-import re
 import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import urllib3.exceptions
 
 from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable
+from hybrid_executor.hiding import hide_secrets
 
 UNAUTHORIZED = 401
 _MAX_MESSAGE = 1000
@@ -21,8 +21,6 @@ _REJECTED = (
     "credentials expired or rejected. They are loaded anew; if this goes on, renew the token, certificate or exec "
     "plugin of the kubeconfig or service account"
 )
-# An immutable-field error quotes the pod's spec, and the spec's arguments hold the workload's token (a JWT).
-_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 _REASONS = {429: "TooManyRequests", 503: "ServiceUnavailable", 504: "Timeout"}
 
 
@@ -130,5 +128,6 @@ def _seconds(text: str) -> float:
 
 
 def _clean(text: str) -> str:
-    text = _TOKEN.sub("<hidden>", text)
+    # An immutable-field error quotes the pod's spec, and the spec's arguments hold the workload and its token.
+    text = hide_secrets(text)
     return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 3] + "..."

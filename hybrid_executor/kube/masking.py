@@ -1,4 +1,4 @@
-"""Tokens in text that containers wrote: hidden before anybody stores or shows it. Pure."""
+"""Text that containers wrote, made fit to be stored and shown. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import re
 
 # A workload's token is a JWT. Text that was cut short may hold its beginning only.
 _TOKEN = re.compile(r"eyJ[\w-]{8,}[\w.-]*")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# PostgreSQL refuses text with a NUL, and terminals obey the others.
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
-def hide_tokens(text: str) -> str:
-    """Return ``text`` with everything that looks like a JSON Web Token, or the beginning of one, hidden."""
-    return _TOKEN.sub("<hidden>", text)
+def make_fit(text: str) -> str:
+    """Return ``text`` without control characters, and with everything hidden that looks like a JSON Web Token.
+
+    The beginning of a token counts too; ends of lines and tabs stay.
+    """
+    return _TOKEN.sub("<hidden>", _CONTROL.sub("\N{REPLACEMENT CHARACTER}", _COLOUR.sub("", text)))

@@ -53,8 +53,14 @@ def choose_template(request: PodRequest, settings: KubernetesSettings) -> Templa
     return TemplateChoice("", TEMPLATE_OPTION)
 
 
+_MOST_TEMPLATES = 200
+
+
 class TemplateCache:
-    """Templates by path, each parsed once for as long as its file keeps its time and size. Safe for several threads."""
+    """Templates by path, each parsed once for as long as its file keeps its time and size. Safe for several threads.
+
+    Tasks may name files of their own: the ones parsed first are forgotten when there are many.
+    """
 
     def __init__(self) -> None:
         self._parsed: dict[str, tuple[tuple[int, int], Mapping[str, Any]]] = {}
@@ -79,6 +85,8 @@ class TemplateCache:
             return known[1]
         template = read_template(choice)
         self._parsed[choice.path] = (mark, template)
+        while len(self._parsed) > _MOST_TEMPLATES:
+            self._parsed.pop(next(iter(self._parsed)), None)
         return template
 
     def require(self, choice: TemplateChoice) -> None:

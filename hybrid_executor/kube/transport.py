@@ -12,6 +12,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,6 +22,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry, Timeout
 
 from hybrid_executor.errors import ConfigError, KubeError, KubeUnavailable
+from hybrid_executor.kube.api_warnings import ApiWarnings
 from hybrid_executor.kube.endpoint import Endpoint
 from hybrid_executor.kube.failures import (
     UNAUTHORIZED,
@@ -126,8 +129,11 @@ class Transport:
         self._reloads_in_vain = 0
         self._next_reload_at = 0.0
         self._clock = clock
+        self.warnings = ApiWarnings()
         self.timeout = timeout
         self.retry = retry
+        self.server_time: datetime | None = None
+        """What time it was by the server's clock at its last answer; ``None`` where it has not said."""
 
     @property
     def host(self) -> str:
@@ -167,6 +173,7 @@ class Transport:
         response = self._send(
             method, path, doing=doing, query=query, body=body, content_type=content_type, accept=accept, stream=False
         )
+        self.server_time = _time_of(response.headers.get("Date", "")) or self.server_time
         return response.data or b""
 
     def stream(
@@ -253,10 +260,17 @@ class Transport:
                 preload_content=not stream,
             )
             if 200 <= response.status < 300:
+                self.warnings.hear(response.headers.getlist("Warning"), doing=doing)
                 return response
             answer = response.data if not stream else response.read()
         except (HTTPError, OSError) as exc:
             raise error_of_silence(doing, exc) from exc
+        except ValueError as exc:
+            # From http.client, about a header; its words show the token.
+            raise KubeUnavailable(
+                f"{doing}: the request could not be sent ({type(exc).__name__}): the address is not valid, or the "
+                "token of the service account or kubeconfig holds what no HTTP header may hold, such as a line break"
+            ) from None
         raise error_of_answer(doing, status=response.status, headers=response.headers, body=answer or b"")
 
     def _may_help_to_reload(self, error: KubeError) -> bool:
@@ -295,3 +309,11 @@ class Transport:
 
 def _is_about_credentials(error: KubeError) -> bool:
     return error.status == UNAUTHORIZED or is_broken_file(error.__cause__)
+
+
+def _time_of(text: str) -> datetime | None:
+    """Return the time in a Date header, ``None`` for none."""
+    try:
+        return parsedate_to_datetime(text).astimezone(timezone.utc)
+    except (ValueError, TypeError):
+        return None

@@ -7,13 +7,14 @@ record comes first and :meth:`CeleryPool.publish` sends after it; what stays uns
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from hybrid_executor.config import ConfigSource, Settings
 from hybrid_executor.config.celery import explain_without_effect, read_celery_settings
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.pools.celery_message import build_message, read_attempt
+from hybrid_executor.pools.queue_names import check_queue_name
 from hybrid_executor.pools.work import SENT_FIELD, Work
 from hybrid_executor.store import Attempts, Record, Submission
 
@@ -26,6 +27,9 @@ class Sender(Protocol):
     def send(self, batch: Sequence[Work]) -> list[Work]:
         """Send in order; return what was not sent."""
 
+    def take_refused(self) -> list[tuple[Work, str]]:
+        """Return, once, the work that the broker will never take, with the reasons."""
+
     def close(self) -> None:
         """Give up the connection."""
 
@@ -35,12 +39,21 @@ class CeleryPool:
 
     :param sender: the way to the broker; ``None`` where the broker is the store's Redis.
     :param key_prefix: what the broker's transport puts in front of its Redis keys (``global_keyprefix``).
+    :param redis_options: the transport options of a Redis broker, ``None`` for any other broker.
     """
 
     name = "celery"
 
-    def __init__(self, *, instance: str, sender: Sender | None = None, key_prefix: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        instance: str,
+        sender: Sender | None = None,
+        key_prefix: str = "",
+        redis_options: Mapping[str, Any] | None = None,
+    ) -> None:
         self._instance = instance
+        self._redis_options = redis_options if redis_options is not None else {} if sender is None else None
         self._sender = sender
         self._key_prefix = key_prefix
 
@@ -79,7 +92,12 @@ class CeleryPool:
         return record.submitted_at if record is not None and not record.launches else 0
 
     def prepare(self, work: Work) -> Submission:
-        """Return what the store needs to submit ``work``; with its message, where the broker is the store's Redis."""
+        """Return what the store needs to submit ``work``; with its message, where the broker is the store's Redis.
+
+        :raises TaskRejected: the broker cannot have a queue of that name.
+        """
+        if self._redis_options is not None:
+            check_queue_name(work.queue, key_prefix=self._key_prefix, transport_options=self._redis_options)
         queue_key = message = ""
         if self._sender is None:
             queue_key = self.queue_key(work.queue)
@@ -102,6 +120,10 @@ class CeleryPool:
         little longer than ``[celery] operation_timeout``. Publishing the same work twice is harmless.
         """
         return self._sender.send(batch) if self._sender is not None else []
+
+    def take_refused(self) -> list[tuple[Work, str]]:
+        """Return, once, the work that the broker will never take, with the reasons; nobody publishes it again."""
+        return self._sender.take_refused() if self._sender is not None else []
 
     def unsend(self, attempts: Attempts, record: Record, payload: str) -> bool:
         """Take the message of a waiting attempt off its queue; return whether it was there.
@@ -135,7 +157,13 @@ def make_celery_pool(conf: ConfigSource, settings: Settings) -> CeleryPool:
     celery = read_celery_settings(conf)
     explain_without_effect(celery)
     if settings.broker_is_store:
-        return CeleryPool(instance=settings.instance, key_prefix=celery.broker.key_prefix)
+        options = celery.broker.transport_options
+        return CeleryPool(instance=settings.instance, key_prefix=celery.broker.key_prefix, redis_options=options)
     from hybrid_executor.pools.celery_sender import BrokerSender
 
-    return CeleryPool(instance=settings.instance, sender=BrokerSender(celery, instance=settings.instance))
+    return CeleryPool(
+        instance=settings.instance,
+        sender=BrokerSender(celery, instance=settings.instance),
+        key_prefix=celery.broker.key_prefix if celery.broker.is_redis else "",
+        redis_options=celery.broker.transport_options if celery.broker.is_redis else None,
+    )

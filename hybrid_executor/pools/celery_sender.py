@@ -19,6 +19,7 @@ from kombu.exceptions import KombuError
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
 from hybrid_executor.config.celery import CelerySettings, build_celery_config
+from hybrid_executor.hiding import hide_secrets
 from hybrid_executor.pools.celery_message import TASK_NAME, build_headers
 from hybrid_executor.pools.celery_ways import ConfirmedTogether, MessageByMessage, OnePipeline, Way
 from hybrid_executor.pools.work import Work
@@ -49,6 +50,7 @@ class BrokerSender:
         )
         self._connection: Any = None
         self._way: Way | None = None
+        self._refused: list[tuple[Work, str]] = []
         self._is_down = False
         self._pause_seconds = 0.0
         self._closed_until = 0.0
@@ -68,13 +70,42 @@ class BrokerSender:
             if len(unsent) == len(batch):
                 raise TimeoutError(f"no answer within {self._seconds} s")
         except self._failures as error:
+            is_of_message = self._is_of_message(error)
             self._drop_connection()
+            if is_of_message:
+                return self._send_apart(batch, error, deadline=deadline)
             self._note_down(error, waiting=len(batch))
             return list(batch)
         if unsent:
             log.warning("The broker is slow: %d of %d messages wait for the next batch", len(unsent), len(batch))
         self._note_up()
         return unsent
+
+    def take_refused(self) -> list[tuple[Work, str]]:
+        """Return the work that the broker will never take, with the reasons, and forget it."""
+        refused, self._refused = self._refused, []
+        return refused
+
+    def _send_apart(self, batch: Sequence[Work], error: Exception, *, deadline: float) -> list[Work]:
+        """Send a batch of which RabbitMQ refused a message: in halves, until the refused one is alone."""
+        if len(batch) == 1:
+            self._refuse(batch[0], f"The broker refused the message for queue {batch[0].queue!r}: {error}")
+            return []
+        if time.monotonic() >= deadline:
+            return list(batch)
+        middle = len(batch) // 2
+        return [*self.send(batch[:middle]), *self.send(batch[middle:])]
+
+    def _refuse(self, work: Work, reason: str) -> None:
+        self._refused.append((work, reason))
+
+    def _is_of_message(self, error: Exception) -> bool:
+        """Return whether a failure is about one message's queue (no right to it, other settings), not the broker."""
+        if not self._broker.is_amqp or self._connection is None:
+            return False
+        return isinstance(error, self._connection.channel_errors) and not isinstance(
+            error, self._connection.connection_errors
+        )
 
     def close(self) -> None:
         """Close the connection."""
@@ -108,7 +139,7 @@ class BrokerSender:
         if self._broker.is_amqp:
             return ConfirmedTogether(producer, self._publish)
         if self._broker.is_redis:
-            return OnePipeline(producer, instance=self._instance)
+            return OnePipeline(producer, instance=self._instance, on_refused=self._refuse)
         return MessageByMessage(producer, self._publish)
 
     def _drop_connection(self) -> None:
@@ -119,14 +150,14 @@ class BrokerSender:
             # Without a word of farewell, whose answer a broker that hangs would let us wait for.
             connection.collect(socket_timeout=self._seconds)
         except self._failures as error:
-            log.debug("The connection to the broker was broken already: %s", error)
+            log.debug("The connection to the broker was broken already: %s", hide_secrets(str(error)))
 
     def _note_down(self, error: Exception, *, waiting: int) -> None:
         if self._is_down:
             self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
             self._closed_until = time.monotonic() + self._pause_seconds
         else:
-            cause = explain(error)
+            cause = hide_secrets(explain(error))
             log.error("The broker cannot be reached (%s); %d messages wait until it can", cause, waiting)
         self._is_down = True
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from hybrid_executor.pools.celery_message import build_message
 from hybrid_executor.pools.work import Work
+from hybrid_executor.store import Misfit, is_misfit, words_for
 
 Publish = Callable[[Any, Work], None]
 """Publishes one work with a kombu producer."""
@@ -87,9 +88,13 @@ class ConfirmedTogether:
 
 
 class OnePipeline:
-    """Another Redis: the messages that kombu would push, in one pipeline."""
+    """Another Redis: the messages that kombu would push, in one pipeline.
 
-    def __init__(self, producer: Any, *, instance: str) -> None:
+    :param on_refused: told of each work whose queue's key holds no list; the other messages are sent.
+    """
+
+    def __init__(self, producer: Any, *, instance: str, on_refused: Callable[[Work, str], None]) -> None:
+        self._on_refused = on_refused
         self._channel = producer.channel
         self._instance = instance
 
@@ -102,5 +107,10 @@ class OnePipeline:
                     work.attempt, work.workload_json, queue=work.queue, owner=work.owner, instance=self._instance
                 )
                 pipeline.lpush(work.queue, message)
-            pipeline.execute()
+            answers = pipeline.execute(raise_on_error=False)
+        for work, answer in zip(batch, answers, strict=True):
+            if is_misfit(answer):
+                self._on_refused(work, words_for(Misfit.QUEUE, work.queue))
+            elif isinstance(answer, Exception):
+                raise answer
         return []

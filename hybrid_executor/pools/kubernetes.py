@@ -62,6 +62,10 @@ class KubernetesPool:
         """Nothing is left to send."""
         return []
 
+    def take_refused(self) -> list[tuple[Work, str]]:
+        """Nothing is sent, so nothing is refused."""
+        return []
+
     def unsend(self, attempts: Attempts, record: Record, payload: str) -> bool:
         """Launches of a revoked attempt are dropped by the agents; nothing is taken back here."""
         return False

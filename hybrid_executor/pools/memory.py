@@ -36,6 +36,10 @@ class MemoryPool:
         """Nothing is left to send."""
         return []
 
+    def take_refused(self) -> list[tuple[Work, str]]:
+        """Nothing is sent, so nothing is refused."""
+        return []
+
     def unsend(self, attempts: Attempts, record: Record, payload: str) -> bool:
         """Nothing was handed out."""
         return False

@@ -8,10 +8,13 @@ step, is promised here. Every method either does its work or raises :class:`~hyb
 
 from __future__ import annotations
 
-from hybrid_executor.store.attempts import Attempts, Change, Claim, LaunchAck, Outcome, Restoration, Submission
+from hybrid_executor.store.attempts import Attempts
+from hybrid_executor.store.changes import Change, Claim, LaunchAck, Outcome, Restoration, Submission
 from hybrid_executor.store.client import RedisSettings, Store, check_server, open_store
+from hybrid_executor.store.epochs import Epoch
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
+from hybrid_executor.store.misfits import Misfit, is_misfit, words_for
 from hybrid_executor.store.orders import Order, Orders
 from hybrid_executor.store.permissions import BROKER_COMMANDS, Needs, check_broker_permissions
 from hybrid_executor.store.presence import Member, Presence
@@ -27,6 +30,7 @@ __all__ = [
     "Attempts",
     "Change",
     "Claim",
+    "Epoch",
     "EventBatch",
     "EventStream",
     "Keys",
@@ -36,6 +40,7 @@ __all__ = [
     "Lease",
     "Leases",
     "Member",
+    "Misfit",
     "Needs",
     "Order",
     "Orders",
@@ -53,6 +58,8 @@ __all__ = [
     "check_broker_permissions",
     "check_server",
     "explain",
+    "is_misfit",
     "open_store",
     "refusal_of",
+    "words_for",
 ]

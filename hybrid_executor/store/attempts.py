@@ -3,112 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import redis
 
+from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State, sources_of
+from hybrid_executor.store.changes import Change, Claim, Outcome, Restoration, Submission
+from hybrid_executor.store.epochs import SETTLING_SECONDS, epoch_arguments
 from hybrid_executor.store.keys import Keys
-from hybrid_executor.store.records import Record, parse_record
+from hybrid_executor.store.misfits import Misfit, is_misfit, words_for
+from hybrid_executor.store.records import Record, parse_record, unreadable_record
 from hybrid_executor.store.scripts import Argument, Call, run_script, run_scripts
 from hybrid_executor.store.translation import translated
 
 LAUNCH_GROUP = "launchers"
+T = TypeVar("T")
 _BATCH = 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """One attempt to record as submitted, with what its pool needs.
-
-    :ivar fields: the record's identity and routing (dag_id, task_id, queue, ...).
-    :ivar expected_generation: 0 for a new attempt; the record's generation to submit a known, live one again.
-    :ivar cluster: the Kubernetes cluster whose launch stream gets an entry, "" for none.
-    :ivar queue_key, message: a broker list on this same Redis and the message to push there, "" for none.
-    :ivar payload: the workload JSON; it holds a token.
-    :ivar overrides: executor_config as JSON, "" for none; it may hold secrets.
-    """
-
-    attempt: AttemptId
-    owner: OwnerId
-    pool: str
-    fields: Mapping[str, str | int]
-    payload: str
-    expected_generation: int = 0
-    overrides: str = ""
-    cluster: str = ""
-    queue_key: str = ""
-    message: str = ""
-
-
-class Outcome(IntEnum):
-    """What became of a change."""
-
-    CHANGED = 1
-    ILLEGAL = 0
-    MISSING = -1
-    STALE = -2
-
-
-@dataclass(frozen=True)
-class LaunchAck:
-    """The launch-stream entry that a change acknowledges and deletes, whatever its outcome."""
-
-    cluster: str
-    entry_id: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """One change of state.
-
-    :ivar generation: the generation the record must have; ``None`` for any.
-    :ivar sources: states it may come from; by default all that the state may follow.
-    :ivar raises_generation: whether holders of the present generation lose.
-    :ivar relaunch: put the attempt on its cluster's launch stream again (only with ``to=SUBMITTED``).
-    :ivar delete_pod: ask the cluster's agents to delete the record's pod.
-    :ivar fields: record fields to write; ``holder`` and ``reason`` also travel in the event.
-    """
-
-    attempt: AttemptId
-    to: State
-    generation: int | None = None
-    sources: tuple[State, ...] | None = None
-    raises_generation: bool = False
-    relaunch: bool = False
-    delete_pod: bool = False
-    fields: Mapping[str, str | int] = field(default_factory=dict)
-    ack: LaunchAck | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Restoration:
-    """A live attempt whose record Redis lost, as its owner remembers it."""
-
-    attempt: AttemptId
-    owner: OwnerId
-    pool: str
-    state: State
-    generation: int
-    fields: Mapping[str, str | int]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The answer to a change or claim: what happened, and how the record stands now."""
-
-    outcome: Outcome
-    state: str
-    generation: int
-    holder: str
-
-    @property
-    def is_granted(self) -> bool:
-        """The change was made."""
-        return self.outcome is Outcome.CHANGED
 
 
 class Attempts:
@@ -138,7 +51,8 @@ class Attempts:
     def submit(self, submissions: Sequence[Submission]) -> list[int]:
         """Record attempts as submitted, with payload, message or launch entry, and event; one round trip.
 
-        :return: each attempt's new generation, 0 where its record was not as expected and nothing was done.
+        :return: each attempt's new generation, 0 where its record was not as expected and nothing was done. Where a key
+            that it needs holds something else, a number of :class:`Misfit`; see :meth:`explain`.
         """
         calls = [
             ("submit", self._submit_call(submissions[start : start + _BATCH]))
@@ -171,6 +85,18 @@ class Attempts:
             ]
         return [self._keys.events, *queues], arguments
 
+    def explain(self, submission: Submission, answer: int) -> str:
+        """Return in words why :meth:`submit` answered a :class:`Misfit`, "" for every other answer."""
+        if answer >= 0:
+            return ""
+        misfit = Misfit(answer)
+        keys = {
+            Misfit.RECORD: self._keys.attempt(submission.attempt),
+            Misfit.QUEUE: submission.queue_key,
+            Misfit.LAUNCHES: self._keys.launch(submission.cluster),
+        }
+        return words_for(misfit, keys[misfit])
+
     @translated
     def claim(
         self,
@@ -188,11 +114,19 @@ class Attempts:
 
         :param token: names this one run, so that a claim whose answer was lost can be asked again; the record keeps it
             as ``claim_token``.
+        :raises StoreUnavailable: also where Redis may have fallen back to older data a moment ago: it may have run.
         """
         texts = [text for pair in (fields or {}).items() for text in pair]
-        arguments = [self._keys.prefix, attempt, worker, owner, pool, self._live_seconds, token, *texts]
+        head: list[Argument] = [self._keys.prefix, attempt, worker, owner, pool, self._live_seconds, token]
+        arguments = [*head, *epoch_arguments(), *texts]
         answer = run_script(self._client, "claim", ([self._keys.attempt(attempt), self._keys.events], arguments))
-        return _claim_of(answer)
+        claim = _claim_of(answer)
+        if claim.outcome is Outcome.NOT_YET:
+            raise StoreUnavailable(
+                f"the Redis server was replaced or started anew; attempts that were submitted before start "
+                f"{SETTLING_SECONDS} s later, when it is known which of them had run"
+            )
+        return claim
 
     def advance(self, change: Change) -> Claim:
         """Make one change; see :meth:`advance_all`."""
@@ -200,7 +134,10 @@ class Attempts:
 
     @translated
     def advance_all(self, changes: Sequence[Change]) -> list[Claim]:
-        """Make changes in one round trip, each by itself; a repeated one answers ILLEGAL and does nothing."""
+        """Make changes in one round trip, each by itself; a repeated one answers ILLEGAL and does nothing.
+
+        Where a key of one attempt holds something else, its change answers UNREADABLE and the others are made.
+        """
         return [
             _claim_of(answer)
             for answer in run_scripts(self._client, [("advance", self._advance_call(c)) for c in changes])
@@ -250,17 +187,27 @@ class Attempts:
     @translated
     def remove_message(self, queue_key: str, message: str) -> bool:
         """Take a message off a broker list on this Redis; return whether it was there. Costs as the list is long."""
-        return bool(self._client.lrem(queue_key, 1, message))
+        return self._of_list(lambda: bool(self._client.lrem(queue_key, 1, message)), otherwise=False)
 
     @translated
     def queue_length(self, queue_key: str) -> int:
         """Return how many messages a broker list on this Redis holds."""
-        return int(self._client.llen(queue_key))
+        return self._of_list(lambda: int(self._client.llen(queue_key)), otherwise=0)
 
     @translated
     def next_message(self, queue_key: str) -> str:
         """Return the message that a broker list on this Redis hands out next, "" for none. It holds a token."""
-        return str(self._client.lindex(queue_key, -1) or "")
+        return self._of_list(lambda: str(self._client.lindex(queue_key, -1) or ""), otherwise="")
+
+    @staticmethod
+    def _of_list(ask: Callable[[], T], *, otherwise: T) -> T:
+        """Return what a broker list says; ``otherwise`` where the key is no list: no message waits there."""
+        try:
+            return ask()
+        except redis.ResponseError as error:
+            if is_misfit(error):
+                return otherwise
+            raise
 
     @translated
     def any_waiting(self, queue_keys: Iterable[str]) -> bool:
@@ -271,13 +218,18 @@ class Attempts:
     def adopt(self, attempts: Sequence[AttemptId], *, owner: OwnerId) -> list[Record | None]:
         """Make ``owner`` answer for attempts; return how each stands, ``None`` where there is no record."""
         calls: list[tuple[str, Call]] = [
-            ("adopt", ([self._keys.attempt(attempt)], [self._keys.prefix, attempt, owner])) for attempt in attempts
+            ("adopt", ([self._keys.attempt(attempt)], [self._keys.prefix, attempt, owner, self._live_seconds]))
+            for attempt in attempts
         ]
-        return [parse_record(_pairs(answer)) for answer in run_scripts(self._client, calls)]
+        answers = run_scripts(self._client, calls)
+        return [
+            self._unreadable(attempt) if isinstance(answer, int) else parse_record(_pairs(answer))
+            for attempt, answer in zip(attempts, answers, strict=True)
+        ]
 
     @translated
     def restore(self, restorations: Sequence[Restoration]) -> None:
-        """Write lost records anew; one that exists by now stays as it is."""
+        """Write lost records anew; one that exists by now stays as it is, unless it is older and to be replaced."""
         run_scripts(
             self._client,
             [
@@ -293,6 +245,7 @@ class Attempts:
                             item.state.value,
                             item.generation,
                             self._live_seconds,
+                            int(item.replaces_older),
                             *(text for pair in item.fields.items() for text in pair),
                         ],
                     ),
@@ -303,11 +256,23 @@ class Attempts:
 
     @translated
     def records(self, attempts: Sequence[AttemptId]) -> list[Record | None]:
-        """Return records, ``None`` where there is none; one round trip."""
+        """Return records, ``None`` where there is none; one round trip.
+
+        One whose key holds something else has its ``trouble`` said; it keeps nobody from reading the others.
+        """
         pipeline = self._client.pipeline(transaction=False)
         for attempt in attempts:
             pipeline.hgetall(self._keys.attempt(attempt))
-        return [parse_record(fields) for fields in pipeline.execute()]
+        answers = _checked(pipeline.execute(raise_on_error=False))
+        return [self._parse(attempt, answer) for attempt, answer in zip(attempts, answers, strict=True)]
+
+    def _parse(self, attempt: AttemptId, answer: object) -> Record | None:
+        return (
+            self._unreadable(attempt) if isinstance(answer, Exception) else parse_record(cast("dict[str, str]", answer))
+        )
+
+    def _unreadable(self, attempt: AttemptId) -> Record:
+        return unreadable_record(attempt, words_for(Misfit.RECORD, self._keys.attempt(attempt)))
 
     def workload(self, attempt: AttemptId) -> tuple[Record | None, str, str]:
         """Return record, payload and overrides of one attempt; "" for what is gone. Never log the texts."""
@@ -321,10 +286,10 @@ class Attempts:
             pipeline.hgetall(self._keys.attempt(attempt))
             pipeline.get(self._keys.payload(attempt))
             pipeline.get(self._keys.overrides(attempt))
-        answers = pipeline.execute()
+        answers = _checked(pipeline.execute(raise_on_error=False))
         return [
-            (parse_record(answers[index]), answers[index + 1] or "", answers[index + 2] or "")
-            for index in range(0, len(answers), 3)
+            (self._parse(attempt, answers[3 * index]), _text(answers[3 * index + 1]), _text(answers[3 * index + 2]))
+            for index, attempt in enumerate(attempts)
         ]
 
     @translated
@@ -357,12 +322,21 @@ class Attempts:
     @translated
     def owned_by(self, owner: OwnerId) -> set[AttemptId]:
         """Return the live attempts of a scheduler job."""
-        return {AttemptId(str(member)) for member in self._client.smembers(self._keys.owner(owner))}
+        return self._members(self._keys.owner(owner))
 
     @translated
     def live(self, pool: str) -> set[AttemptId]:
         """Return the live attempts of a pool."""
-        return {AttemptId(str(member)) for member in self._client.smembers(self._keys.live(pool))}
+        return self._members(self._keys.live(pool))
+
+    def _members(self, key: str) -> set[AttemptId]:
+        """Return the members of an index; none where the key holds something else, which the next writer drops."""
+        try:
+            return {AttemptId(str(member)) for member in self._client.smembers(key)}
+        except redis.ResponseError as error:
+            if is_misfit(error):
+                return set()
+            raise
 
     @translated
     def forget_ended(self, attempts: Iterable[AttemptId], *, owner: OwnerId) -> None:
@@ -374,17 +348,33 @@ class Attempts:
         run_scripts(self._client, calls)
 
     @translated
-    def forget(self, attempts: Iterable[AttemptId], *, owner: OwnerId, pool: str) -> None:
-        """Drop members of the owner's and the pool's set whose record has expired."""
-        members = list(attempts)
-        if members:
-            self._client.srem(self._keys.owner(owner), *members)
-            self._client.srem(self._keys.live(pool), *members)
+    def sweep(self, pool: str, *, cursor: int = 0, count: int = 500) -> int:
+        """Drop attempts from a pool's set that have ended or expired, ``count`` or so at a time.
+
+        :return: the cursor of the next call, 0 after the last part of the set.
+        """
+        return int(run_script(self._client, "sweep", ([self._keys.live(pool)], [self._keys.prefix, cursor, count])))
 
 
 def _claim_of(answer: Sequence[str | int]) -> Claim:
     code, state, generation, holder = answer
     return Claim(Outcome(int(code)), str(state), int(generation), str(holder))
+
+
+def _checked(answers: list[Any]) -> list[Any]:
+    """Return a pipeline's answers; those that complain of a key that holds something else stay as they are.
+
+    :raises redis.RedisError: the first other error.
+    """
+    for answer in answers:
+        if isinstance(answer, Exception) and not is_misfit(answer):
+            raise answer
+    return answers
+
+
+def _text(answer: object) -> str:
+    """Return a text, "" for one that is gone or no text."""
+    return answer if isinstance(answer, str) else ""
 
 
 def _pairs(answer: Sequence[str]) -> dict[str, str]:

@@ -124,9 +124,21 @@ class Keys:
             self.trimmed,
             self.epoch,
             self.identities,
+            self.home,
+            self.unsettled,
         ]
 
     @property
+    def home(self) -> str:
+        """String: the replication id of the server that the epoch began on."""
+        return f"{self.prefix}home"
+
+    @property
+    def unsettled(self) -> str:
+        """String, expiring: what was submitted before this time is not to start yet."""
+        return f"{self.prefix}unsettled"
+
+    @property
     def epoch(self) -> str:
-        """String: made once; gone or different means that Redis lost data."""
+        """String: made once; gone or different means that Redis lost data, or may have lost some."""
         return f"{self.prefix}epoch"

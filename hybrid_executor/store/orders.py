@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Literal
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Literal, cast
+from uuid import uuid4
 
 import redis
 
 from hybrid_executor.store.keys import Keys
+from hybrid_executor.store.misfits import is_misfit
 from hybrid_executor.store.translation import translated
 
-Verb = Literal["drain", "resume", "stop", "add-queue", "remove-queue"]
+log = logging.getLogger(__name__)
+
+Verb = Literal["drain", "resume", "stop", "add-queue", "remove-queue", "none"]
 _KEPT_SECONDS = 300
 
 
@@ -20,10 +26,12 @@ class Order:
     """One order.
 
     :ivar queue: the queue that ``add-queue`` and ``remove-queue`` are about.
+    :ivar id: tells an order that is read twice from one that is given twice.
     """
 
     verb: Verb
     queue: str = ""
+    id: str = field(default_factory=lambda: uuid4().hex, compare=False)
 
 
 class Orders:
@@ -43,10 +51,35 @@ class Orders:
         pipeline.execute()
 
     @translated
-    def take(self, life: str) -> list[Order]:
-        """Return the orders given since the last call, oldest first; nobody gets them again."""
+    def take(self, life: str, *, obey: Callable[[list[Order]], None] = lambda _: None) -> list[Order]:
+        """Return the orders given since the last call, oldest first; nobody gets them again.
+
+        They leave the list after ``obey`` has had them. Where Redis goes away in between, they are handed out again,
+        with the same ids.
+        """
+        orders = self._read(life)
+        if orders:
+            obey(orders)
+            self._client.ltrim(self._keys.orders(life), len(orders), -1)
+        return orders
+
+    def _read(self, life: str) -> list[Order]:
         key = self._keys.orders(life)
-        pipeline = self._client.pipeline(transaction=True)
-        pipeline.lrange(key, 0, -1)
-        pipeline.delete(key)
-        return [Order(**json.loads(text)) for text in pipeline.execute()[0]]
+        try:
+            texts = cast("list[str]", self._client.lrange(key, 0, -1))
+        except redis.ResponseError as error:
+            if not is_misfit(error):
+                raise
+            self._client.delete(key)
+            return []
+        return [_decode(text) for text in texts]
+
+
+def _decode(text: str) -> Order:
+    """Return an order; one that cannot be read, of a newer release perhaps, asks for nothing."""
+    try:
+        known = json.loads(text)
+        return Order(known["verb"], str(known.get("queue", "")), str(known.get("id", text)))
+    except (ValueError, TypeError, LookupError, AttributeError):
+        log.warning("Ignored an order that cannot be read")
+        return Order("none", id=text)

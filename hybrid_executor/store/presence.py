@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -11,8 +12,11 @@ import redis
 
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store.keys import Keys
+from hybrid_executor.store.misfits import is_misfit
 from hybrid_executor.store.scripts import run_script
 from hybrid_executor.store.translation import translated
+
+log = logging.getLogger(__name__)
 
 Role = Literal["worker", "agent", "scheduler"]
 _FORGOTTEN_SECONDS = 86400
@@ -51,9 +55,20 @@ class Presence:
     @translated
     def announce(self, role: Role, name: str, fields: Mapping[str, str], *, seconds: float) -> None:
         """Say that ``name`` is alive and what it does; holds for ``seconds``."""
+        try:
+            self._announce(role, name, fields, seconds=seconds)
+        except redis.ResponseError as error:
+            if not is_misfit(error):
+                raise
+            self._client.delete(self._keys.members(role))
+            self._announce(role, name, fields, seconds=seconds)
+
+    def _announce(self, role: Role, name: str, fields: Mapping[str, str], *, seconds: float) -> None:
         clock, micros = self._client.time()
         key = self._keys.member(role, name)
         pipeline = self._client.pipeline(transaction=True)
+        # Written whole: what an older announcement said beside is gone, and so is anything else that the key held.
+        pipeline.delete(key)
         pipeline.hset(key, mapping={**_texts(fields), "name": name})
         pipeline.pexpire(key, int(seconds * 1000))
         pipeline.zadd(self._keys.members(role), {name: clock + micros / 1e6})
@@ -79,23 +94,34 @@ class Presence:
     def members(self, role: Role) -> list[Member]:
         """Return everyone heard of in the last day, by name."""
         clock, micros = self._client.time()
-        known = cast("list[tuple[str, float]]", self._client.zrange(self._keys.members(role), 0, -1, withscores=True))
+        known = self._heard(role)
         pipeline = self._client.pipeline(transaction=False)
         for name, _ in known:
             pipeline.hgetall(self._keys.member(role, name))
         now = clock + micros / 1e6
         return sorted(
             (
-                Member(role=role, name=name, fields=fields, silent_seconds=max(0.0, now - float(heard)))
-                for (name, heard), fields in zip(known, pipeline.execute(), strict=True)
+                Member(role=role, name=name, fields=_fields(answer), silent_seconds=max(0.0, now - float(heard)))
+                for (name, heard), answer in zip(known, pipeline.execute(raise_on_error=False), strict=True)
             ),
             key=lambda member: member.name,
         )
 
+    def _heard(self, role: Role) -> list[tuple[str, float]]:
+        """Return names and times; none where the key holds something else, which the next announcement drops."""
+        try:
+            return cast(
+                "list[tuple[str, float]]", self._client.zrange(self._keys.members(role), 0, -1, withscores=True)
+            )
+        except redis.ResponseError as error:
+            if is_misfit(error):
+                return []
+            raise
+
     @translated
     def alive(self, role: Role) -> set[str]:
         """Return the names of all whose announcement has not expired."""
-        names = cast("list[str]", self._client.zrange(self._keys.members(role), 0, -1))
+        names = [name for name, _ in self._heard(role)]
         pipeline = self._client.pipeline(transaction=False)
         for name in names:
             pipeline.exists(self._keys.member(role, name))
@@ -104,12 +130,26 @@ class Presence:
     def in_hand(self) -> set[AttemptId]:
         """Return every attempt that a living worker says it runs or holds.
 
-        A worker that was restarted under its old name lives, and has not what its former self had.
+        A worker that was restarted under its old name lives, and has not what its former self had. What cannot be read
+        of one worker's announcement hides nothing of the others: being in nobody's hand is a suspicion, not a verdict.
         """
-        texts = [
-            member.fields.get(name) or "[]"
-            for member in self.members("worker")
-            if member.is_alive
-            for name in ("running", "held")
-        ]
-        return {AttemptId(str(attempt)) for text in texts for attempt in json.loads(text)}
+        found: set[AttemptId] = set()
+        for member in self.members("worker"):
+            for name in ("running", "held"):
+                try:
+                    found |= {AttemptId(str(attempt)) for attempt in json.loads(member.fields.get(name) or "[]")}
+                except (ValueError, TypeError):
+                    log.warning("Worker %s says something that cannot be read of what it has: %s", member.name, name)
+        return found
+
+
+def _fields(answer: object) -> Mapping[str, str]:
+    """Return an announcement, empty where its key holds something else.
+
+    :raises redis.RedisError: the answer is any other error.
+    """
+    if not isinstance(answer, Exception):
+        return cast("Mapping[str, str]", answer)
+    if is_misfit(answer):
+        return {}
+    raise answer

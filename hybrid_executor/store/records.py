@@ -22,6 +22,7 @@ class Record:
     :ivar launches: times that it was submitted again without costing a try.
     :ivar note: what it is waiting for, e.g. the scheduler's words about an unschedulable pod.
     :ivar category: the diagnosis behind a pod's end, "" for none.
+    :ivar trouble: why nothing can be read of it, in words; its state is unknown then. "" for a record that is one.
     """
 
     id: AttemptId
@@ -54,6 +55,7 @@ class Record:
     running_at: int = 0
     lost_at: int = 0
     ended_at: int = 0
+    trouble: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -75,16 +77,39 @@ _NUMBERS = frozenset(
 
 
 def parse_record(fields: Mapping[str, str]) -> Record | None:
-    """Return the record held by a hash, ``None`` for an empty one; unknown fields are kept in ``extra``."""
+    """Return the record held by a hash, ``None`` for an empty one; unknown fields are kept in ``extra``.
+
+    A state that a newer release wrote is :attr:`State.UNKNOWN`; a number that is none counts as 0. So one record that
+    cannot be understood keeps nobody from reading the others.
+    """
     if "state" not in fields:
         return None
     known: dict[str, object] = {name: fields[name] for name in _TEXTS if name in fields}
-    known.update({name: int(fields[name] or 0) for name in _NUMBERS if name in fields})
+    known.update({name: _number(fields[name]) for name in _NUMBERS if name in fields})
     rest = set(fields) - _TEXTS - _NUMBERS - {"id", "state", "generation"}
     return Record(
         id=AttemptId(fields.get("id", "")),
-        state=State(fields["state"]),
-        generation=int(fields.get("generation", "0")),
+        state=_state(fields["state"]),
+        generation=_number(fields.get("generation", "")),
         extra={name: fields[name] for name in sorted(rest)},
         **known,  # type: ignore[arg-type]
     )
+
+
+def unreadable_record(attempt: AttemptId, trouble: str) -> Record:
+    """Return what stands for a record whose key holds something else."""
+    return Record(id=attempt, state=State.UNKNOWN, generation=0, trouble=trouble)
+
+
+def _state(text: str) -> State:
+    try:
+        return State(text)
+    except ValueError:
+        return State.UNKNOWN
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text or 0)
+    except ValueError:
+        return 0

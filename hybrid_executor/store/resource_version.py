@@ -6,6 +6,7 @@ import redis
 
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease
+from hybrid_executor.store.misfits import is_misfit
 from hybrid_executor.store.scripts import Argument, run_script
 from hybrid_executor.store.translation import translated
 
@@ -26,7 +27,12 @@ class ResourceVersion:
     @translated
     def get_resource_version(self) -> str:
         """Return the version to resume from, "" where a list has to come first."""
-        return str(self._client.get(self._key) or "")
+        try:
+            return str(self._client.get(self._key) or "")
+        except redis.ResponseError as error:
+            if is_misfit(error):
+                return ""
+            raise
 
     @translated
     def set_resource_version(self, resource_version: str, *, lease: Lease | None = None) -> bool:

@@ -12,7 +12,7 @@ from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.scripts import run_script
 from hybrid_executor.store.translation import translated
 
-_What = Literal["admit", "leave", "run", "started", "report"]
+_What = Literal["admit", "leave", "run", "started", "ended", "report"]
 
 
 class Starts:
@@ -48,6 +48,11 @@ class Starts:
     def started(self, cluster: str, attempts: Iterable[AttemptId]) -> None:
         """The tasks of these have started."""
         self._run("started", cluster, list(attempts))
+
+    @translated
+    def ended(self, cluster: str, attempts: Iterable[AttemptId]) -> None:
+        """The tasks of these have ended well; says nothing about the pace where they took long."""
+        self._run("ended", cluster, list(attempts))
 
     @translated
     def report(self, cluster: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import redis
 from redis.exceptions import ResponseError
@@ -13,7 +13,9 @@ from redis.exceptions import ResponseError
 from hybrid_executor.events import STREAM_START, AttemptId, Event, StreamId, decode_event, stream_position
 from hybrid_executor.states import State
 from hybrid_executor.store.attempts import LAUNCH_GROUP
+from hybrid_executor.store.epochs import Epoch, epoch_arguments
 from hybrid_executor.store.keys import Keys
+from hybrid_executor.store.misfits import is_misfit
 from hybrid_executor.store.scripts import run_script
 from hybrid_executor.store.translation import translated
 
@@ -49,7 +51,11 @@ class EventStream:
     @translated
     def end(self) -> StreamId:
         """Return the id of the newest entry: a reader that starts here sees everything that follows."""
-        newest = self._client.xrevrange(self._keys.events, count=1)
+        try:
+            newest = self._client.xrevrange(self._keys.events, count=1)
+        except ResponseError as error:
+            self._drop_misfit(self._keys.events, error)
+            return STREAM_START
         return StreamId(str(newest[0][0])) if newest else STREAM_START
 
     @translated
@@ -59,7 +65,11 @@ class EventStream:
         pipeline.xrange(self._keys.events, f"({cursor}", "+", count=count)
         pipeline.get(self._keys.epoch)
         pipeline.get(self._keys.trimmed)
-        entries, epoch, trimmed = pipeline.execute()
+        entries, epoch, trimmed = pipeline.execute(raise_on_error=False)
+        was_dropped = isinstance(entries, Exception)
+        entries = self._drop_misfit(self._keys.events, entries, otherwise=[])
+        epoch = self._drop_misfit(self._keys.epoch, epoch, otherwise="")
+        trimmed = self._drop_misfit(self._keys.trimmed, trimmed, otherwise="")
         events = []
         for stream_id, fields in entries:
             try:
@@ -70,10 +80,33 @@ class EventStream:
         return EventBatch(
             events=tuple(events),
             cursor=StreamId(entries[-1][0]) if entries else cursor,
-            has_gap=bool(trimmed) and stream_position(trimmed) > stream_position(cursor),
+            has_gap=was_dropped or self._is_after(trimmed, cursor),
             epoch=epoch or "",
             is_full=len(entries) >= count,
         )
+
+    def _is_after(self, trimmed: str | None, cursor: StreamId) -> bool:
+        """Return whether the mark of what was trimmed lies after a cursor."""
+        try:
+            return bool(trimmed) and stream_position(trimmed or "") > stream_position(cursor)
+        except ValueError:
+            self._client.delete(self._keys.trimmed)
+            return True
+
+    def _drop_misfit(self, key: str, answer: Any, *, otherwise: Any = None) -> Any:
+        """Return an answer about a key that all attempts share; where it holds something else, drop it.
+
+        What it should hold is made anew by the next writer, and the records are the truth.
+
+        :raises redis.RedisError: the answer is any other error.
+        """
+        if not isinstance(answer, Exception):
+            return answer
+        if not is_misfit(answer):
+            raise answer
+        log.error("The Redis key %s held something else and is dropped; find out what writes it", key)
+        self._client.delete(key)
+        return otherwise
 
     @translated
     def trim(self, *, keep_entries: int, keep_seconds: float) -> int:
@@ -81,11 +114,17 @@ class EventStream:
         keys = [self._keys.events, self._keys.trimmed]
         return int(run_script(self._client, "trim", (keys, [keep_entries, int(keep_seconds * 1000)])))
 
-    @translated
     def begin_epoch(self, proposal: str) -> str:
-        """Return the epoch, made from ``proposal`` where there is none."""
-        self._client.set(self._keys.epoch, proposal, nx=True)
-        return str(self._client.get(self._keys.epoch) or "")
+        """Return the epoch, made from ``proposal`` where there is none; see :meth:`present`."""
+        return self.present(proposal).name
+
+    @translated
+    def present(self, proposal: str = "") -> Epoch:
+        """Return the present epoch. One begins where there is none, or where Redis is another server than before."""
+        keys = [self._keys.epoch, self._keys.home, self._keys.unsettled]
+        arguments = [self._keys.prefix, *epoch_arguments(proposal)]
+        name, unsettled = run_script(self._client, "epoch", (keys, arguments))
+        return Epoch(str(name), int(unsettled))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +256,11 @@ class LaunchStream:
     def launches_waiting(self) -> set[AttemptId]:
         """Return the attempts that have a launch on the stream, waiting or being worked on. Costs as it is long."""
         entries = cast("list[tuple[str, dict[str, str]]]", self._client.xrange(self._key))
-        return {AttemptId(fields["attempt"]) for _, fields in entries if fields.get("op") == "launch"}
+        return {
+            AttemptId(fields["attempt"])
+            for _, fields in entries
+            if fields.get("op") == "launch" and "attempt" in fields
+        }
 
     @translated
     def put_again(self, attempt: AttemptId, *, generation: int) -> None:

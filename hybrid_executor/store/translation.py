@@ -9,7 +9,9 @@ from typing import ParamSpec, TypeVar
 import redis
 from redis.exceptions import AskError, ClusterCrossSlotError, RedisError, ResponseError
 
-from hybrid_executor.errors import StoreUnavailable
+from hybrid_executor.errors import KeyMisused, StoreUnavailable
+from hybrid_executor.hiding import without_secrets
+from hybrid_executor.store.misfits import is_misfit
 from hybrid_executor.store.refusals import refusal_of
 from hybrid_executor.store.topology import URL_OPTIONS, cluster_refusal
 
@@ -20,14 +22,16 @@ R = TypeVar("R")
 
 
 def translated(function: Callable[P, R]) -> Callable[P, R]:
-    """Let ``function`` raise StoreUnavailable where Redis cannot be asked; StoreRefused and StoreForbidden are kinds
-    of it. An answer that means a mistake of ours, or foreign data under our keys, is raised as redis-py has it.
+    """Let ``function`` raise StoreUnavailable where Redis cannot be asked, KeyMisused where a key holds another type.
+
+    StoreRefused and StoreForbidden are kinds of StoreUnavailable. An answer that means a mistake of ours is raised as
+    redis-py has it.
     """
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return function(*args, **kwargs)
+            return _carefully(function, *args, **kwargs)
         except (AskError, ClusterCrossSlotError) as error:
             raise cluster_refusal(URL_OPTIONS) from error
         except (RedisError, OSError) as error:
@@ -36,6 +40,11 @@ def translated(function: Callable[P, R]) -> Callable[P, R]:
                 if refusal.code in _WRONG_SERVER:
                     _drop_idle_connections(args[0] if args else None)
                 raise refusal from error
+            if is_misfit(error):
+                raise KeyMisused(
+                    f"A Redis key of the hybrid executor holds something else ({error}): find out what writes it, and "
+                    "delete the key."
+                ) from error
             if isinstance(error, ResponseError):
                 raise
             raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
@@ -48,3 +57,12 @@ def _drop_idle_connections(asker: object) -> None:
     client = getattr(asker, "_client", None) or getattr(asker, "client", None)
     if isinstance(client, redis.Redis):
         client.connection_pool.disconnect(inuse_connections=False)
+
+
+def _carefully(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Let errors of redis-py not show the commands that they are about."""
+    try:
+        return function(*args, **kwargs)
+    except RedisError as error:
+        without_secrets(error)
+        raise

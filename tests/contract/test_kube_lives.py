@@ -371,7 +371,8 @@ def test_a_namespace_that_does_not_exist_fails_with_its_name(ground: Field) -> N
 
 def test_a_full_quota_is_waited_for_and_said_while_other_namespaces_go_on(ground: Field) -> None:
     with namespace_in(ground.cluster.settings) as other:
-        other.limit(pods="0")
+        other.limit(pods="1")
+        other.create("fills")
         base = {"name": "base", "resources": UNSCHEDULABLE}
         waiting = ground.submit({"metadata": {"namespace": other.namespace}, "spec": {"containers": [base]}})
         until(lambda: "quota" in ground.record(waiting).note)

@@ -90,15 +90,31 @@ def test_a_start_that_takes_a_minute_is_too_slow_wherever_it_is(store: Store) ->
     assert limit(store) == FIRST // 2
 
 
-def test_where_all_starts_take_long_that_is_no_reason_to_start_fewer(store: Store) -> None:
-    let_start(store, 30, 30, 30, 30)
-    assert limit(store) > FIRST
+def test_a_start_that_takes_nearly_two_minutes_counts_as_slow_too(store: Store) -> None:
+    let_start(store, 5)
+    let_start(store, 110)
+    assert limit(store) == FIRST // 2
+
+
+def test_where_all_starts_take_long_the_limit_rises_slowly(store: Store) -> None:
+    for _ in range(3):
+        let_start(store, 30, 30, 30, 30)
+    assert limit(store) == FIRST + 1
 
 
 def test_starts_that_are_neither_quick_nor_slow_leave_the_limit_as_it_is(store: Store) -> None:
     let_start(store, 7)
     let_start(store, 14, 14, 14, 14)
     assert limit(store) == FIRST
+
+
+def test_the_end_of_a_long_task_says_nothing_about_its_start(store: Store) -> None:
+    store.starts.report("c")
+    first = admitted(store, 100)
+    store.starts.run("c", first)
+    age(store, 90, *first)
+    store.starts.ended("c", first)
+    assert store.starts.under_way("c") == (0, FIRST)
 
 
 def test_a_pod_that_never_runs_counts_for_half_a_minute_only(store: Store) -> None:

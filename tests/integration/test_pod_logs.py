@@ -29,14 +29,14 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
         yield {"kubernetes_executor__config_file": str(config), "kubernetes_executor__in_cluster": "False"}
 
 
-def run_pod(options: dict[str, str], *, lines: int) -> None:
+def run_pod(options: dict[str, str], *, lines: int, first: str = "") -> None:
     from hybrid_executor.config import DictConfig
     from hybrid_executor.config.kubernetes import read_kubernetes_settings
     from hybrid_executor.kube.client import connect
 
     section = {name.split("__")[1]: value for name, value in options.items()}
     client = connect(read_kubernetes_settings(DictConfig({"kubernetes_executor": section})))
-    script = f"for i in $(seq {lines}); do echo line $i; done; sleep 60"
+    script = f"{first} for i in $(seq {lines}); do echo line $i; done; sleep 60"
     container = {"name": "base", "image": "any", "command": ["sh", "-c", script]}
     client.create_pod("default", {"metadata": {"name": "p"}, "spec": {"containers": [container]}})
     wait_until(lambda: client.get_pod("default", "p")["status"]["phase"] == "Running")
@@ -77,6 +77,15 @@ def test_where_the_tasks_log_can_be_read_as_a_file_its_lines_are_not_read_from_t
     [message], lines = reader.get_task_log(ti, 1)
     assert message.startswith("Log of pod p in namespace default: read from")
     assert lines == []
+
+
+def test_a_line_of_30_megabytes_is_not_read_whole(
+    make_executor: MakeExecutor, store: Store, cluster: dict[str, str]
+) -> None:
+    ti = recorded(make_executor(**cluster), store, queue=QUEUE_OF_PODS)
+    run_pod(cluster, lines=2, first="head -c 30000000 /dev/zero | tr '\\0' x; echo;")
+    _, lines = make_executor(start=False).get_task_log(ti, 1)
+    assert lines == ["line 2"]
 
 
 def test_a_task_of_another_pool_has_no_pod_log(

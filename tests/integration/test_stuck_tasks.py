@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hybrid_executor.events import AttemptId
+from hybrid_executor.plugin.audit_log import Attempt, read_ending
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.integration import rows
@@ -46,10 +47,8 @@ def take_back(executor: Any, session: Any) -> None:
     session.execute(update(TaskInstance).values(queued_dttm=long_ago, queued_by_job_id=job.id))
     session.commit()
     runner._handle_tasks_stuck_in_queued(session=session)
-    taken = list(executor._task_event_logs)  # the database's session holds them by weak references
     runner._process_task_event_logs(executor._task_event_logs, session)
     session.commit()
-    del taken
 
 
 def audit_log(session: Any) -> dict[str, str]:
@@ -72,6 +71,20 @@ def test_a_pod_that_found_no_node_is_told_in_the_audit_log(
     assert found["hybrid executor: stuck in queued"] == NOTE
     assert "longer than" in found["stuck in queued reschedule"]
     assert state_of(store, attempt) is State.REVOKED
+
+
+def test_a_task_that_was_taken_back_too_often_tells_on_its_log_page_what_it_waited_for(
+    make_executor: MakeExecutor, make_row: Any, store: Store, session: Any
+) -> None:
+    executor = make_executor(scheduler__num_stuck_in_queued_retries="0")
+    [attempt] = queue(executor, make_row(queue=QUEUE_OF_PODS))
+    executor.heartbeat()
+    store.attempts.annotate({attempt: {"note": "Waiting for quota: 4 of 4 GPUs are used"}})
+    take_back(executor, session)
+    page = Attempt(dag_id="dag", run_id="run", task_id="task", map_index=-1, try_number=1)
+    ending = read_ending(page)
+    assert ending is not None
+    assert "Stuck in queued: Waiting for quota: 4 of 4 GPUs are used" in [words.text for words in ending.words]
 
 
 def test_a_queue_without_a_worker_is_told_in_the_audit_log(

@@ -74,7 +74,7 @@ class WorkerCard:
         return "deaf" if self.is_deaf else "running"
 
     def describe(self, activity: Activity) -> dict[str, str]:
-        """Return the fields of the announcement."""
+        """Return the fields of the announcement; ``clock`` is the time now by the clock of its other times."""
         return {
             "hostname": socket.gethostname(),
             "pid": str(os.getpid()),
@@ -90,6 +90,7 @@ class WorkerCard:
             "started_at": f"{self.started_at:.0f}",
             "consumed_at": f"{self.consumed_at:.0f}",
             "loop_at": f"{self.loop_at:.0f}",
+            "clock": f"{time.time():.0f}",
             "celery": str(celery.__version__),
         }
 

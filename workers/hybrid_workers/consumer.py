@@ -25,6 +25,7 @@ from kombu.transport.virtual import Empty
 
 from hybrid_executor.errors import StoreRefused
 from hybrid_executor.events import AttemptId
+from hybrid_executor.hiding import hide_secrets
 from hybrid_executor.store import refusal_of
 from hybrid_workers import activity
 from hybrid_workers.debts import Debts, Refusals, is_careful, keep_what_is_refused, take_a_write
@@ -152,7 +153,8 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
                 warnings.simplefilter("ignore", CPendingDeprecationWarning)
                 super().on_connection_error_after_connected(exc)
         except Exception as error:  # noqa: BLE001 - nothing about a connection that is gone may end the worker
-            log.warning("The broken connection to the broker could not be closed in order: %s", error)
+            words = hide_secrets(str(error))
+            log.warning("The broken connection to the broker could not be closed in order: %s", words)
             self.connection = None
         if refusal is not None:
             with self.app.worker_life.waiting_for_broker():
@@ -165,12 +167,13 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         outlives = hasattr(getattr(channel, "qos", None), "restore_by_tag")
         in_hand = {request.id for request in (*activity.active_requests(), *activity.handed_out_requests())}
         while self._unanswered:
-            request = self._unanswered.pop()
+            request = self._unanswered[-1]
             if outlives:
                 request.message.channel = channel
                 request.acknowledged = False
                 if not (request.task.acks_late and request.id in in_hand):
                     request.acknowledge()
+            self._unanswered.pop()
         returned = [AttemptId(request.id) for request in self._left_behind]
         while self._left_behind:
             if outlives:
@@ -276,7 +279,8 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
             qos.restore_by_tag(message.delivery_tag)
             qos._quick_ack(message.delivery_tag)
         except self.connection_errors as error:
-            log.warning("A message could not be put back, and is delivered again after a while: %s", error)
+            words = hide_secrets(str(error))
+            log.warning("A message could not be put back, and is delivered again after a while: %s", words)
 
     def _drop(self, message: Any, reason: str) -> None:
         attempt = _attempt_of(message)
@@ -338,4 +342,4 @@ def _finish_poll(channel: Any) -> None:
         except Empty:
             pass
         except channel.connection_errors as error:
-            log.warning("The broker went away while the worker left: %s", error)
+            log.warning("The broker went away while the worker left: %s", hide_secrets(str(error)))

@@ -9,7 +9,7 @@ from typing import Any
 
 from hybrid_executor.config import ConfigSource, Option, RedisLocation, table
 from hybrid_executor.config.celery import CelerySettings, build_celery_config, read_celery_settings
-from hybrid_executor.config.settings import read_redis
+from hybrid_executor.config.settings import read_record_retention, read_redis
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.store import RedisSettings, Store, open_store
 
@@ -60,7 +60,7 @@ def read_deployment(conf: ConfigSource) -> Deployment:
     return Deployment(
         instance=table.INSTANCE.read(conf),
         redis=redis,
-        record_retention_seconds=table.RECORD_RETENTION.read(conf),
+        record_retention_seconds=read_record_retention(conf),
         celery=celery,
         celery_config=build_celery_config(celery, default_queue=celery.default_queue),
         default_queue=celery.default_queue,

@@ -44,7 +44,8 @@ class Duty:
         self._card.loop_at = now
         self._note_size(consumer)
         while self._orders:
-            self._obey(self._orders.popleft(), consumer)
+            self._try_to_obey(self._orders[0], consumer)
+            self._orders.popleft()
         self._card.queues = tuple(sorted(consumer.app.amqp.queues.consume_from))
         since = self._card.deaf_since
         if since and now - max(since, self._reconnected_at) > RECONNECT_AFTER_SECONDS:
@@ -66,6 +67,15 @@ class Duty:
             consumer.pool.grow(1)
         self._card.processes = int(consumer.pool.num_processes)
         self._card.concurrency = max(self._card.processes, autoscaler.max_concurrency if autoscaler else 0)
+
+    def _try_to_obey(self, order: Order, consumer: Any) -> None:
+        """Obey one order; where the connection breaks meanwhile it stays, to be obeyed over the next one."""
+        try:
+            self._obey(order, consumer)
+        except (*consumer.connection_errors, *consumer.channel_errors):
+            raise
+        except Exception:  # noqa: BLE001 - one order that cannot be obeyed must not keep the others waiting
+            log.exception("The order to %s could not be obeyed", order.verb)
 
     def _obey(self, order: Order, consumer: Any) -> None:
         log.info("Told to %s %s", order.verb, order.queue)

@@ -13,13 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from hybrid_executor.errors import HybridError, StoreRefused
+from hybrid_executor.errors import ConfigError, HybridError, StoreRefused, StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Order, Record, Restoration, Store
 from hybrid_workers.activity import Activity, WorkerCard
 from hybrid_workers.duty import deaf_since
 from hybrid_workers.reports import Reports
+from hybrid_workers.witness import Witness
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Heartbeat:
     :param obey: gets the orders that people gave to this worker.
     :param leave: is called once where another worker has the same name and was there first.
     :param beat: is called every second, whether Redis can be asked or not.
+    :param witness: knows what the task processes did.
     :param queue_prefix: what stands before a queue's name in Redis; ``None`` where the broker is not this Redis.
     """
 
@@ -52,6 +54,7 @@ class Heartbeat:
         leave: Callable[[], None] = lambda: None,
         beat: Callable[[], None] = lambda: None,
         queue_prefix: str | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self._store = store
         self._card = card
@@ -63,6 +66,8 @@ class Heartbeat:
         self._was_announced = False
         self._beat = beat
         self._queue_prefix = queue_prefix
+        self._witness = witness or Witness()
+        self._epoch = ""
         self._stopped = threading.Event()
         self._busy = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="hybrid-heartbeat", daemon=True)
@@ -70,6 +75,7 @@ class Heartbeat:
         self._said_at = 0.0
         self._looked_at = 0.0
         self._received: frozenset[AttemptId] = frozenset()
+        self._obeyed: set[str] = set()
         self._records: Mapping[AttemptId, Record] = {}
         self._code = ""
         self._pause_seconds = 0.0
@@ -116,17 +122,15 @@ class Heartbeat:
         :raises StoreUnavailable: Redis could not be asked; what was not said will be.
         """
         attempts = self._store().attempts
-        self._reports.deliver(attempts, worker=self._card.name)
-        self._obey(self._store().orders.take(self._card.life))
         activity = self._look()
-        news = activity.waiting - self._received
-        if news:
-            attempts.annotate({attempt: {"received_by": self._card.name} for attempt in news})
-        self._received = activity.waiting
+        self._do("keep what has run", lambda: self._keep_what_ran(activity))
+        self._do("deliver its reports", lambda: self._reports.deliver(attempts, worker=self._card.name))
+        self._do("take its orders", lambda: self._store().orders.take(self._card.life, obey=self._obey_once))
+        self._do("note what it received", lambda: self._note_received(activity))
         # By a clock of its own: a busy worker has something new to say every second.
         if time.monotonic() - self._looked_at >= _PERIOD_SECONDS:
-            self.keep_records(activity)
-            self._listen(activity)
+            self._do("keep its records", lambda: self.keep_records(activity))
+            self._do("look for waiting messages", lambda: self._listen(activity))
             self._looked_at = time.monotonic()
         size = (self._card.processes, self._card.concurrency)
         saying = (activity, self._card.state(activity), self._card.queues, size)
@@ -163,6 +167,41 @@ class Heartbeat:
         )
         self._shown_as = f"{self._card.name}-{self._card.life[:8]}"
         self._leave()
+
+    @staticmethod
+    def _do(name: str, step: Callable[[], object]) -> None:
+        """Do one part; whatever is wrong with it, the worker goes on telling that it is alive.
+
+        :raises StoreUnavailable, ConfigError: Redis could not be asked, so that no other part can either.
+        """
+        try:
+            step()
+        except (StoreUnavailable, ConfigError):
+            raise
+        except Exception:  # noqa: BLE001 - a mistake in one part must not make the worker look dead
+            log.exception("The worker could not %s; trying again", name)
+
+    def _keep_what_ran(self, activity: Activity) -> None:
+        """Take in what task processes did; where Redis may have fallen back to older data, tell it again."""
+        self._witness.gather(activity.running)
+        epoch = self._store().events.present().name
+        if self._epoch not in ("", epoch):
+            log.warning(
+                "Redis lost data, or may have lost its last changes; telling it again what runs and has run here"
+            )
+            self._witness.say_again(self._store().attempts, active=activity.running)
+        self._epoch = epoch
+
+    def _note_received(self, activity: Activity) -> None:
+        news = activity.waiting - self._received
+        if news:
+            self._store().attempts.annotate({attempt: {"received_by": self._card.name} for attempt in news})
+        self._received = activity.waiting
+
+    def _obey_once(self, orders: list[Order]) -> None:
+        """Obey what has not been obeyed: an order whose reception could not be told comes again."""
+        self._obey([order for order in orders if order.id not in self._obeyed])
+        self._obeyed = {order.id for order in orders}
 
     def _listen(self, activity: Activity) -> None:
         """Find out whether the worker is deaf; not knowable with a broker that is not this Redis."""

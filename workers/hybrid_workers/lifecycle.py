@@ -22,6 +22,7 @@ from hybrid_workers.activity import WorkerCard
 from hybrid_workers.checks import check_name, check_pool, check_size
 from hybrid_workers.departure import Departure
 from hybrid_workers.deployment import Deployment
+from hybrid_workers.discretion import hide_secrets_in_logs
 from hybrid_workers.duty import Duty
 from hybrid_workers.fast_exit import end_waits_with_the_process
 from hybrid_workers.heartbeat import Heartbeat
@@ -29,6 +30,7 @@ from hybrid_workers.orphans import tie_workloads_to_this_process
 from hybrid_workers.preload import preload
 from hybrid_workers.reports import Reports
 from hybrid_workers.vitals import Vitals, remove_vitals, write_vitals
+from hybrid_workers.witness import Witness
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +41,14 @@ _SHOWS_ARGUMENTS = "celery.pool"
 class WorkerLife:
     """Connects one application's worker to the store. Does nothing in processes that are no worker."""
 
-    def __init__(self, app: Celery, *, store: Callable[[], Store], reports: Reports, deployment: Deployment) -> None:
+    def __init__(
+        self, app: Celery, *, store: Callable[[], Store], reports: Reports, deployment: Deployment, witness: Witness
+    ) -> None:
         self._app = app
         self._store = store
         self._reports = reports
         self._deployment = deployment
+        self._witness = witness
         self._card = WorkerCard(name="")
         self._heartbeat: Heartbeat | None = None
         self._departure = Departure(
@@ -79,7 +84,9 @@ class WorkerLife:
     def _before_fork(self, sender: Any, **_: Any) -> None:
         if sender.app is self._app:
             self._check(sender)
+            self._witness.open()
             logging.getLogger(_SHOWS_ARGUMENTS).setLevel(logging.INFO)
+            hide_secrets_in_logs()
             preload(self._deployment.preload)
             _close_database()
 
@@ -116,6 +123,7 @@ class WorkerLife:
             queue_prefix=broker.key_prefix if broker.is_at(own.url, own.options) else None,
             beat=self._beat,
             leave=lambda: os.kill(os.getpid(), signal.SIGTERM),
+            witness=self._witness,
         )
         self._heartbeat.start()
         # Celery tells of its end only where it leaves warm, and not at all when it is torn out of that.

@@ -14,6 +14,7 @@ from celery.worker import state as books  # type: ignore[import-untyped]
 from celery.worker.request import Request  # type: ignore[import-untyped]
 
 from hybrid_executor.events import AttemptId
+from hybrid_executor.hiding import HIDDEN
 from hybrid_workers.processes import find_tree, kill_trees
 from hybrid_workers.task import EndNotReported
 
@@ -31,6 +32,16 @@ class ReportingRequest(Request):  # type: ignore[misc]
 
     is_given_back = False
     ended_with = int(signals.SIGTERM)
+
+    def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(message, *args, **kwargs)
+        # Who sent it may have put the workload there, which upstream's executor does.
+        self._argsrepr = self._request_dict["argsrepr"] = HIDDEN
+        self._kwargsrepr = self._request_dict["kwargsrepr"] = "{}"
+
+    def info(self, safe: bool = False) -> Any:
+        """Return what ``celery inspect`` and other monitors are told: never the arguments, which hold a token."""
+        return super().info(safe=True)
 
     def revoked(self) -> bool:
         """Say whether it is not to run: its message was given back, or Celery was told to revoke it.

@@ -7,6 +7,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from hybrid_executor.hiding import hide_secrets
+
 _CGROUP = Path("/sys/fs/cgroup")
 _KILLED = re.compile(r"signal (\d+)")
 _EXITED = re.compile(r"exitcode (-?\d+)")
@@ -77,7 +79,7 @@ def of_exception(error: BaseException) -> Outcome:
     """Return what an exception out of Airflow's supervisor means."""
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
-    text = f"{type(error).__name__}: {error}"[:_MOST_CHARACTERS]
+    text = hide_secrets(f"{type(error).__name__}: {error}")[:_MOST_CHARACTERS]
     if status is not None:
         hint = {
             401: "its token may have expired while it waited",

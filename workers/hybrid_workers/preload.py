@@ -44,6 +44,8 @@ _MODULES = (
     "jinja2.ext",
     "setproctitle",
     "hybrid_executor.compat",
+    # Airflow loads plugins in each task process.
+    "hybrid_executor.plugin",
 )
 
 

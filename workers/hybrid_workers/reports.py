@@ -9,6 +9,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass
 
+from hybrid_executor.errors import HybridError
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Record
@@ -86,11 +87,20 @@ class Reports:
         """
         while self._waiting:
             report = self._waiting[0]
-            record = attempts.records([report.attempt])[0]
-            change = change_for(report, record, worker=worker)
-            if change is not None and attempts.advance(change).is_granted:
-                log.info("Attempt %s is %s: %s", report.attempt, change.to.value, report.end.reason)
+            try:
+                _deliver(report, attempts, worker=worker)
+            except HybridError:
+                raise
+            except Exception:  # noqa: BLE001 - one report must not keep the others from being delivered
+                log.exception("The end of attempt %s could not be reported", report.attempt)
             self._waiting.popleft()
+
+
+def _deliver(report: Report, attempts: Attempts, *, worker: str) -> None:
+    record = attempts.records([report.attempt])[0]
+    change = change_for(report, record, worker=worker)
+    if change is not None and attempts.advance(change).is_granted:
+        log.info("Attempt %s is %s: %s", report.attempt, change.to.value, report.end.reason)
 
 
 def change_for(report: Report, record: Record | None, *, worker: str) -> Change | None:

@@ -20,12 +20,14 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from hybrid_executor.errors import ConfigError, HybridError, StoreUnavailable, TaskRejected
 from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.hiding import traceback_of
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Claim, Store
 from hybrid_executor.store import Outcome as Answer
 from hybrid_workers import outcome
 from hybrid_workers.outcome import Outcome
 from hybrid_workers.processes import RunProcesses
+from hybrid_workers.witness import Note
 from hybrid_workers.workload import Workload, parse_workload
 
 log = logging.getLogger(__name__)
@@ -78,15 +80,23 @@ class WorkloadRuns:
 
     :param store: returns the store of the process it is called in.
     :param run: what runs a workload.
+    :param on_note: told of each claim and of each end that Redis has confirmed.
     """
 
     def __init__(
-        self, store: Callable[[], Store], *, instance: str, run: Runner, patience: Patience | None = None
+        self,
+        store: Callable[[], Store],
+        *,
+        instance: str,
+        run: Runner,
+        patience: Patience | None = None,
+        on_note: Callable[[Note], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._instance = instance
         self._run = run
         self._patience = patience or Patience()
+        self._on_note = on_note
 
     def handle(self, delivery: Delivery) -> tuple[Verdict, Outcome]:
         """Do all that a message asks for; return what becomes of the message, and how its workload ended."""
@@ -113,6 +123,7 @@ class WorkloadRuns:
             log.info("Attempt %s is %s already, ignored", delivery.attempt, _where(claim[1]))
             return Verdict.IGNORED, Outcome()
         token, granted = claim
+        self._on_note(_claim_note(delivery, workload, granted, token=token))
         log.info("Attempt %s started: %s", delivery.attempt, _name_of(workload))
         begun = time.monotonic()
         end, state = (rejection, State.FAILED) if workload is None else self._run_to_end(workload.airflow)
@@ -156,7 +167,7 @@ class WorkloadRuns:
         except Exception as error:  # noqa: BLE001 - whatever a workload does, its slot lives on and its owner is told
             if type(error).__name__ == "TaskAlreadyRunningError":
                 return Outcome("The API server says that it runs elsewhere", category="duplicate"), State.REVOKED
-            log.exception("The workload could not be run; it is reported as failed")
+            log.error("The workload could not be run; it is reported as failed\n%s", traceback_of(error))
             return outcome.of_exception(error), State.FAILED
         end = outcome.of_exit_code(code, oom_kills=outcome.count_oom_kills() - oom_kills)
         return end, State.SUCCEEDED if end.is_success else State.FAILED
@@ -183,7 +194,9 @@ class WorkloadRuns:
         except HybridError as error:
             log.error("The end of attempt %s could not be reported and is kept: %s", delivery.attempt, error)
             return replace(end, untold=state.value)
-        if not answer.is_granted:
+        if answer.is_granted:
+            self._on_note(Note(attempt=delivery.attempt, generation=answer.generation, end=state.value, fields=fields))
+        else:
             log.info("Attempt %s is %s meanwhile; its end changes nothing", delivery.attempt, _where(answer))
         return end
 
@@ -215,6 +228,22 @@ def _claim(attempts: Attempts, delivery: Delivery, workload: Workload | None, *,
         delivery.attempt,
         worker=delivery.worker,
         token=token,
+        owner=delivery.owner,
+        pool=delivery.pool,
+        fields=fields,
+    )
+
+
+def _claim_note(delivery: Delivery, workload: Workload | None, claim: Claim, *, token: str) -> Note:
+    fields = {
+        **(workload.fields if workload else {}),
+        "queue": delivery.queue,
+        "holder": delivery.worker,
+        "claim_token": token,
+    }
+    return Note(
+        attempt=delivery.attempt,
+        generation=claim.generation,
         owner=delivery.owner,
         pool=delivery.pool,
         fields=fields,

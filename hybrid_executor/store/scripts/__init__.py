@@ -22,8 +22,9 @@ Call = tuple[Sequence[str], Sequence[Argument]]
 
 @cache
 def load_script(name: str) -> tuple[str, str]:
-    """Return source and SHA-1 digest of the script ``name`` (without ``.lua``)."""
-    source = resources.files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    """Return source and SHA-1 digest of the script ``name`` (without ``.lua``), with what stands before all scripts."""
+    folder = resources.files(__name__)
+    source = "".join(folder.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("own", name))
     return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 

@@ -11,17 +11,23 @@
 -- ARGV[14..] field, value, ... to write ("holder" and "reason" also travel in the event)
 --
 -- Answers {code, state, generation, holder}; code 1: changed, 0: not legal from its state (a duplicate, late or
--- superseded), -1: no such record, -2: another generation.
+-- superseded), -1: no such record, -2: another generation, -3: the key of the record or of the launch stream holds
+-- something else.
 local prefix, id, to = ARGV[1], ARGV[2], ARGV[3]
-local known = redis.call('HMGET', KEYS[1], 'state', 'generation', 'owner', 'pool', 'cluster', 'holder',
-  'namespace', 'pod')
-local state, generation, cluster = known[1], tonumber(known[2] or '0'), known[5] or ''
+local known = check(redis.pcall('HMGET', KEYS[1], 'state', 'generation', 'owner', 'pool', 'cluster', 'holder',
+  'namespace', 'pod'))
+local state, generation, cluster = known[1], tonumber(known[2] or '0') or 0, known[5] or ''
 local function acknowledge()
   if ARGV[13] ~= '' then
     local stream = prefix .. 'launch:' .. ARGV[12]:match('^[^|]*|(.*)$')
-    redis.call('XACK', stream, ARGV[12]:match('^[^|]*'), ARGV[13])
-    redis.call('XDEL', stream, ARGV[13])
+    if not holds_other(check(redis.pcall('XDEL', stream, ARGV[13]))) then
+      redis.pcall('XACK', stream, ARGV[12]:match('^[^|]*'), ARGV[13])
+    end
   end
+end
+if holds_other(known) then
+  acknowledge()
+  return {-3, '', 0, ''}
 end
 if not state then
   acknowledge()
@@ -48,6 +54,10 @@ for i = 14, #ARGV, 2 do
     reason = ARGV[i + 1]
   end
 end
+if ARGV[11] == 'launch' and holds_other(check(redis.pcall('XADD', prefix .. 'launch:' .. cluster, '*', 'op', 'launch',
+    'attempt', id, 'generation', generation))) then
+  return {-3, state, generation, holder}
+end
 redis.call('HSET', KEYS[1], 'state', to, 'generation', generation, to .. '_at', now, 'reason', reason,
   unpack(ARGV, 14))
 if ARGV[8] == '1' then
@@ -56,19 +66,18 @@ end
 if ARGV[7] == '1' then
   redis.call('HSET', KEYS[1], 'ended_at', now)
   redis.call('EXPIRE', KEYS[1], ARGV[9])
-  redis.call('SREM', prefix .. 'owner:' .. (known[3] or ''), id)
-  redis.call('SREM', prefix .. 'live:' .. (known[4] or ''), id)
+  shared('SREM', prefix .. 'owner:' .. (known[3] or ''), id)
+  shared('SREM', prefix .. 'live:' .. (known[4] or ''), id)
 else
   redis.call('EXPIRE', KEYS[1], ARGV[10])
 end
-redis.call('XADD', KEYS[2], '*', 'attempt', id, 'state', to, 'generation', generation, 'owner', known[3] or '',
+shared('XADD', KEYS[2], '*', 'attempt', id, 'state', to, 'generation', generation, 'owner', known[3] or '',
   'pool', known[4] or '', 'holder', holder, 'reason', reason)
 if ARGV[11] == 'launch' then
-  redis.call('HINCRBY', KEYS[1], 'launches', 1)
-  redis.call('XADD', prefix .. 'launch:' .. cluster, '*', 'op', 'launch', 'attempt', id, 'generation', generation)
+  redis.call('HSET', KEYS[1], 'launches', (tonumber(redis.call('HGET', KEYS[1], 'launches') or '0') or 0) + 1)
 elseif ARGV[11] == 'delete' and cluster ~= '' and known[8] then
-  redis.call('XADD', prefix .. 'launch:' .. cluster, '*', 'op', 'delete', 'attempt', id, 'generation', generation,
-    'namespace', known[7] or '', 'pod', known[8])
+  check(redis.pcall('XADD', prefix .. 'launch:' .. cluster, '*', 'op', 'delete', 'attempt', id, 'generation', generation,
+    'namespace', known[7] or '', 'pod', known[8]))
 end
 acknowledge()
 return {1, to, generation, holder}

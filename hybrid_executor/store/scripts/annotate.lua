@@ -3,7 +3,8 @@
 -- KEYS[1] attempt record   ARGV field, value, ...
 --
 -- Answers 1 where it was written.
-if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('HEXISTS', KEYS[1], 'ended_at') == 1 then
+local known = check(redis.pcall('HMGET', KEYS[1], 'state', 'ended_at'))
+if holds_other(known) or not known[1] or known[2] then
   return 0
 end
 redis.call('HSET', KEYS[1], unpack(ARGV))

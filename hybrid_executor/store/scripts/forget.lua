@@ -4,9 +4,9 @@
 -- ARGV[1] attempt id   ARGV[2] owner
 --
 -- Answers 1 where it was dropped.
-local known = redis.call('HMGET', KEYS[1], 'state', 'owner')
+local known = check(redis.pcall('HMGET', KEYS[1], 'state', 'owner'))
 local ended = known[1] == 'succeeded' or known[1] == 'failed' or known[1] == 'revoked'
-if known[1] and not ended and known[2] == ARGV[2] then
+if not holds_other(known) and known[1] and not ended and known[2] == ARGV[2] then
   return 0
 end
-return redis.call('SREM', KEYS[2], ARGV[1])
+return shared('SREM', KEYS[2], ARGV[1])

@@ -6,8 +6,8 @@
 -- Answers the fencing number, 0 where another holds it (take) or it was not held (release).
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local known = redis.call('HMGET', KEYS[1], 'holder', 'until', 'fence')
-local holder, valid_until, fence = known[1] or '', tonumber(known[2] or '0'), tonumber(known[3] or '0')
+local known = shared('HMGET', KEYS[1], 'holder', 'until', 'fence')
+local holder, valid_until, fence = known[1] or '', tonumber(known[2] or '0') or 0, tonumber(known[3] or '0') or 0
 if ARGV[1] == 'release' then
   if holder ~= ARGV[2] then
     return 0

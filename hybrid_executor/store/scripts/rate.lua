@@ -7,9 +7,9 @@
 local wanted, rate, capacity = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local known = redis.call('HMGET', KEYS[1], 'tokens', 'at')
-local tokens = math.min(capacity, tonumber(known[1] or ARGV[3])
-  + math.max(0, now - tonumber(known[2] or now)) * rate / 1000)
+local known = shared('HMGET', KEYS[1], 'tokens', 'at')
+local tokens = math.min(capacity, (tonumber(known[1] or ARGV[3]) or capacity)
+  + math.max(0, now - (tonumber(known[2] or now) or now)) * rate / 1000)
 local granted = math.min(wanted, math.floor(tokens))
 tokens = tokens - granted
 redis.call('HSET', KEYS[1], 'tokens', string.format('%.6f', tokens), 'at', string.format('%d', now))

@@ -7,15 +7,17 @@
 -- "admit"    let pods be created, in this order; answers {how many, limit}
 -- "leave"    they are no pods on their way: refused, unschedulable, failed
 -- "run"      their containers run; where somebody reports starts, they are on their way until that report
--- "started"  their tasks have started, or ended well
+-- "started"  their tasks have started
+-- "ended"    their tasks have ended well, perhaps long after their start
 -- "report"   somebody will report starts
 --
--- The adaptive limit follows the time from a running container to its started task. It rises by one for each start
--- that was quick while the limit was used, so it doubles with each round; it is halved when starts get slow, since then
--- they only wait for each other. Quick is what is quick by itself, or about as quick as it ever is in this cluster.
+-- The adaptive limit follows the time from a running container to its started task. While the limit is used, it rises
+-- by one for each start of at most 10 s, so it doubles with each round; by one a round where starts take longer, but
+-- not longer than they take at best in this cluster. It is halved when starts get slow, since then they only wait for
+-- each other.
 local FIRST, LEAST, MOST = 4, 2, 10000
 local PENDING_MS, RUNNING_MS = 30000, 120000
-local QUICK_MS, SLOW_MS, TOO_SLOW_MS, HALVE_EVERY_MS = 10000, 20000, 60000, 10000
+local QUICK_MS, SLOW_MS, TOO_SLOW_MS, HALVE_EVERY_MS = 10000, 20000, 45000, 10000
 local KEEP_LIMIT_MS, REPORT_MS, KEEP_SECONDS = 3600000, 30000, 7200
 
 local what, fixed = ARGV[1], tonumber(ARGV[2])
@@ -31,8 +33,13 @@ local starting = redis.call('ZCARD', KEYS[1])
 
 local function set_limit(value)
   limit = value
-  redis.call('HSET', KEYS[2], 'limit', limit, 'limit_at', now)
+  redis.call('HSET', KEYS[2], 'limit', string.format('%.3f', limit), 'limit_at', string.format('%d', now))
   redis.call('EXPIRE', KEYS[2], KEEP_SECONDS)
+end
+
+-- The times of pods whose container runs end in half a millisecond, which tells them from the others.
+local function runs(score)
+  return score % 1 ~= 0
 end
 
 local function finish(attempt, ms)
@@ -43,10 +50,11 @@ local function finish(attempt, ms)
     redis.call('HSET', KEYS[2], 'best_ms', string.format('%d', best))
     redis.call('EXPIRE', KEYS[2], KEEP_SECONDS)
   end
-  local is_quick = ms <= QUICK_MS or (ms <= best * 1.5 + 2000 and ms <= TOO_SLOW_MS)
-  local is_slow = ms > TOO_SLOW_MS or (ms > SLOW_MS and ms > best * 2)
-  if is_quick and starting * 2 >= limit and limit < MOST then
+  local is_slow = ms > TOO_SLOW_MS or (ms > SLOW_MS and ms > best * 1.5)
+  if ms <= QUICK_MS and starting * 2 >= limit and limit < MOST then
     set_limit(limit + 1)
+  elseif ms <= TOO_SLOW_MS and ms <= best * 1.2 + 1000 and starting * 2 >= limit and limit < MOST then
+    set_limit(limit + 1 / limit)
   elseif is_slow and now - tonumber(pace[3] or 0) >= HALVE_EVERY_MS then
     set_limit(math.max(LEAST, math.floor(limit / 2)))
     pace[3] = now
@@ -57,7 +65,7 @@ end
 
 if what == 'admit' then
   local wanted = #ARGV - 2
-  local room = math.max(0, (fixed > 0 and fixed or limit) - starting)
+  local room = math.max(0, (fixed > 0 and fixed or math.floor(limit)) - starting)
   local granted = math.min(wanted, room)
   for i = 3, 2 + granted do
     redis.call('ZADD', KEYS[1], now + PENDING_MS, ARGV[i])
@@ -65,7 +73,7 @@ if what == 'admit' then
   if granted > 0 then
     redis.call('EXPIRE', KEYS[1], KEEP_SECONDS)
   end
-  return {granted, limit}
+  return {granted, math.floor(limit)}
 end
 if what == 'report' then
   redis.call('HSET', KEYS[2], 'reported_at', now)
@@ -77,14 +85,18 @@ for i = 3, #ARGV do
   if score == 0 or what == 'leave' then
     redis.call('ZREM', KEYS[1], ARGV[i])
   elseif what == 'run' and is_reported then
-    -- Kept behind the times that a pod that does not run yet may have, so that the two are told apart.
-    if score - now <= PENDING_MS then
-      redis.call('ZADD', KEYS[1], now + RUNNING_MS, ARGV[i])
+    if not runs(score) then
+      redis.call('ZADD', KEYS[1], string.format('%.1f', now + RUNNING_MS + 0.5), ARGV[i])
     end
   elseif what == 'run' then
     finish(ARGV[i], 0)
-  elseif what == 'started' then
-    finish(ARGV[i], score - now > PENDING_MS and now + RUNNING_MS - score or 0)
+  else
+    local ms = runs(score) and math.floor(now + RUNNING_MS - score) or 0
+    if what == 'started' or ms <= QUICK_MS then
+      finish(ARGV[i], ms)
+    else
+      redis.call('ZREM', KEYS[1], ARGV[i])
+    end
   end
 end
-return {redis.call('ZCARD', KEYS[1]), limit}
+return {redis.call('ZCARD', KEYS[1]), math.floor(limit)}

@@ -4,7 +4,7 @@
 -- ARGV[1] entries to keep whatever their age   ARGV[2] age in milliseconds
 --
 -- Answers the number of dropped entries.
-local length = redis.call('XLEN', KEYS[1])
+local length = shared('XLEN', KEYS[1])
 if length <= tonumber(ARGV[1]) then
   return 0
 end

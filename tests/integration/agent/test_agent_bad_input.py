@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from hybrid_executor.states import State
 from tests.integration.agent.conftest import World, wait_until
+from tests.kube_front import KubeFront
 
 
 def test_an_image_name_that_is_invalid_fails_its_task_with_that_name(world: World) -> None:
@@ -40,3 +43,48 @@ def test_a_template_that_is_repaired_is_used_at_once(world: World) -> None:
     assert str(world.template) in record.reason
     world.template.write_text(working)
     world.wait_for(State.SUCCEEDED, world.submit())
+
+
+def test_misspelt_fields_of_a_template_are_told_at_start_and_the_api_s_own_warning_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.template.write_text(world.template.read_text() + "  tolerationz: []\n")
+    world.start_agent()
+    assert "spec.tolerationz is no field that the installed kubernetes library knows: did you mean tolerations?" in (
+        caplog.text
+    )
+    world.wait_for(State.SUCCEEDED, world.submit(count=3))
+    warned = [text for text in caplog.messages if 'unknown field "spec.tolerationz"' in text]
+    assert len(warned) == 1
+    assert warned[0].startswith("The Kubernetes API warns")
+
+
+def test_a_template_that_asks_for_restarts_runs_its_task_once(world: World) -> None:
+    world.template.write_text(world.template.read_text().replace("restartPolicy: Never", "restartPolicy: Always"))
+    ran = world.directory / "ran"
+    world.start_agent()
+    world.wait_for(State.SUCCEEDED, world.submit(f"echo ran >> {ran}"))
+    assert ran.read_text() == "ran\n"
+
+
+@pytest.fixture
+def front(world: World) -> Iterator[KubeFront]:
+    opened = KubeFront(world.sandbox, world.directory)
+    opened.tokens = {"t"}
+    yield opened
+    world.stop_agents()
+    opened.close()
+
+
+def test_a_webhook_that_makes_pods_restart_is_told_once(
+    world: World, front: KubeFront, caplog: pytest.LogCaptureFixture
+) -> None:
+    front.webhook = lambda created: created.get("spec", {}).update(restartPolicy="Always")
+    world.start_agent(kubernetes={"config_file": str(front.write_kubeconfig({"token": "t"}))})
+    attempts = world.submit("sleep 30", count=3)
+    world.wait_for(State.RUNNING, attempts)
+    [told] = [text for text in caplog.messages if "restartPolicy" in text]
+    assert "namespace default from Never to Always" in told
+    assert "label hybrid-executor/instance" in told
+    world.store.attempts.revoke(attempts, reason="cleared")
+    wait_until(lambda: not world.pods(), what="the pods to be deleted")

@@ -68,9 +68,9 @@ def test_a_pod_that_is_to_be_deleted_on_failure_is_read_first(world: World) -> N
     wait_until(lambda: world.pods() == [])
 
 
-def test_a_single_line_of_30_megabytes_leaves_a_short_reason(world: World) -> None:
+def test_a_single_line_of_3_megabytes_leaves_a_short_reason(world: World) -> None:
     world.start_agent()
-    script = "echo begins; head -c 30000000 /dev/zero | tr '\\0' x; exit 1"
+    script = "echo begins; head -c 3000000 /dev/zero | tr '\\0' x; exit 1"
     [record] = world.wait_for(State.FAILED, world.submit(script), seconds=60)
     assert 1_000 < len(record.reason) < 3_000
     pod = kept_pod(world)["metadata"]["name"]
@@ -127,6 +127,17 @@ def test_a_deletion_that_ends_with_exit_code_0_is_a_deletion(world: World) -> No
     [record] = world.wait_for(State.FAILED, attempts)
     assert (record.category, record.exit_code) == ("deleted", "0")
     assert record.reason.startswith("The pod was deleted while its task ran (container base, exit code 0")
+
+
+def test_a_pod_that_is_deleted_while_its_image_is_missing_was_not_lost_with_its_node(world: World) -> None:
+    patient = {"worker_pod_pending_fatal_container_state_reasons": "InvalidImageName"}
+    world.start_agent(kubernetes={**NO_RELAUNCH, **patient})
+    attempts = world.submit(pod={"spec": {"containers": [{"name": "base", "image": "x:does-not-exist"}]}})
+    wait_until(lambda: "ErrImagePull" in world.record(attempts[0]).note)
+    world.kube.delete_pod("default", world.record(attempts[0]).pod, grace_period_seconds=20)
+    [record] = world.wait_for(State.FAILED, attempts)
+    assert record.category == "deleted_before_start"
+    assert record.reason.startswith("The pod was deleted before its task started")
 
 
 def log_of(world: World, pod: str) -> str:

@@ -50,7 +50,7 @@ ANSWERS = [
     Answer(name="timeout", code=504),
     Answer(name="modified", code=409, reason="Conflict", message="the object has been modified"),
     Answer(name="too-old", code=410),
-    Answer(name="token-expired", code=401, reason="Unauthorized", message="Unauthorized"),
+    Answer(name="token-expired", code=401, reason="Unauthorized", message="Unauthorized", at_least_seconds=0.0),
     Answer(name="reset", action="drop"),
     Answer(name="reply-lost", action="lose_reply", creations=1, at_least_seconds=0.0),
     Answer(name="quota-full", code=403, reason="Forbidden", message=f"{FORBIDDEN}exceeded quota: q, used: pods=1"),

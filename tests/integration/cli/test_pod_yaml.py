@@ -14,6 +14,8 @@ import yaml
 from kubernetes.client import V1Container, V1EnvVar, V1ObjectMeta, V1Pod, V1PodSpec
 
 from hybrid_executor.cli.pod_yaml_command import pod_yaml
+from hybrid_executor.sandbox.objects import PODS
+from hybrid_executor.sandbox.server import SandboxServer
 from tests.integration.cli.exit_codes import exit_code_of
 from tests.integration.conftest import set_options
 
@@ -163,3 +165,33 @@ def test_a_dag_or_task_that_is_not_there_is_told_with_what_is(show: Show) -> Non
     text, _ = show("nothing", code=2)
     assert "has no task 'nothing'; it has" in text
     assert "train" in text
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxServer]:
+    with SandboxServer(runs_pods=False, namespaces=("default", "gpu")) as server:
+        config = tmp_path / "kubeconfig"
+        server.write_kubeconfig(config)
+        set_options(monkeypatch, kubernetes_executor__in_cluster="False", kubernetes_executor__config_file=str(config))
+        yield server
+
+
+def test_a_cluster_checks_the_pods_and_creates_none(
+    show: Show, cluster: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, [_] = show("train", check=True)
+    assert "# the cluster would take this pod" in text
+    template = tmp_path / "template.yaml"
+    template.write_text("spec: {containers: [{name: base, imagePullPolice: Always}], tolerationz: []}")
+    set_options(monkeypatch, kubernetes_executor__pod_template_file=str(template))
+    text, [_] = show("train", check=True, code=1)
+    assert "# the cluster refuses this pod: check pod gpu/" in text
+    assert 'unknown field "spec.tolerationz"' in text
+    assert "spec.tolerationz is no field that the installed kubernetes library knows: did you mean tolerations?" in text
+    assert cluster.cluster.select(PODS) == []
+
+
+def test_a_cluster_that_cannot_be_asked_is_told(show: Show, cluster: SandboxServer) -> None:
+    cluster.stop()
+    text, [_] = show("train", check=True, code=1)
+    assert "# the cluster could not check this pod" in text

@@ -151,6 +151,7 @@ def start_worker_process(
     is_deaf: bool = False,
     broker_url: str = "",
     arguments: Sequence[str] = (),
+    log_level: str = "INFO",
     **celery: Any,
 ) -> WorkerProcess:
     """Start a worker that runs scripts; ``celery`` holds further Celery settings, ``arguments`` further flags."""
@@ -167,7 +168,7 @@ def start_worker_process(
     }
     command = [sys.executable, "-m", "celery", "-A", "tests.integration.workers.scripted_app", "worker"]
     command += ["-n", name, "-Q", queues, "-c", str(concurrency), "-O", "fair"]
-    command += ["--without-mingle", "--without-gossip", "-l", "INFO", *arguments]
+    command += ["--without-mingle", "--without-gossip", "-l", log_level, *arguments]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True

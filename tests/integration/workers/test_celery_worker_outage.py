@@ -75,6 +75,7 @@ def test_what_a_worker_held_when_a_redis_that_keeps_its_data_crashed_is_done_and
     waiting = near.submit(*(near.work(mark=str(mark)) for _ in range(3)))
     wait_until(lambda: near.unacknowledged() == 4, what="the worker holds as many messages as it may")
     os.kill(server._process.pid, signal.SIGKILL)
+    server._process.wait()
     wait_until(lambda: worker.output.count("Trying again in") == 3, what="the worker has tried three times")
     assert worker.output.count("Trying again in 3.00 seconds") == 3
     back = ValkeyServer(port=server.port, data_dir=tmp_path / "data", config={"appendonly": "yes"})

@@ -120,8 +120,11 @@ def test_a_missing_account_keeps_back_only_its_pods_and_a_closed_namespace_all_o
 def test_a_launch_that_comes_later_waits_behind_the_same_refusal_and_is_told_why() -> None:
     queue, _ = filled(demand(cpu="2"))
     refuse(queue, queue.take(1, now=0.0)[0], over(cpu="2"))
-    assert queue.add(launch(), demand(cpu="3")).startswith("full")
-    assert queue.add(launch(), demand(cpu="1")) == ""
+    more, less = launch(), launch()
+    queue.add(more, demand(cpu="3"))
+    queue.add(less, demand(cpu="1"))
+    assert queue.note_of(more).startswith("full")
+    assert queue.note_of(less) == ""
     assert queue.open_count(0.1) == 1
 
 

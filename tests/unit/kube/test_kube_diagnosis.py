@@ -504,3 +504,39 @@ def test_no_status_is_without_a_verdict(
         assert found.task_may_have_started
     if event == "DELETED" and deleting:
         assert found.is_final
+
+
+def test_a_termination_message_is_without_tokens_and_control_characters() -> None:
+    found = look(pod("Failed", container(**ended(1, message="bad token eyJhbGciOiJIUzI1NiJ9.e30.x\x00 refused"))))
+    assert found.message == "bad token <hidden>\ufffd refused"
+
+
+@pytest.mark.parametrize(
+    ("raw", "is_settled"),
+    [
+        (pod("Running", container(**ended(1))), False),
+        (pod("Failed", container(**ended(1))), True),
+        (pod("Running", container(**ended(0))), False),
+        (pod("Running", container(**ended(0)), conditions=[{"type": "Ready", "reason": "PodCompleted"}]), True),
+        (pod("Running", container(**ended(1)), conditions=[{"type": "Ready", "reason": "PodFailed"}]), False),
+        (pod("Pending", container(**ended(128, "StartError"))), False),
+        (pod("Pending", container(**waiting("ErrImagePull"))), True),
+    ],
+)
+def test_a_verdict_is_settled_by_the_phase_and_that_of_a_success_by_what_the_kubelet_holds_back(
+    raw: dict[str, Any], is_settled: bool
+) -> None:
+    assert look(raw).is_settled is is_settled
+
+
+@pytest.mark.parametrize(
+    ("grace", "phase", "category"),
+    [(0, "succeeded", "completed"), (30, "failed", "deleted"), (None, "failed", "deleted")],
+)
+def test_an_exit_code_of_0_counts_where_the_pod_had_ended_before_its_deletion(
+    grace: int | None, phase: str, category: str
+) -> None:
+    raw = pod("Succeeded", container(**ended(0, "Completed")), deleting=True)
+    raw["metadata"]["deletionGracePeriodSeconds"] = grace
+    found = look(raw)
+    assert (found.phase, str(found.category)) == (phase, category)

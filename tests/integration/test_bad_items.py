@@ -1,0 +1,236 @@
+"""One bad item ends itself: a workload, a queue, a key, a record, a worker's row; everything else goes on."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from hybrid_executor.events import OwnerId
+from hybrid_executor.states import State
+from hybrid_executor.store import Change, Store
+from tests.integration.conftest import QUEUE_OF_PODS, make_task, queue, repaired
+
+MakeExecutor = Callable[..., Any]
+MakeRow = Callable[..., Any]
+
+
+def told(executor: Any) -> dict[str, tuple[str, str]]:
+    return {key.task_id: (state.value, info or "") for key, (state, info) in executor.get_event_buffer().items()}
+
+
+def age(executor: Any) -> None:
+    for tracked in executor._desk.ledger:
+        tracked.since -= 60
+
+
+def break_database() -> Callable[[], None]:
+    """Take the tasks' table out of Airflow's database; return what brings it back."""
+    from airflow import settings
+
+    assert settings.engine is not None
+    path = str(settings.engine.url.database)
+
+    def rename(old: str, new: str) -> None:
+        with closing(sqlite3.connect(path, timeout=10)) as connection:
+            connection.execute("PRAGMA legacy_alter_table=ON")
+            connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
+            connection.commit()
+
+    rename("task_instance", "taken_away")
+    return lambda: rename("taken_away", "task_instance")
+
+
+# ---- what cannot be submitted ----
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("unacked", "unacked_index", "unacked_mutex", "_kombu.binding.default", "default\x06\x163", "default\x06\x16"),
+        "{hybrid:airflow}:events",
+    ],
+)
+def test_a_queue_named_like_a_key_of_others_fails_its_task_alone(
+    make_executor: MakeExecutor, store: Store, name: str
+) -> None:
+    executor = make_executor()
+    queue(executor, make_task("bad", queue=name), make_task("good"))
+    executor.heartbeat()
+    [(task, (state, reason))] = told(executor).items()
+    assert (task, state) == ("bad", "failed")
+    assert "give the task another queue" in reason
+    assert store.attempts.queue_length("default") == 1
+    assert store.attempts.live("celery") == {t.attempt for t in executor._desk.ledger if t.key.task_id == "good"}
+
+
+def test_a_key_that_holds_something_else_fails_the_task_that_needs_it_alone(
+    make_executor: MakeExecutor, store: Store
+) -> None:
+    executor = make_executor()
+    store.client.set("broken", "no list")
+    store.client.rpush(store.keys.launch("default"), "no stream")
+    taken = make_task("taken")
+    store.client.set(store.keys.attempt(taken.ti.external_executor_id), "no record", ex=60)
+    bad = [make_task("list", queue="broken"), make_task("pod", queue=QUEUE_OF_PODS), taken]
+    queue(executor, *bad, *(make_task(f"good-{number}") for number in range(20)))
+    executor.heartbeat()
+    events = told(executor)
+    assert {name: state for name, (state, _) in events.items()} == {
+        "list": "failed",
+        "pod": "failed",
+        "taken": "failed",
+    }
+    assert "The Redis key broken holds a value that is no list of messages" in events["list"][1]
+    assert store.attempts.queue_length("default") == len(executor.running) == 20
+
+
+# ---- timed repairs ----
+
+
+def test_repairs_go_on_whatever_one_key_record_or_row_holds(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    lost, newer, gone = (
+        make_row("lost", state="running", heard=timedelta(seconds=120)),
+        make_row("newer"),
+        make_row("x"),
+    )
+    attempts = queue(executor, lost, newer, gone)
+    executor.heartbeat()
+    for attempt in attempts:
+        store.attempts.claim(attempt, worker="dead")
+    executor.heartbeat()
+    age(executor)
+    store.client.hset(store.keys.attempt(attempts[1]), "state", "a-state-of-tomorrow")
+    store.client.delete(store.keys.attempt(attempts[2]))
+    store.client.set(store.keys.attempt(attempts[2]), "no record", ex=60)
+    store.presence.announce("worker", "odd", {"running": "{"}, seconds=30)
+    store.presence.announce("worker", "string", {}, seconds=30)
+    store.client.delete(store.keys.member("worker", "string"))
+    store.client.set(store.keys.member("worker", "string"), "no hash", ex=60)
+    store.client.delete(store.keys.live("celery"))
+    store.client.set(store.keys.live("celery"), "no set")
+    store.client.xadd(store.keys.events, {"no": "event"})
+    events = repaired(executor)
+    assert events["lost"][0] == "failed"
+    assert "worker lost" in events["lost"][1]
+    assert events["x"][0] == "failed"
+    assert "holds a value that is no record" in events["x"][1]
+    assert "newer" not in events
+    assert executor.running == {newer.ti.key}
+
+
+def test_events_that_were_a_list_are_read_again_and_what_was_missed_is_found(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row())
+    executor.heartbeat()
+    store.attempts.advance(Change(attempt=attempt, to=State.FAILED, fields={"reason": "why"}))
+    store.client.delete(store.keys.events)
+    store.client.rpush(store.keys.events, "no stream")
+    assert repaired(executor) == {"task": ("failed", "why")}
+
+
+def test_a_workload_that_cannot_be_made_again_fails_alone(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    from airflow import settings
+    from airflow.models.dag_version import DagVersion
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import update
+
+    executor = make_executor()
+    bad, good = make_row("bad"), make_row("good")
+    assert settings.NonScopedSession is not None
+    with settings.NonScopedSession() as session:
+        # What Airflow needs to describe the task is gone.
+        session.execute(update(TaskInstance).where(TaskInstance.id == bad.ti.id).values(dag_version_id=None))
+        assert session.query(DagVersion).count()
+        session.commit()
+    attempts = queue(executor, bad, good)
+    executor.heartbeat()
+    store.client.delete(*(store.keys.attempt(a) for a in attempts), store.keys.owner(OwnerId("1")), "default")
+    events = repaired(executor)
+    assert {name: state for name, (state, _) in events.items()} == {"bad": "failed"}
+    assert "could not be submitted" in events["bad"][1]
+    assert store.attempts.queue_length("default") == 1
+    assert executor.running == {good.ti.key}
+
+
+# ---- work leaves a list when it is done ----
+
+
+def test_a_lost_attempt_is_decided_about_after_the_database_was_away(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(state="running", queue=QUEUE_OF_PODS))
+    executor.heartbeat()
+    store.attempts.advance(Change(attempt=attempt, to=State.RUNNING))
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields={"reason": "evicted"}))
+    mend = break_database()
+    try:
+        with caplog.at_level(logging.CRITICAL):
+            executor.heartbeat()
+    finally:
+        mend()
+    assert told(executor) == {}
+    executor._steps._not_before.clear()
+    assert repaired(executor) == {"task": ("failed", "evicted")}
+    assert executor.running == set()
+
+
+def test_an_adoption_that_the_database_failed_is_tried_again(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    from tests.integration.test_owner_repairs import rows_of
+
+    first = make_executor(job_id=1)
+    workload = make_row()
+    [attempt] = queue(first, workload)
+    first.heartbeat()
+    second = make_executor(job_id=2)
+    rows = rows_of(workload)
+    mend = break_database()
+    try:
+        with caplog.at_level(logging.CRITICAL):
+            assert second.try_adopt_task_instances(rows) == []
+    finally:
+        mend()
+    assert second.running == set()
+    second.heartbeat()
+    assert second.running == {workload.ti.key}
+    assert store.attempts.owned_by(OwnerId("2")) == {attempt}
+
+
+def test_a_launch_that_waited_when_redis_lost_its_data_waits_again_with_its_workload(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    launching, pending = make_row("launching", queue=QUEUE_OF_PODS), make_row("pending", queue=QUEUE_OF_PODS)
+    started = make_row("started", queue=QUEUE_OF_PODS, state="running")
+    attempts = queue(executor, launching, pending, started)
+    executor.heartbeat()
+    for attempt, state in zip(attempts, (State.LAUNCHING, State.PENDING, State.PENDING), strict=True):
+        store.attempts.advance(Change(attempt=attempt, to=state))
+    executor.heartbeat()
+    store.client.flushall()
+    assert repaired(executor) == {}
+    stream = store.launches("default", consumer="test")
+    stream.prepare()
+    assert {entry.attempt for entry in stream.take(count=9, wait_milliseconds=9)} == set(attempts[:2])
+    for record, payload, _ in store.attempts.workloads(attempts[:2]):
+        assert record is not None
+        assert record.state is State.SUBMITTED
+        assert '"token":"' in payload
+    [kept] = store.attempts.records([attempts[2]])
+    assert kept is not None
+    assert kept.state is State.PENDING

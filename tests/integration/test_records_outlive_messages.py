@@ -1,0 +1,100 @@
+"""What makes a second attempt of one piece of work: an id that was forgotten, a record that was gone too soon."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import redis
+
+from hybrid_executor.config import DictConfig, read_settings
+from hybrid_executor.events import OwnerId
+from hybrid_executor.executor.desk import Desk
+from hybrid_executor.executor.submission import Submitter
+from hybrid_executor.pools.memory import MemoryPool
+from hybrid_executor.pools.work import Work
+from hybrid_executor.store import Attempts, RedisSettings, Store, open_store
+from hybrid_workers.deployment import read_deployment
+
+
+class PoolBesideAFailingRedis(MemoryPool):
+    """A pool with a broker of its own; while it sends, the store's Redis stops answering."""
+
+    has_own_broker = True
+
+    def __init__(self, admin: redis.Redis) -> None:
+        super().__init__("celery")
+        self._admin = admin
+        self.sent: list[str] = []
+
+    def publish(self, batch: Sequence[Work]) -> list[Work]:
+        if batch and not self.sent:
+            self._admin.execute_command("CLIENT", "PAUSE", "1500", "ALL")
+        self.sent += [work.attempt for work in batch]
+        return []
+
+    def lost(self, attempts: Attempts, records: Sequence[Any]) -> list[Any]:
+        return []
+
+
+def make_callback() -> Any:
+    from airflow.executors.workloads import BundleInfo, ExecuteCallback
+    from airflow.executors.workloads.callback import CallbackDTO  # type: ignore[attr-defined,unused-ignore]
+
+    callback = CallbackDTO(
+        id="01910000-0000-7000-8000-000000000001", fetch_method="import_path", data={"path": "x.y", "kwargs": {}}
+    )
+    return ExecuteCallback(
+        callback=callback, dag_rel_path="dag.py", bundle_info=BundleInfo(name="dags"), token="t", log_path=None
+    )
+
+
+def test_a_callback_keeps_its_attempt_when_redis_fails_after_its_message_was_sent(
+    redis_url: str, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with redis.Redis.from_url(redis_url) as admin:
+        pool = PoolBesideAFailingRedis(admin)
+        impatient = open_store(RedisSettings(url=redis_url, answer_seconds=0.3, retries=0), instance="airflow")
+        settings = read_settings(DictConfig({"hybrid_executor": {"redis_url": redis_url, "routes": "*=celery"}}))
+        report: Callable[..., None] = lambda *_: None  # noqa: E731
+        desk = Desk(
+            settings=settings,
+            store=impatient,
+            owner=OwnerId("1"),
+            pools={"celery": pool},
+            default_queue="default",
+            report=report,
+            make_workloads=lambda _: {},
+        )
+        submitter = Submitter(desk)
+        [accepted] = submitter.submit([make_callback()], lambda refused: pytest.fail(refused.reason))
+        assert pool.sent == [accepted.tracked.attempt]
+        admin.execute_command("CLIENT", "UNPAUSE")
+        submitter.publish_unsent()
+        assert set(pool.sent) == store.attempts.live("celery") == {accepted.tracked.attempt}
+        [record] = store.attempts.records([accepted.tracked.attempt])
+        assert record is not None
+        assert record.extra["sent"] == "1"
+        impatient.close()
+
+
+@pytest.mark.parametrize(
+    ("retention", "visibility", "expected"),
+    [("86400", "86400", 86400), ("600", "7200", 7200 + 3600), ("100000", "7200", 100000)],
+)
+def test_records_are_kept_longer_than_a_message_may_be_delivered_again(
+    caplog: pytest.LogCaptureFixture, retention: str, visibility: str, expected: int
+) -> None:
+    conf = DictConfig(
+        {
+            "hybrid_executor": {"redis_url": "redis://r:6379/0", "record_retention": retention, "routes": "*=celery"},
+            "celery": {"broker_url": "redis://r:6379/0"},
+            "celery_broker_transport_options": {"visibility_timeout": visibility},
+        }
+    )
+    with caplog.at_level(logging.WARNING):
+        assert read_settings(conf).record_retention_seconds == expected
+        assert read_deployment(conf).record_retention_seconds == expected
+    assert ("visibility_timeout = 7200" in caplog.text) == (retention == "600")

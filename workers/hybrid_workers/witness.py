@@ -1,0 +1,141 @@
+"""What task processes did with their attempts, known in the worker's main process without asking Redis.
+
+A Redis that falls back to older data forgets claims and ends that it had confirmed. The task process that made them is
+busy or gone by then; so it tells the main process over a pipe, and the heartbeat tells Redis again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+
+from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.states import State
+from hybrid_executor.store import Attempts, Change, Record, Restoration
+
+log = logging.getLogger(__name__)
+
+_REMEMBERED_SECONDS = 900.0
+_MOST_ENDED = 10_000
+_LONGEST_TEXT = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """One claim, or the end of what was claimed.
+
+    :ivar end: the state it ended in, "" for a claim.
+    :ivar fields: of the record: what its end is, or what it was claimed with. No secrets.
+    """
+
+    attempt: AttemptId
+    generation: int
+    owner: OwnerId = OwnerId("")
+    pool: str = ""
+    end: str = ""
+    fields: Mapping[str, str | int] = field(default_factory=dict)
+
+
+class Witness:
+    """Carries notes from the task processes, and remembers them."""
+
+    def __init__(self) -> None:
+        self._reading = self._writing = -1
+        self._rest = b""
+        self._running: dict[AttemptId, tuple[Note, float]] = {}
+        self._ended: dict[AttemptId, tuple[Note, float]] = {}
+
+    def open(self) -> None:
+        """Make the pipe; call it before any task process is forked."""
+        if self._reading < 0:
+            self._reading, self._writing = os.pipe()
+            os.set_blocking(self._reading, False)
+            os.set_blocking(self._writing, False)
+
+    def note(self, note: Note) -> None:
+        """Tell the main process; called in a task process. What does not fit is not told: it is a precaution only."""
+        fields = {name: str(value)[:_LONGEST_TEXT] for name, value in note.fields.items()}
+        line = json.dumps({**asdict(note), "fields": fields}).encode() + b"\n"
+        # One write of this size is never mixed with another process's.
+        if self._writing < 0 or len(line) > select.PIPE_BUF:
+            return
+        try:
+            os.write(self._writing, line)
+        except OSError as error:
+            log.debug("The worker's main process could not be told of attempt %s: %s", note.attempt, error)
+
+    def gather(self, active: Collection[AttemptId], *, now: float | None = None) -> None:
+        """Take in what has been told, and forget what is long over.
+
+        :param active: what the task processes have.
+        """
+        now = time.monotonic() if now is None else now
+        for note in self._read():
+            self._running.pop(note.attempt, None)
+            (self._ended if note.end else self._running)[note.attempt] = note, now
+        for attempt in active:
+            if attempt in self._running:
+                self._running[attempt] = self._running[attempt][0], now
+        for known in (self._running, self._ended):
+            for attempt in [key for key, (_, at) in known.items() if now - at > _REMEMBERED_SECONDS]:
+                del known[attempt]
+        while len(self._ended) > _MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
+
+    def _read(self) -> list[Note]:
+        if self._reading < 0:
+            return []
+        chunks = [self._rest]
+        while True:
+            try:
+                chunk = os.read(self._reading, 65536)
+            except BlockingIOError:
+                break
+            if not chunk:
+                break
+            chunks.append(chunk)
+        *lines, self._rest = b"".join(chunks).split(b"\n")
+        return [Note(**json.loads(line)) for line in lines]
+
+    def say_again(self, attempts: Attempts, *, active: Collection[AttemptId]) -> None:
+        """Tell Redis once more what runs here and what has ended here, where its records are older than that.
+
+        :raises StoreUnavailable: Redis could not be asked; nothing is forgotten.
+        """
+        running = [note for note, _ in self._running.values() if note.attempt in active]
+        ended = [note for note, _ in self._ended.values()]
+        notes = [*running, *ended]
+        records = dict(zip((note.attempt for note in notes), attempts.records([n.attempt for n in notes]), strict=True))
+        behind = [_restoration(note) for note in running if _is_behind(records[note.attempt], note)]
+        changes = [change for note in ended if (change := _end_again(records[note.attempt], note)) is not None]
+        attempts.restore(behind)
+        attempts.advance_all(changes)
+        if behind or changes:
+            log.warning("Redis fell back: told it again of %d running and %d ended attempts", len(behind), len(changes))
+
+
+def _is_behind(record: Record | None, note: Note) -> bool:
+    return record is None or (not record.state.is_terminal and record.generation < note.generation)
+
+
+def _restoration(note: Note) -> Restoration:
+    return Restoration(
+        attempt=note.attempt,
+        owner=note.owner,
+        pool=note.pool,
+        state=State.RUNNING,
+        generation=note.generation,
+        fields=note.fields,
+        replaces_older=True,
+    )
+
+
+def _end_again(record: Record | None, note: Note) -> Change | None:
+    if record is None or record.state.is_terminal or record.generation > note.generation:
+        return None
+    return Change(attempt=note.attempt, to=State(note.end), generation=record.generation, fields=note.fields)
