@@ -23,6 +23,25 @@ class StoreUnavailable(HybridError):
     """Redis could not be asked. Callers keep their work and ask again later; it never means "no data"."""
 
 
+class StoreRefused(StoreUnavailable):
+    """Redis answers, and refuses what it was asked: it is full, read-only, loading, ... It may serve us again later.
+
+    :ivar code: the server's error code, such as "READONLY".
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class StoreForbidden(StoreRefused, ConfigError):
+    """Redis refuses user, password or a permission.
+
+    A process that starts stops, as for any wrong setting. One that runs waits as in any outage: somebody is changing
+    the user, and its work must not be lost meanwhile.
+    """
+
+
 class KeyMisused(HybridError):
     """A Redis key of ours holds a value of another type. What needs this key waits or fails; all else goes on."""
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from hybrid_executor.agent.backoff import RECONNECT
 from hybrid_executor.agent.batcher import Batcher
-from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, REDIS_BACK, Complaints
+from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, Complaints
 from hybrid_executor.agent.creation import Outcome, PodCreator
 from hybrid_executor.agent.delayed_pool import DelayedPool
 from hybrid_executor.agent.deletion import Doomed, PodRemover
@@ -163,8 +163,8 @@ class AirflowKubernetesScheduler:
                 self._complaints.report(REDIS, REDIS_AWAY, error)
                 stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
             else:
+                # Whether Redis serves again is told by the announcements: a turn may pass without a write.
                 failures = 0
-                self._complaints.settle(REDIS, REDIS_BACK)
                 self._complaints.settle(f"launches:{self.cluster}", "Pods of cluster %s start again", self.cluster)
 
     def finish(self, *, seconds: float) -> None:

@@ -31,7 +31,7 @@ from hybrid_executor.agent.reaper import Reaper
 from hybrid_executor.agent.supervision import start_supervised
 from hybrid_executor.config import Profile, Settings
 from hybrid_executor.config.kubernetes import KubernetesSettings
-from hybrid_executor.errors import ConfigError, HybridError, StoreUnavailable
+from hybrid_executor.errors import ConfigError, HybridError, StoreForbidden, StoreUnavailable
 from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.store import RedisSettings, Store, open_store
 
@@ -280,14 +280,18 @@ def _connect(kubernetes_settings: KubernetesSettings, profile: Profile) -> KubeC
 def _wait_for_redis(
     store: Store, stop: threading.Event, complaints: Complaints, has_lost_parent: Callable[[], bool]
 ) -> bool:
-    """Wait until Redis answers; return False where the agent is to end before that.
+    """Wait until Redis answers and takes writes; return False where the agent is to end before that.
 
-    :raises ConfigError: it refuses user or password.
+    :raises ConfigError: it refuses user or password, or a permission is missing.
     """
     failures = 0
     while not stop.is_set() and not has_lost_parent():
         try:
             store.ping()
+            store.check_permissions()
+            store.check_writes()
+        except StoreForbidden:
+            raise
         except StoreUnavailable as error:
             failures += 1
             complaints.report(REDIS, REDIS_AWAY, error)

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from hybrid_executor.cli.plainly import plainly
 from hybrid_executor.config import airflow_config, read_settings
+from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.executor.unserved import find_unserved, place_of
 from hybrid_executor.routing import POOLS
 from hybrid_executor.standalone.configured import shape_of
@@ -38,11 +39,13 @@ def status(args: Namespace) -> None:
 
 
 def read_status(store: Store) -> dict[str, Any]:
-    """Return workers, agents, counts of live attempts, what they wait for and what nobody serves, in plain types.
+    """Return how Redis is ("ok" or what is wrong), workers, agents, counts of live attempts, what they wait for, and
+    what nobody serves, in plain types.
 
     :raises StoreUnavailable: Redis cannot be asked.
     """
     store.ping()
+    trouble = trouble_of(store)
     records: list[Record] = []
     for pool in POOLS:
         records += [record for record in store.attempts.records(list(store.attempts.live(pool))) if record]
@@ -50,6 +53,7 @@ def read_status(store: Store) -> dict[str, Any]:
     waiting = [place_of(pool=r.pool, queue=r.queue, cluster=r.cluster, state=r.state) for r in records]
     unserved = find_unserved(waiting, workers=workers, agents=agents)
     return {
+        "redis": trouble or "ok",
         "workers": [_describe(member) for member in workers],
         "agents": [_describe(member) for member in agents],
         "live": count_live(records),
@@ -59,6 +63,15 @@ def read_status(store: Store) -> dict[str, Any]:
             for item in unserved
         ],
     }
+
+
+def trouble_of(store: Store) -> str:
+    """Return in words why Redis takes no writes although it answers, "" where it takes them."""
+    try:
+        store.check_writes()
+    except StoreUnavailable as error:
+        return str(error)
+    return ""
 
 
 def count_live(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -103,6 +116,8 @@ def _describe(member: Member) -> dict[str, Any]:
 def show(found: dict[str, Any], *, instance: str) -> None:
     """Print what :func:`read_status` has found."""
     console = Console(highlight=False)
+    if found["redis"] != "ok":
+        console.print(found["redis"], style="bold red", markup=False)
     members = Table(title=f"Instance {instance}", title_justify="left", title_style="bold")
     for column in ("role", "name", "state", "queues", "running", "last heard of"):
         members.add_column(column, overflow="fold")

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hybrid_executor.cli.plainly import plainly
+from hybrid_executor.cli.status_command import trouble_of
 from hybrid_executor.config import airflow_config, table
 from hybrid_executor.config.settings import read_redis
 from hybrid_executor.errors import ConfigError
@@ -33,6 +34,8 @@ def workers(args: Namespace) -> None:
     """Show all workers heard of in the last day."""
     with _configured_store() as store:
         rows = [describe(member, now=time.time()) for member in store.presence.members("worker")]
+        if trouble := trouble_of(store):
+            print(f"airflow hybrid workers: {trouble}; workers cannot announce themselves now", file=sys.stderr)
     if args.json:
         print(json.dumps(rows, indent=2))
         return

@@ -24,6 +24,9 @@ class RecordedPool(Protocol):
     def has_own_broker(self) -> bool:
         """Messages go to a broker that is not the store's Redis, after the record."""
 
+    def list_key(self, queue: str) -> str:
+        """Return the broker list on the store's Redis that work of ``queue`` goes to, "" for none."""
+
     def prepare(self, work: Work) -> Submission:
         """Return what the store needs to submit ``work``; raise TaskRejected where it cannot be run."""
 
@@ -61,6 +64,9 @@ class Desk:
     make_workloads: Callable[[list[str]], dict[str, Any]]
     ledger: Ledger = field(default_factory=Ledger)
     outage: Outage = field(default_factory=Outage)
+
+    def __post_init__(self) -> None:
+        self.outage.prove = self.store.check_writes
 
     def fail(self, tracked: Tracked, reason: str) -> None:
         """End an attempt that cannot go on, in its record and for Airflow.

@@ -19,4 +19,4 @@ def describe(desk: Desk | None, limits: Mapping[str, int], taken: Mapping[str, i
             f"Attempt {tracked.attempt} of {tracked.key}: pool {tracked.pool}, queue {tracked.queue}, "
             f"{tracked.state.value}, held by {tracked.holder or 'nobody'}"
         )
-    yield f"Redis is {'away' if desk.outage.is_on else 'there'}"
+    yield f"Redis: {desk.outage.trouble or 'there'}"

@@ -14,7 +14,7 @@ from hybrid_executor import compat
 from hybrid_executor.config import RedisLocation, Settings, airflow_config, read_settings
 from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.settings import Shape
-from hybrid_executor.errors import ConfigError, HybridError, StoreUnavailable
+from hybrid_executor.errors import ConfigError, HybridError, StoreForbidden, StoreUnavailable
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.executor import slots
 from hybrid_executor.executor.abandoned import Abandoned
@@ -114,15 +114,24 @@ class HybridExecutor(BaseExecutor):
         try:
             with desk.outage.watch():
                 desk.store.ping()
+                desk.store.check_permissions(self._default_lists(desk))
                 self._intake.place()
                 if "celery" in pools:
                     check_broker(self.settings)
+        except StoreForbidden:
+            raise
         except StoreUnavailable:
             pass  # said by the outage; heartbeats go on asking
         if kubernetes is not None and self.settings.agent == "child":
             self._child = AgentChild(f"{self.settings.instance}-{desk.owner}", shape=self.shape)
             self._child.supervise()
         self.log.info("Routes: %s", self.settings.routes)
+
+    def _default_lists(self, desk: Desk) -> list[str]:
+        """Return the broker list on the store's Redis that most work goes to, empty where there is none."""
+        pool = desk.pools.get(self.settings.routes.find(desk.default_queue).pool)
+        key = pool.list_key(desk.default_queue) if pool is not None else ""
+        return [key] if key else []
 
     def _make_pools(self, conf: Any) -> dict[str, RecordedPool]:
         pools: dict[str, RecordedPool] = {}
@@ -232,6 +241,8 @@ class HybridExecutor(BaseExecutor):
             steps.do("look up adopted task instances", self._adoption.resume)
             now = time.monotonic()
             if self._intake.data_was_lost or now >= self._next_repair:
+                # Workers cannot announce themselves to a Redis that refuses writes: their silence means nothing then.
+                desk.store.check_writes()
                 self._next_repair = now + desk.settings.repair_interval_seconds
                 if self._intake.data_was_lost:
                     steps.do("end what came back", lambda: end_revived(desk, expected=self._adoption.expected))
@@ -358,6 +369,8 @@ class HybridExecutor(BaseExecutor):
                 record = self._abandoned.withdraw(attempt)
                 if words := waited_for(record):
                     self.log_task_event(event=STUCK_EVENT, extra=words, ti_key=key)
+        except StoreUnavailable:
+            pass  # said by the outage; it is revoked when Redis can be asked
         except Exception:  # noqa: BLE001 - raising here would keep all other stuck tasks waiting
             self.log.exception("A stuck task could not be revoked at once")
 

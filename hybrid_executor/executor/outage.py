@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hybrid_executor.errors import ConfigError, StoreUnavailable
+from hybrid_executor.errors import ConfigError, StoreRefused, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -16,9 +16,16 @@ _LONGEST_PAUSE_SECONDS = 10.0
 
 
 class Outage:
-    """Whether Redis may be asked now."""
+    """Whether Redis may be asked now.
 
-    def __init__(self) -> None:
+    :ivar prove: asks Redis for a write; raises where it refuses.
+    :ivar trouble: why Redis cannot be used, in words; "" where it can.
+    """
+
+    def __init__(self, prove: Callable[[], None] = lambda: None) -> None:
+        self.prove = prove
+        self.trouble = ""
+        self._code = ""
         self._pause_seconds = 0.0
         self._closed_until = 0.0
         self._whole_since = float("-inf")
@@ -45,13 +52,20 @@ class Outage:
         """Note whether the questions in this block are answered; lets StoreUnavailable and ConfigError pass."""
         try:
             yield
+            if self.is_on:
+                # What was asked may have needed no write, and a Redis that answers may still refuse writes.
+                self.prove()
         except (StoreUnavailable, ConfigError) as error:
-            if not self.is_on:
-                log.error("Redis is away; work stays queued and nothing fails until it is back: %s", error)
+            code = error.code if isinstance(error, StoreRefused) else ""
+            if not self.is_on or code != self._code:
+                what = "Redis cannot be used" if code else "Redis is away"
+                log.error("%s; work stays queued and nothing fails until it is back: %s", what, error)
+            self._code, self.trouble = code, str(error)
             self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
             self._closed_until = time.monotonic() + self._pause_seconds
             raise
         if self.is_on:
             log.warning("Redis is back")
+            self.trouble = ""
             self._whole_since = time.monotonic()
         self._pause_seconds = self._closed_until = 0.0

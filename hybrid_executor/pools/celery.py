@@ -66,6 +66,10 @@ class CeleryPool:
         """Return the Redis list that workers of ``queue`` take messages from."""
         return self._key_prefix + queue
 
+    def list_key(self, queue: str) -> str:
+        """Return :meth:`queue_key` where the broker is the store's Redis, "" where it is not."""
+        return "" if self._sender is not None else self.queue_key(queue)
+
     def lost(self, attempts: Attempts, records: Sequence[Record]) -> list[Record]:
         """Return those of submitted records that no worker has whose message certainly waits in no queue.
 

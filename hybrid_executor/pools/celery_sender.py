@@ -23,6 +23,7 @@ from hybrid_executor.hiding import hide_secrets
 from hybrid_executor.pools.celery_message import TASK_NAME, build_headers
 from hybrid_executor.pools.celery_ways import ConfirmedTogether, MessageByMessage, OnePipeline, Way
 from hybrid_executor.pools.work import Work
+from hybrid_executor.store import explain
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ class BrokerSender:
             self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
             self._closed_until = time.monotonic() + self._pause_seconds
         else:
-            cause = hide_secrets(f"{type(error).__name__}: {error}")
+            cause = hide_secrets(explain(error))
             log.error("The broker cannot be reached (%s); %d messages wait until it can", cause, waiting)
         self._is_down = True
 

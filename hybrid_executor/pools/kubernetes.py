@@ -28,6 +28,10 @@ class KubernetesPool:
         """Nothing is sent but what the store holds."""
         return False
 
+    def list_key(self, queue: str) -> str:
+        """Pods come from no list."""
+        return ""
+
     def prepare(self, work: Work) -> Submission:
         """Return what the store needs to submit ``work``.
 

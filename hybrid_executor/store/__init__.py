@@ -16,14 +16,17 @@ from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
 from hybrid_executor.store.misfits import Misfit, is_misfit, words_for
 from hybrid_executor.store.orders import Order, Orders
+from hybrid_executor.store.permissions import BROKER_COMMANDS, Needs, check_broker_permissions
 from hybrid_executor.store.presence import Member, Presence
 from hybrid_executor.store.records import Record
 from hybrid_executor.store.redis_identity import RedisIdentity
+from hybrid_executor.store.refusals import explain, refusal_of
 from hybrid_executor.store.resource_version import ResourceVersion
 from hybrid_executor.store.starts import Starts
 from hybrid_executor.store.streams import EventBatch, EventStream, LaunchEntry, LaunchStream
 
 __all__ = [
+    "BROKER_COMMANDS",
     "Attempts",
     "Change",
     "Claim",
@@ -38,6 +41,7 @@ __all__ = [
     "Leases",
     "Member",
     "Misfit",
+    "Needs",
     "Order",
     "Orders",
     "Outcome",
@@ -51,8 +55,11 @@ __all__ = [
     "Starts",
     "Store",
     "Submission",
+    "check_broker_permissions",
     "check_server",
+    "explain",
     "is_misfit",
     "open_store",
+    "refusal_of",
     "words_for",
 ]

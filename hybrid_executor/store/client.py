@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -21,6 +21,7 @@ from hybrid_executor.store.attempts import Attempts
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Leases, Rates
 from hybrid_executor.store.orders import Orders
+from hybrid_executor.store.permissions import STORE_COMMANDS, Needs, check_permissions
 from hybrid_executor.store.presence import Presence
 from hybrid_executor.store.redis_identity import RedisIdentity
 from hybrid_executor.store.resource_version import ResourceVersion
@@ -167,6 +168,26 @@ class Store:
         :raises ConfigError: it refuses user or password, is a Redis Cluster, or lacks the database.
         """
         topology.check(self.client, name=URL_OPTIONS)
+
+    @translated
+    def check_writes(self) -> None:
+        """Write a key that is gone a second later: a Redis that answers may still refuse writes.
+
+        :raises StoreUnavailable: it does, or cannot be reached; the message says why.
+        """
+        self.client.set(self.keys.probe, "", ex=1)
+
+    def check_permissions(self, queue_keys: Sequence[str] = ()) -> None:
+        """Make sure that the user may do all that the store does.
+
+        :param queue_keys: broker lists on this same Redis that it hands messages to.
+        :raises StoreForbidden: it may not; the message names what is missing.
+        :raises StoreUnavailable: Redis could not be asked.
+        """
+        own = [(f"{self.keys.prefix}*", key) for key in self.keys.examples()]
+        queues = [(f"{key}*", key) for key in queue_keys]
+        needs = Needs(commands=STORE_COMMANDS, trial_key=self.keys.trial, keys=[*own, *queues])
+        check_permissions(self.client, needs)
 
     def close(self) -> None:
         """Close all connections."""

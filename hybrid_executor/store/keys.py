@@ -99,6 +99,36 @@ class Keys:
         return f"{self.prefix}identities"
 
     @property
+    def probe(self) -> str:
+        """String: written to see whether Redis takes writes. Gone a second later."""
+        return f"{self.prefix}probe"
+
+    @property
+    def trial(self) -> str:
+        """String: commands are tried on it, to find out which are permitted. Gone a second later."""
+        return f"{self.prefix}trial"
+
+    def examples(self) -> list[str]:
+        """Return a key of each kind, to find out which are permitted."""
+        named = (
+            *(self.attempt, self.payload, self.overrides, self.owner, self.live),
+            *(self.launch, self.lease, self.rate, self.starting, self.pace),
+        )
+        members = [name for role in ("worker", "agent") for name in (self.member(role, "-"), self.members(role))]
+        return [
+            *(key("-") for key in named),
+            *members,
+            self.version("-", "-"),
+            self.orders("-"),
+            self.events,
+            self.trimmed,
+            self.epoch,
+            self.identities,
+            self.home,
+            self.unsettled,
+        ]
+
+    @property
     def home(self) -> str:
         """String: the replication id of the server that the epoch began on."""
         return f"{self.prefix}home"

@@ -6,28 +6,26 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from redis.exceptions import (
-    AskError,
-    AuthenticationError,
-    ClusterCrossSlotError,
-    NoPermissionError,
-    RedisError,
-    ResponseError,
-)
+import redis
+from redis.exceptions import AskError, ClusterCrossSlotError, RedisError, ResponseError
 
-from hybrid_executor.errors import ConfigError, KeyMisused, StoreUnavailable
+from hybrid_executor.errors import KeyMisused, StoreUnavailable
 from hybrid_executor.hiding import without_secrets
 from hybrid_executor.store.misfits import is_misfit
+from hybrid_executor.store.refusals import refusal_of
 from hybrid_executor.store.topology import URL_OPTIONS, cluster_refusal
 
+# After a fail-over the address may lead to another server, and what is connected still talks to the old one.
+_WRONG_SERVER = frozenset({"READONLY", "MASTERDOWN", "UNBLOCKED"})
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def translated(function: Callable[P, R]) -> Callable[P, R]:
-    """Let ``function`` raise StoreUnavailable where Redis cannot be asked, ConfigError where it refuses us.
+    """Let ``function`` raise StoreUnavailable where Redis cannot be asked, KeyMisused where a key holds another type.
 
-    And KeyMisused where a key holds a value of another type.
+    StoreRefused and StoreForbidden are kinds of StoreUnavailable. An answer that means a mistake of ours is raised as
+    redis-py has it.
     """
 
     @wraps(function)
@@ -36,29 +34,29 @@ def translated(function: Callable[P, R]) -> Callable[P, R]:
             return _carefully(function, *args, **kwargs)
         except (AskError, ClusterCrossSlotError) as error:
             raise cluster_refusal(URL_OPTIONS) from error
-        except (AuthenticationError, NoPermissionError) as error:
-            raise ConfigError(
-                f"Redis refused user or password, or a permission is missing ({error}): correct [hybrid_executor] "
-                "redis_url, or [celery] broker_url where redis_url is not set."
-            ) from error
-        except ResponseError as error:
+        except (RedisError, OSError) as error:
+            refusal = refusal_of(error)
+            if refusal is not None:
+                if refusal.code in _WRONG_SERVER:
+                    _drop_idle_connections(args[0] if args else None)
+                raise refusal from error
             if is_misfit(error):
                 raise KeyMisused(
                     f"A Redis key of the hybrid executor holds something else ({error}): find out what writes it, and "
                     "delete the key."
                 ) from error
-            if str(error).startswith(("NOAUTH", "WRONGPASS")):
-                raise ConfigError(
-                    f"Redis refused user or password ({error}): correct [hybrid_executor] redis_url, or [celery] "
-                    "broker_url where redis_url is not set."
-                ) from error
-            if str(error).startswith(("LOADING", "BUSY", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM")):
-                raise StoreUnavailable(f"Redis cannot serve us now: {error}") from error
-            raise
-        except (RedisError, OSError) as error:
+            if isinstance(error, ResponseError):
+                raise
             raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
 
     return call
+
+
+def _drop_idle_connections(asker: object) -> None:
+    """Let the next question go over a new connection; those that are in use by other threads are left alone."""
+    client = getattr(asker, "_client", None) or getattr(asker, "client", None)
+    if isinstance(client, redis.Redis):
+        client.connection_pool.disconnect(inuse_connections=False)
 
 
 def _carefully(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.integration.rabbitmq import free_port
 from tests.waiting import PATIENCE_SECONDS
@@ -29,21 +31,28 @@ class Server:
     """One process; dies with :meth:`kill` as a machine does.
 
     :param arguments: of ``redis-server``, besides the port.
+    :param program: which server; that of :func:`find_server` by default.
     :param client: arguments of a client that may ask it.
     """
 
-    def __init__(self, directory: Path, *arguments: str, port: int | None = None, **client: Any) -> None:
+    def __init__(
+        self, directory: Path, *arguments: str, port: int | None = None, program: str | None = None, **client: Any
+    ) -> None:
         self.port = port or free_port()
-        directory.mkdir()
-        program = find_server()
+        self.directory = directory
+        self.username, self.password = client.get("username"), client.get("password")
+        directory.mkdir(exist_ok=True)
+        program = program or find_server()
         assert program is not None
+        self.program = program
         self._log = directory / "output"
         command = [program, *arguments]
         if port is None:
             command += ["--port", str(self.port)]
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(command, cwd=directory, stdout=output, stderr=subprocess.STDOUT)
-        self.client = redis.Redis(host="127.0.0.1", port=self.port, decode_responses=True, **client)
+        once = Retry(NoBackoff(), 0)
+        self.client = redis.Redis(host="127.0.0.1", port=self.port, decode_responses=True, retry=once, **client)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._answers():
             if time.monotonic() > deadline:
@@ -60,6 +69,8 @@ class Server:
     def _answers(self) -> bool:
         try:
             return bool(self.client.ping())
+        except redis.BusyLoadingError:
+            return True
         except redis.ConnectionError:
             return False
 

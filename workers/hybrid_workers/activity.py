@@ -45,6 +45,8 @@ class WorkerCard:
     :ivar is_leaving: it ends when what runs has ended.
     :ivar consumed_at: when it last got a message, in seconds since the epoch; 0 for never.
     :ivar loop_at: when its main thread last came round, in the same seconds.
+    :ivar is_waiting: its main thread waits for a broker that does not serve it.
+    :ivar trouble: why Redis does not serve it, in words; "" where it does.
     :ivar deaf_since: since when messages wait for it that it could take and does not; 0 for not.
     :ivar is_deaf: a second look has confirmed that; at the first one they may just have come.
     """
@@ -58,6 +60,8 @@ class WorkerCard:
     is_leaving: bool = False
     consumed_at: float = 0.0
     loop_at: float = 0.0
+    is_waiting: bool = False
+    trouble: str = ""
     deaf_since: float = 0.0
     is_deaf: bool = False
     started_at: float = field(default_factory=time.time)

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,8 +15,17 @@ from kombu.exceptions import OperationalError
 from hybrid_executor.config.broker import Broker, redis_client_arguments
 from hybrid_executor.config.celery import AUTOSCALE_FORM
 from hybrid_executor.config.celery_table import SECTION
-from hybrid_executor.errors import ConfigError, StoreUnavailable
-from hybrid_executor.store import Member, RedisSettings, Store, check_server
+from hybrid_executor.errors import ConfigError, StoreForbidden, StoreUnavailable
+from hybrid_executor.store import (
+    BROKER_COMMANDS,
+    Member,
+    Needs,
+    RedisSettings,
+    Store,
+    check_broker_permissions,
+    check_server,
+    refusal_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +81,10 @@ def check_store(store: Store, *, patience_seconds: float) -> None:
     was_told = False
     while True:
         try:
-            store.ping()
+            store.check_writes()
             return
+        except StoreForbidden:
+            raise
         except StoreUnavailable as error:
             trouble = str(error).rstrip(".")
             message = (
@@ -105,6 +116,41 @@ def check_broker(app: Any, broker: Broker) -> None:
             f"The Celery broker cannot be reached ({type(error).__name__}: {error}): start it, or correct [celery] "
             f"broker_url ({app.connection_for_read().as_uri()}){' and the ssl_ options' if broker.tls else ''}."
         ) from error
+
+
+def check_permissions(app: Any, store: Store, broker: Broker, *, queues: Sequence[str], name: str) -> None:
+    """Make sure that the users of store and broker may do all that a worker does.
+
+    :raises ConfigError: they may not; the message names what is missing.
+    """
+    store.check_permissions()
+    if not broker.is_redis:
+        return
+    try:
+        with app.connection_for_read() as connection:
+            channel = connection.default_channel
+            check_broker_permissions(channel.pool, _needs_of(app, channel, queues=queues, name=name))
+    except Exception as error:
+        refusal = refusal_of(error)
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+def _needs_of(app: Any, channel: Any, *, queues: Sequence[str], name: str) -> Needs:
+    prefix = channel.global_keyprefix
+    keys = [(f"{queue}*", queue) for queue in queues]
+    keys += [("_kombu.binding*", "_kombu.binding.-"), ("unacked*", channel.unacked_key)]
+    channels = []
+    if app.conf.worker_enable_remote_control:
+        keys += [("*.reply.celery.pidbox*", "-.reply.celery.pidbox"), ("*.celery.pidbox*", f"{name}.celery.pidbox")]
+        channels.append(f"{channel.keyprefix_fanout}celery.pidbox")
+    return Needs(
+        commands=BROKER_COMMANDS,
+        trial_key=f"{prefix}{channel.unacked_key}_trial",
+        keys=[(prefix + pattern, prefix + key) for pattern, key in keys],
+        channels=[prefix + channel for channel in channels],
+    )
 
 
 def check_name(store: Store, name: str) -> None:

@@ -13,7 +13,7 @@ from hybrid_executor.config import ConfigSource, Option, airflow_config
 from hybrid_executor.config.celery import AUTOSCALE_FORM, is_autoscale
 from hybrid_executor.errors import ConfigError, HybridError
 from hybrid_workers.background import check_pid_file, read_background, run_here_or_as_daemon
-from hybrid_workers.checks import check_broker, check_name, check_pool, check_store
+from hybrid_workers.checks import check_broker, check_name, check_permissions, check_pool, check_store
 from hybrid_workers.deployment import Deployment, ProcessStore, read_deployment
 from hybrid_workers.preload import preload
 
@@ -151,7 +151,9 @@ def _check(app: Any, deployment: Deployment, options: list[str]) -> None:
         check_store(store, patience_seconds=_START_PATIENCE_SECONDS if retries else 0)
         if not deployment.celery.broker.is_at(deployment.redis.url, deployment.redis.options):
             check_broker(app, deployment.celery.broker)
-        check_name(store, options[options.index("--hostname") + 1])
+        name, queues = (options[options.index(flag) + 1] for flag in ("--hostname", "--queues"))
+        check_permissions(app, store, deployment.celery.broker, queues=queues.split(","), name=name)
+        check_name(store, name)
     finally:
         store.close()
         _forget_connections()

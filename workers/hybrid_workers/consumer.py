@@ -11,7 +11,8 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from traceback import walk_tb
 from typing import Any
@@ -22,9 +23,12 @@ from celery.worker import state as books  # type: ignore[import-untyped]
 from celery.worker.consumer import Consumer  # type: ignore[import-untyped]
 from kombu.transport.virtual import Empty
 
+from hybrid_executor.errors import StoreRefused
 from hybrid_executor.events import AttemptId
 from hybrid_executor.hiding import hide_secrets
+from hybrid_executor.store import refusal_of
 from hybrid_workers import activity
+from hybrid_workers.debts import Debts, Refusals, is_careful, keep_what_is_refused, take_a_write
 from hybrid_workers.task import TASK_NAME
 
 log = logging.getLogger(__name__)
@@ -32,6 +36,8 @@ log = logging.getLogger(__name__)
 _LOOK_FOR_DEAD_SECONDS = 0.5
 _COME_ROUND_SECONDS = 0.25
 _PAUSE_SECONDS = 3
+_TICK_SECONDS = 0.2
+_PROBE_SECONDS = 2.0
 _LAST_ACKNOWLEDGEMENT_SECONDS = 10.0
 _ACKNOWLEDGING_THREAD = "prefork-timer-shutdown"
 """Runs beside the main thread while Celery (from 5.7 on) waits for the last task processes."""
@@ -49,6 +55,9 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         self.loop = partial(_run_loop, self.loop)
         self._left_behind: list[Any] = []
         self._unanswered: list[Any] = []
+        self._debts = Debts()
+        self._refusals = Refusals()
+        self._probed_at = 0.0
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Look for dead task processes often.
@@ -68,11 +77,60 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
 
     def _come_round(self) -> None:
         self.app.worker_life.duty.come_round(self, now=time.time())
+        if (self._debts or self._refusals.is_on) and time.monotonic() - self._probed_at > _PROBE_SECONDS:
+            self._probed_at = time.monotonic()
+            channel = self.task_consumer.channel
+            try:
+                self._debts.settle(channel)
+                take_a_write(channel)
+            except Exception as error:
+                refusal = refusal_of(error)
+                if refusal is None:
+                    raise
+                self._probed_at += self._refusals.note(refusal)
+            else:
+                self._refusals.is_over()
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Try a broker that is away every three seconds; Celery would come to wait 32 s between two tries."""
+        """Try a broker that is away every three seconds; Celery would come to wait 32 s between two tries.
+
+        One that refuses is waited for with a connection and without taking messages, so that none is taken for nobody.
+        """
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=_PAUSE_SECONDS, interval_step=0)
-        return super().ensure_connected(conn)
+        with self.app.worker_life.waiting_for_broker():
+            while True:
+                try:
+                    connected = super().ensure_connected(conn)
+                    keep_what_is_refused(connected.transport, self._debts)
+                    for channel in _channels(connected):
+                        if is_careful(channel) and (self._debts or self._refusals.is_on):
+                            take_a_write(channel)
+                            self._debts.settle(channel)
+                    self._probed_at = time.monotonic()
+                    return connected
+                except Exception as error:
+                    refusal = refusal_of(error)
+                    if refusal is None:
+                        raise
+                    # kombu's Redis transport connects anew by itself, where it is asked again.
+                    conn.collect()
+                    self._wait(refusal)
+
+    def _wait(self, refusal: StoreRefused) -> None:
+        """Wait a while for a broker that refuses; a worker that is told to leave leaves."""
+        until = time.monotonic() + self._refusals.note(refusal)
+        while time.monotonic() < until:
+            books.maybe_shutdown()
+            time.sleep(_TICK_SECONDS)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Wait before the next try where the broker refuses."""
+        refusal = refusal_of(exc)
+        if refusal is None:
+            super().on_connection_error_before_connected(exc)
+        else:
+            with self.app.worker_life.waiting_for_broker():
+                self._wait(refusal)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Let go of a broken connection; what it delivered is taken care of when there is a new one.
@@ -88,8 +146,9 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
                 self._unanswered.append(request)
         for channel in _channels(self.connection):
             channel.do_restore = False
+        refusal = refusal_of(exc)
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _said_by_us(is_refusal=refusal is not None):
                 # Nine lines each time about a choice of Celery's that we have made (what runs goes on).
                 warnings.simplefilter("ignore", CPendingDeprecationWarning)
                 super().on_connection_error_after_connected(exc)
@@ -97,6 +156,9 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
             words = hide_secrets(str(error))
             log.warning("The broken connection to the broker could not be closed in order: %s", words)
             self.connection = None
+        if refusal is not None:
+            with self.app.worker_life.waiting_for_broker():
+                self._wait(refusal)
 
     def on_ready(self) -> None:
         """Take over what an older connection delivered where tags outlive it, and give back what waited."""
@@ -149,8 +211,23 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         waiting = activity.waiting_requests()
         super().stop()
         self._give_back(waiting)
+        self._settle_before_the_end()
         for channel in _channels(self.connection):
             _finish_poll(channel)
+
+    def _settle_before_the_end(self) -> None:
+        """Try for a while to bring what the broker refused; the scheduler finds out later what was lost with us."""
+        deadline = time.monotonic() + _LAST_ACKNOWLEDGEMENT_SECONDS
+        while self._debts:
+            try:
+                with self.app.connection_for_write() as connection:
+                    keep_what_is_refused(connection.transport, self._debts)
+                    self._debts.settle(connection.default_channel)
+            except Exception as error:  # noqa: BLE001 - whatever the broker says, the worker is to end
+                if time.monotonic() >= deadline:
+                    log.error("Left although the broker refused %d messages or answers: %s", len(self._debts), error)
+                    return
+                time.sleep(_TICK_SECONDS)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body is not what its headers say."""
@@ -210,6 +287,19 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         log.error("Dropped a message%s: %s", f" of attempt {attempt}" if attempt else "", reason)
         if attempt:
             self.app.tasks[TASK_NAME].reports.bad_message(AttemptId(attempt), reason)
+
+
+@contextmanager
+def _said_by_us(*, is_refusal: bool) -> Iterator[None]:
+    """Keep Celery from telling each time, with a traceback in older releases, what is told once."""
+    celerys = logging.getLogger("celery.worker.consumer.consumer")
+    level = celerys.level
+    if is_refusal:
+        celerys.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        celerys.setLevel(level)
 
 
 def _channels(connection: Any) -> list[Any]:

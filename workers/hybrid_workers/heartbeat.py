@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from hybrid_executor.errors import ConfigError, HybridError, StoreUnavailable
+from hybrid_executor.errors import ConfigError, HybridError, StoreRefused, StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Order, Record, Restoration, Store
@@ -28,6 +28,8 @@ ANNOUNCEMENT_SECONDS = 30.0
 _PERIOD_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 10.0
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Heartbeat:
@@ -75,7 +77,9 @@ class Heartbeat:
         self._received: frozenset[AttemptId] = frozenset()
         self._obeyed: set[str] = set()
         self._records: Mapping[AttemptId, Record] = {}
-        self._is_cut_off = False
+        self._code = ""
+        self._pause_seconds = 0.0
+        self._closed_until = 0.0
 
     def start(self) -> None:
         """Begin. From now on a fork waits until the thread is between two calls to Redis."""
@@ -101,11 +105,12 @@ class Heartbeat:
                 time.sleep(_LOOK_SECONDS)
 
     def _run(self) -> None:
-        while not self._stopped.wait(_LOOK_SECONDS if not len(self._reports) else 0.1):
+        while not self._stopped.wait(0.1 if len(self._reports) and not self._card.trouble else _LOOK_SECONDS):
             with self._busy:
                 try:
                     self._beat()
-                    self.tell()
+                    if time.monotonic() >= self._closed_until:
+                        self.tell()
                 except HybridError as error:
                     self._note_cut_off(error)
                 except Exception:  # noqa: BLE001 - the worker must not fall silent for a mistake in here
@@ -136,9 +141,11 @@ class Heartbeat:
             )
             self._was_announced = True
             self._said, self._said_at = saying, time.monotonic()
-        if self._is_cut_off:
+        if self._card.trouble:
+            # Not all that was said needed a write.
+            self._store().check_writes()
             log.info("The store can be asked again")
-            self._is_cut_off = False
+            self._card.trouble, self._pause_seconds = "", 0.0
 
     def _give_way(self) -> None:
         """Leave, and use another name meanwhile, where a worker of the same name was there first.
@@ -225,9 +232,13 @@ class Heartbeat:
         self._records = {**{record.id: record for record in lost}, **kept}
 
     def _note_cut_off(self, error: HybridError) -> None:
-        if not self._is_cut_off:
+        code = error.code if isinstance(error, StoreRefused) else ""
+        if not self._card.trouble or code != self._code:
             log.error("The store cannot be asked; what runs goes on: %s", error)
-        self._is_cut_off = True
+        self._code = code
+        self._card.trouble = str(error)
+        self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
+        self._closed_until = time.monotonic() + self._pause_seconds
         # Nothing can be heard of a Redis that is away.
         self._card.deaf_since, self._card.is_deaf = 0.0, False
 

@@ -7,8 +7,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from celery import Celery, signals  # type: ignore[import-untyped]
@@ -72,6 +72,15 @@ class WorkerLife:
         if self._heartbeat is not None and attempts:
             self._heartbeat.returned(attempts)
 
+    @contextmanager
+    def waiting_for_broker(self) -> Iterator[None]:
+        """Tell that the main thread waits for the broker, and is not stuck, for as long as the context lasts."""
+        before, self._card.is_waiting = self._card.is_waiting, True
+        try:
+            yield
+        finally:
+            self._card.is_waiting = before
+
     def _before_fork(self, sender: Any, **_: Any) -> None:
         if sender.app is self._app:
             self._check(sender)
@@ -131,7 +140,8 @@ class WorkerLife:
             name=card.name,
             pid=os.getpid(),
             written_at=time.time(),
-            loop_at=time.time() if card.is_leaving else card.loop_at,
+            loop_at=time.time() if card.is_leaving or card.is_waiting else card.loop_at,
+            trouble=card.trouble,
             deaf_since=card.deaf_since,
         )
         try:

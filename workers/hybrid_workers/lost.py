@@ -16,6 +16,7 @@ from celery.worker.request import Request  # type: ignore[import-untyped]
 from hybrid_executor.events import AttemptId
 from hybrid_executor.hiding import HIDDEN
 from hybrid_workers.processes import find_tree, kill_trees
+from hybrid_workers.task import EndNotReported
 
 _PASSED_ON = frozenset({signals.SIGTERM, signals.SIGINT})
 _ANSWERS = (Ignore, Reject, Retry)
@@ -71,7 +72,9 @@ class ReportingRequest(Request):  # type: ignore[misc]
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
         attempt, process, reports = AttemptId(self.id), self.worker_pid, self.task.reports
-        if return_ok:
+        if isinstance(error, EndNotReported):
+            reports.ended(attempt, error.end, process=process)
+        elif return_ok:
             if not isinstance(error, (*self.task.throws, *_ANSWERS)):
                 reports.crashed(attempt, error, process=process)
         elif isinstance(error, WorkerLostError | Terminated | SystemExit | KeyboardInterrupt):

@@ -22,11 +22,13 @@ class Outcome:
     :ivar reason: "" for success.
     :ivar exit_code: of the process, negative for a signal, "" where there is none.
     :ivar category: what kind of failure it is, for programs.
+    :ivar untold: the attempt's last state, where the store could not be told of it; "" where it was.
     """
 
     reason: str = ""
     exit_code: str = ""
     category: str = ""
+    untold: str = ""
 
     @property
     def is_success(self) -> bool:

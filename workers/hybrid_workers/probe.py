@@ -30,8 +30,8 @@ def probe(name: str | None = None, seconds: float | None = None) -> int:
         print(f"no worker{f' named {name}' if name else ''} runs here{gone}")
         return 1
     troubles = [(vitals.name, find_trouble(vitals, now=time.time(), seconds=limit)) for vitals in alive]
-    for worker, trouble in troubles:
-        print(f"{worker} {trouble or 'is well'}")
+    for (worker, trouble), vitals in zip(troubles, alive, strict=True):
+        print(f"{worker} {trouble or 'is well'}{f', and waits: {vitals.trouble}' if vitals.trouble else ''}")
     return int(any(trouble for _, trouble in troubles))
 
 

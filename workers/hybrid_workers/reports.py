@@ -56,6 +56,10 @@ class Reports:
         """Note that a task process gave a message up before it could report the end itself."""
         self._waiting.append(Report(attempt=attempt, end=outcome.of_exception(error), process=process or -1))
 
+    def ended(self, attempt: AttemptId, end: Outcome, *, process: int | None) -> None:
+        """Note an end that the task process could not tell the store; it is kept for as long as this worker lives."""
+        self._waiting.append(Report(attempt=attempt, end=end, process=process or -1))
+
     def timed_out(self, attempt: AttemptId, seconds: float, *, process: int | None) -> None:
         """Note that Celery's hard time limit ended a task process."""
         self._waiting.append(Report(attempt=attempt, end=outcome.of_timeout(seconds), process=process or -1))
@@ -109,7 +113,7 @@ def change_for(report: Report, record: Record | None, *, worker: str) -> Change 
     if record.state is State.SUBMITTED:
         to = State.FAILED if report.process is None else State.LOST
     elif record.holder == worker and _process_of(record) == report.process:
-        to = State.FAILED
+        to = State(report.end.untold or State.FAILED)
     else:
         return None
     end = report.end

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -51,7 +51,7 @@ class Patience:
     """How long to go on asking a Redis that is away.
 
     :ivar claim_seconds: before the message goes back to its queue.
-    :ivar report_seconds: before a finished workload's slot is given up; its owner finds out from Airflow's database.
+    :ivar report_seconds: before a finished workload's slot is given up; the worker's main process then keeps its end.
     """
 
     claim_seconds: float = 60.0
@@ -127,7 +127,7 @@ class WorkloadRuns:
         log.info("Attempt %s started: %s", delivery.attempt, _name_of(workload))
         begun = time.monotonic()
         end, state = (rejection, State.FAILED) if workload is None else self._run_to_end(workload.airflow)
-        self._report(delivery, workload, granted, end=end, state=state, token=token)
+        end = self._report(delivery, workload, granted, end=end, state=state, token=token)
         seconds = time.monotonic() - begun
         log.info("Attempt %s %s after %.1f s %s", delivery.attempt, state.value, seconds, end.reason)
         return (Verdict.IGNORED if state is State.REVOKED else Verdict.ENDED), end
@@ -174,7 +174,7 @@ class WorkloadRuns:
 
     def _report(
         self, delivery: Delivery, workload: Workload | None, claim: Claim, *, end: Outcome, state: State, token: str
-    ) -> None:
+    ) -> Outcome:
         fields = {"reason": end.reason, "exit_code": end.exit_code, "category": end.category}
 
         def finish(generation: int) -> Claim:
@@ -192,12 +192,13 @@ class WorkloadRuns:
                 if again.is_granted or again.holder in ("", delivery.worker):
                     answer = finish(again.generation)
         except HybridError as error:
-            log.error("The end of attempt %s could not be reported: %s", delivery.attempt, error)
-            return
+            log.error("The end of attempt %s could not be reported and is kept: %s", delivery.attempt, error)
+            return replace(end, untold=state.value)
         if answer.is_granted:
             self._on_note(Note(attempt=delivery.attempt, generation=answer.generation, end=state.value, fields=fields))
         else:
             log.info("Attempt %s is %s meanwhile; its end changes nothing", delivery.attempt, _where(answer))
+        return end
 
     def _patiently(self, ask: Callable[[], T], seconds: float) -> T:
         return Retrying(

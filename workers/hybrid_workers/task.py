@@ -8,6 +8,7 @@ from celery import Celery, Task  # type: ignore[import-untyped]
 from celery.exceptions import Ignore, Reject  # type: ignore[import-untyped]
 
 from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_workers.outcome import Outcome
 from hybrid_workers.reports import Reports
 from hybrid_workers.run import Delivery, Verdict, WorkloadRuns
 
@@ -16,6 +17,20 @@ TASK_NAME = "execute_workload"
 
 class WorkloadFailed(Exception):
     """Shown by Celery's monitors for a workload that failed; the failure itself has been reported already."""
+
+
+class EndNotReported(Exception):
+    """A workload ended and the store could not be told. Its arguments, plain texts, travel to the main process."""
+
+    @classmethod
+    def of(cls, end: Outcome) -> EndNotReported:
+        """Return it for the end of a workload."""
+        return cls(end.reason, end.exit_code, end.category, end.untold)
+
+    @property
+    def end(self) -> Outcome:
+        """What there is to tell."""
+        return Outcome(*self.args)
 
 
 class ExecuteWorkload(Task):  # type: ignore[misc]
@@ -27,7 +42,7 @@ class ExecuteWorkload(Task):  # type: ignore[misc]
 
     name = TASK_NAME
     Request = "hybrid_workers.lost:ReportingRequest"
-    throws = (WorkloadFailed,)
+    throws = (WorkloadFailed, EndNotReported)
     typing = False
     ignore_result = True
     runs: WorkloadRuns
@@ -39,12 +54,15 @@ class ExecuteWorkload(Task):  # type: ignore[misc]
         :raises Ignore: the attempt is not to be run; the message is done with.
         :raises Reject: not now; the message goes back to its queue.
         :raises WorkloadFailed: it failed, and that has been reported.
+        :raises EndNotReported: it ended, and the main process is to report that.
         """
         verdict, end = self.runs.handle(delivery_of(self.request, args))
         if verdict is Verdict.LATER:
             raise Reject("the store cannot be asked", requeue=True)
         if verdict is Verdict.IGNORED:
             raise Ignore()
+        if end.untold:
+            raise EndNotReported.of(end)
         if not end.is_success:
             raise WorkloadFailed(end.reason)
 

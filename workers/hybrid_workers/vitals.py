@@ -22,6 +22,7 @@ class Vitals:
     :ivar written_at: when its heartbeat noted this.
     :ivar loop_at: when its main thread last came round.
     :ivar deaf_since: since when messages wait for it that it could take and does not.
+    :ivar trouble: why Redis does not serve it, in words; "" where it does. No reason to restart it.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Vitals:
     written_at: float
     loop_at: float
     deaf_since: float = 0.0
+    trouble: str = ""
 
 
 def vitals_directory() -> Path:

@@ -87,7 +87,9 @@ app = create_worker_app(
         )
     ),
     run=run_script,
-    patience=Patience(claim_seconds=1.0, report_seconds=20.0, longest_pause_seconds=0.5),
+    patience=Patience(
+        claim_seconds=1.0, report_seconds=float(os.environ.get("HYBRID_TEST_REPORT", "20")), longest_pause_seconds=0.5
+    ),
 )
 
 

@@ -1,0 +1,50 @@
+"""A Redis that answers and refuses, under an agent: it says so once, waits, and goes on where it was."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hybrid_executor.states import State
+from tests.integration.agent.conftest import World, wait_until
+from tests.integration.redis_installed import Server
+from tests.redis_situations import SITUATIONS, programs, serve
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    program = os.environ.get("HYBRID_TEST_SERVER") or programs()["valkey"]
+    started = serve(tmp_path_factory.mktemp("refusing") / "data", program)
+    yield started
+    started.kill()
+
+
+@pytest.fixture
+def world(server: Server, tmp_path: Path) -> Iterator[World]:
+    server.client.flushall()
+    opened = World(f"redis://127.0.0.1:{server.port}/0", tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("code", ["OOM", "READONLY", "MISCONF"])
+def test_a_pod_that_ends_during_a_refusal_is_recorded_after_it_and_the_trouble_is_said_once(
+    server: Server, world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture, code: str
+) -> None:
+    world.start_agent()
+    gate = tmp_path / "gate"
+    [attempt] = world.submit(f"while [ ! -e {gate} ]; do sleep 0.05; done")
+    world.wait_for(State.RUNNING, [attempt])
+    with caplog.at_level(logging.INFO), SITUATIONS[code](server):
+        wait_until(lambda: "Redis is away and waited for: Redis refuses writes" in caplog.text, what="it is said")
+        gate.touch()
+        wait_until(lambda: [pod for pod in world.pods() if pod["status"]["phase"] == "Succeeded"] or not world.pods())
+        assert world.record(attempt).state is State.RUNNING
+    world.wait_for(State.SUCCEEDED, [attempt], seconds=40)
+    said = [record for record in caplog.records if "Redis is away" in record.getMessage()]
+    assert len(said) == 1, caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
