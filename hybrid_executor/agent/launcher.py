@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hybrid_executor.agent.backoff import RECONNECT
 from hybrid_executor.agent.batcher import Batcher
 from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, Complaints
 from hybrid_executor.agent.creation import Outcome, PodCreator
@@ -28,6 +27,7 @@ from hybrid_executor.agent.launch_queue import LaunchQueue
 from hybrid_executor.agent.pace import Pace
 from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.agent.preparation import Built, LaunchPreparer
+from hybrid_executor.backoff import RECONNECT
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KeyMisused, StoreUnavailable
 from hybrid_executor.events import StreamId

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
-from hybrid_executor.agent.backoff import RECONNECT
 from hybrid_executor.agent.cluster_agent import ClusterAgent, Surroundings
 from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, REDIS_BACK, Complaints
 from hybrid_executor.agent.data_loss import DataLoss
@@ -29,6 +28,7 @@ from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.agent.process import default_name
 from hybrid_executor.agent.reaper import Reaper
 from hybrid_executor.agent.supervision import start_supervised
+from hybrid_executor.backoff import RECONNECT
 from hybrid_executor.config import Profile, Settings
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import ConfigError, HybridError, StoreForbidden, StoreUnavailable

@@ -13,12 +13,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from hybrid_executor.agent.backoff import DENIED, RECONNECT, Backoff
 from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, Complaints
 from hybrid_executor.agent.leader import KeptLease
 from hybrid_executor.agent.namespace_survey import NamespaceSurvey
 from hybrid_executor.agent.pod_stream import PodStream
 from hybrid_executor.agent.watch_reader import WatchEnd, WatchReader
+from hybrid_executor.backoff import DENIED, RECONNECT, Backoff
 from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable, StoreUnavailable
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.failures import UNAUTHORIZED

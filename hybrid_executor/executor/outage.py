@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from hybrid_executor.backoff import Backoff
 from hybrid_executor.errors import ConfigError, StoreRefused, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 10.0
+_BACKOFF = Backoff(first_seconds=0.5, most_seconds=10)
 
 
 class Outage:
@@ -26,14 +26,14 @@ class Outage:
         self.prove = prove
         self.trouble = ""
         self._code = ""
-        self._pause_seconds = 0.0
+        self._failures = 0
         self._closed_until = 0.0
         self._whole_since = float("-inf")
 
     @property
     def is_on(self) -> bool:
         """The last question was not answered."""
-        return self._pause_seconds > 0
+        return self._failures > 0
 
     def may_ask(self, now: float | None = None) -> bool:
         """Return whether enough time has passed since the last unanswered question."""
@@ -61,11 +61,11 @@ class Outage:
                 what = "Redis cannot be used" if code else "Redis is away"
                 log.error("%s; work stays queued and nothing fails until it is back: %s", what, error)
             self._code, self.trouble = code, str(error)
-            self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
-            self._closed_until = time.monotonic() + self._pause_seconds
+            self._failures += 1
+            self._closed_until = time.monotonic() + _BACKOFF.seconds(self._failures)
             raise
         if self.is_on:
             log.warning("Redis is back")
             self.trouble = ""
             self._whole_since = time.monotonic()
-        self._pause_seconds = self._closed_until = 0.0
+        self._failures, self._closed_until = 0, 0.0

@@ -18,6 +18,7 @@ from celery.app.amqp import task_message  # type: ignore[import-untyped]
 from kombu.exceptions import KombuError
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
+from hybrid_executor.backoff import Backoff
 from hybrid_executor.config.celery import CelerySettings, build_celery_config
 from hybrid_executor.hiding import hide_secrets
 from hybrid_executor.pools.celery_message import TASK_NAME, build_headers
@@ -27,8 +28,7 @@ from hybrid_executor.store import explain
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 10.0
+_BACKOFF = Backoff(first_seconds=0.5, most_seconds=10)
 _EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
@@ -52,7 +52,7 @@ class BrokerSender:
         self._way: Way | None = None
         self._refused: list[tuple[Work, str]] = []
         self._is_down = False
-        self._pause_seconds = 0.0
+        self._failed_tries = 0
         self._closed_until = 0.0
 
     def send(self, batch: Sequence[Work]) -> list[Work]:
@@ -154,8 +154,8 @@ class BrokerSender:
 
     def _note_down(self, error: Exception, *, waiting: int) -> None:
         if self._is_down:
-            self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
-            self._closed_until = time.monotonic() + self._pause_seconds
+            self._failed_tries += 1
+            self._closed_until = time.monotonic() + _BACKOFF.seconds(self._failed_tries)
         else:
             cause = hide_secrets(explain(error))
             log.error("The broker cannot be reached (%s); %d messages wait until it can", cause, waiting)
@@ -165,7 +165,7 @@ class BrokerSender:
         if self._is_down:
             log.info("The broker can be reached again")
         self._is_down = False
-        self._pause_seconds = 0.0
+        self._failed_tries = 0
 
 
 def _transport_options(settings: CelerySettings) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from typing import Any
 
 from kombu.utils import json
 
+from hybrid_executor.backoff import Backoff
 from hybrid_executor.errors import StoreRefused
 from hybrid_executor.store import refusal_of
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 10.0
+_BACKOFF = Backoff(first_seconds=1, most_seconds=10)
 _FORGOTTEN_AFTER_SECONDS = 60.0
 
 
@@ -182,7 +182,7 @@ class Refusals:
 
     def __init__(self) -> None:
         self._said = ""
-        self._pause_seconds = 0.0
+        self._failures = 0
         self._met_at = float("-inf")
 
     @property
@@ -194,16 +194,16 @@ class Refusals:
         """Return how long to wait before the broker is asked again, in seconds."""
         now = time.monotonic()
         if now - self._met_at > _FORGOTTEN_AFTER_SECONDS:
-            self._pause_seconds = 0.0
+            self._failures = 0
         if self._said != str(refusal):
             log.error("The broker does not serve this worker, which waits: %s", refusal)
         self._said, self._met_at = str(refusal), now
-        self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
-        return self._pause_seconds
+        self._failures += 1
+        return _BACKOFF.seconds(self._failures)
 
     def is_over(self) -> None:
         """Note that the broker takes writes and hands out messages."""
         if self._said:
             log.warning("The broker serves this worker again")
         self._said = ""
-        self._pause_seconds = 0.0
+        self._failures = 0
