@@ -18,7 +18,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from hybrid_executor.agent.cluster_agent import ClusterAgent, Surroundings
-from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, REDIS_BACK, Complaints
+from hybrid_executor.complaints import REDIS, REDIS_UNAVAILABLE, REDIS_BACK, Complaints
 from hybrid_executor.agent.data_loss import DataLoss
 from hybrid_executor.agent.leader import KeptLease, LeaseKeeper
 from hybrid_executor.agent.mutation_hook import Hook
@@ -234,7 +234,7 @@ class Agent:
                         for cluster in self._clusters:
                             cluster.relist_soon()
             except HybridError as error:
-                self._complaints.report(REDIS, REDIS_AWAY, error)
+                self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
             except Exception:
                 log.exception("Agent %s could not announce itself and tries again", self.name)
 
@@ -294,7 +294,7 @@ def _wait_for_redis(
             raise
         except StoreUnavailable as error:
             failures += 1
-            complaints.report(REDIS, REDIS_AWAY, error)
+            complaints.report(REDIS, REDIS_UNAVAILABLE, error)
             stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
         else:
             complaints.settle(REDIS, REDIS_BACK)

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from hybrid_executor.backoff import Backoff
+from hybrid_executor.complaints import REDIS, Complaints
 from hybrid_executor.errors import ConfigError, StoreRefused, StoreUnavailable
-
-log = logging.getLogger(__name__)
 
 _BACKOFF = Backoff(first_seconds=0.5, most_seconds=10)
 
@@ -25,7 +24,7 @@ class Outage:
     def __init__(self, prove: Callable[[], None] = lambda: None) -> None:
         self.prove = prove
         self.trouble = ""
-        self._code = ""
+        self._complaints = Complaints()
         self._failures = 0
         self._closed_until = 0.0
         self._whole_since = float("-inf")
@@ -57,15 +56,20 @@ class Outage:
                 self.prove()
         except (StoreUnavailable, ConfigError) as error:
             code = error.code if isinstance(error, StoreRefused) else ""
-            if not self.is_on or code != self._code:
-                what = "Redis cannot be used" if code else "Redis is away"
-                log.error("%s; work stays queued and nothing fails until it is back: %s", what, error)
-            self._code, self.trouble = code, str(error)
+            self._complaints.report(
+                REDIS,
+                "%s; work stays queued and nothing fails until it is back: %s",
+                "Redis cannot be used" if code else "Redis is away",
+                error,
+                cause=code,
+                level=logging.ERROR,
+            )
+            self.trouble = str(error)
             self._failures += 1
             self._closed_until = time.monotonic() + _BACKOFF.seconds(self._failures)
             raise
         if self.is_on:
-            log.warning("Redis is back")
+            self._complaints.settle(REDIS, "Redis is back", level=logging.WARNING)
             self.trouble = ""
             self._whole_since = time.monotonic()
         self._failures, self._closed_until = 0, 0.0

@@ -19,6 +19,7 @@ from kombu.exceptions import KombuError
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
 from hybrid_executor.backoff import Backoff
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.config.celery import CelerySettings, build_celery_config
 from hybrid_executor.hiding import hide_secrets
 from hybrid_executor.pools.celery_message import TASK_NAME, build_headers
@@ -51,6 +52,7 @@ class BrokerSender:
         self._connection: Any = None
         self._way: Way | None = None
         self._refused: list[tuple[Work, str]] = []
+        self._complaints = Complaints()
         self._is_down = False
         self._failed_tries = 0
         self._closed_until = 0.0
@@ -156,14 +158,18 @@ class BrokerSender:
         if self._is_down:
             self._failed_tries += 1
             self._closed_until = time.monotonic() + _BACKOFF.seconds(self._failed_tries)
-        else:
-            cause = hide_secrets(explain(error))
-            log.error("The broker cannot be reached (%s); %d messages wait until it can", cause, waiting)
+        self._complaints.report(
+            "broker",
+            "The broker cannot be reached (%s); %d messages wait until it can",
+            hide_secrets(explain(error)),
+            waiting,
+            cause="unreachable",
+            level=logging.ERROR,
+        )
         self._is_down = True
 
     def _note_up(self) -> None:
-        if self._is_down:
-            log.info("The broker can be reached again")
+        self._complaints.settle("broker", "The broker can be reached again")
         self._is_down = False
         self._failed_tries = 0
 

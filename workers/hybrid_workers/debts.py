@@ -15,6 +15,7 @@ from typing import Any
 from kombu.utils import json
 
 from hybrid_executor.backoff import Backoff
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.errors import StoreRefused
 from hybrid_executor.store import refusal_of
 
@@ -181,29 +182,32 @@ class Refusals:
     """How a worker waits while its broker refuses: longer and longer, and one line in the log for each trouble."""
 
     def __init__(self) -> None:
-        self._said = ""
+        self._complaints = Complaints()
         self._failures = 0
         self._met_at = float("-inf")
 
     @property
     def is_on(self) -> bool:
         """The broker refuses, as far as is known."""
-        return bool(self._said)
+        return self._failures > 0
 
     def note(self, refusal: StoreRefused) -> float:
         """Return how long to wait before the broker is asked again, in seconds."""
         now = time.monotonic()
         if now - self._met_at > _FORGOTTEN_AFTER_SECONDS:
             self._failures = 0
-        if self._said != str(refusal):
-            log.error("The broker does not serve this worker, which waits: %s", refusal)
-        self._said, self._met_at = str(refusal), now
+        self._complaints.report(
+            "broker",
+            "The broker does not serve this worker, which waits: %s",
+            refusal,
+            cause=str(refusal),
+            level=logging.ERROR,
+        )
+        self._met_at = now
         self._failures += 1
         return _BACKOFF.seconds(self._failures)
 
     def is_over(self) -> None:
         """Note that the broker takes writes and hands out messages."""
-        if self._said:
-            log.warning("The broker serves this worker again")
-        self._said = ""
+        self._complaints.settle("broker", "The broker serves this worker again", level=logging.WARNING)
         self._failures = 0

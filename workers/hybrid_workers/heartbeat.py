@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from hybrid_executor.backoff import Backoff
+from hybrid_executor.complaints import REDIS, Complaints
 from hybrid_executor.errors import ConfigError, HybridError, StoreRefused, StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
@@ -77,7 +78,7 @@ class Heartbeat:
         self._received: frozenset[AttemptId] = frozenset()
         self._obeyed: set[str] = set()
         self._records: Mapping[AttemptId, Record] = {}
-        self._code = ""
+        self._complaints = Complaints()
         self._failures = 0
         self._closed_until = 0.0
 
@@ -144,7 +145,7 @@ class Heartbeat:
         if self._card.trouble:
             # Not all that was said needed a write.
             self._store().check_writes()
-            log.info("The store can be asked again")
+            self._complaints.settle(REDIS, "The store can be asked again")
             self._card.trouble, self._failures = "", 0
 
     def _give_way(self) -> None:
@@ -233,9 +234,9 @@ class Heartbeat:
 
     def _note_cut_off(self, error: HybridError) -> None:
         code = error.code if isinstance(error, StoreRefused) else ""
-        if not self._card.trouble or code != self._code:
-            log.error("The store cannot be asked; what runs goes on: %s", error)
-        self._code = code
+        self._complaints.report(
+            REDIS, "The store cannot be asked; what runs goes on: %s", error, cause=code, level=logging.ERROR
+        )
         self._card.trouble = str(error)
         self._failures += 1
         self._closed_until = time.monotonic() + _BACKOFF.seconds(self._failures)
