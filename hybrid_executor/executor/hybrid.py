@@ -11,7 +11,7 @@ from uuid import uuid4
 from airflow.executors.base_executor import BaseExecutor
 
 from hybrid_executor import compat
-from hybrid_executor.config import RedisLocation, Settings, airflow_config, read_settings
+from hybrid_executor.config import Settings, airflow_config, read_settings
 from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.settings import Shape
 from hybrid_executor.errors import ConfigError, HybridError, StoreForbidden, StoreUnavailable
@@ -36,7 +36,7 @@ from hybrid_executor.executor.waiting import STUCK_EVENT, waited_for
 from hybrid_executor.pools.celery_broker import check_broker
 from hybrid_executor.pools.kubernetes import KubernetesPool
 from hybrid_executor.states import State
-from hybrid_executor.store import RedisSettings, Store, open_store
+from hybrid_executor.store import open_configured_store
 
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
@@ -91,10 +91,10 @@ class HybridExecutor(BaseExecutor):
         conf = airflow_config()
         pools = self._make_pools(conf)
         kubernetes = read_kubernetes_settings(conf) if "kubernetes" in self.settings.routes.pools else None
-        location = self.settings.require_redis()
+        self.settings.require_redis()
         self._desk = desk = Desk(
             settings=self.settings,
-            store=self._open_store(location),
+            store=open_configured_store(self.settings, connect_seconds=1.0, answer_seconds=_ANSWER_SECONDS),
             owner=OwnerId(str(self.job_id) if self.job_id is not None else f"none-{uuid4()}"),
             pools=pools,
             default_queue=str(conf.get("operators", "default_queue", fallback="default")),
@@ -147,16 +147,6 @@ class HybridExecutor(BaseExecutor):
         if "kubernetes" in self.settings.routes.pools:
             pools["kubernetes"] = KubernetesPool(kinds=compat.kinds_in_pods())
         return pools
-
-    def _open_store(self, location: RedisLocation) -> Store:
-        return open_store(
-            RedisSettings(
-                url=location.url, options=location.options, connect_seconds=1.0, answer_seconds=_ANSWER_SECONDS
-            ),
-            instance=self.settings.instance,
-            retention_seconds=self.settings.record_retention_seconds,
-            payload_seconds=int(self.settings.token_seconds),
-        )
 
     def end(self) -> None:
         """Take in what is there and stop the agent. What runs goes on; the next scheduler adopts it."""
