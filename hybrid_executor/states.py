@@ -6,6 +6,7 @@ The store's scripts enforce what they are told; they are told :func:`sources_of`
 from __future__ import annotations
 
 from enum import Enum
+from functools import cache
 
 
 class State(str, Enum):
@@ -62,6 +63,7 @@ def may_follow(old: State, new: State) -> bool:
     return new in _FROM_ANY_LIVE or new in _FOLLOWERS[old]
 
 
+@cache
 def sources_of(new: State) -> tuple[State, ...]:
     """Return the states that ``new`` may follow, in declaration order."""
     return tuple(old for old in State if may_follow(old, new))

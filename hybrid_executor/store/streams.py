@@ -6,17 +6,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+from uuid import uuid4
 
 import redis
 from redis.exceptions import ResponseError
 
 from hybrid_executor.events import STREAM_START, AttemptId, Event, StreamId, decode_event, stream_position
 from hybrid_executor.states import State
-from hybrid_executor.store.attempts import LAUNCH_GROUP
-from hybrid_executor.store.epochs import Epoch, epoch_arguments
-from hybrid_executor.store.keys import Keys
+from hybrid_executor.store.epochs import KEPT_SECONDS, SETTLING_SECONDS, Epoch
+from hybrid_executor.store.keys import LAUNCH_GROUP, Key, Keys
 from hybrid_executor.store.misfits import is_misfit
-from hybrid_executor.store.scripts import run_script
+from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class EventStream:
             self._client.delete(self._keys.trimmed)
             return True
 
-    def _drop_misfit(self, key: str, answer: Any, *, otherwise: Any = None) -> Any:
+    def _drop_misfit(self, key: Key, answer: Any, *, otherwise: Any = None) -> Any:
         """Return an answer about a key that all attempts share; where it holds something else, drop it.
 
         What it should hold is made anew by the next writer, and the records are the truth.
@@ -111,8 +111,13 @@ class EventStream:
     @translated
     def trim(self, *, keep_entries: int, keep_seconds: float) -> int:
         """Drop entries older than ``keep_seconds`` but the newest ``keep_entries``; return how many went."""
-        keys = [self._keys.events, self._keys.trimmed]
-        return int(run_script(self._client, "trim", (keys, [keep_entries, int(keep_seconds * 1000)])))
+        call = calls.Trim(
+            events_key=self._keys.events,
+            trimmed_key=self._keys.trimmed,
+            keep_entries=keep_entries,
+            keep_milliseconds=int(keep_seconds * 1000),
+        )
+        return int(run_script(self._client, call))
 
     def begin_epoch(self, proposal: str) -> str:
         """Return the epoch, made from ``proposal`` where there is none; see :meth:`present`."""
@@ -121,9 +126,15 @@ class EventStream:
     @translated
     def present(self, proposal: str = "") -> Epoch:
         """Return the present epoch. One begins where there is none, or where Redis is another server than before."""
-        keys = [self._keys.epoch, self._keys.home, self._keys.unsettled]
-        arguments = [self._keys.prefix, *epoch_arguments(proposal)]
-        name, unsettled = run_script(self._client, "epoch", (keys, arguments))
+        call = calls.Epoch(
+            epoch_key=self._keys.epoch,
+            home_key=self._keys.home,
+            unsettled_key=self._keys.unsettled,
+            proposal=proposal or uuid4().hex,
+            epoch_seconds=KEPT_SECONDS,
+            settling_seconds=SETTLING_SECONDS,
+        )
+        name, unsettled = run_script(self._client, call)
         return Epoch(str(name), int(unsettled))
 
 
