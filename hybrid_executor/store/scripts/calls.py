@@ -37,7 +37,7 @@ class Destination(TypedDict):
 
 
 class Submission(TypedDict):
-    """One attempt of a :class:`Submit`, as JSON: it costs the server less to parse it than the client to pack each part.
+    """One attempt of a :class:`Submit`, as JSON: the server parses it faster than the client packs each part.
 
     ``destination`` is an index of the destinations, from 1; the key of the record is ``KEYS[first_key]``, those of
     payload and overrides follow it.
