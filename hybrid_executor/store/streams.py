@@ -16,6 +16,7 @@ from hybrid_executor.states import State
 from hybrid_executor.store.epochs import KEPT_SECONDS, SETTLING_SECONDS, Epoch
 from hybrid_executor.store.keys import LAUNCH_GROUP, Key, Keys
 from hybrid_executor.store.misfits import is_misfit
+from hybrid_executor.store.refusals import code_of
 from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
 
@@ -165,7 +166,7 @@ class LaunchStream:
         try:
             self._client.xgroup_create(self._key, LAUNCH_GROUP, id=STREAM_START, mkstream=True)
         except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
+            if code_of(error) != "BUSYGROUP":
                 raise
 
     @translated
@@ -176,7 +177,7 @@ class LaunchStream:
                 LAUNCH_GROUP, self._consumer, {self._key: ">"}, count=count, block=wait_milliseconds or None
             )
         except ResponseError as error:
-            if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+            if code_of(error) not in ("NOGROUP", "UNBLOCKED"):
                 raise
             self.prepare()
             return []
@@ -200,7 +201,7 @@ class LaunchStream:
                 count=count,
             )
         except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
+            if code_of(error) != "NOGROUP":
                 raise
             self.prepare()
             return []
@@ -243,7 +244,7 @@ class LaunchStream:
             if not pending:
                 self._client.xgroup_delconsumer(self._key, LAUNCH_GROUP, self._consumer)
         except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
+            if code_of(error) != "NOGROUP":
                 raise
 
     @translated
