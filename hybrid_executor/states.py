@@ -41,7 +41,6 @@ class State(str, Enum):
 _TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.REVOKED})
 _STARTED = frozenset({State.RUNNING, State.LOST}) | _TERMINAL
 
-LIVE_STATES = tuple(state for state in State if state not in _TERMINAL)
 TERMINAL_STATES = tuple(state for state in State if state in _TERMINAL)
 
 # Pods skip states when nobody watched in between: a relist may find a pod finished whose launch was never recorded.

@@ -222,11 +222,6 @@ class Attempts:
         return self._of_list(lambda: bool(self._client.lrem(queue_key, 1, message)), otherwise=False)
 
     @translated
-    def queue_length(self, queue_key: str) -> int:
-        """Return how many messages a broker list on this Redis holds."""
-        return self._of_list(lambda: int(self._client.llen(queue_key)), otherwise=0)
-
-    @translated
     def next_message(self, queue_key: str) -> str:
         """Return the message that a broker list on this Redis hands out next, "" for none. It holds a token."""
         return self._of_list(lambda: str(self._client.lindex(queue_key, -1) or ""), otherwise="")

@@ -42,11 +42,6 @@ class Leases:
         key = self._keys.lease(lease.name)
         run_script(self._client, calls.Lease(lease_key=key, is_release=True, holder=lease.holder, milliseconds=0))
 
-    @translated
-    def holder(self, name: str) -> str:
-        """Return who took the lease last, "" for nobody."""
-        return str(self._client.hget(self._keys.lease(name), "holder") or "")
-
 
 class Rates:
     """Token buckets, one per cluster."""

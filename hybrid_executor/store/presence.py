@@ -122,15 +122,6 @@ class Presence:
                 return []
             raise
 
-    @translated
-    def alive(self, role: Role) -> set[str]:
-        """Return the names of all whose announcement has not expired."""
-        names = [name for name, _ in self._heard(role)]
-        pipeline = self._client.pipeline(transaction=False)
-        for name in names:
-            pipeline.exists(self._keys.member(role, name))
-        return {name for name, exists in zip(names, pipeline.execute(), strict=True) if exists}
-
     def in_hand(self) -> set[AttemptId]:
         """Return every attempt that a living worker says it runs or holds.
 

@@ -260,11 +260,6 @@ class LaunchStream:
         return len(gone)
 
     @translated
-    def length(self) -> int:
-        """Return how many entries wait or are being worked on."""
-        return int(self._client.xlen(self._key))
-
-    @translated
     def launches_waiting(self) -> set[AttemptId]:
         """Return the attempts that have a launch on the stream, waiting or being worked on. Costs as it is long."""
         entries = cast("list[tuple[str, dict[str, str]]]", self._client.xrange(self._key))
