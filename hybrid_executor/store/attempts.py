@@ -29,7 +29,7 @@ class Attempts:
 
     :param retention_seconds: how long the record of an ended attempt is kept.
     :param payload_seconds: how long a workload may wait; its token lives no longer.
-    :param live_seconds: how long a record that nobody touches is kept while its attempt lives.
+    :param live_seconds: how long the record of a live attempt is kept after its last change.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Attempts:
         """Record attempts as submitted, with payload, message or launch entry, and event; one round trip.
 
         :return: each attempt's new generation, 0 where its record was not as expected and nothing was done. Where a key
-            that it needs holds something else, a number of :class:`Misfit`; see :meth:`explain`.
+            that it needs holds a value of another type, a number of :class:`Misfit`; see :meth:`explain`.
         """
         batches = [submissions[start : start + _BATCH] for start in range(0, len(submissions), _BATCH)]
         answers = run_scripts(self._client, [self._submit_call(batch) for batch in batches])
@@ -127,9 +127,9 @@ class Attempts:
         pool: str = "celery",
         fields: Mapping[str, str | int] | None = None,
     ) -> Claim:
-        """Take a submitted attempt for ``worker``; a missing record is written anew from ``fields``.
+        """Take a submitted attempt for ``worker``; a missing record is written again from ``fields``.
 
-        Refused where the attempt runs, ended or was revoked: whoever asks must drop its message and do nothing else.
+        Refused where the attempt runs, has ended or was revoked: the caller must drop its message and do nothing else.
 
         :param token: names this one run, so that a claim whose answer was lost can be asked again; the record keeps it
             as ``claim_token``.
@@ -159,8 +159,8 @@ class Attempts:
         claim = _claim_of(run_script(self._client, call))
         if claim.outcome is Outcome.NOT_YET:
             raise StoreUnavailable(
-                f"the Redis server was replaced or started anew; attempts that were submitted before start "
-                f"{SETTLING_SECONDS} s later, when it is known which of them had run"
+                f"the Redis server was replaced or restarted; attempts that were submitted before start "
+                f"{SETTLING_SECONDS} s later, when it is known which of them have run already"
             )
         return claim
 
@@ -172,7 +172,7 @@ class Attempts:
     def advance_all(self, changes: Sequence[Change]) -> list[Claim]:
         """Make changes in one round trip, each by itself; a repeated one answers ILLEGAL and does nothing.
 
-        Where a key of one attempt holds something else, its change answers UNREADABLE and the others are made.
+        Where a key of one attempt holds a value of another type, its change answers UNREADABLE; the others are made.
         """
         answers = run_scripts(self._client, [self._advance_call(change) for change in changes])
         return [_claim_of(answer) for answer in answers]
@@ -228,7 +228,7 @@ class Attempts:
 
     @staticmethod
     def _of_list(ask: Callable[[], T], *, otherwise: T) -> T:
-        """Return what a broker list says; ``otherwise`` where the key is no list: no message waits there."""
+        """Return the answer about a broker list; ``otherwise`` where the key is no list and so holds no message."""
         try:
             return ask()
         except redis.ResponseError as error:
@@ -264,7 +264,7 @@ class Attempts:
 
     @translated
     def restore(self, restorations: Sequence[Restoration]) -> None:
-        """Write lost records anew; one that exists by now stays as it is, unless it is older and to be replaced."""
+        """Write lost records again. One that exists by now stays as it is, unless it is older and is to be replaced."""
         run_scripts(
             self._client,
             [
@@ -290,7 +290,7 @@ class Attempts:
     def records(self, attempts: Sequence[AttemptId]) -> list[Record | None]:
         """Return records, ``None`` where there is none; one round trip.
 
-        One whose key holds something else has its ``trouble`` said; it keeps nobody from reading the others.
+        Where the key of one holds a value of another type, its ``trouble`` says so; the others are read.
         """
         pipeline = self._client.pipeline(transaction=False)
         for attempt in attempts:
@@ -359,7 +359,7 @@ class Attempts:
         return self._members(self._keys.live(pool))
 
     def _members(self, key: str) -> set[AttemptId]:
-        """Return the members of an index; none where the key holds something else, which the next writer drops."""
+        """Return the members of an index; none where the key holds another type, which the next writer deletes."""
         try:
             return {AttemptId(str(member)) for member in self._client.smembers(key)}
         except redis.ResponseError as error:
@@ -411,7 +411,7 @@ def _claim_of(answer: Sequence[str | int]) -> Claim:
 
 
 def _checked(answers: list[Any]) -> list[Any]:
-    """Return a pipeline's answers; those that complain of a key that holds something else stay as they are.
+    """Return a pipeline's answers; errors about a key that holds another type stay among them.
 
     :raises redis.RedisError: the first other error.
     """

@@ -1,7 +1,7 @@
-"""Keys of ours that hold a value of another type: what is said of them.
+"""Keys of the contract that hold a value of another type: how they are recognised and reported.
 
-Such a key ends the one attempt that needs it, with the reason; an index that all attempts share is made anew by the
-scripts. Redis tells of it by the error code WRONGTYPE.
+Such a key fails the one attempt that needs it, with the reason. An index that all attempts share is deleted and created
+again by the scripts. Redis reports it with the error code WRONGTYPE.
 """
 
 from __future__ import annotations

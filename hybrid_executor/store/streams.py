@@ -31,7 +31,7 @@ class EventBatch:
 
     :ivar cursor: where the next read begins.
     :ivar has_gap: entries after the old cursor were trimmed: reconcile from records.
-    :ivar epoch: Redis' epoch, "" when it has none: data was lost, or nobody has begun yet.
+    :ivar epoch: Redis' epoch, "" where it has none: data was lost, or no epoch has begun yet.
     :ivar is_full: there may be more to read at once.
     """
 
@@ -74,7 +74,7 @@ class EventStream:
         events = []
         for stream_id, fields in entries:
             try:
-                State(fields["state"])  # a newer version may tell of a state that is not known here
+                State(fields["state"])  # a newer release may write a state that is unknown here
                 events.append(decode_event(stream_id, fields))
             except (KeyError, ValueError):
                 log.warning("Ignored an entry of the events stream that is not an event: %s", stream_id)
@@ -95,9 +95,9 @@ class EventStream:
             return True
 
     def _drop_misfit(self, key: Key, answer: Any, *, otherwise: Any = None) -> Any:
-        """Return an answer about a key that all attempts share; where it holds something else, drop it.
+        """Return an answer about a key that all attempts share. Where the key holds another type, delete it.
 
-        What it should hold is made anew by the next writer, and the records are the truth.
+        The next writer creates it again, and the records are the truth.
 
         :raises redis.RedisError: the answer is any other error.
         """
@@ -105,13 +105,13 @@ class EventStream:
             return answer
         if not is_misfit(answer):
             raise answer
-        log.error("The Redis key %s held something else and is dropped; find out what writes it", key)
+        log.error("Deleted the Redis key %s, which held a value of another type: find out what writes it", key)
         self._client.delete(key)
         return otherwise
 
     @translated
     def trim(self, *, keep_entries: int, keep_seconds: float) -> int:
-        """Drop entries older than ``keep_seconds`` but the newest ``keep_entries``; return how many went."""
+        """Delete entries older than ``keep_seconds``, except the newest ``keep_entries``; return how many."""
         call = calls.Trim(
             events_key=self._keys.events,
             trimmed_key=self._keys.trimmed,
@@ -121,12 +121,12 @@ class EventStream:
         return int(run_script(self._client, call))
 
     def begin_epoch(self, proposal: str) -> str:
-        """Return the epoch, made from ``proposal`` where there is none; see :meth:`present`."""
+        """Return the name of the epoch, ``proposal`` where a new one begins; see :meth:`present`."""
         return self.present(proposal).name
 
     @translated
     def present(self, proposal: str = "") -> Epoch:
-        """Return the present epoch. One begins where there is none, or where Redis is another server than before."""
+        """Return the present epoch. A new one begins where there is none, or where Redis is another server now."""
         call = calls.Epoch(
             epoch_key=self._keys.epoch,
             home_key=self._keys.home,
@@ -215,7 +215,7 @@ class LaunchStream:
 
     @translated
     def renew(self, entries: Sequence[StreamId]) -> None:
-        """Tell the group that entries are still being worked on; does not count as a delivery."""
+        """Keep entries from being taken over: they are still being worked on. Does not count as a delivery."""
         for start in range(0, len(entries), _RENEWED_AT_ONCE):
             self._client.xclaim(
                 self._key,
@@ -236,7 +236,7 @@ class LaunchStream:
 
     @translated
     def leave(self) -> None:
-        """Remove this consumer from the group, unless entries of its are left for others to take over."""
+        """Remove this consumer from the group, unless it has entries that others have to take over."""
         try:
             pending = self._client.xpending_range(
                 self._key, LAUNCH_GROUP, min="-", max="+", count=1, consumername=self._consumer
@@ -249,7 +249,7 @@ class LaunchStream:
 
     @translated
     def forget_silent(self, *, seconds: float) -> int:
-        """Drop consumers that hold nothing and have not asked for so long; return how many went."""
+        """Delete consumers that hold no entry and have been silent for ``seconds``; return how many."""
         try:
             consumers = self._client.xinfo_consumers(self._key, LAUNCH_GROUP)
         except ResponseError:
@@ -271,7 +271,7 @@ class LaunchStream:
 
     @translated
     def put_again(self, attempt: AttemptId, *, generation: int) -> None:
-        """Put a launch on the stream whose entry got lost. One too many is harmless: the record admits one outcome."""
+        """Put a launch whose entry was lost on the stream again. A duplicate is harmless: only one can succeed."""
         self._client.xadd(self._key, {"op": "launch", "attempt": attempt, "generation": str(generation)})
 
     def _decode(self, entries: Sequence[tuple[str, Mapping[str, str] | None]]) -> list[LaunchEntry]:
@@ -291,7 +291,7 @@ class LaunchStream:
                     )
                 )
             except (KeyError, ValueError):
-                log.warning("Dropped an entry of %s that is not a launch: %s", self._key, stream_id)
+                log.warning("Deleted an entry of %s that is not a launch: %s", self._key, stream_id)
                 self.acknowledge(StreamId(stream_id))
         return decoded
 

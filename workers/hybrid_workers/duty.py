@@ -1,4 +1,4 @@
-"""A worker's duty: which queues it serves, whether it takes work at all, and what it is told from afar.
+"""A worker's duty: which queues it serves, whether it takes work at all, and the orders that it carries out.
 
 Orders come through the store and not through Celery's remote control: they reach a worker whose broker connection is
 deaf, need neither remote control nor one broker for all, and show in the worker's announcement when they are obeyed.
@@ -39,7 +39,7 @@ class Duty:
         """Carry out orders and note that the main thread is alive.
 
         :param now: seconds since the epoch.
-        :raises ConnectionResetError: the worker is deaf; Celery answers by connecting anew.
+        :raises ConnectionResetError: the worker is deaf; Celery then connects again.
         """
         self._card.loop_at = now
         self._note_size(consumer)
@@ -50,8 +50,8 @@ class Duty:
         since = self._card.deaf_since
         if since and now - max(since, self._reconnected_at) > RECONNECT_AFTER_SECONDS:
             self._reconnected_at = now
-            log.error("Messages wait and none has come for %.0f s; connecting to the broker anew", now - since)
-            raise ConnectionResetError("connected anew because no message came although some wait")
+            log.error("Messages wait and none has come for %.0f s; connecting to the broker again", now - since)
+            raise ConnectionResetError("connected again because messages wait and none arrived")
 
     def _note_size(self, consumer: Any) -> None:
         """Note how many task processes there are, and how many there may be where the worker makes more at need.
@@ -69,7 +69,7 @@ class Duty:
         self._card.concurrency = max(self._card.processes, autoscaler.max_concurrency if autoscaler else 0)
 
     def _try_to_obey(self, order: Order, consumer: Any) -> None:
-        """Obey one order; where the connection breaks meanwhile it stays, to be obeyed over the next one."""
+        """Carry out one order. Where the connection breaks meanwhile, it is carried out over the next connection."""
         try:
             self._obey(order, consumer)
         except (*consumer.connection_errors, *consumer.channel_errors):
@@ -78,7 +78,7 @@ class Duty:
             log.exception("The order to %s could not be obeyed", order.verb)
 
     def _obey(self, order: Order, consumer: Any) -> None:
-        log.info("Told to %s %s", order.verb, order.queue)
+        log.info("Order from a user: %s %s", order.verb, order.queue)
         if order.verb == "drain":
             self._drain(consumer)
         elif order.verb == "resume":
@@ -96,7 +96,7 @@ class Duty:
         self._card.paused_queues = tuple(sorted(consumer.app.amqp.queues.consume_from))
         for queue in self._card.paused_queues:
             consumer.cancel_task_queue(queue)
-        # In this order: whoever reads that it drains may read that it serves nothing, too.
+        # In this order: a reader that sees that it drains also sees that it serves no queue.
         self._card.queues = ()
         self._card.is_draining = True
         consumer.give_back_waiting()

@@ -1,4 +1,4 @@
-"""Queues whose Redis key holds something else than messages: they are not served, and all others are.
+"""Queues whose Redis key does not hold messages: they are not served, and all others are.
 
 A worker asks for the next message of all its queues at once, and Redis refuses the whole question because of one such
 key. So these queues are left out, with an error that says what to do, and are served again when the key is gone.

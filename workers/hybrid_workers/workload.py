@@ -1,4 +1,4 @@
-"""A message's workload: read it, say what it is, run it with Airflow. Never shows its text, which holds a token.
+"""A message's workload: read it, describe it, run it with Airflow. Never shows its JSON, which holds a token.
 
 What differs between Airflow releases on the workers' side is here and nowhere else in this package, each time found by
 asking for the newer release's way first.
@@ -22,7 +22,7 @@ class Workload:
     """A workload, read.
 
     :ivar airflow: Airflow's own model of it.
-    :ivar fields: what its record says of it.
+    :ivar fields: the fields of its record.
     """
 
     airflow: Any = field(repr=False)
@@ -32,14 +32,14 @@ class Workload:
 def parse_workload(payload: object) -> Workload:
     """Return the workload that a message holds.
 
-    :raises TaskRejected: it holds none; the message says what is wrong without showing the text.
+    :raises TaskRejected: it holds none; the error's message says what is wrong without showing the JSON.
     """
     from pydantic import ValidationError
 
     from hybrid_executor import compat
 
     if not isinstance(payload, str):
-        raise TaskRejected(f"The message holds no workload but a {type(payload).__name__}")
+        raise TaskRejected(f"The message holds no workload, but a {type(payload).__name__}")
     try:
         workload = _decoder().validate_json(payload)
     except ValidationError as error:
@@ -49,7 +49,7 @@ def parse_workload(payload: object) -> Workload:
         if first["type"] == "json_invalid":
             raise TaskRejected("The message's workload is not JSON") from None
         raise TaskRejected(
-            f"The message's workload is none that this Airflow knows ({place or 'workload'}: {first['type']}); do "
+            f"This Airflow does not know the message's workload ({place or 'workload'}: {first['type']}); do "
             "scheduler and worker run the same Airflow release?"
         ) from None
     return Workload(workload, compat.describe(workload))
