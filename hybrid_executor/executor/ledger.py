@@ -15,8 +15,8 @@ from hybrid_executor.states import State
 class Tracked:
     """One attempt that is submitted and has not ended.
 
-    :ivar key: what the scheduler knows it by.
-    :ivar task_id: the id of the task instance (or callback, or connection test) in Airflow's database.
+    :ivar key: Airflow's key of the workload.
+    :ivar workload_id: the id of the task instance, callback or connection test in Airflow's database.
     :ivar since: monotonic seconds of the last change that was seen.
     :ivar is_superseded: a newer attempt of the same key is under way; this one still runs to its end, unreported.
     """
@@ -24,7 +24,7 @@ class Tracked:
     attempt: AttemptId
     key: Any
     kind: Kind
-    task_id: str
+    workload_id: str
     pool: str
     queue: str
     state: State

@@ -19,7 +19,7 @@ def admit(
     pool_of: Callable[[Any], str],
     most: int | None = None,
 ) -> Sequence[Any]:
-    """Return the workloads that may go now, in order, as far as their pools have room; at most ``most``."""
+    """Return the workloads that may be submitted now, in order, as far as their pools have slots; at most ``most``."""
     room = Counter(free)
     admitted: list[Any] = []
     for _, workload in waiting:

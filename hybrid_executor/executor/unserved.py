@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hybrid_executor.executor.desk import Desk
+from hybrid_executor.executor.context import Context
 from hybrid_executor.states import State
 from hybrid_executor.store import Member
 
@@ -78,8 +77,8 @@ def _told(members: Sequence[Member], field: str) -> set[str]:
 class UnservedWarnings:
     """Warns once of each place where attempts of this scheduler have waited for half a minute and nobody is."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._warned: set[Place] = set()
 
     def look(self) -> None:
@@ -87,7 +86,7 @@ class UnservedWarnings:
 
         :raises StoreUnavailable: Redis could not be asked.
         """
-        settings, now = self._desk.settings, time.monotonic()
+        settings, now = self._context.settings, self._context.clock()
         waiting = [
             place_of(
                 pool=tracked.pool,
@@ -95,12 +94,12 @@ class UnservedWarnings:
                 cluster=settings.profile_of(settings.routes.find(tracked.queue)).cluster,
                 state=tracked.state,
             )
-            for tracked in self._desk.ledger
+            for tracked in self._context.ledger
             if now - tracked.since >= _WAITED_SECONDS
         ]
         if not any(waiting) and not self._warned:
             return
-        presence = self._desk.store.presence
+        presence = self._context.store.presence
         unserved = find_unserved(waiting, workers=presence.members("worker"), agents=presence.members("agent"))
         for item in unserved:
             if item.place not in self._warned:

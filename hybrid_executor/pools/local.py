@@ -1,6 +1,6 @@
-"""The local pool: work runs in processes of Airflow's own LocalExecutor, beside the scheduler.
+"""The local pool: workloads run in processes of Airflow's own LocalExecutor, beside the scheduler.
 
-It dies with its scheduler and cannot be adopted by another; so it has no records in Redis.
+They end with their scheduler and cannot be adopted by another; so they have no records in Redis.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any, Protocol
 
+from hybrid_executor.pools.pool import LocalEvent
+
 
 class LocalExecutor(Protocol):
     """What this pool needs of Airflow's LocalExecutor."""
-
-    running: Any
 
     def start(self) -> None: ...
     def queue_workload(self, workload: Any, session: Any) -> None: ...
@@ -22,7 +22,7 @@ class LocalExecutor(Protocol):
 
 
 class LocalPool:
-    """Hands work to a LocalExecutor and brings its events back."""
+    """Gives workloads to a LocalExecutor and returns its events."""
 
     name = "local"
 
@@ -39,24 +39,25 @@ class LocalPool:
         self._keys.add(key)
         self._executor.queue_workload(workload, session=None)
 
-    def sync(self) -> list[tuple[Hashable, Any, Any]]:
-        """Start what waits and return what happened since the last call, as (key, Airflow's state, info)."""
+    def sync(self) -> list[LocalEvent]:
+        """Start what waits, and return what happened since the last call."""
         self._executor.heartbeat()
-        happened = []
-        for key, (state, info) in self._executor.get_event_buffer().items():
-            if str(getattr(state, "value", state)) != "running":
-                self._keys.discard(key)
-            happened.append((key, state, info))
-        return happened
+        return self._take_events()
 
     def __len__(self) -> int:
-        """Number of workloads that wait or run."""
+        """Return how many workloads wait or run."""
         return len(self._keys)
 
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._keys
-
-    def end(self) -> list[tuple[Hashable, Any, Any]]:
-        """Let what runs finish, and return what happened."""
+    def end(self) -> list[LocalEvent]:
+        """Wait until the workloads have ended, and return what happened."""
         self._executor.end()
-        return [(key, state, info) for key, (state, info) in self._executor.get_event_buffer().items()]
+        return self._take_events()
+
+    def _take_events(self) -> list[LocalEvent]:
+        events = []
+        for key, (state, info) in self._executor.get_event_buffer().items():
+            is_end = str(getattr(state, "value", state)) != "running"
+            if is_end:
+                self._keys.discard(key)
+            events.append(LocalEvent(key=key, state=state, info=info, is_end=is_end))
+        return events

@@ -24,11 +24,6 @@ def told(executor: Any) -> dict[str, tuple[str, str]]:
     return {key.task_id: (state.value, info or "") for key, (state, info) in executor.get_event_buffer().items()}
 
 
-def age(executor: Any) -> None:
-    for tracked in executor._desk.ledger:
-        tracked.since -= 60
-
-
 def break_database() -> Callable[[], None]:
     """Take the tasks' table out of Airflow's database; return what brings it back."""
     from airflow import settings
@@ -60,13 +55,13 @@ def test_a_queue_named_like_a_key_of_others_fails_its_task_alone(
     make_executor: MakeExecutor, store: Store, name: str
 ) -> None:
     executor = make_executor()
-    queue(executor, make_task("bad", queue=name), make_task("good"))
+    _, good = queue(executor, make_task("bad", queue=name), make_task("good"))
     executor.heartbeat()
     [(task, (state, reason))] = told(executor).items()
     assert (task, state) == ("bad", "failed")
     assert "give the task another queue" in reason
     assert store.attempts.queue_length("default") == 1
-    assert store.attempts.live("celery") == {t.attempt for t in executor._desk.ledger if t.key.task_id == "good"}
+    assert store.attempts.live("celery") == {good}
 
 
 def test_a_key_that_holds_something_else_fails_the_task_that_needs_it_alone(
@@ -107,7 +102,7 @@ def test_repairs_go_on_whatever_one_key_record_or_row_holds(
     for attempt in attempts:
         store.attempts.claim(attempt, worker="dead")
     executor.heartbeat()
-    age(executor)
+    executor.clock.advance(60)
     store.client.hset(store.keys.attempt(attempts[1]), "state", "a-state-of-tomorrow")
     store.client.delete(store.keys.attempt(attempts[2]))
     store.client.set(store.keys.attempt(attempts[2]), "no record", ex=60)
@@ -183,7 +178,6 @@ def test_a_lost_attempt_is_decided_about_after_the_database_was_away(
     finally:
         mend()
     assert told(executor) == {}
-    executor._steps._not_before.clear()
     assert repaired(executor) == {"task": ("failed", "evicted")}
     assert executor.running == set()
 

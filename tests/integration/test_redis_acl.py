@@ -86,12 +86,12 @@ def test_work_is_done_under_the_documented_acl_and_nothing_is_denied(
     executor.queue_workload(ExecuteCallback.model_validate_json(text), session=None)
 
     def is_done() -> bool:
-        executor._next_repair = 0.0
+        executor.clock.advance(10)
         executor.heartbeat()
         return "success" in [event[0] for event in executor.event_buffer.values()]
 
     wait_until(is_done, seconds=60, what="the callback has run")
-    executor._next_trim = 0.0
+    executor.clock.advance(60)
     executor.heartbeat()
     assert denied(server) == []
 
