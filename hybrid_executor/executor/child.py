@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 
+from hybrid_executor.backoff import Backoff
+
 log = logging.getLogger(__name__)
 
-_SHORTEST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 60.0
+_BACKOFF = Backoff(first_seconds=1, most_seconds=60)
 _STABLE_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 
@@ -28,7 +29,7 @@ class AgentChild:
         self._shape = shape
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
-        self._pause_seconds = 0.0
+        self._failures = 0
         self._start_after = 0.0
 
     def supervise(self) -> None:
@@ -40,10 +41,11 @@ class AgentChild:
                 return
             self._process = None
             if now - self._started_at >= _STABLE_SECONDS:
-                self._pause_seconds = 0.0
-            self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_SHORTEST_PAUSE_SECONDS, 2 * self._pause_seconds))
-            self._start_after = now + self._pause_seconds
-            log.error("The agent ended with exit code %s; starting it again in %.0f s", code, self._pause_seconds)
+                self._failures = 0
+            self._failures += 1
+            seconds = _BACKOFF.seconds(self._failures)
+            self._start_after = now + seconds
+            log.error("The agent ended with exit code %s; starting it again in %.0f s", code, seconds)
         if now >= self._start_after:
             self._start(now)
 
@@ -62,8 +64,8 @@ class AgentChild:
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
         except OSError:
-            log.exception("The agent could not be started; trying again in %.0f s", _LONGEST_PAUSE_SECONDS)
-            self._start_after = now + _LONGEST_PAUSE_SECONDS
+            log.exception("The agent could not be started; trying again in %.0f s", _BACKOFF.most_seconds)
+            self._start_after = now + _BACKOFF.most_seconds
             return
         self._started_at = now
         log.info("Started the agent %s with pid %s", self._name, self._process.pid)

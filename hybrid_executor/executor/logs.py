@@ -10,7 +10,7 @@ from hybrid_executor.config import DEFAULT_PROFILE, Settings, airflow_config
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
 from hybrid_executor.errors import HybridError
 from hybrid_executor.events import AttemptId
-from hybrid_executor.store import Record, RedisSettings, Store, open_store
+from hybrid_executor.store import Record, Store, open_configured_store
 
 if TYPE_CHECKING:
     from hybrid_executor.kube.client import KubeClient
@@ -56,11 +56,7 @@ class PodLogs:
         if not ti.external_executor_id or try_number != ti.try_number:
             return None
         if self._store is None:
-            location = self._settings.redis
-            self._store = open_store(
-                RedisSettings(url=location.url, options=location.options, connect_seconds=1.0, answer_seconds=3.0),
-                instance=self._settings.instance,
-            )
+            self._store = open_configured_store(self._settings, connect_seconds=1.0, answer_seconds=3.0)
         [record] = self._store.attempts.records([AttemptId(ti.external_executor_id)])
         return record if record is not None and record.pool == "kubernetes" and record.pod else None
 

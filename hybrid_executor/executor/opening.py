@@ -16,7 +16,7 @@ from hybrid_executor.pools.celery_broker import check_broker
 from hybrid_executor.pools.kubernetes import KubernetesPool
 from hybrid_executor.pools.local import LocalPool
 from hybrid_executor.pools.pool import RecordedPool, UnrecordedPool
-from hybrid_executor.store import RedisSettings, Store, open_store
+from hybrid_executor.store import Store, open_configured_store
 
 _CONNECT_SECONDS = 1.0
 _ANSWER_SECONDS = 2.0
@@ -63,18 +63,8 @@ def open_executors_store(settings: Settings) -> Store:
 
     :raises ConfigError: there is no Redis to use.
     """
-    location = settings.require_redis()
-    return open_store(
-        RedisSettings(
-            url=location.url,
-            options=location.options,
-            connect_seconds=_CONNECT_SECONDS,
-            answer_seconds=_ANSWER_SECONDS,
-        ),
-        instance=settings.instance,
-        retention_seconds=settings.record_retention_seconds,
-        payload_seconds=int(settings.token_seconds),
-    )
+    settings.require_redis()
+    return open_configured_store(settings, connect_seconds=_CONNECT_SECONDS, answer_seconds=_ANSWER_SECONDS)
 
 
 def make_owner(job_id: int | str | None) -> OwnerId:

@@ -6,13 +6,12 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from hybrid_executor.backoff import Backoff
+from hybrid_executor.complaints import REDIS, REDIS_BACK, Complaints
 from hybrid_executor.errors import ConfigError, StoreRefused, StoreUnavailable
 from hybrid_executor.executor.clock import Clock
 
-log = logging.getLogger(__name__)
-
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 10.0
+_BACKOFF = Backoff(first_seconds=0.5, most_seconds=10)
 
 
 class Outage:
@@ -26,15 +25,15 @@ class Outage:
         self.trouble = ""
         self._clock = clock
         self._check_writes = check_writes
-        self._code = ""
-        self._pause_seconds = 0.0
+        self._complaints = Complaints(clock=clock)
+        self._failures = 0
         self._closed_until = 0.0
         self._whole_since = float("-inf")
 
     @property
     def is_on(self) -> bool:
         """The last question was not answered."""
-        return self._pause_seconds > 0
+        return self._failures > 0
 
     def may_ask(self) -> bool:
         """Return whether enough time has passed since the last unanswered question."""
@@ -58,15 +57,20 @@ class Outage:
                 self._check_writes()
         except (StoreUnavailable, ConfigError) as error:
             code = error.code if isinstance(error, StoreRefused) else ""
-            if not self.is_on or code != self._code:
-                what = "Redis cannot be used" if code else "Redis unavailable"
-                log.error("%s; work stays queued and nothing fails until it is available: %s", what, error)
-            self._code, self.trouble = code, str(error)
-            self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
-            self._closed_until = self._clock() + self._pause_seconds
+            self._complaints.report(
+                REDIS,
+                "%s; work stays queued and nothing fails until it is available: %s",
+                "Redis cannot be used" if code else "Redis unavailable",
+                error,
+                cause=code,
+                level=logging.ERROR,
+            )
+            self.trouble = str(error)
+            self._failures += 1
+            self._closed_until = self._clock() + _BACKOFF.seconds(self._failures)
             raise
         if self.is_on:
-            log.warning("Redis is available again")
+            self._complaints.settle(REDIS, REDIS_BACK, level=logging.WARNING)
             self.trouble = ""
             self._whole_since = self._clock()
-        self._pause_seconds = self._closed_until = 0.0
+        self._failures, self._closed_until = 0, 0.0

@@ -18,6 +18,8 @@ from celery.app.amqp import task_message  # type: ignore[import-untyped]
 from kombu.exceptions import KombuError
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
+from hybrid_executor.backoff import Backoff
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.config.celery import CelerySettings, build_celery_config
 from hybrid_executor.hiding import hide_secrets
 from hybrid_executor.pools.celery_message import TASK_NAME, build_headers
@@ -27,8 +29,7 @@ from hybrid_executor.store import explain
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 10.0
+_BACKOFF = Backoff(first_seconds=0.5, most_seconds=10)
 _EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
@@ -51,8 +52,9 @@ class BrokerSender:
         self._connection: Any = None
         self._way: Way | None = None
         self._refused: list[tuple[Work, str]] = []
+        self._complaints = Complaints()
         self._is_down = False
-        self._pause_seconds = 0.0
+        self._failed_tries = 0
         self._closed_until = 0.0
 
     def send(self, batch: Sequence[Work]) -> list[Work]:
@@ -154,18 +156,22 @@ class BrokerSender:
 
     def _note_down(self, error: Exception, *, waiting: int) -> None:
         if self._is_down:
-            self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
-            self._closed_until = time.monotonic() + self._pause_seconds
-        else:
-            cause = hide_secrets(explain(error))
-            log.error("The broker cannot be reached (%s); %d messages wait until it can", cause, waiting)
+            self._failed_tries += 1
+            self._closed_until = time.monotonic() + _BACKOFF.seconds(self._failed_tries)
+        self._complaints.report(
+            "broker",
+            "The broker cannot be reached (%s); %d messages wait until it can",
+            hide_secrets(explain(error)),
+            waiting,
+            cause="unreachable",
+            level=logging.ERROR,
+        )
         self._is_down = True
 
     def _note_up(self) -> None:
-        if self._is_down:
-            log.info("The broker can be reached again")
+        self._complaints.settle("broker", "The broker can be reached again")
         self._is_down = False
-        self._pause_seconds = 0.0
+        self._failed_tries = 0
 
 
 def _transport_options(settings: CelerySettings) -> dict[str, Any]:

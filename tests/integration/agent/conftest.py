@@ -115,7 +115,6 @@ class World:
             Agent(
                 settings=settings,
                 kubernetes_settings=self.kubernetes_settings(**(kubernetes or {})),
-                store_settings=RedisSettings(url=self.redis_url, answer_seconds=10),
                 name=name,
                 hook=hook,
             )

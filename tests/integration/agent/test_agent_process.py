@@ -139,9 +139,9 @@ def test_a_wrong_redis_password_ends_the_agent_with_words_that_help(world: World
 
 def test_a_redis_that_is_not_there_yet_is_waited_for_and_named_once(start: Start) -> None:
     agent = start("only", hybrid_executor__redis_url="redis://127.0.0.1:1/0")
-    wait_until(lambda: "Redis is away and waited for" in agent.log, seconds=40)
+    wait_until(lambda: "Redis unavailable, trying again" in agent.log, seconds=40)
     time.sleep(1)
-    assert agent.log.count("Redis is away and waited for") == 1
+    assert agent.log.count("Redis unavailable, trying again") == 1
     assert agent.end() == 0
 
 
