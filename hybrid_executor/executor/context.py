@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hybrid_executor.config import Settings
 from hybrid_executor.events import OwnerId
@@ -18,6 +18,9 @@ from hybrid_executor.pools.pool import RecordedPool
 from hybrid_executor.pools.work import Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Record, Store
+
+if TYPE_CHECKING:
+    from airflow.executors.workloads import ExecuteTask
 
 
 @dataclass(kw_only=True)
@@ -34,7 +37,7 @@ class Context:
     pools: Mapping[str, RecordedPool]
     default_queue: str
     reports: Reports
-    make_workloads: Callable[[list[str]], dict[str, Any]]
+    make_workloads: Callable[[list[str]], dict[str, ExecuteTask | Exception]]
     clock: Clock = time.monotonic
     ledger: Ledger = field(default_factory=Ledger)
     pending: Pending = field(default_factory=Pending)

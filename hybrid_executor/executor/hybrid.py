@@ -13,7 +13,7 @@ from hybrid_executor import compat
 from hybrid_executor.config import Settings, airflow_config, read_settings
 from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.settings import Shape
-from hybrid_executor.errors import HybridError, StoreUnavailable
+from hybrid_executor.errors import HybridError, StoreUnavailable, TaskRejected
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor import adoption, opening, revocation, slots, submission
 from hybrid_executor.executor.child import AgentChild
@@ -29,15 +29,16 @@ from hybrid_executor.pools.pool import UnrecordedPool
 
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy.orm import Session
+
+    from hybrid_executor.compat import AirflowWorkload, WorkloadKey, WorkloadState
 
 _LARGEST_BATCH = 1_000
 
 
-class HybridExecutor(BaseExecutor):
+class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
     """Routes every task by its ``queue``: Kubernetes queues become pods, all others go to Celery workers."""
 
-    supports_callbacks = True
-    supports_connection_test = compat.SUPPORTS_CONNECTION_TEST
     pre_assigns_external_executor_id: ClassVar[bool] = True
     sentry_integration = "sentry_sdk.integrations.celery.CeleryIntegration"
     is_local = False
@@ -77,6 +78,7 @@ class HybridExecutor(BaseExecutor):
 
         :raises ConfigError: the configuration cannot work; the message says what to write.
         """
+        compat.check_queues(self)
         conf, settings = airflow_config(), self.settings
         local_pools = opening.make_local_pools(
             settings, is_local=self.is_local, slots=self._limits(), job_id=self.job_id
@@ -123,6 +125,21 @@ class HybridExecutor(BaseExecutor):
 
     # ---- each loop of the scheduler ----
 
+    def queue_workload(self, workload: AirflowWorkload, session: Session) -> None:
+        """Let a workload wait for the next heartbeat. Never raises: one of an unknown kind fails alone."""
+        try:
+            if not compat.is_known(workload):
+                raise TaskRejected(
+                    f"This release of airflow-hybrid-executor cannot run a {type(workload).__name__} of Airflow "
+                    f"{compat.airflow_version()}: install a newer release, or use another executor for it"
+                )
+            super().queue_workload(workload, session)  # type: ignore[arg-type]
+        except Exception as error:  # noqa: BLE001 - an exception here would end the scheduler
+            reason = submission.why_not(error, type(workload).__name__)
+            self.log.error("A workload fails alone: %s", reason)
+            if event := compat.failed_event(workload):
+                self.change_state(*event, reason, remove_running=False)
+
     def heartbeat(self) -> None:
         """Submit what waits and take in what happened. Never raises; while Redis is unavailable it returns soon."""
         try:
@@ -148,7 +165,7 @@ class HybridExecutor(BaseExecutor):
         if admitted:
             self._process_workloads(admitted)
 
-    def _process_workloads(self, workload_items: Sequence[Any]) -> None:
+    def _process_workloads(self, workload_items: Sequence[AirflowWorkload]) -> None:
         """Submit workloads. One that cannot be run fails alone; while Redis is unavailable they stay queued."""
         if self._context is None:
             raise HybridError("The executor has not been started")
@@ -173,15 +190,26 @@ class HybridExecutor(BaseExecutor):
         if self._context is not None:
             self._loop.run()
 
-    def change_state(self, key: Any, state: Any, info: Any = None, remove_running: bool = True) -> None:
-        """Put an event in the buffer; where Airflow itself ends an attempt, that attempt is revoked too."""
-        super().change_state(key, state, info, remove_running=remove_running)
+    def change_state(
+        self,
+        key: WorkloadKey,
+        state: WorkloadState,
+        info: object = None,
+        remove_running: bool = True,
+        workload_run_id: str | None = None,
+    ) -> None:
+        """Put an event in the buffer; where Airflow itself ends an attempt, that attempt is revoked too.
+
+        :param workload_run_id: which queueing of the key it is about, in the releases of Airflow that ask for it.
+        """
+        newer: dict[str, Any] = {"workload_run_id": workload_run_id} if workload_run_id else {}
+        super().change_state(key, state, info, remove_running=remove_running, **newer)
         if remove_running and self._context is not None:
             revocation.give_up(self._context, key)
 
     # ---- slots ----
 
-    def _pool_of(self, workload: Any) -> str:
+    def _pool_of(self, workload: AirflowWorkload) -> str:
         """Return the pool that a workload goes to; that of the default queue where its own queue cannot be read.
 
         Never raises: such a workload is refused alone when it is prepared.
@@ -249,7 +277,9 @@ class HybridExecutor(BaseExecutor):
 
     # ---- documented and diagnostic ----
 
-    def execute_async(self, key: Any, command: Any, queue: str | None = None, executor_config: Any = None) -> None:
+    def execute_async(
+        self, key: WorkloadKey, command: Any, queue: str | None = None, executor_config: Any = None
+    ) -> None:
         """Submit one workload now.
 
         :param key: Airflow's key of the workload.
@@ -257,8 +287,7 @@ class HybridExecutor(BaseExecutor):
         :param queue, executor_config: used in place of the workload's own where given.
         """
         workload = command[0] if isinstance(command, list | tuple) and len(command) == 1 else command
-        kind = compat.kind_of(workload)
-        if kind == "task" and (queue is not None or executor_config is not None):
+        if compat.read_workload(workload).kind == "task" and (queue is not None or executor_config is not None):
             changes = {"queue": queue, "executor_config": executor_config}
             update = {name: value for name, value in changes.items() if value is not None}
             workload = workload.model_copy(update={"ti": workload.ti.model_copy(update=update)})

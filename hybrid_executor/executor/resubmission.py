@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
+from hybrid_executor import compat
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
@@ -12,6 +14,9 @@ from hybrid_executor.executor.submission import make_work, publish, why_not
 from hybrid_executor.pools.work import Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, Submission
+
+if TYPE_CHECKING:
+    from airflow.executors.workloads import ExecuteTask
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +62,11 @@ def submit_again(
     return kept
 
 
-def _make_work(context: Context, tracked: Tracked, workload: object, record: Record | None) -> Work:
+def _make_work(context: Context, tracked: Tracked, workload: ExecuteTask | Exception, record: Record | None) -> Work:
     if isinstance(workload, Exception):
         raise workload
     generation = record.generation if record else 0
-    return make_work(context, workload, attempt=tracked.attempt, expected_generation=generation)
+    return make_work(context, compat.read_workload(workload), attempt=tracked.attempt, expected_generation=generation)
 
 
 def _note(context: Context, tracked: Tracked, submission: Submission, generation: int) -> None:

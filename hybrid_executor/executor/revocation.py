@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.waiting import waited_for
 from hybrid_executor.store import Record
 
+if TYPE_CHECKING:
+    from hybrid_executor.compat import WorkloadKey
 
-def give_up(context: Context, key: Any) -> None:
+
+def give_up(context: Context, key: WorkloadKey) -> None:
     """Forget the attempt of a key that Airflow itself has ended, and have it revoked in the next loop."""
     tracked = context.ledger.of_key(key)
     if tracked is not None:
@@ -18,7 +21,7 @@ def give_up(context: Context, key: Any) -> None:
         context.pending.to_revoke.add(tracked.attempt)
 
 
-def take_back(context: Context, key: Any, *, attempt: AttemptId) -> str:
+def take_back(context: Context, key: WorkloadKey, *, attempt: AttemptId) -> str:
     """Revoke the attempt of a stuck task at once; return what it was waiting for, "" where that is not known.
 
     While Redis is unavailable the attempt is revoked later.

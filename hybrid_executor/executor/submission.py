@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from hybrid_executor import compat
@@ -18,6 +18,9 @@ from hybrid_executor.pools.pool import RecordedPool
 from hybrid_executor.pools.work import SENT_FIELD, Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Submission
+
+if TYPE_CHECKING:
+    from hybrid_executor.compat import AirflowWorkload, Workload, WorkloadKey
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ class _Prepared:
     is_new_id: bool
 
 
-def submit(context: Context, workloads: Sequence[Any]) -> None:
+def submit(context: Context, workloads: Sequence[AirflowWorkload]) -> None:
     """Submit workloads in one round trip, and track those that are recorded.
 
     A workload that cannot be prepared or recorded is refused alone. Safe to repeat after StoreUnavailable: what was
@@ -57,7 +60,8 @@ def submit(context: Context, workloads: Sequence[Any]) -> None:
     # From here on nothing may raise: what is recorded counts as taken, or a callback would be recorded again.
     for item, generation in zip(prepared, generations, strict=True):
         if generation < 0:
-            _refuse(context, item.tracked.key, attempts.explain(item.submission, generation))
+            reason = attempts.explain(item.submission, generation)
+            _refuse(context, item.tracked.key, reason, item.tracked.workload_run_id)
         else:
             item.tracked.generation = generation or item.tracked.generation
             _take(context, item)
@@ -67,19 +71,21 @@ def submit(context: Context, workloads: Sequence[Any]) -> None:
         log.info("Which messages were sent cannot be recorded now, so they are sent once more: %s", error)
 
 
-def _prepare_all(context: Context, workloads: Sequence[Any]) -> list[_Prepared]:
+def _prepare_all(context: Context, workloads: Sequence[AirflowWorkload]) -> list[_Prepared]:
     prepared = []
     for workload in workloads:
-        key = compat.key_of(workload)
+        key, workload_run_id = compat.key_of(workload), ""
         try:
-            prepared.append(_prepare(context, workload))
+            read = compat.read_workload(workload)
+            workload_run_id = read.workload_run_id
+            prepared.append(_prepare(context, read))
         except Exception as error:  # noqa: BLE001 - a bad task fails alone, whatever is wrong with it
-            _refuse(context, key, why_not(error, key))
+            _refuse(context, key, why_not(error, key), workload_run_id)
     return prepared
 
 
-def _prepare(context: Context, workload: Any) -> _Prepared:
-    key, given = compat.key_of(workload), compat.pre_assigned_id(workload)
+def _prepare(context: Context, workload: Workload) -> _Prepared:
+    key, given = workload.key, workload.pre_assigned_id
     # A new id stays the same when the submission is repeated.
     made_ids = context.pending.made_ids
     attempt = AttemptId(given) if given else made_ids.setdefault(key, AttemptId(str(uuid4())))
@@ -88,13 +94,14 @@ def _prepare(context: Context, workload: Any) -> _Prepared:
     tracked = Tracked(
         attempt=attempt,
         key=key,
-        kind=work.kind,
-        workload_id=work.key,
+        kind=workload.kind,
+        workload_id=workload.id,
         pool=submission.pool,
         queue=work.queue,
         state=State.SUBMITTED,
         generation=0,
         since=context.clock(),
+        workload_run_id=workload.workload_run_id,
     )
     return _Prepared(submission=submission, tracked=tracked, work=work, is_new_id=not given)
 
@@ -113,9 +120,9 @@ def _take(context: Context, item: _Prepared) -> None:
         context.pending.to_read.add(tracked.attempt)
 
 
-def _refuse(context: Context, key: Hashable, reason: str) -> None:
+def _refuse(context: Context, key: WorkloadKey, reason: str, workload_run_id: str) -> None:
     context.pending.made_ids.pop(key, None)
-    context.reports.refused(key, reason)
+    context.reports.refused(key, reason, workload_run_id)
 
 
 def publish_unsent(context: Context) -> None:
@@ -154,20 +161,19 @@ def why_not(error: Exception, subject: object) -> str:
     return f"The task could not be submitted: {hide_secrets(f'{type(error).__name__}: {error}')}"
 
 
-def make_work(context: Context, workload: Any, *, attempt: AttemptId, expected_generation: int = 0) -> Work:
+def make_work(context: Context, workload: Workload, *, attempt: AttemptId, expected_generation: int = 0) -> Work:
     """Return ``workload`` with the route of its queue."""
-    queue = compat.queue_of(workload, default_queue=context.default_queue)
-    fields = compat.describe(workload)
+    queue = workload.queue or context.default_queue
     return Work(
         attempt=attempt,
         owner=context.owner,
-        kind=compat.kind_of(workload),
-        key=str(fields["key"]),
+        kind=workload.kind,
+        key=workload.id,
         queue=queue,
-        workload_json=workload.model_dump_json(),
-        executor_config=compat.executor_config_of(workload),
+        workload_json=workload.airflow.model_dump_json(),
+        executor_config=workload.executor_config,
         profile=context.settings.profile_of(context.settings.routes.find(queue)),
-        fields=fields,
+        fields=workload.fields,
         expected_generation=expected_generation,
     )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hybrid_executor.pools.work import Work
 from hybrid_executor.store import Attempts, Record, Submission
+
+if TYPE_CHECKING:
+    from hybrid_executor.compat import AirflowWorkload, WorkloadKey, WorkloadState
 
 
 class RecordedPool(Protocol):
@@ -48,12 +51,14 @@ class LocalEvent:
     :ivar key: Airflow's key of the workload.
     :ivar state: Airflow's own state.
     :ivar is_end: the workload has ended and its slot is free.
+    :ivar workload_run_id: Airflow's id of this one queueing of the key, "" where it is not known.
     """
 
-    key: Hashable
-    state: Any
-    info: Any
+    key: WorkloadKey
+    state: WorkloadState
+    info: object
     is_end: bool
+    workload_run_id: str
 
 
 class UnrecordedPool(Protocol):
@@ -64,7 +69,7 @@ class UnrecordedPool(Protocol):
     def start(self) -> None:
         """Start its processes."""
 
-    def submit(self, key: Hashable, workload: Any) -> None:
+    def submit(self, key: WorkloadKey, workload: AirflowWorkload) -> None:
         """Queue one workload; it starts at the next :meth:`sync`."""
 
     def sync(self) -> list[LocalEvent]:
