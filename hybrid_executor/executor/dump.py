@@ -1,4 +1,4 @@
-"""What an executor holds, in words for its scheduler's log."""
+"""What an executor holds, as lines for its scheduler's log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one scheduler remembers of the attempts it answers for. Pure; rebuilt from records whenever in doubt."""
+"""What one scheduler remembers of the attempts that it owns. Pure; it is compared with the records on a timer."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Tracked:
 
 
 class Ledger:
-    """Live attempts by id and by key. A key has at most one: a newer attempt takes the place of an older one.
+    """Live attempts by id and by Airflow's key. A key has at most one: a newer attempt replaces an older one.
 
-    A superseded attempt has no key; it counts for its pool until it ends.
+    A superseded attempt is not found by its key; it counts for its pool until it ends.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Ledger:
         self._counts: Counter[str] = Counter()
 
     def add(self, tracked: Tracked) -> Tracked | None:
-        """Remember an attempt; return the older one of the same key that it takes the place of, if any."""
+        """Remember an attempt; return the older one of the same key that it replaces, if any."""
         older = None if tracked.is_superseded else self._by_key.get(tracked.key)
         if older is not None:
             self.remove(older.attempt)

@@ -39,5 +39,8 @@ def end_revived(context: Context) -> None:
         row = rows.get(record.key)
         if row is None or row.attempt != record.id or row.state not in _GOES_ON:
             revived.append(record.id)
-    log.warning("%s attempts that had ended came back with older data of Redis; they are revoked", len(revived))
+    log.warning(
+        "%s attempts that had ended are live again in Redis, which fell back to older data; they are revoked",
+        len(revived),
+    )
     context.store.attempts.revoke(revived, reason="It had ended before Redis fell back to older data")

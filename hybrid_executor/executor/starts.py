@@ -1,7 +1,7 @@
-"""Which pods' tasks have started: only Airflow's database knows, and agents need it to launch at the right pace.
+"""Which pods' tasks have started: only Airflow's database knows it, and agents need it to launch at the right rate.
 
-A pod runs long before its task does: it loads Airflow first, and then asks the API server for leave. Pods that are in
-that state slow each other down, so agents let only so many be there at once.
+A pod runs long before its task does: it first loads Airflow, and then asks the API server whether it may start. Pods in
+that state slow each other down, so agents limit how many there are at once.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class StartReports:
         self._report_timer = Timer(_REPORT_EVERY_SECONDS, context.clock)
 
     def tell(self) -> None:
-        """Look and tell, where it is time.
+        """Look, and tell the agents, when the timers are due.
 
-        :raises StoreUnavailable: Redis went away; it is told the next time.
+        :raises StoreUnavailable: Redis could not be asked; the agents are told the next time.
         """
         if not self._look_timer.is_due() or not self._context.ledger.count(_POOL):
             return
@@ -63,10 +63,10 @@ class StartReports:
             rows = compat.read_tasks(t.workload_id for t in unsure if t.kind == "task")
         except StoreUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - the pace of launches is no reason to disturb a heartbeat
+        except Exception as error:  # noqa: BLE001 - the rate of launches is no reason to disturb a heartbeat
             log.warning("Which tasks have started cannot be read from Airflow's database now: %s", error)
             return []
-        # Only tasks have a row that tells.
+        # Only tasks have a row in the database that says it.
         return [
             t for t in unsure if t.kind != "task" or (row := rows.get(t.workload_id)) is None or row.state not in _WAITS
         ]

@@ -1,4 +1,4 @@
-"""Work that waits for somebody who is not there: a queue without a worker, a cluster without an agent."""
+"""Work that nobody takes: in a queue without a worker, or for a cluster without an agent."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Unserved:
 
 
 def place_of(*, pool: str, queue: str, cluster: str, state: State) -> Place | None:
-    """Return where an attempt waits for somebody; ``None`` for one that does not, and for pools without such."""
+    """Return where an attempt waits for a worker or an agent, ``None`` where it does not."""
     if pool == "celery" and state is State.SUBMITTED:
         return Place(pool=pool, name=queue)
     if pool == "kubernetes" and not state.is_terminal:
@@ -62,27 +62,27 @@ def place_of(*, pool: str, queue: str, cluster: str, state: State) -> Place | No
 def find_unserved(
     waiting: Iterable[Place | None], *, workers: Sequence[Member], agents: Sequence[Member]
 ) -> list[Unserved]:
-    """Return the places where attempts wait and nobody is, in order."""
-    served = {Place(pool="celery", name=queue) for queue in _told(workers, "queues")}
-    served |= {Place(pool="kubernetes", name=cluster) for cluster in _told(agents, "clusters")}
+    """Return the places where attempts wait and that no living worker or agent serves, in order."""
+    served = {Place(pool="celery", name=queue) for queue in _names(workers, "queues")}
+    served |= {Place(pool="kubernetes", name=cluster) for cluster in _names(agents, "clusters")}
     counts = Counter(place for place in waiting if place is not None and place not in served)
     return [Unserved(place=place, attempts=count) for place, count in sorted(counts.items())]
 
 
-def _told(members: Sequence[Member], field: str) -> set[str]:
-    """Return what living members say of themselves in a field that is separated by commas."""
+def _names(members: Sequence[Member], field: str) -> set[str]:
+    """Return the names that living members announce in a field, where they are separated by commas."""
     return {name for m in members if m.is_alive for name in m.fields.get(field, "").split(",") if name}
 
 
 class UnservedWarnings:
-    """Warns once of each place where attempts of this scheduler have waited for half a minute and nobody is."""
+    """Warns once of each place where attempts of this scheduler have waited for 30 s and that nobody serves."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._warned: set[Place] = set()
 
     def look(self) -> None:
-        """Ask who is there, where something waits, and say what is new.
+        """Look for such places, and log a warning for each new one.
 
         :raises StoreUnavailable: Redis could not be asked.
         """

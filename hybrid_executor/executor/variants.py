@@ -1,4 +1,4 @@
-"""The documented executors: the same one with other routes, and with Airflow's LocalExecutor in Celery's place."""
+"""The documented executors: the hybrid executor with other routes, or with LocalExecutor in the place of Celery."""
 
 from __future__ import annotations
 

@@ -171,12 +171,12 @@ def test_a_lost_attempt_is_decided_about_after_the_database_was_away(
     executor.heartbeat()
     store.attempts.advance(Change(attempt=attempt, to=State.RUNNING))
     store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields={"reason": "evicted"}))
-    mend = break_database()
+    repair_database = break_database()
     try:
         with caplog.at_level(logging.CRITICAL):
             executor.heartbeat()
     finally:
-        mend()
+        repair_database()
     assert told(executor) == {}
     assert repaired(executor) == {"task": ("failed", "evicted")}
     assert executor.running == set()
@@ -193,12 +193,12 @@ def test_an_adoption_that_the_database_failed_is_tried_again(
     first.heartbeat()
     second = make_executor(job_id=2)
     rows = rows_of(workload)
-    mend = break_database()
+    repair_database = break_database()
     try:
         with caplog.at_level(logging.CRITICAL):
             assert second.try_adopt_task_instances(rows) == []
     finally:
-        mend()
+        repair_database()
     assert second.running == set()
     second.heartbeat()
     assert second.running == {workload.ti.key}

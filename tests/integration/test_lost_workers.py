@@ -1,4 +1,4 @@
-"""What only the owner can mend: workers that died or were restarted, and messages that reached nobody."""
+"""Repairs that only the owner can do: workers that died or were restarted, and messages that reached nobody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only the owner can mend: dead schedulers, dead pods, lost data; with Airflow's database."""
+"""Repairs that only the owner can do: dead schedulers, dead pods, lost data; with Airflow's database."""
 
 from __future__ import annotations
 
