@@ -182,6 +182,33 @@ def test_a_lost_attempt_is_decided_about_after_the_database_was_away(
     assert executor.running == set()
 
 
+def test_a_repair_that_failed_is_done_after_a_pause_and_not_only_in_the_next_round(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor = make_executor(hybrid_executor__repair_interval="600")
+    [attempt] = queue(executor, make_row(state="running", heard=timedelta(seconds=120)))
+    executor.heartbeat()
+    store.attempts.claim(attempt, worker="dead")
+    executor.heartbeat()
+    executor.clock.advance(600)
+    repair_database = break_database()
+    try:
+        with caplog.at_level(logging.ERROR):
+            executor.heartbeat()
+    finally:
+        repair_database()
+    assert "Could not look for lost workers; trying again in 5 s" in caplog.text
+    executor.heartbeat()
+    executor.heartbeat()
+    assert told(executor) == {}
+    executor.clock.advance(5)
+    executor.heartbeat()
+    executor.heartbeat()
+    [(task, (state, reason))] = told(executor).items()
+    assert (task, state) == ("task", "failed")
+    assert "worker lost" in reason
+
+
 def test_an_adoption_that_the_database_failed_is_tried_again(
     make_executor: MakeExecutor, make_row: MakeRow, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
