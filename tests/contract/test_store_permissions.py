@@ -77,5 +77,5 @@ def test_the_trials_know_every_command_of_the_scripts() -> None:
     assert len(names) > 5
     for name in names:
         source = load_script(name)[0]
-        called = {command.upper() for command in re.findall(r"redis\.p?call\(\s*['\"](\w+)['\"]", source)}
+        called = set(re.findall(r"\w\(\s*['\"]([A-Z]{2,})['\"]", source))
         assert called <= set(STORE_COMMANDS), name
