@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hybrid_executor.config import Settings
 from hybrid_executor.events import OwnerId
@@ -13,6 +13,9 @@ from hybrid_executor.executor.outage import Outage
 from hybrid_executor.pools.work import Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Record, Store, Submission
+
+if TYPE_CHECKING:
+    from airflow.executors.workloads import ExecuteTask
 
 
 class RecordedPool(Protocol):
@@ -61,7 +64,7 @@ class Desk:
     pools: Mapping[str, RecordedPool]
     default_queue: str
     report: Callable[[Tracked, State, str], None]
-    make_workloads: Callable[[list[str]], dict[str, Any]]
+    make_workloads: Callable[[list[str]], dict[str, ExecuteTask | Exception]]
     ledger: Ledger = field(default_factory=Ledger)
     outage: Outage = field(default_factory=Outage)
 

@@ -14,7 +14,7 @@ from hybrid_executor import compat
 from hybrid_executor.config import RedisLocation, Settings, airflow_config, read_settings
 from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.settings import Shape
-from hybrid_executor.errors import ConfigError, HybridError, StoreForbidden, StoreUnavailable
+from hybrid_executor.errors import ConfigError, HybridError, StoreForbidden, StoreUnavailable, TaskRejected
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.executor import slots
 from hybrid_executor.executor.abandoned import Abandoned
@@ -30,7 +30,7 @@ from hybrid_executor.executor.repair import Repair
 from hybrid_executor.executor.revived import end_revived
 from hybrid_executor.executor.starts import StartReports
 from hybrid_executor.executor.steps import Steps
-from hybrid_executor.executor.submission import Refused, Submitter
+from hybrid_executor.executor.submission import Refused, Submitter, why_not
 from hybrid_executor.executor.unserved import UnservedWarnings
 from hybrid_executor.executor.waiting import STUCK_EVENT, waited_for
 from hybrid_executor.pools.celery_broker import check_broker
@@ -40,6 +40,9 @@ from hybrid_executor.store import RedisSettings, Store, open_store
 
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy.orm import Session
+
+    from hybrid_executor.compat import AirflowWorkload, WorkloadKey, WorkloadState
 
 _KEEP_EVENTS = 10_000
 _TRIM_SECONDS = 60.0
@@ -47,11 +50,9 @@ _LARGEST_BATCH = 1_000
 _ANSWER_SECONDS = 2.0
 
 
-class HybridExecutor(BaseExecutor):
+class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
     """Routes every task by its ``queue``: Kubernetes queues become pods, all others go to Celery workers."""
 
-    supports_callbacks = True
-    supports_connection_test = compat.SUPPORTS_CONNECTION_TEST
     pre_assigns_external_executor_id: ClassVar[bool] = True
     sentry_integration = "sentry_sdk.integrations.celery.CeleryIntegration"
     is_local = False
@@ -88,6 +89,7 @@ class HybridExecutor(BaseExecutor):
 
         :raises ConfigError: the configuration cannot work; the message says what to write.
         """
+        compat.check_queues(self)
         conf = airflow_config()
         pools = self._make_pools(conf)
         kubernetes = read_kubernetes_settings(conf) if "kubernetes" in self.settings.routes.pools else None
@@ -176,6 +178,21 @@ class HybridExecutor(BaseExecutor):
 
     # ---- each loop of the scheduler ----
 
+    def queue_workload(self, workload: AirflowWorkload, session: Session) -> None:
+        """Let a workload wait for the next heartbeat. Never raises: one of an unknown kind fails alone."""
+        try:
+            if not compat.is_known(workload):
+                raise TaskRejected(
+                    f"This release of airflow-hybrid-executor cannot run a {type(workload).__name__} of Airflow "
+                    f"{compat.airflow_version()}: install a newer release, or use another executor for it"
+                )
+            super().queue_workload(workload, session)  # type: ignore[arg-type]
+        except Exception as error:  # noqa: BLE001 - an exception here would end the scheduler
+            reason = why_not(error, type(workload).__name__)
+            self.log.error("A workload fails alone: %s", reason)
+            if event := compat.failed_event(workload):
+                self.change_state(*event, reason, remove_running=False)
+
     def heartbeat(self) -> None:
         """Hand out what waits and take in what happened. Never raises; with Redis away it returns soon."""
         try:
@@ -199,7 +216,7 @@ class HybridExecutor(BaseExecutor):
             if admitted:
                 self._process_workloads(admitted)
 
-    def _process_workloads(self, workload_items: Sequence[Any]) -> None:
+    def _process_workloads(self, workload_items: Sequence[AirflowWorkload]) -> None:
         """Submit workloads in one round trip. What cannot be run fails alone; with Redis away all stay queued."""
         if self._desk is None:
             raise HybridError("The executor has not been started")
@@ -218,7 +235,7 @@ class HybridExecutor(BaseExecutor):
 
     def _refuse(self, refused: Refused) -> None:
         compat.drop_queued(self, refused.key)
-        self._tell(refused.key, State.FAILED, refused.reason)
+        self._tell(refused.key, State.FAILED, refused.reason, refused.workload_run_id)
 
     def sync(self) -> None:
         """Take in events, and do the timed repairs that are due."""
@@ -281,17 +298,34 @@ class HybridExecutor(BaseExecutor):
             where = f"on {tracked.holder} " if tracked.holder else ""
             reason = f"The attempt {where}ended with exit code 0, but its task never reported its end"
         if state is not State.REVOKED:
-            self._tell(tracked.key, state, reason)
+            self._tell(tracked.key, state, reason, tracked.workload_run_id)
 
-    def _tell(self, key: Any, state: State, info: str) -> None:
+    def _tell(self, key: WorkloadKey, state: State, info: str, workload_run_id: str) -> None:
         if state is State.FAILED and compat.is_task_key(key):
             self.log_task_event(event="hybrid executor: attempt failed", extra=info, ti_key=key)
-        told: Any = compat.event_key(key)
-        super().change_state(told, compat.event_states(key)[state.value], info or None, remove_running=False)
+        told = compat.event_key(key)
+        self.change_state(
+            told,
+            compat.event_states(key)[state.value],
+            info or None,
+            remove_running=False,
+            workload_run_id=workload_run_id or None,
+        )
 
-    def change_state(self, key: Any, state: Any, info: Any = None, remove_running: bool = True) -> None:
-        """Put an event in the buffer; where Airflow itself ends an attempt, that attempt is revoked too."""
-        super().change_state(key, state, info, remove_running=remove_running)
+    def change_state(
+        self,
+        key: WorkloadKey,
+        state: WorkloadState,
+        info: object = None,
+        remove_running: bool = True,
+        workload_run_id: str | None = None,
+    ) -> None:
+        """Put an event in the buffer; where Airflow itself ends an attempt, that attempt is revoked too.
+
+        :param workload_run_id: which queueing of the key it is about, in the releases of Airflow that ask for it.
+        """
+        newer: dict[str, Any] = {"workload_run_id": workload_run_id} if workload_run_id else {}
+        super().change_state(key, state, info, remove_running=remove_running, **newer)
         if remove_running and self._desk is not None:
             tracked = self._desk.ledger.of_key(key)
             if tracked is not None:
@@ -300,7 +334,7 @@ class HybridExecutor(BaseExecutor):
 
     # ---- slots ----
 
-    def _pool_of(self, workload: Any) -> str:
+    def _pool_of(self, workload: AirflowWorkload) -> str:
         """Return the pool that a workload goes to; that of the default queue where its own cannot be told.
 
         Never raises: the workload is refused alone when it is prepared.
@@ -376,7 +410,9 @@ class HybridExecutor(BaseExecutor):
 
     # ---- documented and diagnostic ----
 
-    def execute_async(self, key: Any, command: Any, queue: str | None = None, executor_config: Any = None) -> None:
+    def execute_async(
+        self, key: WorkloadKey, command: Any, queue: str | None = None, executor_config: Any = None
+    ) -> None:
         """Submit one workload now.
 
         :param key: what the scheduler knows it by.
@@ -384,8 +420,7 @@ class HybridExecutor(BaseExecutor):
         :param queue, executor_config: used in place of the workload's own where given.
         """
         workload = command[0] if isinstance(command, list | tuple) and len(command) == 1 else command
-        kind = compat.kind_of(workload)
-        if kind == "task" and (queue is not None or executor_config is not None):
+        if compat.read_workload(workload).kind == "task" and (queue is not None or executor_config is not None):
             changes = {"queue": queue, "executor_config": executor_config}
             update = {name: value for name, value in changes.items() if value is not None}
             workload = workload.model_copy(update={"ti": workload.ti.model_copy(update=update)})

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hybrid_executor.events import AttemptId, Kind
 from hybrid_executor.states import State
+
+if TYPE_CHECKING:
+    from hybrid_executor.compat import WorkloadKey
 
 
 @dataclass(slots=True)
@@ -19,10 +22,11 @@ class Tracked:
     :ivar task_id: the id of the task instance (or callback, or connection test) in Airflow's database.
     :ivar since: monotonic seconds of the last change that was seen.
     :ivar is_superseded: a newer attempt of the same key is under way; this one still runs to its end, unreported.
+    :ivar workload_run_id: Airflow's id of this one queueing of the key, "" where there is none or it is not known.
     """
 
     attempt: AttemptId
-    key: Any
+    key: WorkloadKey
     kind: Kind
     task_id: str
     pool: str
@@ -32,6 +36,7 @@ class Tracked:
     since: float
     holder: str = ""
     is_superseded: bool = False
+    workload_run_id: str = ""
 
 
 class Ledger:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
+from hybrid_executor import compat
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.desk import Desk
 from hybrid_executor.executor.ledger import Tracked
@@ -13,6 +15,9 @@ from hybrid_executor.executor.submission import make_work, publish, why_not
 from hybrid_executor.pools.work import Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, Submission
+
+if TYPE_CHECKING:
+    from airflow.executors.workloads import ExecuteTask
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +66,13 @@ class Resubmission:
             self._let_go(tracked)
         return kept
 
-    def _make_work(self, tracked: Tracked, workload: object, record: Record | None) -> Work:
+    def _make_work(self, tracked: Tracked, workload: ExecuteTask | Exception, record: Record | None) -> Work:
         if isinstance(workload, Exception):
             raise workload
         generation = record.generation if record else 0
-        return make_work(self._desk, workload, attempt=tracked.attempt, expected_generation=generation)
+        return make_work(
+            self._desk, compat.read_workload(workload), attempt=tracked.attempt, expected_generation=generation
+        )
 
     def _note(self, tracked: Tracked, submission: Submission, generation: int) -> None:
         if generation < 0:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from hybrid_executor import compat
@@ -19,6 +19,9 @@ from hybrid_executor.pools.work import SENT_FIELD, Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Submission
 
+if TYPE_CHECKING:
+    from hybrid_executor.compat import AirflowWorkload, Workload, WorkloadKey
+
 log = logging.getLogger(__name__)
 
 
@@ -26,8 +29,9 @@ log = logging.getLogger(__name__)
 class Refused:
     """A workload that cannot be run as it is described."""
 
-    key: Hashable
+    key: WorkloadKey
     reason: str
+    workload_run_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Submitter:
         self._unsent: list[Work] = []
         self._refused: list[tuple[Work, str]] = []
 
-    def submit(self, workloads: Sequence[Any], on_refused: Callable[[Refused], None]) -> list[Accepted]:
+    def submit(self, workloads: Sequence[AirflowWorkload], on_refused: Callable[[Refused], None]) -> list[Accepted]:
         """Submit workloads in one round trip; return those that are recorded.
 
         A workload that cannot be prepared goes to ``on_refused`` and harms no other. Safe to repeat after
@@ -56,11 +60,13 @@ class Submitter:
         """
         prepared: list[tuple[Submission, Accepted]] = []
         for workload in workloads:
-            key = compat.key_of(workload)
+            key, workload_run_id = compat.key_of(workload), ""
             try:
-                prepared.append(self._prepare(workload, key))
+                read = compat.read_workload(workload)
+                workload_run_id = read.workload_run_id
+                prepared.append(self._prepare(read))
             except Exception as error:  # noqa: BLE001 - a bad task fails alone, whatever is wrong with it
-                self._refuse(Refused(key, why_not(error, key)), on_refused)
+                self._refuse(Refused(key, why_not(error, key), workload_run_id), on_refused)
         if not prepared:
             return []
         with self._desk.outage.watch():
@@ -75,7 +81,7 @@ class Submitter:
         for (submission, accepted), generation in zip(prepared, generations, strict=True):
             if generation < 0:
                 reason = attempts.explain(submission, generation)
-                self._refuse(Refused(accepted.tracked.key, reason), on_refused)
+                self._refuse(Refused(accepted.tracked.key, reason, accepted.tracked.workload_run_id), on_refused)
                 continue
             accepted.tracked.generation = generation or accepted.tracked.generation
             taken.append(accepted)
@@ -120,21 +126,22 @@ class Submitter:
                 self._desk.fail(tracked, reason)
             self._refused.pop(0)
 
-    def _prepare(self, workload: Any, key: Hashable) -> tuple[Submission, Accepted]:
-        given = compat.pre_assigned_id(workload)
+    def _prepare(self, workload: Workload) -> tuple[Submission, Accepted]:
+        given, key = workload.pre_assigned_id, workload.key
         attempt = AttemptId(given) if given else self._made_ids.setdefault(key, AttemptId(str(uuid4())))
         work = make_work(self._desk, workload, attempt=attempt)
         submission = self._desk.pool_of(work).prepare(work)
         tracked = Tracked(
             attempt=attempt,
             key=key,
-            kind=compat.kind_of(workload),
-            task_id=str(submission.fields["key"]),
+            kind=workload.kind,
+            task_id=workload.id,
             pool=submission.pool,
             queue=str(submission.fields["queue"]),
             state=State.SUBMITTED,
             generation=0,
             since=time.monotonic(),
+            workload_run_id=workload.workload_run_id,
         )
         return submission, Accepted(tracked, work, is_new_id=not given)
 
@@ -147,20 +154,19 @@ def why_not(error: Exception, subject: object) -> str:
     return f"The task could not be submitted: {hide_secrets(f'{type(error).__name__}: {error}')}"
 
 
-def make_work(desk: Desk, workload: Any, *, attempt: AttemptId, expected_generation: int = 0) -> Work:
+def make_work(desk: Desk, workload: Workload, *, attempt: AttemptId, expected_generation: int = 0) -> Work:
     """Return ``workload`` with the route of its queue."""
-    queue = compat.queue_of(workload, default_queue=desk.default_queue)
-    fields = compat.describe(workload)
+    queue = workload.queue or desk.default_queue
     return Work(
         attempt=attempt,
         owner=desk.owner,
-        kind=compat.kind_of(workload),
-        key=str(fields["key"]),
+        kind=workload.kind,
+        key=workload.id,
         queue=queue,
-        workload_json=workload.model_dump_json(),
-        executor_config=compat.executor_config_of(workload),
+        workload_json=workload.airflow.model_dump_json(),
+        executor_config=workload.executor_config,
         profile=desk.settings.profile_of(desk.settings.routes.find(queue)),
-        fields=fields,
+        fields=workload.fields,
         expected_generation=expected_generation,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.executors.local_executor import LocalExecutor
 
@@ -12,7 +12,10 @@ from hybrid_executor.config.settings import Shape
 from hybrid_executor.executor.desk import RecordedPool
 from hybrid_executor.executor.hybrid import HybridExecutor
 from hybrid_executor.pools.kubernetes import KubernetesPool
-from hybrid_executor.pools.local import LocalPool
+from hybrid_executor.pools.local import LocalEvent, LocalPool
+
+if TYPE_CHECKING:
+    from hybrid_executor.compat import AirflowWorkload
 
 
 class KubernetesExecutor(HybridExecutor):
@@ -46,12 +49,12 @@ class LocalKubernetesExecutor(HybridExecutor):
             return {}
         return {"kubernetes": KubernetesPool(kinds=compat.kinds_in_pods())}
 
-    def _process_workloads(self, workload_items: Sequence[Any]) -> None:
+    def _process_workloads(self, workload_items: Sequence[AirflowWorkload]) -> None:
         """Hand local work to the LocalExecutor and submit the rest."""
         remote = []
         for workload in workload_items:
             if self._local is not None and self._pool_of(workload) == "local":
-                key: Any = compat.key_of(workload)
+                key = compat.key_of(workload)
                 compat.drop_queued(self, key)
                 self.running.add(key)
                 self._local.submit(key, workload)
@@ -76,12 +79,12 @@ class LocalKubernetesExecutor(HybridExecutor):
             self._pass_on(self._local.sync())
         super().sync()
 
-    def _pass_on(self, happened: Sequence[tuple[Any, Any, Any]]) -> None:
-        for key, state, info in happened:
+    def _pass_on(self, happened: Sequence[LocalEvent]) -> None:
+        for key, state, info, workload_run_id in happened:
             if self._local is None or key not in self._local:
                 self.running.discard(key)
-            told: Any = compat.event_key(key)
-            self.event_buffer[told] = state, info
+            told = compat.event_key(key)
+            self.change_state(told, state, info, remove_running=False, workload_run_id=workload_run_id or None)
 
     def _live_count(self, pool: str) -> int:
         if pool == "local":
