@@ -159,8 +159,10 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         if not waiting:
             return
         free = slots.free_slots(self._limits(), self._occupied())
-        if self._context is None or not self._context.outage.may_ask():
-            free = {pool: free[pool] for pool in self._local_pools}
+        open_pools = set(self._local_pools)
+        if self._context is not None and self._context.outage.may_ask():
+            open_pools |= set(self._context.pools)
+        free = {pool: free[pool] for pool in open_pools}
         admitted = slots.admit(waiting, free=free, pool_of=self._pool_of, most=_LARGEST_BATCH)
         if admitted:
             self._process_workloads(admitted)

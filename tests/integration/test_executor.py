@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+from hybrid_executor import compat
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor import KubernetesExecutor
@@ -203,7 +204,7 @@ def test_with_redis_away_heartbeats_return_and_work_stays_queued(
     queue(executor, workload)
     for _ in range(5):
         executor.heartbeat()
-    assert list(executor.queued_tasks) == [workload.ti.key]
+    assert [key for key, _ in compat.queued_workloads(executor)] == [workload.ti.key]
     assert executor.get_event_buffer() == {}
     assert len([record for record in caplog.records if "Redis unavailable" in record.getMessage()]) == 1
 

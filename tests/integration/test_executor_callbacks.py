@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hybrid_executor import compat
 from hybrid_executor.executor import HybridExecutor, LocalKubernetesExecutor
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
@@ -110,7 +111,7 @@ def test_local_work_runs_while_redis_is_unavailable_and_the_rest_stays_queued(
             return state_after_events(executor, callback) == "success"
 
         wait_until(has_succeeded, what=lambda: callback.state)
-        assert list(executor.queued_tasks) == [in_pod.ti.key]
+        assert [key for key, _ in compat.queued_workloads(executor)] == [in_pod.ti.key]
         assert executor.slots_available == 1
     finally:
         executor.end()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hybrid_executor import compat
 from hybrid_executor.cli.status_command import read_status
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store import RedisSettings, Store, open_store
@@ -52,13 +53,13 @@ def test_under_a_refusal_work_stays_queued_and_nothing_fails_and_it_is_said_once
     executor = make_executor()
     [known] = queue(executor, make_task("known"))
     executor.heartbeat()
-    assert executor.queued_tasks == {}
+    assert compat.queued_workloads(executor) == []
     executor.get_event_buffer()
     with caplog.at_level(logging.WARNING), SITUATIONS[code](server):
         [waiting] = queue(executor, make_task("waiting"))
         for _ in range(5):
             turn(executor)
-        assert [workload.ti.task_id for workload in executor.queued_tasks.values()] == ["waiting"]
+        assert [key.task_id for key, _ in compat.queued_workloads(executor)] == ["waiting"]
         assert executor.get_event_buffer() == {}
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(errors) == 1, caplog.text
@@ -68,7 +69,7 @@ def test_under_a_refusal_work_stays_queued_and_nothing_fails_and_it_is_said_once
     assert "Redis is available again" not in caplog.text
     turn(executor)
     turn(executor)
-    assert executor.queued_tasks == {}
+    assert compat.queued_workloads(executor) == []
     assert executor.get_event_buffer() == {}
     assert None not in store.attempts.records([known, waiting])
     assert store.attempts.queue_length("default") == 2
