@@ -13,6 +13,7 @@ import pytest
 from hybrid_executor.executor import KubernetesExecutor
 from hybrid_executor.sandbox.server import SandboxServer
 from hybrid_executor.store import Store
+from tests.store_view import alive
 from tests.waiting import wait_until
 
 MakeExecutor = Callable[..., Any]
@@ -34,7 +35,7 @@ def test_an_agent_that_dies_is_started_again_and_leaves_with_its_scheduler(
     make_executor: MakeExecutor, store: Store, cluster: dict[str, str]
 ) -> None:
     executor = make_executor(cls=KubernetesExecutor, **cluster)
-    wait_until(lambda: store.presence.alive("agent") == {"airflow-1"})
+    wait_until(lambda: alive(store, "agent") == {"airflow-1"})
 
     def pid() -> int:
         return int(store.presence.members("agent")[0].fields["pid"])
@@ -44,6 +45,6 @@ def test_an_agent_that_dies_is_started_again_and_leaves_with_its_scheduler(
     wait_until(lambda: (executor.heartbeat(), pid() != first)[1])
     second = pid()
     executor.end()
-    assert store.presence.alive("agent") == set()
+    assert alive(store, "agent") == set()
     with pytest.raises(ProcessLookupError):
         os.kill(second, 0)

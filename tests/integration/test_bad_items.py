@@ -15,6 +15,7 @@ from hybrid_executor.events import OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.integration.conftest import QUEUE_OF_PODS, make_task, queue, repaired
+from tests.store_view import queue_length
 
 MakeExecutor = Callable[..., Any]
 MakeRow = Callable[..., Any]
@@ -60,7 +61,7 @@ def test_a_queue_named_like_a_key_of_others_fails_its_task_alone(
     [(task, (state, reason))] = told(executor).items()
     assert (task, state) == ("bad", "failed")
     assert "give the task another queue" in reason
-    assert store.attempts.queue_length("default") == 1
+    assert queue_length(store, "default") == 1
     assert store.attempts.live("celery") == {good}
 
 
@@ -82,7 +83,7 @@ def test_a_key_that_holds_something_else_fails_the_task_that_needs_it_alone(
         "taken": "failed",
     }
     assert "The Redis key broken holds a value that is no list of messages" in events["list"][1]
-    assert store.attempts.queue_length("default") == len(executor.running) == 20
+    assert queue_length(store, "default") == len(executor.running) == 20
 
 
 # ---- timed repairs ----
@@ -156,7 +157,7 @@ def test_a_workload_that_cannot_be_made_again_fails_alone(
     events = repaired(executor)
     assert {name: state for name, (state, _) in events.items()} == {"bad": "failed"}
     assert "could not be submitted" in events["bad"][1]
-    assert store.attempts.queue_length("default") == 1
+    assert queue_length(store, "default") == 1
     assert executor.running == {good.ti.key}
 
 

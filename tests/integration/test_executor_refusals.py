@@ -17,6 +17,7 @@ from tests.integration.conftest import make_task, queue, set_options, wait_for
 from tests.integration.redis_installed import Server
 from tests.integration.workers.near_side import callback_json
 from tests.redis_situations import SITUATIONS, full, programs, serve
+from tests.store_view import alive, queue_length
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_under_a_refusal_work_stays_queued_and_nothing_fails_and_it_is_said_once
     assert compat.queued_workloads(executor) == []
     assert executor.get_event_buffer() == {}
     assert None not in store.attempts.records([known, waiting])
-    assert store.attempts.queue_length("default") == 2
+    assert queue_length(store, "default") == 2
 
 
 def test_status_tells_of_a_redis_that_answers_and_takes_no_writes(server: Server, store: Store) -> None:
@@ -105,7 +106,7 @@ def test_a_worker_that_could_not_announce_itself_to_a_full_redis_has_lost_nothin
     assert store.attempts.claim(AttemptId(attempt), worker="w").is_granted
     turn(executor)
     with full(server):
-        wait_for(lambda: not store.presence.alive("worker"))
+        wait_for(lambda: not alive(store, "worker"))
         turn(executor)
     turn(executor)
     announce(60.0)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def parse_workload(text: object) -> Workload:
+def parse_workload(payload: object) -> Workload:
     """Return the workload that a message holds.
 
     :raises TaskRejected: it holds none; the message says what is wrong without showing the text.
@@ -28,10 +28,10 @@ def parse_workload(text: object) -> Workload:
 
     from hybrid_executor import compat
 
-    if not isinstance(text, str):
-        raise TaskRejected(f"The message holds no workload but a {type(text).__name__}")
+    if not isinstance(payload, str):
+        raise TaskRejected(f"The message holds no workload but a {type(payload).__name__}")
     try:
-        workload = _decoder().validate_json(text)
+        workload = _decoder().validate_json(payload)
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False, include_context=False)
         first = problems[0]

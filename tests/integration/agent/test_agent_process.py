@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hybrid_executor.states import State
+from tests import store_view
 
 from .conftest import World, wait_until
 
@@ -73,7 +74,7 @@ def start(world: World, tmp_path: Path) -> Iterator[Start]:
 
 
 def alive(world: World) -> set[str]:
-    return world.store.presence.alive("agent")
+    return store_view.alive(world.store, "agent")
 
 
 def test_another_agent_goes_on_watching_when_the_watcher_is_killed(world: World, start: Start) -> None:

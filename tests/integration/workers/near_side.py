@@ -20,6 +20,7 @@ from hybrid_executor.pools.celery import CeleryPool
 from hybrid_executor.pools.work import Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Store, open_store
+from tests.store_view import queue_length
 from tests.waiting import wait_until
 
 INSTANCE = "airflow"
@@ -73,7 +74,7 @@ class Scheduler:
 
     def messages(self, queue: str = "default") -> int:
         """Return how many messages wait on a queue."""
-        return self.store.attempts.queue_length(self.pool.queue_key(queue))
+        return queue_length(self.store, self.pool.queue_key(queue))
 
     def unacknowledged(self) -> int:
         """Return how many messages workers hold."""
