@@ -19,9 +19,9 @@ _STOP_SECONDS = 15.0
 
 
 class AgentChild:
-    """Starts ``python -m hybrid_executor.agent``, starts it again when it dies, and stops it. Never blocks but in stop.
+    """Starts ``python -m hybrid_executor.agent``, starts it again when it dies, and stops it. Only :meth:`stop` blocks.
 
-    The child ends by itself when its parent is gone, however that happened.
+    The child ends by itself when its parent has ended, for whatever reason.
     """
 
     def __init__(self, name: str, *, shape: str) -> None:
@@ -33,7 +33,7 @@ class AgentChild:
         self._start_after = 0.0
 
     def supervise(self) -> None:
-        """Start the agent where it does not run and its pause is over."""
+        """Start the agent if it does not run and the pause after its last end is over."""
         now = time.monotonic()
         if self._process is not None:
             code = self._process.poll()
@@ -76,7 +76,7 @@ class AgentChild:
         return self._process.pid if self._process is not None else None
 
     def stop(self) -> None:
-        """Ask the agent to finish and wait for it; kill it where it does not."""
+        """Ask the agent to end and wait for it; kill it where it does not end in time."""
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
@@ -85,6 +85,6 @@ class AgentChild:
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            log.warning("The agent did not leave within %.0f s and is killed", _STOP_SECONDS)
+            log.warning("The agent did not end within %.0f s and is killed", _STOP_SECONDS)
             process.kill()
             process.wait()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PodLogs:
-    """Finds a task's pod through its record, so any process may ask. Connects when first asked, and stays connected."""
+    """Finds a task's pod through its record, so any process can ask. Connects when first asked, and stays connected."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -28,7 +28,7 @@ class PodLogs:
     def read(self, ti: Any, try_number: int) -> tuple[list[str], list[str]]:
         """Return messages about, and the last lines of, the log of a task's pod; nothing where it has no pod.
 
-        An error becomes a message: a person who looks at a log is told why there is none.
+        An error becomes a message, so that the reader of a log sees why there is none.
         """
         messages, streams = self.stream(ti, try_number)
         return messages, [line for stream in streams for line in stream]

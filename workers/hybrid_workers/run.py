@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -27,7 +27,10 @@ from hybrid_workers import ending
 from hybrid_workers.ending import Ending
 from hybrid_workers.processes import RunProcesses
 from hybrid_workers.witness import Note
-from hybrid_workers.workload import Workload, parse_workload
+from hybrid_workers.workload import parse_workload
+
+if TYPE_CHECKING:
+    from hybrid_executor.compat import Workload
 
 log = logging.getLogger(__name__)
 

@@ -7,26 +7,16 @@ asking for the newer release's way first.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import cache
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from hybrid_executor.errors import TaskRejected
 
+if TYPE_CHECKING:
+    from hybrid_executor.compat import Workload
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Workload:
-    """A workload, read.
-
-    :ivar airflow: Airflow's own model of it.
-    :ivar fields: the fields of its record.
-    """
-
-    airflow: Any = field(repr=False)
-    fields: Mapping[str, str | int]
 
 
 def parse_workload(payload: object) -> Workload:
@@ -52,7 +42,7 @@ def parse_workload(payload: object) -> Workload:
             f"This Airflow does not know the message's workload ({place or 'workload'}: {first['type']}); do "
             "scheduler and worker run the same Airflow release?"
         ) from None
-    return Workload(workload, compat.describe(workload))
+    return compat.read_workload(workload)
 
 
 def run_with_airflow(workload: Any, *, logs_to_stdout: bool = False) -> int:

@@ -46,9 +46,9 @@ class Scheduler:
             attempt=attempt,
             owner=OwnerId("1"),
             kind="callback",
-            key=str(attempt),
+            workload_id=str(attempt),
             queue=queue,
-            workload_json=callback_json(str(attempt), script) if text is None else text,
+            payload=callback_json(str(attempt), script) if text is None else text,
         )
 
     def submit(self, *works: Work) -> list[AttemptId]:

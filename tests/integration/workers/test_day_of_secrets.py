@@ -324,7 +324,7 @@ def refuse_writes(day: Day, executor: Any, worker: Any) -> None:
     sender = BrokerSender(settings, instance="airflow")
     text = callback_json("22222222-2222-2222-2222-222222222222", {}).replace("a-token-that-nobody-may-see", TOKEN)
     work = Work(
-        attempt=AttemptId("w1"), owner=OwnerId("1"), kind="callback", key="k", queue="other", workload_json=text
+        attempt=AttemptId("w1"), owner=OwnerId("1"), kind="callback", workload_id="k", queue="other", payload=text
     )
     with full(day):
         executor.queue_workload(callback("default"), session=None)

@@ -22,9 +22,9 @@ WORK = Work(
     attempt=AttemptId("a"),
     owner=OwnerId("1"),
     kind="task",
-    key="ti",
+    workload_id="ti",
     queue="q",
-    workload_json='{"token": "secret"}',
+    payload='{"token": "secret"}',
     fields={"dag_id": "d", "task_id": "t"},
 )
 
@@ -45,7 +45,7 @@ def store() -> Store:
 
 
 def message(
-    *, attempt: str = "a", text: str = WORK.workload_json, queue: str = "q", owner: str = "1", instance: str = "i"
+    *, attempt: str = "a", text: str = WORK.payload, queue: str = "q", owner: str = "1", instance: str = "i"
 ) -> str:
     return build_message(AttemptId(attempt), text, queue=queue, owner=OwnerId(owner), instance=instance)
 
@@ -87,8 +87,8 @@ def test_a_waiting_message_is_taken_back_also_by_a_scheduler_that_adopted_it(sto
     [record] = store.attempts.adopt([WORK.attempt], owner=OwnerId("2"))
     assert record is not None
     assert queue_length(store, "q") == 2
-    assert pool.unsend(store.attempts, record, WORK.workload_json) is True
-    assert pool.unsend(store.attempts, record, WORK.workload_json) is False
+    assert pool.unsend(store.attempts, record, WORK.payload) is True
+    assert pool.unsend(store.attempts, record, WORK.payload) is False
     assert queue_length(store, "q") == 1
 
 
