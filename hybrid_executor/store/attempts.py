@@ -15,10 +15,10 @@ from hybrid_executor.states import TERMINAL_STATES, State, sources_of
 from hybrid_executor.store.changes import Change, Claim, Outcome, Restoration, Submission
 from hybrid_executor.store.epochs import KEPT_SECONDS, SETTLING_SECONDS
 from hybrid_executor.store.keys import Key, Keys
-from hybrid_executor.store.misfits import Misfit, is_misfit, words_for
 from hybrid_executor.store.records import Record, parse_record, unreadable_record
 from hybrid_executor.store.scripts import calls, run_script, run_scripts
 from hybrid_executor.store.translation import translated
+from hybrid_executor.store.wrong_types import WrongType, is_wrong_type, words_for
 
 T = TypeVar("T")
 _BATCH = 200
@@ -52,7 +52,7 @@ class Attempts:
         """Record attempts as submitted, with payload, message or launch entry, and event; one round trip.
 
         :return: each attempt's new generation, 0 where its record was not as expected and nothing was done. Where a key
-            that it needs holds a value of another type, a number of :class:`Misfit`; see :meth:`explain`.
+            that it needs holds a value of another type, a number of :class:`WrongType`; see :meth:`explain`.
         """
         batches = [submissions[start : start + _BATCH] for start in range(0, len(submissions), _BATCH)]
         answers = run_scripts(self._client, [self._submit_call(batch) for batch in batches])
@@ -105,16 +105,16 @@ class Attempts:
         )
 
     def explain(self, submission: Submission, answer: int) -> str:
-        """Return in words why :meth:`submit` answered a :class:`Misfit`, "" for every other answer."""
+        """Return in words why :meth:`submit` answered a :class:`WrongType`, "" for every other answer."""
         if answer >= 0:
             return ""
-        misfit = Misfit(answer)
+        wrong_type = WrongType(answer)
         keys = {
-            Misfit.RECORD: self._keys.attempt(submission.attempt),
-            Misfit.QUEUE: submission.queue_key,
-            Misfit.LAUNCHES: self._keys.launch(submission.cluster),
+            WrongType.RECORD: self._keys.attempt(submission.attempt),
+            WrongType.QUEUE: submission.queue_key,
+            WrongType.LAUNCHES: self._keys.launch(submission.cluster),
         }
-        return words_for(misfit, keys[misfit])
+        return words_for(wrong_type, keys[wrong_type])
 
     @translated
     def claim(
@@ -232,7 +232,7 @@ class Attempts:
         try:
             return ask()
         except redis.ResponseError as error:
-            if is_misfit(error):
+            if is_wrong_type(error):
                 return otherwise
             raise
 
@@ -304,7 +304,7 @@ class Attempts:
         )
 
     def _unreadable(self, attempt: AttemptId) -> Record:
-        return unreadable_record(attempt, words_for(Misfit.RECORD, self._keys.attempt(attempt)))
+        return unreadable_record(attempt, words_for(WrongType.RECORD, self._keys.attempt(attempt)))
 
     def workload(self, attempt: AttemptId) -> tuple[Record | None, str, str]:
         """Return record, payload and overrides of one attempt; "" for what is gone. Never log the texts."""
@@ -363,7 +363,7 @@ class Attempts:
         try:
             return {AttemptId(str(member)) for member in self._client.smembers(key)}
         except redis.ResponseError as error:
-            if is_misfit(error):
+            if is_wrong_type(error):
                 return set()
             raise
 
@@ -416,7 +416,7 @@ def _checked(answers: list[Any]) -> list[Any]:
     :raises redis.RedisError: the first other error.
     """
     for answer in answers:
-        if isinstance(answer, Exception) and not is_misfit(answer):
+        if isinstance(answer, Exception) and not is_wrong_type(answer):
             raise answer
     return answers
 

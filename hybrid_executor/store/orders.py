@@ -12,8 +12,8 @@ from uuid import uuid4
 import redis
 
 from hybrid_executor.store.keys import Keys
-from hybrid_executor.store.misfits import is_misfit
 from hybrid_executor.store.translation import translated
+from hybrid_executor.store.wrong_types import is_wrong_type
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Orders:
         try:
             texts = cast("list[str]", self._client.lrange(key, 0, -1))
         except redis.ResponseError as error:
-            if not is_misfit(error):
+            if not is_wrong_type(error):
                 raise
             self._client.delete(key)
             return []

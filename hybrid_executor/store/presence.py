@@ -12,9 +12,9 @@ import redis
 
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store.keys import Keys
-from hybrid_executor.store.misfits import is_misfit
 from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
+from hybrid_executor.store.wrong_types import is_wrong_type
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Presence:
         try:
             self._announce(role, name, fields, seconds=seconds)
         except redis.ResponseError as error:
-            if not is_misfit(error):
+            if not is_wrong_type(error):
                 raise
             self._client.delete(self._keys.members(role))
             self._announce(role, name, fields, seconds=seconds)
@@ -118,7 +118,7 @@ class Presence:
                 "list[tuple[str, float]]", self._client.zrange(self._keys.members(role), 0, -1, withscores=True)
             )
         except redis.ResponseError as error:
-            if is_misfit(error):
+            if is_wrong_type(error):
                 return []
             raise
 
@@ -145,6 +145,6 @@ def _fields(answer: object) -> Mapping[str, str]:
     """
     if not isinstance(answer, Exception):
         return cast("Mapping[str, str]", answer)
-    if is_misfit(answer):
+    if is_wrong_type(answer):
         return {}
     raise answer

@@ -15,10 +15,10 @@ from hybrid_executor.events import STREAM_START, AttemptId, Event, StreamId, dec
 from hybrid_executor.states import State
 from hybrid_executor.store.epochs import KEPT_SECONDS, SETTLING_SECONDS, Epoch
 from hybrid_executor.store.keys import LAUNCH_GROUP, Key, Keys
-from hybrid_executor.store.misfits import is_misfit
 from hybrid_executor.store.refusals import code_of
 from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
+from hybrid_executor.store.wrong_types import is_wrong_type
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class EventStream:
         try:
             newest = self._client.xrevrange(self._keys.events, count=1)
         except ResponseError as error:
-            self._drop_misfit(self._keys.events, error)
+            self._drop_wrong_type(self._keys.events, error)
             return STREAM_START
         return StreamId(str(newest[0][0])) if newest else STREAM_START
 
@@ -68,9 +68,9 @@ class EventStream:
         pipeline.get(self._keys.trimmed)
         entries, epoch, trimmed = pipeline.execute(raise_on_error=False)
         was_dropped = isinstance(entries, Exception)
-        entries = self._drop_misfit(self._keys.events, entries, otherwise=[])
-        epoch = self._drop_misfit(self._keys.epoch, epoch, otherwise="")
-        trimmed = self._drop_misfit(self._keys.trimmed, trimmed, otherwise="")
+        entries = self._drop_wrong_type(self._keys.events, entries, otherwise=[])
+        epoch = self._drop_wrong_type(self._keys.epoch, epoch, otherwise="")
+        trimmed = self._drop_wrong_type(self._keys.trimmed, trimmed, otherwise="")
         events = []
         for stream_id, fields in entries:
             try:
@@ -94,7 +94,7 @@ class EventStream:
             self._client.delete(self._keys.trimmed)
             return True
 
-    def _drop_misfit(self, key: Key, answer: Any, *, otherwise: Any = None) -> Any:
+    def _drop_wrong_type(self, key: Key, answer: Any, *, otherwise: Any = None) -> Any:
         """Return an answer about a key that all attempts share. Where the key holds another type, delete it.
 
         The next writer creates it again, and the records are the truth.
@@ -103,7 +103,7 @@ class EventStream:
         """
         if not isinstance(answer, Exception):
             return answer
-        if not is_misfit(answer):
+        if not is_wrong_type(answer):
             raise answer
         log.error("Deleted the Redis key %s, which held a value of another type: find out what writes it", key)
         self._client.delete(key)

@@ -11,9 +11,9 @@ from redis.exceptions import AskError, ClusterCrossSlotError, RedisError, Respon
 
 from hybrid_executor.errors import KeyMisused, StoreUnavailable
 from hybrid_executor.hiding import without_secrets
-from hybrid_executor.store.misfits import is_misfit
 from hybrid_executor.store.refusals import refusal_of
 from hybrid_executor.store.topology import URL_OPTIONS, cluster_refusal
+from hybrid_executor.store.wrong_types import is_wrong_type
 
 # After a fail-over the address may lead to another server, but open connections still lead to the old one.
 _WRONG_SERVER = frozenset({"READONLY", "MASTERDOWN", "UNBLOCKED"})
@@ -40,7 +40,7 @@ def translated(function: Callable[P, R]) -> Callable[P, R]:
                 if refusal.code in _WRONG_SERVER:
                     _drop_idle_connections(args[0] if args else None)
                 raise refusal from error
-            if is_misfit(error):
+            if is_wrong_type(error):
                 raise KeyMisused(
                     f"A Redis key of the hybrid executor holds a value of another type ({error}): find out what writes "
                     "it, and delete the key."

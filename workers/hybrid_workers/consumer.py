@@ -26,7 +26,7 @@ from kombu.transport.virtual import Empty
 from hybrid_executor.errors import StoreRefused
 from hybrid_executor.events import AttemptId
 from hybrid_executor.hiding import hide_secrets
-from hybrid_executor.store import is_misfit, refusal_of
+from hybrid_executor.store import is_wrong_type, refusal_of
 from hybrid_workers import activity
 from hybrid_workers.debts import Debts, Refusals, is_careful, keep_what_is_refused, take_a_write
 from hybrid_workers.misused_queues import MisusedQueues
@@ -150,7 +150,7 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         for channel in _channels(self.connection):
             channel.do_restore = False
         refusal = refusal_of(exc)
-        is_misused = is_misfit(exc)
+        is_misused = is_wrong_type(exc)
         if is_misused:
             try:
                 refusal = self._misused.leave_out(self)

@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from hybrid_executor.errors import StoreRefused
-from hybrid_executor.store import is_misfit
+from hybrid_executor.store import is_wrong_type
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def _misused_key(channel: Any, queue: str) -> str:
         try:
             channel.client.llen(key)
         except Exception as error:
-            if not is_misfit(error):
+            if not is_wrong_type(error):
                 raise
             return f"{channel.global_keyprefix}{key}"
     return ""
@@ -85,7 +85,7 @@ def _broken_books(channel: Any) -> StoreRefused | None:
         try:
             count(key)
         except Exception as error:
-            if not is_misfit(error):
+            if not is_wrong_type(error):
                 raise
             return StoreRefused(
                 f"Celery cannot note which messages it has taken: the Redis key {channel.global_keyprefix}{key} holds "

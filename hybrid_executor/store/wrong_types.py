@@ -11,7 +11,7 @@ from enum import IntEnum
 from hybrid_executor.store.refusals import code_of
 
 
-class Misfit(IntEnum):
+class WrongType(IntEnum):
     """Why an attempt could not be submitted; the numbers are those of ``submit.lua``."""
 
     RECORD = -1
@@ -19,17 +19,17 @@ class Misfit(IntEnum):
     LAUNCHES = -3
 
 
-_HOLDS = {Misfit.RECORD: "record", Misfit.QUEUE: "list of messages", Misfit.LAUNCHES: "stream of launches"}
+_HOLDS = {WrongType.RECORD: "record", WrongType.QUEUE: "list of messages", WrongType.LAUNCHES: "stream of launches"}
 
 
-def is_misfit(error: object) -> bool:
+def is_wrong_type(error: object) -> bool:
     """Return whether an answer is Redis' error that a key holds a value of another type."""
     return isinstance(error, Exception) and code_of(error) == "WRONGTYPE"
 
 
-def words_for(misfit: Misfit, key: str) -> str:
+def words_for(wrong_type: WrongType, key: str) -> str:
     """Return the reason for a person."""
     return (
-        f"The Redis key {key} holds a value that is no {_HOLDS[misfit]}: find out what writes it, delete the key "
+        f"The Redis key {key} holds a value that is no {_HOLDS[wrong_type]}: find out what writes it, delete the key "
         f"(redis-cli DEL '{key}'), and clear the task."
     )
