@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 from uuid import uuid4
 
 import redis
@@ -410,7 +410,7 @@ def _claim_of(answer: Sequence[str | int]) -> Claim:
     return Claim(Outcome(int(code)), str(state), int(generation), str(holder))
 
 
-def _checked(answers: list[Any]) -> list[Any]:
+def _checked(answers: list[object]) -> list[object]:
     """Return a pipeline's answers; errors about a key that holds another type stay among them.
 
     :raises redis.RedisError: the first other error.

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import redis
 
@@ -41,10 +41,6 @@ class Member:
         return bool(self.fields)
 
 
-def _texts(fields: Mapping[str, str]) -> dict[Any, Any]:
-    return dict(fields)
-
-
 class Presence:
     """Announcements of one instance's workers and agents."""
 
@@ -69,7 +65,7 @@ class Presence:
         pipeline = self._client.pipeline(transaction=True)
         # Replaced as a whole, so that no field of an older announcement remains, nor a value of another type.
         pipeline.delete(key)
-        pipeline.hset(key, mapping={**_texts(fields), "name": name})
+        pipeline.hset(key, items=[text for pair in {**fields, "name": name}.items() for text in pair])
         pipeline.pexpire(key, int(seconds * 1000))
         pipeline.zadd(self._keys.members(role), {name: clock + micros / 1e6})
         pipeline.zremrangebyscore(self._keys.members(role), 0, clock - _FORGOTTEN_SECONDS)

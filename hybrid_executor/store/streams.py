@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TypeVar, cast
 from uuid import uuid4
 
 import redis
@@ -21,6 +21,8 @@ from hybrid_executor.store.translation import translated
 from hybrid_executor.store.wrong_types import is_wrong_type
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _RENEWED_AT_ONCE = 2000  # so that thousands that wait do not keep the server from others
 
@@ -55,7 +57,7 @@ class EventStream:
         try:
             newest = self._client.xrevrange(self._keys.events, count=1)
         except ResponseError as error:
-            self._drop_wrong_type(self._keys.events, error)
+            self._drop_wrong_type(self._keys.events, error, otherwise=None)
             return STREAM_START
         return StreamId(str(newest[0][0])) if newest else STREAM_START
 
@@ -94,7 +96,7 @@ class EventStream:
             self._client.delete(self._keys.trimmed)
             return True
 
-    def _drop_wrong_type(self, key: Key, answer: Any, *, otherwise: Any = None) -> Any:
+    def _drop_wrong_type(self, key: Key, answer: T | Exception, *, otherwise: T) -> T:
         """Return an answer about a key that all attempts share. Where the key holds another type, delete it.
 
         The next writer creates it again, and the records are the truth.

@@ -12,10 +12,13 @@ import os
 import signal
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hybrid_executor.store import Order
 from hybrid_workers.activity import Activity, WorkerCard
+
+if TYPE_CHECKING:
+    from hybrid_workers.consumer import CarefulConsumer
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ class Duty:
         """Have orders carried out the next time the main thread comes round; safe from any thread."""
         self._orders.extend(orders)
 
-    def come_round(self, consumer: Any, *, now: float) -> None:
+    def come_round(self, consumer: CarefulConsumer, *, now: float) -> None:
         """Carry out orders and note that the main thread is alive.
 
         :param now: seconds since the epoch.
@@ -53,7 +56,7 @@ class Duty:
             log.error("Messages wait and none has come for %.0f s; connecting to the broker again", now - since)
             raise ConnectionResetError("connected again because messages wait and none arrived")
 
-    def _note_size(self, consumer: Any) -> None:
+    def _note_size(self, consumer: CarefulConsumer) -> None:
         """Note how many task processes there are, and how many there may be where the worker makes more at need.
 
         Celery's commands ``pool_shrink`` and ``autoscale`` may leave none, and then nothing would ever run.
@@ -68,7 +71,7 @@ class Duty:
         self._card.processes = int(consumer.pool.num_processes)
         self._card.concurrency = max(self._card.processes, autoscaler.max_concurrency if autoscaler else 0)
 
-    def _try_to_obey(self, order: Order, consumer: Any) -> None:
+    def _try_to_obey(self, order: Order, consumer: CarefulConsumer) -> None:
         """Carry out one order. Where the connection breaks meanwhile, it is carried out over the next connection."""
         try:
             self._obey(order, consumer)
@@ -77,7 +80,7 @@ class Duty:
         except Exception:  # noqa: BLE001 - one order that cannot be obeyed must not keep the others waiting
             log.exception("The order to %s could not be obeyed", order.verb)
 
-    def _obey(self, order: Order, consumer: Any) -> None:
+    def _obey(self, order: Order, consumer: CarefulConsumer) -> None:
         log.info("Order from a user: %s %s", order.verb, order.queue)
         if order.verb == "drain":
             self._drain(consumer)
@@ -90,7 +93,7 @@ class Duty:
         elif order.verb == "remove-queue":
             self._remove(order.queue, consumer)
 
-    def _drain(self, consumer: Any) -> None:
+    def _drain(self, consumer: CarefulConsumer) -> None:
         if self._card.is_draining:
             return
         self._card.paused_queues = tuple(sorted(consumer.app.amqp.queues.consume_from))
@@ -101,7 +104,7 @@ class Duty:
         self._card.is_draining = True
         consumer.give_back_waiting()
 
-    def _resume(self, consumer: Any) -> None:
+    def _resume(self, consumer: CarefulConsumer) -> None:
         if not self._card.is_draining or self._card.is_leaving:
             return
         for queue in self._card.paused_queues:
@@ -110,23 +113,23 @@ class Duty:
         self._card.paused_queues = ()
         self._card.is_draining = False
 
-    def _add(self, queue: str, consumer: Any) -> None:
+    def _add(self, queue: str, consumer: CarefulConsumer) -> None:
         if self._card.is_draining:
             self._card.paused_queues = tuple(sorted({*self._card.paused_queues, queue}))
         else:
             _serve(queue, consumer)
 
-    def serve(self, queue: str, consumer: Any) -> None:
+    def serve(self, queue: str, consumer: CarefulConsumer) -> None:
         """Serve a queue that was left out for a while, as soon as the worker takes work."""
         self._add(queue, consumer)
 
-    def _remove(self, queue: str, consumer: Any) -> None:
+    def _remove(self, queue: str, consumer: CarefulConsumer) -> None:
         self._card.paused_queues = tuple(name for name in self._card.paused_queues if name != queue)
         if queue in consumer.app.amqp.queues.consume_from:
             consumer.cancel_task_queue(queue)
 
 
-def _serve(queue: str, consumer: Any) -> None:
+def _serve(queue: str, consumer: CarefulConsumer) -> None:
     """Take messages from a queue, now and after each reconnect; Celery before 5.7 forgets a queue it had cancelled."""
     consumer.add_task_queue(queue)
     queues = consumer.app.amqp.queues

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -31,12 +31,13 @@ from hybrid_workers.workload import parse_workload
 
 if TYPE_CHECKING:
     from hybrid_executor.compat import Workload
+    from hybrid_executor.compat.workloads import AirflowWorkload
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _MOST_SIGNALS = 128
-Runner = Callable[[Any], int]
+Runner = Callable[["AirflowWorkload"], int]
 """Runs one of Airflow's workloads and returns the exit code of its process."""
 
 
@@ -146,7 +147,7 @@ class WorkloadRuns:
 
         return self._patiently(ask, self._patience.claim_seconds)
 
-    def _run_to_end(self, workload: Any) -> tuple[Ending, State]:
+    def _run_to_end(self, workload: AirflowWorkload) -> tuple[Ending, State]:
         """Run a workload; nothing of it runs any more when this returns or raises, unless it succeeded."""
         processes = RunProcesses()
         try:
@@ -158,7 +159,7 @@ class WorkloadRuns:
             processes.end()
         return end, state
 
-    def _run_and_judge(self, workload: Any) -> tuple[Ending, State]:
+    def _run_and_judge(self, workload: AirflowWorkload) -> tuple[Ending, State]:
         oom_kills = ending.count_oom_kills()
         try:
             code = self._run(workload)
