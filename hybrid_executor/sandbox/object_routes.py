@@ -13,7 +13,7 @@ from hybrid_executor.sandbox.answers import JsonResponse, read_json, read_object
 from hybrid_executor.sandbox.cluster import Cluster, new_namespace
 from hybrid_executor.sandbox.collection_routes import Collections, Endpoint
 from hybrid_executor.sandbox.discovery import AUTHORIZATION
-from hybrid_executor.sandbox.fault_rules import FaultRules
+from hybrid_executor.sandbox.interference import Interference
 from hybrid_executor.sandbox.listing import list_objects
 from hybrid_executor.sandbox.objects import (
     CONFIG_MAPS,
@@ -41,10 +41,10 @@ REVIEW = "SelfSubjectAccessReview"
 class ObjectRoutes:
     """Serves the resources that need no rules of their own."""
 
-    def __init__(self, cluster: Cluster, collections: Collections, rules: FaultRules) -> None:
+    def __init__(self, cluster: Cluster, collections: Collections, interference: Interference) -> None:
         self._cluster = cluster
         self._collections = collections
-        self._rules = rules
+        self._interference = interference
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
@@ -74,7 +74,7 @@ class ObjectRoutes:
         resource = asked.get("resource", "")
         if asked.get("subresource"):
             resource = f"{resource}/{asked['subresource']}"
-        is_denied = bool(asked) and self._rules.is_denied(
+        is_denied = bool(asked) and self._interference.is_denied(
             verb=asked.get("verb", ""), resource=resource, namespace=asked.get("namespace", "")
         )
         answer = {

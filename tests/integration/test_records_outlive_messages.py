@@ -13,21 +13,39 @@ from hybrid_executor.config import DictConfig, read_settings
 from hybrid_executor.events import OwnerId
 from hybrid_executor.executor.desk import Desk
 from hybrid_executor.executor.submission import Submitter
-from hybrid_executor.pools.memory import MemoryPool
 from hybrid_executor.pools.work import Work
-from hybrid_executor.store import Attempts, RedisSettings, Store, open_store
+from hybrid_executor.store import Attempts, Record, RedisSettings, Store, Submission, open_store
 from hybrid_workers.deployment import read_deployment
 
 
-class PoolBesideAFailingRedis(MemoryPool):
+class PoolBesideAFailingRedis:
     """A pool with a broker of its own; while it sends, the store's Redis stops answering."""
 
+    name = "celery"
     has_own_broker = True
 
     def __init__(self, admin: redis.Redis) -> None:
-        super().__init__("celery")
         self._admin = admin
         self.sent: list[str] = []
+
+    def prepare(self, work: Work) -> Submission:
+        return Submission(
+            attempt=work.attempt,
+            owner=work.owner,
+            pool=self.name,
+            fields=work.record_fields(),
+            payload=work.workload_json,
+            expected_generation=work.expected_generation,
+        )
+
+    def close(self) -> None:
+        pass
+
+    def take_refused(self) -> list[tuple[Work, str]]:
+        return []
+
+    def unsend(self, attempts: Attempts, record: Record, payload: str) -> bool:
+        return False
 
     def publish(self, batch: Sequence[Work]) -> list[Work]:
         if batch and not self.sent:

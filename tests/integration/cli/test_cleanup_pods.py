@@ -13,9 +13,8 @@ from hybrid_executor.cli.cleanup_pods_command import cleanup_pods
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.kube.names import LABEL_DONE, LABEL_INSTANCE, LABEL_REDIS
-from hybrid_executor.sandbox.fault_rules import Fault
-from hybrid_executor.sandbox.server import SandboxServer
 from hybrid_executor.store import Store
+from tests.faulty_sandbox import Fault, FaultySandbox
 from tests.integration.cli.exit_codes import exit_code_of
 from tests.integration.conftest import set_options
 
@@ -28,7 +27,7 @@ AIRFLOWS = {"dag_id": "d", "task_id": "t", "try_number": "1", "airflow_version":
 class Place:
     """A cluster where nothing runs; pods are what the test says they are."""
 
-    def __init__(self, server: SandboxServer, client: KubeClient) -> None:
+    def __init__(self, server: FaultySandbox, client: KubeClient) -> None:
         self.server = server
         self.client = client
 
@@ -53,7 +52,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    with SandboxServer(runs_pods=False, namespaces=("default", "team-a", "team-b")) as server:
+    with FaultySandbox(runs_pods=False, namespaces=("default", "team-a", "team-b")) as server:
         config = tmp_path / "kubeconfig"
         server.write_kubeconfig(config)
         set_options(monkeypatch, kubernetes_executor__in_cluster="False", kubernetes_executor__config_file=str(config))
