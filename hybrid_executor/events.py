@@ -48,11 +48,6 @@ class Event:
     holder: str = ""
     reason: str = ""
 
-    @property
-    def at_milliseconds(self) -> int:
-        """The Redis server's time of the change, in milliseconds since the epoch."""
-        return stream_position(self.id)[0]
-
 
 def decode_event(stream_id: str, fields: Mapping[str, str]) -> Event:
     """Return the event held by a stream entry; fields that a newer version adds are ignored.

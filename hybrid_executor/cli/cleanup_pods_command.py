@@ -14,13 +14,13 @@ from typing import Any
 
 from hybrid_executor.agent.namespaces import namespaces_to_watch
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import Settings, airflow_config, read_settings
+from hybrid_executor.config import Settings, airflow_config
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
+from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.errors import ConfigError, KubeError, KubeGone, StoreUnavailable
 from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.kube.leftovers import Age, why_left_over
 from hybrid_executor.kube.names import LABEL_REDIS, instance_selector
-from hybrid_executor.standalone.configured import shape_of
 from hybrid_executor.store import RedisSettings, open_store
 
 FEWEST_PENDING_MINUTES = 5
@@ -94,7 +94,7 @@ class Sweep:
 def cleanup_pods(args: Namespace) -> int:
     """Look through all namespaces that are asked for; one that fails is told and does not hold up the others."""
     conf = airflow_config()
-    settings = read_settings(conf, shape=shape_of(str(conf.get("core", "executor", fallback=""))) or "hybrid")
+    settings = read_configured_settings(conf)
     kubernetes = read_kubernetes_settings(conf)
     if args.min_pending_minutes < FEWEST_PENDING_MINUTES:
         print(f"--min-pending-minutes is {FEWEST_PENDING_MINUTES} at least", file=sys.stderr)

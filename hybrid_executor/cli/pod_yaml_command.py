@@ -19,14 +19,14 @@ from hybrid_executor import compat
 from hybrid_executor.agent.mutation_hook import airflow_config_folder, load_mutation_hook
 from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import DEFAULT_PROFILE, Profile, Settings, airflow_config, read_settings
+from hybrid_executor.config import DEFAULT_PROFILE, Profile, Settings, airflow_config
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
+from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.errors import HybridError, KubeError, TaskRejected
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.pools.kubernetes import KubernetesPool
 from hybrid_executor.pools.work import Work
-from hybrid_executor.standalone.configured import shape_of
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
 
@@ -52,7 +52,7 @@ def pod_yaml(args: Namespace) -> int:
     """Print a Dag's pods, or one task's, or write them to a file."""
     tasks = _find_tasks(args.dag_id, args.task_id)
     conf = airflow_config()
-    settings = read_settings(conf, shape=shape_of(str(conf.get("core", "executor", fallback=""))) or "hybrid")
+    settings = read_configured_settings(conf)
     hook = load_mutation_hook(
         config_folder=airflow_config_folder(), plugins_folder=str(conf.get("core", "plugins_folder", fallback="") or "")
     )

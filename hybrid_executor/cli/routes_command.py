@@ -11,16 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import airflow_config, read_settings
+from hybrid_executor.config import airflow_config
+from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.routing import Routes
-from hybrid_executor.standalone.configured import shape_of
 
 
 @plainly
 def routes(args: Namespace) -> None:
     """Show all routes, or those of the queues that were named."""
     conf = airflow_config()
-    settings = read_settings(conf, shape=shape_of(str(conf.get("core", "executor", fallback=""))) or "hybrid")
+    settings = read_configured_settings(conf)
     rows = explain_queues(settings.routes, args.queues) if args.queues else list_routes(settings.routes)
     if args.json:
         print(json.dumps(rows, indent=2))

@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import airflow_config, read_settings
+from hybrid_executor.config import airflow_config
+from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.executor.unserved import find_unserved, place_of
 from hybrid_executor.routing import POOLS
-from hybrid_executor.standalone.configured import shape_of
 from hybrid_executor.store import Member, Record, RedisSettings, Store, open_store
 
 
@@ -25,7 +25,7 @@ from hybrid_executor.store import Member, Record, RedisSettings, Store, open_sto
 def status(args: Namespace) -> None:
     """Read the store once and show it."""
     conf = airflow_config()
-    settings = read_settings(conf, shape=shape_of(str(conf.get("core", "executor", fallback=""))) or "hybrid")
+    settings = read_configured_settings(conf)
     redis = settings.require_redis()
     store = open_store(RedisSettings(url=redis.url, options=redis.options), instance=settings.instance)
     try:

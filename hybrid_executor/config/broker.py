@@ -83,7 +83,7 @@ def read_broker(conf: ConfigSource) -> Broker:
     tls, options = _tls_of(url, conf), _read_transport_options(conf, url)
     if not is_redis_url(url):
         return Broker(url=url, tls=tls, transport_options=options)
-    stores = _store_options(conf) if is_stores else {}
+    stores = table.REDIS_OPTIONS.read(conf) if is_stores else {}
     address = parse_redis_url(
         url,
         {**stores, **({"ssl": True, **tls} if tls is not None else {})},
@@ -145,13 +145,6 @@ def _read_transport_options(conf: ConfigSource, broker_url: str) -> dict[str, An
     if is_redis_url(broker_url) or broker_url.startswith("sqs://"):
         options["visibility_timeout"] = celery_table.VISIBILITY_TIMEOUT.read(conf)
     return {**_RESTORES_SOON, **options} if is_redis_url(broker_url) else options
-
-
-def _store_options(conf: ConfigSource) -> dict[str, Any]:
-    options = table.REDIS_OPTIONS.read(conf)
-    if not isinstance(options, dict):
-        raise table.REDIS_OPTIONS.error("", "a JSON object")
-    return options
 
 
 def _read_transport_value(name: str, text: str) -> Any:

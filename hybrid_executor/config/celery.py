@@ -7,7 +7,6 @@ foreign code it runs is the module that ``celery_config_options`` names.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 from hybrid_executor.config import celery_table
 from hybrid_executor.config.broker import Broker, read_broker
 from hybrid_executor.config.celery_table import CELERY_OPTIONS, SECTION
-from hybrid_executor.config.options import ConfigSource
+from hybrid_executor.config.options import ConfigSource, parse_bool
 from hybrid_executor.config.overlay import without_broker
 
 __all__ = [
@@ -69,8 +68,7 @@ def read_celery_settings(conf: ConfigSource) -> CelerySettings:
         raise _OPTIONS["worker_autoscale"].error(values["worker_autoscale"], AUTOSCALE_FORM)
     _check_umask(values["worker_umask"])
     broker = read_broker(conf)
-    extra = _object(values["extra_celery_config"], "extra_celery_config")
-    extra = without_broker(extra, broker, option="extra_celery_config")
+    extra = without_broker(values["extra_celery_config"], broker, option="extra_celery_config")
     overlay = _import_overlay(values["celery_config_options"])
     overlay = without_broker(overlay, broker, option="celery_config_options")
     return CelerySettings(
@@ -147,12 +145,6 @@ def is_autoscale(text: str) -> bool:
     return are_numbers and max(int(part) for part in parts) >= 1
 
 
-def _object(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _OPTIONS[name].error(json.dumps(value), "a JSON object")
-    return value
-
-
 def _import_overlay(path: str) -> dict[str, Any]:
     if path in ("", celery_table.UPSTREAM_CONFIG):
         return {}
@@ -170,9 +162,10 @@ def _import_overlay(path: str) -> dict[str, Any]:
 def _read_truth(text: str, name: str) -> bool | None:
     if text.lower() in ("", "none"):
         return None
-    if text.lower() not in ("true", "false", "1", "0", "t", "f", "yes", "no", "on", "off"):
-        raise _OPTIONS[name].error(text, "True or False")
-    return text.lower() in ("true", "1", "t", "yes", "on")
+    try:
+        return parse_bool(text)
+    except ValueError:
+        raise _OPTIONS[name].error(text, "True or False") from None
 
 
 def _check_umask(text: str) -> None:

@@ -34,9 +34,6 @@ def read_coordinator_pods(conf: ConfigSource) -> dict[str, CoordinatorPod]:
     :raises ConfigError: a value is wrong, or a queue names a coordinator that there is not.
     """
     coordinators, queues = _COORDINATORS.read(conf), _QUEUES.read(conf)
-    for option, value in ((_COORDINATORS, coordinators), (_QUEUES, queues)):
-        if not isinstance(value, dict):
-            raise option.error(str(value), "a JSON object, for example {}")
     found = {}
     for queue, key in queues.items():
         coordinator = coordinators.get(key)

@@ -122,12 +122,12 @@ def read_kubernetes_settings(conf: ConfigSource) -> KubernetesSettings:
         raise _error("worker_container_tag", tag, f"the tag of the image {repository}, or unset the repository")
     if tag and not repository:
         raise _error("worker_container_repository", repository, f"the repository of tag {tag}, or unset the tag")
-    request_arguments = _object(values, "kube_client_request_args")
-    delete_options = {camel_case(key): value for key, value in _object(values, "delete_option_kwargs").items()}
+    request_arguments = values["kube_client_request_args"]
+    delete_options = {camel_case(key): value for key, value in values["delete_option_kwargs"].items()}
     if values["termination_grace_period_seconds"] is not None:
         delete_options.setdefault("gracePeriodSeconds", values["termination_grace_period_seconds"])
     return KubernetesSettings(
-        retry_arguments=_object(values, "api_client_retry_configuration"),
+        retry_arguments=values["api_client_retry_configuration"],
         logs_task_metadata=values["logs_task_metadata"],
         running_pod_log_lines=values["running_pod_log_lines"],
         pod_template_file=values["pod_template_file"],
@@ -174,13 +174,6 @@ def _fatal_reasons(listed: tuple[str, ...]) -> frozenset[str]:
 def _error(name: str, value: object, expected: str) -> Exception:
     option = next(option for option in KUBERNETES_OPTIONS if option.name == name)
     return option.error(str(value), expected)
-
-
-def _object(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = values[name]
-    if not isinstance(value, dict):
-        raise _error(name, value, "a JSON object, for example {}")
-    return value
 
 
 def _timeout(value: object) -> Timeout | None:

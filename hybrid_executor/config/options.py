@@ -18,6 +18,19 @@ _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 
 
+def parse_bool(text: str) -> bool:
+    """Return the truth value that a text means, in any case of letters.
+
+    :raises ValueError: it is none of true, t, yes, y, on, 1, false, f, no, n, off and 0.
+    """
+    word = text.lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError(text)
+
+
 class ConfigSource(Protocol):
     """What this project needs of a configuration: Airflow's ``conf``, an ``ExecutorConf``, or a test's dict."""
 
@@ -47,8 +60,8 @@ class DictConfig:
 class Option:
     """One option: where it stands, what it may hold, and why it exists.
 
-    :ivar type: ``json`` is a JSON object or array; ``list`` is comma-separated text, read as a tuple of stripped,
-        non-empty strings.
+    :ivar type: ``json`` is a JSON object, read as a dict; ``list`` is comma-separated text, read as a tuple of
+        stripped, non-empty strings.
     :ivar unit: unit of a number, for the docs ("seconds", "pods").
     :ivar allowed: the values that a ``str`` may have; empty means any.
     :ivar sensitive: the value may hold a password and is never shown.
@@ -94,13 +107,12 @@ class Option:
         if self.type == "float":
             return float(text)
         if self.type == "bool":
-            if text.lower() in _TRUE:
-                return True
-            if text.lower() in _FALSE:
-                return False
-            raise ValueError(text)
+            return parse_bool(text)
         if self.type == "json":
-            return json.loads(text)
+            value = json.loads(text)
+            if not isinstance(value, dict):
+                raise ValueError(text)
+            return value
         if self.type == "list":
             return tuple(part.strip() for part in text.split(",") if part.strip())
         return text
@@ -110,7 +122,7 @@ class Option:
             "int": "a whole number",
             "float": "a number",
             "bool": "True or False",
-            "json": "valid JSON",
+            "json": "a JSON object, such as {}",
             "list": "comma-separated names",
             "str": "text",
         }[self.type]

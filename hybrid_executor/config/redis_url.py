@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from hybrid_executor.config.options import parse_bool
 from hybrid_executor.config.redis_address import RedisAddress, tls_of
 from hybrid_executor.errors import ConfigError
 
@@ -29,7 +30,6 @@ _SCHEMES = {
     "socket": "socket",
     "sentinel": "sentinel",
 }
-REDIS_SCHEMES = tuple(f"{scheme}://" for scheme in _SCHEMES)
 
 _NUMBERS = frozenset({"socket_timeout", "socket_connect_timeout", "health_check_interval", "max_connections"})
 _WHOLE = frozenset({"health_check_interval", "max_connections"})
@@ -42,7 +42,6 @@ _LOGIN = frozenset({"username", "password", "credential_provider"})
 _IN_QUERY = _CLIENT | _TLS | _DATABASE | _LOGIN | {"master_name"}
 _TAKEN = frozenset({"host", "port", "path", "unix_socket_path", "connection_class", "decode_responses"})
 _CERT_REQS = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
-_TRUE, _FALSE = frozenset({"true", "t", "yes", "y", "on", "1"}), frozenset({"false", "f", "no", "n", "off", "0"})
 _RESERVED = "in user and password write %2F for /, %40 for @, %23 for #, %3F for ?, %3B for ;, %25 for %"
 
 
@@ -214,9 +213,10 @@ def _convert(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if name in _TRUTHS:
-        if value.lower() not in _TRUE | _FALSE:
-            raise _Wrong(f"{name} is not True or False")
-        return value.lower() in _TRUE
+        try:
+            return parse_bool(value)
+        except ValueError:
+            raise _Wrong(f"{name} is not True or False") from None
     try:
         if name in _NUMBERS:
             return int(value) if name in _WHOLE else float(value)

@@ -213,8 +213,6 @@ def read_redis(conf: ConfigSource) -> RedisLocation | None:
     """
     url = table.REDIS_URL.read(conf)
     options = table.REDIS_OPTIONS.read(conf)
-    if not isinstance(options, dict):
-        raise table.REDIS_OPTIONS.error("", "a JSON object")
     if url:
         parse_redis_url(url, options, option=f"[{table.SECTION}] {table.REDIS_URL.name}")
         return RedisLocation(url, options)

@@ -19,8 +19,6 @@ PATCH_FORMATS: Mapping[str, Callable[[Any, Any], Any]] = {
     "application/strategic-merge-patch+json": strategic_merge_patch,
 }
 
-Renderer = Callable[[Object], Object]
-
 WATCH_TIMEOUT_SECONDS = (1800, 3600)
 """A watch without ``timeoutSeconds`` ends somewhere in this span, as on a real server."""
 

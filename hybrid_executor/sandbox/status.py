@@ -93,12 +93,6 @@ def no_such_path() -> StatusError:
     return StatusError(404, "NotFound", "the server could not find the requested resource", {})
 
 
-def method_not_allowed() -> StatusError:
-    """405: the path exists and this verb does not."""
-    message = "the server does not allow this method on the requested resource"
-    return StatusError(405, "MethodNotAllowed", message, {})
-
-
 def unsupported_media_type(given: str, accepted: Sequence[str]) -> StatusError:
     """415: a body in a format that the server does not read."""
     message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"

@@ -9,16 +9,12 @@ from pathlib import Path
 from hybrid_executor.config import ConfigSource, Settings, read_settings, table
 from hybrid_executor.config.broker import GENERATED_BROKER
 from hybrid_executor.config.settings import Shape, has_address
+from hybrid_executor.config.shape import shape_of
 from hybrid_executor.standalone.environment import SIMPLE_AUTH_MANAGER
 from hybrid_executor.standalone.local_airflow import Plan
 from hybrid_executor.store import RedisSettings
 
 HYBRID_EXECUTOR = "hybrid_executor.HybridExecutor"
-_SHAPES: dict[str, Shape] = {
-    "HybridExecutor": "hybrid",
-    "KubernetesExecutor": "kubernetes",
-    "LocalKubernetesExecutor": "local_kubernetes",
-}
 _SHARED_SECRETS = (("core", "fernet_key"), ("api", "secret_key"), ("api_auth", "jwt_secret"))
 _WILDCARDS = frozenset("*?[")
 _GPU_QUEUES, _GPU_PROFILE = "gpu-*", "gpu"
@@ -65,14 +61,6 @@ def plan_standalone(
         port=port or int(conf.get("api", "port", fallback=8080)),
         has_own_login=_has_simple_login(conf),
     )
-
-
-def shape_of(executor: str) -> Shape | None:
-    """Return which of our executors ``[core] executor`` names first, ``None`` where that is none of ours."""
-    path = executor.split(";")[0].split(",")[0].rpartition(":")[2].strip()
-    if not path.startswith("hybrid_executor."):
-        return None
-    return _SHAPES.get(path.rpartition(".")[2])
 
 
 def has_cluster(conf: ConfigSource, environment: Mapping[str, str]) -> bool:
