@@ -63,7 +63,7 @@ def test_a_redis_of_its_own_stands_beside_the_broker() -> None:
         ({"celery_parallelism": "many"}, "celery_parallelism = 'many'.*a whole number"),
         ({"record_retention": "5"}, "record_retention = '5'.*at least 600"),
         ({"redis_options": "[1]"}, "redis_options.*a JSON object"),
-        ({"redis_options": "{"}, "redis_options.*valid JSON"),
+        ({"redis_options": "{"}, "redis_options.*a JSON object"),
         ({"redis_url": "http://host"}, "redis_url.*redis://"),
         ({"routes": "*=celery, a=local"}, "can never match"),
         ({"profiles_file": "/nowhere.yaml"}, "/nowhere.yaml.*readable file"),

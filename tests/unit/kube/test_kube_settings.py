@@ -133,7 +133,7 @@ def test_launch_retries_are_counted_as_configured(configured: str, launches: int
         ("pod_launch_failure_retries", "-2", "at least -1"),
         ("delete_worker_pods", "perhaps", "True or False"),
         ("kube_client_request_args", "[1]", "a JSON object"),
-        ("kube_client_request_args", "{", "valid JSON"),
+        ("kube_client_request_args", "{", "a JSON object"),
         ("kube_client_request_args", '{"_request_timeout": [1, 2, 3]}', "[connect, read]"),
         ("kube_client_request_args", '{"_request_timeout": "soon"}', "[connect, read]"),
         ("kube_client_request_args", '{"_request_timeout": [0, 5]}', "[connect, read]"),
