@@ -54,11 +54,12 @@ A route is `pattern=pool` or `pattern=kubernetes:profile`. The pools are `celery
 pattern that matches a task's queue decides. The last pattern must be `*`. `airflow hybrid routes QUEUE...` shows the
 pool of each queue and the route that decided.
 
-If `routes` is not set, the queue `kubernetes_queue` of `[celery_kubernetes_executor]` goes to `kubernetes`, and all other
-queues go to `celery`. For `LocalKubernetesExecutor` it is the section `[local_kubernetes_executor]` and the pool `local`.
+If `routes` is not set, the queue `kubernetes_queue` of `[celery_kubernetes_executor]` goes to `kubernetes`, and all
+other queues go to `celery`. With `LocalKubernetesExecutor` it is the section `[local_kubernetes_executor]` and the pool
+`local`.
 
-A profile is a named set of pod settings; `conf/profiles.yaml` explains its keys. A pod is made from these parts; a later
-one wins: pod template, profile, the task's `executor_config`, `pod_mutation_hook`.
+A profile is a named set of pod settings; `conf/profiles.yaml` explains its keys. A pod is made from these parts, and a
+later part wins: pod template, profile, the task's `executor_config`, `pod_mutation_hook`.
 """
 
 

@@ -197,7 +197,7 @@ WORKER_SHUTDOWN_TIMEOUT = Option(
     minimum=0,
     unit="seconds",
     description="How long a stopping Celery worker waits for its running tasks. Tasks that still run after that "
-    "are killed, and they fail with this reason. Set it to less than the grace period of the system "
+    "are ended, and they fail with this reason. Set it to less than the grace period of the system "
     "that stops the worker (Kubernetes, systemd, Docker). 0: no limit.",
 )
 
