@@ -1,7 +1,7 @@
-"""One table row per option, and the one way to read it.
+"""One table row per option, and the way to read it.
 
-Promises: a wrong value is a :class:`ConfigError` that names section, option, value and what is allowed; an option
-that nobody declared to Airflow still resolves, because every row carries its own default. Never logs a value.
+Promises: a wrong value is a :class:`ConfigError` that names section, option, value and what is allowed. An option that
+is not declared to Airflow can be read too, because every row has its own default. Values are never logged.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def parse_bool(text: str) -> bool:
 
 
 class ConfigSource(Protocol):
-    """What this project needs of a configuration: Airflow's ``conf``, an ``ExecutorConf``, or a test's dict."""
+    """A configuration: Airflow's ``conf``, an ``ExecutorConf``, or a dict of a test."""
 
     def get(self, section: str, key: str, *, fallback: Any = None) -> Any:
-        """Return the option's text, or ``fallback`` where it is not set."""
+        """Return the option's text, or ``fallback`` if it is not set."""
 
     def options(self, section: str) -> dict[str, str]:
-        """Return every option that a person has set in ``section``, for sections that take any."""
+        """Return every option that is set in ``section``, for sections that accept any option."""
 
 
 class DictConfig:
-    """A configuration held in ``{section: {option: text}}``, for tests and for commands that need none of Airflow."""
+    """A configuration held in ``{section: {option: text}}``, for tests and for commands that do not use Airflow's."""
 
     def __init__(self, sections: dict[str, dict[str, str]] | None = None) -> None:
         self._sections = sections or {}
@@ -58,7 +58,7 @@ class DictConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One option: where it stands, what it may hold, and why it exists.
+    """One option: its section and name, its type and limits, and its meaning.
 
     :ivar type: ``json`` is a JSON object, read as a dict; ``list`` is comma-separated text, read as a tuple of
         stripped, non-empty strings.
@@ -97,7 +97,7 @@ class Option:
         return value
 
     def error(self, text: str, expected: str) -> ConfigError:
-        """Return the error for value ``text``, saying what is ``expected`` instead."""
+        """Return the error for the value ``text``; it says what is ``expected``."""
         shown = "<hidden>" if self.sensitive else repr(text)
         return ConfigError(f"[{self.section}] {self.name} = {shown} is not valid: write {expected}.")
 
