@@ -1,9 +1,9 @@
-"""The sandbox as a whole: a Kubernetes API on loopback whose pods are real processes of this machine.
+"""The sandbox: a Kubernetes API on 127.0.0.1 whose pods are real processes of this machine.
 
-What it promises: it listens on 127.0.0.1 only and asks for a token; no process of a pod outlives it, not even where
-it is killed; it leaves nothing on the disk but a kubeconfig that was asked for. What it does not emulate: images
-(every image is this machine with ``NodeSettings.image_environment``), volumes and mounts, networks, probes, service
-accounts, managedFields and anything that a task's pod does not need.
+Promises: it listens on 127.0.0.1 only and asks for a token. All processes of its pods end with it, even if it is
+killed. It leaves no files except a kubeconfig that was asked for. Not emulated: images (every image is this machine
+with ``NodeSettings.image_environment``), volumes and mounts, networks, probes, service accounts, managedFields, and
+everything else that a task's pod does not need.
 """
 
 from __future__ import annotations
