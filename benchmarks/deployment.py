@@ -43,7 +43,7 @@ def run_deployment(side: Side, *, postgres: PostgresServer, slots: int, tasks: i
     api_port, log_port = choose_port(), choose_port()
     passwords = home / "passwords.json"
     passwords.write_text(json.dumps({_USER: _PASSWORD}), encoding="ascii")
-    with ValkeyServer() as valkey:
+    with ValkeyServer(port=choose_port()) as valkey:
         broker = f"redis://127.0.0.1:{valkey.port}/0"
         environment = {
             **{name: value for name, value in clean_environment(os.environ).items() if "BYTECODE" not in name},

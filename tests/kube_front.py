@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import ssl
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import yaml
 
 from hybrid_executor.sandbox.server import SandboxServer
 from tests.certificates import write_certificate
+from tests.http_server import EndingServer
 
 _REFUSAL = b'{"kind": "Status", "status": "Failure", "message": "Unauthorized", "reason": "Unauthorized", "code": 401}'
 
@@ -37,14 +37,13 @@ class KubeFront:
         self.folder = folder
         self.authority = write_certificate(folder, "authority")
         self._pool = urllib3.PoolManager(headers={"Authorization": f"Bearer {sandbox.token}"}, maxsize=20)
-        self._server = _Server(("127.0.0.1", 0), _handler(self, sandbox.url))
+        self._server = _Server(_handler(self, sandbox.url))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(write_certificate(folder, "front", authority=self.authority))
         context.load_verify_locations(self.authority)
         context.verify_mode = ssl.CERT_OPTIONAL
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
+        self._server.begin()
 
     @property
     def port(self) -> int:
@@ -113,15 +112,11 @@ class KubeFront:
             answer.close()
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.end()
         self._pool.clear()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _Server(EndingServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that do not trust us hang up in the handshake; that is what is tested."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +25,17 @@ class Life:
 
 
 _shared_children: set[int] = set()
+_shared_threads: set[int] = set()
 
 
-def share_children(before: Life) -> None:
-    """Let child processes that are new since ``before`` live on: a fixture that tests share has made them."""
-    _shared_children.update(set(_children()) - before.children)
+@contextmanager
+def shared() -> Iterator[None]:
+    """Let live on what starts in it: fixtures that modules share."""
+    before = take_stock()
+    yield
+    now = take_stock()
+    _shared_children.update(now.children - before.children)
+    _shared_threads.update(now.threads - before.threads)
 
 
 def take_stock() -> Life:
@@ -60,7 +67,7 @@ def _is_shared(name: str) -> bool:
 
 def _new_threads(before: Life) -> Iterable[str]:
     for thread in threading.enumerate():
-        if thread.ident not in before.threads and not _is_of_library(thread):
+        if thread.ident not in before.threads | _shared_threads and not _is_of_library(thread):
             yield f"thread {thread.name}"
 
 

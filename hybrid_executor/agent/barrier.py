@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Hashable, Iterator
 
 from hybrid_executor.agent.launch import Launch
+from hybrid_executor.backoff import CREATE
 from hybrid_executor.kube.demand import Demand
-from hybrid_executor.kube.publish import Verdict, backoff_seconds
+from hybrid_executor.kube.publish import Verdict
 
 _OPEN_AT = 16
 """So many launches side by side have got through: nothing is refused any more."""
@@ -127,7 +128,7 @@ class Barrier:
         self._age += 1
         self._window = 1
         self._failures += 1
-        seconds = backoff_seconds(self._failures, jitter=jitter, retry_after=verdict.retry_after_seconds)
+        seconds = CREATE.seconds(self._failures, jitter=jitter, retry_after=verdict.retry_after_seconds)
         if verdict.most_seconds is not None:
             # The last try comes when the patience ends, not up to a minute later.
             left = max(launch.accepted_at, self.since) + verdict.most_seconds - now

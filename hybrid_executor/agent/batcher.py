@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from hybrid_executor.agent.backoff import RECONNECT
+from hybrid_executor.backoff import RECONNECT
 from hybrid_executor.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)

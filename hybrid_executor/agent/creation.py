@@ -12,11 +12,12 @@ from collections.abc import Callable
 
 from hybrid_executor.agent.identity import ANNOTATION_GENERATION, PodIdentity, identify
 from hybrid_executor.agent.launch import Again, Created, Failed, Ready, Refused
+from hybrid_executor.backoff import CREATE
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import LABEL_INSTANCE, attempt_selector
-from hybrid_executor.kube.publish import Verdict, backoff_seconds, judge_create_error
+from hybrid_executor.kube.publish import Verdict, judge_create_error
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class PodCreator:
             failed = Failed(launch, ready.record, words, "unavailable")
         if verdict.concerns != "pod":
             return Refused(launch, ready.record, verdict, failed)
-        seconds = backoff_seconds(launch.failures, jitter=random.random(), retry_after=verdict.retry_after_seconds)
+        seconds = CREATE.seconds(launch.failures, jitter=random.random(), retry_after=verdict.retry_after_seconds)
         return failed or Again(launch, seconds, verdict.reason)
 
     def _after_conflict(self, ready: Ready) -> Outcome:
@@ -112,7 +113,7 @@ class PodCreator:
             # Gone again, or not to be asked now: the next creation will tell.
             launch.failures += 1
             launch.last_words = str(error)
-            return Again(launch, backoff_seconds(launch.failures, jitter=random.random()), str(error))
+            return Again(launch, CREATE.seconds(launch.failures, jitter=random.random()), str(error))
         if identity is not None and (identity.attempt, identity.launch) == (ready.record.id, ready.record.launches):
             return self._take_for_done(ready, identity)
         launch.renames += 1

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hybrid_executor.agent.backoff import DENIED, RECONNECT, Backoff
-from hybrid_executor.agent.complaints import Complaints
 from hybrid_executor.agent.delayed_pool import DelayedPool
 from hybrid_executor.agent.verdicts import Cleanup
+from hybrid_executor.backoff import DENIED, RECONNECT, Backoff
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import done_patch, ending_patch

@@ -15,9 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hybrid_executor.agent.backoff import RECONNECT
 from hybrid_executor.agent.batcher import Batcher
-from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, Complaints
 from hybrid_executor.agent.creation import Outcome, PodCreator
 from hybrid_executor.agent.delayed_pool import DelayedPool
 from hybrid_executor.agent.deletion import Doomed, PodRemover
@@ -28,6 +26,8 @@ from hybrid_executor.agent.launch_queue import LaunchQueue
 from hybrid_executor.agent.pace import Pace
 from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.agent.preparation import Built, LaunchPreparer
+from hybrid_executor.backoff import RECONNECT
+from hybrid_executor.complaints import REDIS, REDIS_UNAVAILABLE, Complaints
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KeyMisused, StoreUnavailable
 from hybrid_executor.events import StreamId
@@ -160,7 +160,7 @@ class AirflowKubernetesScheduler:
                 stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
             except StoreUnavailable as error:
                 failures += 1
-                self._complaints.report(REDIS, REDIS_AWAY, error)
+                self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
                 stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
             else:
                 # Whether Redis serves again is told by the announcements: a turn may pass without a write.

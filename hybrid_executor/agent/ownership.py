@@ -10,9 +10,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from hybrid_executor.agent.complaints import Complaints
 from hybrid_executor.agent.identity import PodIdentity
 from hybrid_executor.agent.sighting import Sighting
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.store import Attempts, Record, RedisIdentity
 
 

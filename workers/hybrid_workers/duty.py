@@ -116,6 +116,10 @@ class Duty:
         else:
             _serve(queue, consumer)
 
+    def serve(self, queue: str, consumer: Any) -> None:
+        """Serve a queue that was left out for a while, as soon as the worker takes work."""
+        self._add(queue, consumer)
+
     def _remove(self, queue: str, consumer: Any) -> None:
         self._card.paused_queues = tuple(name for name in self._card.paused_queues if name != queue)
         if queue in consumer.app.amqp.queues.consume_from:

@@ -21,6 +21,7 @@ from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Restoration, Store, Submission, open_store
 from tests.faulty_sandbox import Fault, FaultySandbox
+from tests.store_view import launches_length, lease_holder
 from tests.waiting import wait_until
 
 INSTANCE = "airflow"
@@ -114,7 +115,6 @@ class World:
             Agent(
                 settings=settings,
                 kubernetes_settings=self.kubernetes_settings(**(kubernetes or {})),
-                store_settings=RedisSettings(url=self.redis_url, answer_seconds=10),
                 name=name,
                 hook=hook,
             )
@@ -125,7 +125,7 @@ class World:
         return agent
 
     def watcher(self, namespace: str = "default") -> str:
-        return self.store.leases.holder(f"watch:default:{namespace}")
+        return lease_holder(self.store, f"watch:default:{namespace}")
 
     def submit(
         self,
@@ -208,7 +208,7 @@ class World:
         return lambda: self.sandbox.faults.hits(rule)
 
     def launch_stream_is_empty(self) -> bool:
-        return self.store.launches("default", consumer="test").length() == 0
+        return launches_length(self.store, "default") == 0
 
 
 @pytest.fixture

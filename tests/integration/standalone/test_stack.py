@@ -140,19 +140,19 @@ def test_what_ignores_sigterm_is_killed_after_its_grace(make_stack: Callable[...
     wait_until(lambda: lines)
     begun = time.monotonic()
     stack.stop()
-    assert 0.3 <= time.monotonic() - begun < 5
+    assert 0.3 <= time.monotonic() - begun < 60
 
 
 def test_a_user_in_a_hurry_does_not_wait_for_the_grace(make_stack: Callable[..., Stack], lines: list[object]) -> None:
     code = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); {SLEEP}"
-    stack = make_stack(component("a", code, grace_seconds=60))
+    stack = make_stack(component("a", code, grace_seconds=600))
     stack.advance()
     wait_until(lambda: lines)
     hurry = threading.Event()
     hurry.set()
     begun = time.monotonic()
     stack.stop(hurry=hurry)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the process group is reached")

