@@ -1,4 +1,4 @@
-"""The whole application: all routes behind the gate."""
+"""The ASGI application: all routes, behind the gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands before the API: who asks, may they; and how refusals become answers."""
+"""Checks each request (token and rights) before it reaches the API, and turns refusals into answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP server on its port of the loopback address, which can go down and come back."""
+"""The HTTP server on 127.0.0.1, which can stop serving for some time and continue."""
 
 from __future__ import annotations
 

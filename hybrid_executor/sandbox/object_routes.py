@@ -1,4 +1,4 @@
-"""The routes of everything but pods: namespaces, events, quotas, secrets, config maps, access reviews."""
+"""The routes of all resources except pods: namespaces, events, quotas, secrets, config maps, access reviews."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ REVIEW = "SelfSubjectAccessReview"
 
 
 class ObjectRoutes:
-    """Serves the resources that need no rules of their own."""
+    """Serves the resources without special rules."""
 
     def __init__(self, cluster: Cluster, collections: Collections, interference: Interference) -> None:
         self._cluster = cluster
@@ -67,7 +67,7 @@ class ObjectRoutes:
         ]
 
     async def review(self, request: Request) -> Response:
-        """Answer whether the token's user may do something: all but what is denied."""
+        """Answer whether the token's user has a right: every right that is not denied."""
         body = await read_object(request)
         spec = body.get("spec") or {}
         asked: dict[str, Any] = spec.get("resourceAttributes") or {}

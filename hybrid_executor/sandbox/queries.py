@@ -1,4 +1,4 @@
-"""What a request asks for beyond its path: parameters, Accept header, DeleteOptions, patch format. Pure."""
+"""The parts of a request besides its path: parameters, Accept header, DeleteOptions, patch format. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The API's ``Status`` answers, word for word as a real server gives them.
+"""The API's ``Status`` answers, with the same text as a real server.
 
-Every refusal is raised as :class:`StatusError` where it is found and becomes an HTTP answer in one place, at the edge.
+A refusal is raised as :class:`StatusError`. The gate turns it into an HTTP answer.
 """
 
 from __future__ import annotations
