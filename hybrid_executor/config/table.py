@@ -107,7 +107,7 @@ STARTING_PODS = Option(
     unit="pods",
     description="Maximum number of pods in one cluster that are starting: created, but their task does not run "
     "yet. It counts the pods of all agents. Too many starting pods slow down each other and Airflow's "
-    "API server. 0: the limit adapts. It begins at 4 and doubles as long as tasks start within 10 "
+    "API server. 0: the limit adapts. It begins at 8 and doubles as long as tasks start within 10 "
     "seconds.",
 )
 LAUNCH_PATIENCE = Option(

@@ -9,7 +9,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.store import Store
 
 _numbers = itertools.count()
-FIRST = 4
+FIRST = 8
 
 
 def some(count: int) -> list[AttemptId]:
@@ -98,7 +98,7 @@ def test_a_start_that_takes_nearly_two_minutes_counts_as_slow_too(store: Store) 
 
 def test_where_all_starts_take_long_the_limit_rises_slowly(store: Store) -> None:
     for _ in range(3):
-        let_start(store, 30, 30, 30, 30)
+        let_start(store, *(30,) * FIRST)
     assert limit(store) == FIRST + 1
 
 

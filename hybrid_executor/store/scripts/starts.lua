@@ -15,7 +15,7 @@
 -- by one for each start of at most 10 s, so it doubles with each round; by one a round where starts take longer, but
 -- not longer than they take at best in this cluster. It is halved when starts get slow, since then they only wait for
 -- each other.
-local FIRST, LEAST, MOST = 4, 2, 10000
+local FIRST, LEAST, MOST = 8, 2, 10000
 local PENDING_MS, RUNNING_MS = 30000, 120000
 local QUICK_MS, SLOW_MS, TOO_SLOW_MS, HALVE_EVERY_MS = 10000, 20000, 45000, 10000
 local KEEP_LIMIT_MS, REPORT_MS, KEEP_SECONDS = 3600000, 30000, 7200
