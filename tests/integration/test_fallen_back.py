@@ -79,7 +79,7 @@ def test_a_replica_that_took_over_without_the_last_claim_grants_it_to_nobody_unt
         replica.client.execute_command("REPLICAOF", "NO", "ONE")
         claim = before.attempts.claim(old, worker="first", token="1-x")
         assert claim.is_granted
-        with pytest.raises(StoreUnavailable, match="when it is known which of them had run"):
+        with pytest.raises(StoreUnavailable, match="when it is known which of them have run already"):
             after.attempts.claim(old, worker="second", token="2-x")
         time.sleep(0.005)  # the records' times are in milliseconds
         after.attempts.submit([submission(new)])
