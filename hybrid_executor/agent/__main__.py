@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end_with_parent(options.parent_pid)
     # As a library Airflow sets up neither its database nor its logging: an agent needs neither of them.
     os.environ.setdefault("_AIRFLOW__AS_LIBRARY", "1")
+    from hybrid_executor.agent.launch.mutation_hook import airflow_config_folder, load_mutation_hook
     from hybrid_executor.agent.main import run_agent
-    from hybrid_executor.agent.mutation_hook import airflow_config_folder, load_mutation_hook
     from hybrid_executor.config import airflow_config, read_settings
     from hybrid_executor.config.kubernetes import read_kubernetes_settings
 

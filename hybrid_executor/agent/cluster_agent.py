@@ -13,17 +13,17 @@ from hybrid_executor.agent.backoff import DENIED
 from hybrid_executor.agent.complaints import Complaints
 from hybrid_executor.agent.data_loss import DataLoss
 from hybrid_executor.agent.delayed_pool import DelayedPool
-from hybrid_executor.agent.deletion import PodRemover
-from hybrid_executor.agent.launcher import AirflowKubernetesScheduler
-from hybrid_executor.agent.leader import KeptLease, LeaseKeeper
-from hybrid_executor.agent.log_tails import LogTails
-from hybrid_executor.agent.namespace_survey import NamespaceSurvey
+from hybrid_executor.agent.launch.launcher import AirflowKubernetesScheduler
+from hybrid_executor.agent.launch.pod_factory import PodFactory
+from hybrid_executor.agent.leases import KeptLease, LeaseKeeper
 from hybrid_executor.agent.ownership import Ownership
-from hybrid_executor.agent.pod_factory import PodFactory
-from hybrid_executor.agent.pod_recorder import PodRecorder
-from hybrid_executor.agent.pod_stream import PodStream
-from hybrid_executor.agent.supervision import start_supervised
-from hybrid_executor.agent.watcher import KubernetesJobWatcher
+from hybrid_executor.agent.process import start_supervised
+from hybrid_executor.agent.removal import PodRemover
+from hybrid_executor.agent.watch.events import PodStream
+from hybrid_executor.agent.watch.log_tails import LogTails
+from hybrid_executor.agent.watch.recording import PodRecorder
+from hybrid_executor.agent.watch.relist import Relist
+from hybrid_executor.agent.watch.watcher import KubernetesJobWatcher
 from hybrid_executor.config import Settings
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import ConfigError
@@ -256,7 +256,7 @@ class ClusterAgent:
             selector=selector,
             lease=lease,
             version=around.store.version(self.cluster, namespace or ""),
-            survey=NamespaceSurvey(
+            relist=Relist(
                 cluster=self.cluster,
                 namespace=namespace,
                 client=client,

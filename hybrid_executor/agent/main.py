@@ -21,14 +21,13 @@ from hybrid_executor.agent.backoff import RECONNECT
 from hybrid_executor.agent.cluster_agent import ClusterAgent, Surroundings
 from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, REDIS_BACK, Complaints
 from hybrid_executor.agent.data_loss import DataLoss
-from hybrid_executor.agent.leader import KeptLease, LeaseKeeper
-from hybrid_executor.agent.mutation_hook import Hook
+from hybrid_executor.agent.launch.mutation_hook import Hook
+from hybrid_executor.agent.launch.pod_factory import PodFactory
+from hybrid_executor.agent.leases import KeptLease, LeaseKeeper
 from hybrid_executor.agent.namespaces import namespaces_to_watch
 from hybrid_executor.agent.ownership import Ownership
-from hybrid_executor.agent.pod_factory import PodFactory
-from hybrid_executor.agent.process import default_name
+from hybrid_executor.agent.process import default_name, start_supervised
 from hybrid_executor.agent.reaper import Reaper
-from hybrid_executor.agent.supervision import start_supervised
 from hybrid_executor.config import Profile, Settings
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import ConfigError, HybridError, StoreForbidden, StoreUnavailable

@@ -9,11 +9,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 from hybrid_executor.agent.complaints import Complaints
 from hybrid_executor.agent.identity import PodIdentity
-from hybrid_executor.agent.sighting import Sighting
 from hybrid_executor.store import Attempts, Record, RedisIdentity
+
+
+class Identified(Protocol):
+    """Anything that says which pod it is about."""
+
+    @property
+    def identity(self) -> PodIdentity:
+        """The pod."""
+
+
+T = TypeVar("T", bound=Identified)
 
 
 class Ownership:
@@ -46,7 +57,7 @@ class Ownership:
         """Return whether a pod belongs to another deployment; pods of older versions carry no id and are ours."""
         return record is None and bool(identity.redis_id) and identity.redis_id not in self._ids
 
-    def own(self, sightings: Sequence[Sighting], *, place: str) -> list[Sighting]:
+    def own(self, sightings: Sequence[T], *, place: str) -> list[T]:
         """Return the sightings of our pods, and report the others.
 
         :raises StoreUnavailable: Redis could not be asked about pods that carry another id.
@@ -55,7 +66,7 @@ class Ownership:
         if not doubtful:
             return list(sightings)
         records = dict(zip(doubtful, self._attempts.records(doubtful), strict=True))
-        own: list[Sighting] = []
+        own: list[T] = []
         foreign: list[PodIdentity] = []
         for seen in sightings:
             if self.is_foreign(seen.identity, records.get(seen.identity.attempt)):

@@ -1,20 +1,26 @@
-"""The process around an agent: its end by signal or with its parent, its log lines, its name."""
+"""The process around an agent: its end by signal or with its parent, its threads, its log lines, its name."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
 import os
+import random
 import secrets
 import signal
 import socket
 import sys
 import threading
+import time
+from collections.abc import Callable
 from types import FrameType
+
+from hybrid_executor.agent.backoff import RESTART
 
 log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
+_HEALTHY_SECONDS = 60.0
 
 
 def default_name() -> str:
@@ -51,3 +57,24 @@ def end_with_parent(parent_pid: int) -> None:
 def has_lost_parent(parent_pid: int) -> bool:
     """Return whether the parent has ended: then another process has taken its place."""
     return os.getppid() != parent_pid
+
+
+def start_supervised(name: str, target: Callable[[], None], stop: threading.Event) -> threading.Thread:
+    """Run ``target`` in a thread until ``stop``; when it raises or returns before, run it again after a pause."""
+    thread = threading.Thread(target=_supervise, args=(name, target, stop), name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _supervise(name: str, target: Callable[[], None], stop: threading.Event) -> None:
+    failures = 0
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            target()
+        except Exception:
+            log.exception("%s died and will be started again", name)
+        if time.monotonic() - began > _HEALTHY_SECONDS:
+            failures = 0
+        failures += 1
+        stop.wait(RESTART.seconds(failures, jitter=random.random()))

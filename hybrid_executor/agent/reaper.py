@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, Complaints
-from hybrid_executor.agent.leader import KeptLease
+from hybrid_executor.agent.launch.entries import LAUNCHABLE
+from hybrid_executor.agent.leases import KeptLease
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
@@ -27,7 +28,6 @@ KEPT_EVENTS = 10_000
 _EVERY_SECONDS = 12.0
 _SILENT_CONSUMER_SECONDS = 3600.0
 _BATCH = 500
-_BEFORE_POD = frozenset({State.SUBMITTED, State.LAUNCHING})
 _HAS_POD = frozenset({State.PENDING, State.RUNNING, State.LOST})
 
 
@@ -144,7 +144,7 @@ class Reaper:
 
 
 def _waits(record: Record) -> bool:
-    return record.state in _BEFORE_POD and bool(record.cluster)
+    return record.state in LAUNCHABLE and bool(record.cluster)
 
 
 def _by_cluster(records: Iterable[Record]) -> Mapping[str, list[Record]]:

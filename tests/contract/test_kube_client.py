@@ -14,7 +14,7 @@ from hybrid_executor.errors import KubeError, KubeGone
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.diagnosis import diagnose
 from hybrid_executor.kube.names import LABEL_DONE, done_patch, ending_patch, instance_selector
-from hybrid_executor.kube.publish import judge_create_error
+from hybrid_executor.kube.refusal import judge_create_error
 from hybrid_executor.kube.transport import Transport
 from hybrid_executor.kube.watch import Listed, WatchHandle, list_then_watch, watch_once
 

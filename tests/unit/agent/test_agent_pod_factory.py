@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from hybrid_executor.agent.identity import identify
-from hybrid_executor.agent.mutation_hook import Hook, load_mutation_hook
+from hybrid_executor.agent.launch.mutation_hook import Hook, load_mutation_hook
+from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.namespaces import namespaces_to_watch
-from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.config import DictConfig, Profile, read_settings
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import TaskRejected

@@ -8,7 +8,7 @@ import fakeredis
 import pytest
 
 from hybrid_executor.agent.complaints import Complaints
-from hybrid_executor.agent.leader import KeptLease
+from hybrid_executor.agent.leases import KeptLease
 from hybrid_executor.agent.reaper import Reaper, StuckLaunches
 from hybrid_executor.events import STREAM_START, AttemptId, OwnerId
 from hybrid_executor.states import State

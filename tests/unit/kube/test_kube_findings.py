@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hybrid_executor.agent.pod_factory import PodFactory
+from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.config.profiles import read_profiles
 from hybrid_executor.config.yaml_keys import keys_given_twice

@@ -133,7 +133,7 @@ def test_dates_become_text() -> None:
 def test_plain_configs_do_not_load_the_kubernetes_library() -> None:
     code = (
         "import sys\n"
-        "from hybrid_executor.kube import client, diagnosis, manifest, names, overrides, publish, template, watch\n"
+        "from hybrid_executor.kube import client, diagnosis, manifest, names, overrides, refusal, template, watch\n"
         "overrides.normalise_executor_config({'KubernetesExecutor': {'image': 'x'}})\n"
         "overrides.normalise_executor_config({'pod_override': {'spec': {'containers': []}}})\n"
         "assert not [name for name in sys.modules if name.split('.')[0] in ('kubernetes', 'airflow')]\n"

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from hybrid_executor.agent.identity import PodIdentity
-from hybrid_executor.agent.sighting import Sighting
-from hybrid_executor.agent.verdicts import (
+from hybrid_executor.agent.identity import ANNOTATION_GENERATION, PodIdentity
+from hybrid_executor.agent.watch.decision import (
     BEFORE_START,
+    Sighting,
     after_refusal,
     change_for,
     cleanup_after,
     cleanup_for,
     note_for,
+    sight_safely,
     wants_events,
 )
 from hybrid_executor.config.kubernetes import KubernetesSettings
@@ -200,3 +201,12 @@ def test_the_clusters_events_are_asked_where_the_pod_itself_says_nothing() -> No
     assert wants_events(Diagnosis("pending", Category.UNSCHEDULABLE))
     assert not wants_events(Diagnosis("pending", Category.UNSCHEDULABLE, message="0/3 nodes"))
     assert not wants_events(RUNNING)
+
+
+def test_a_pod_whose_status_nobody_understands_is_left_as_it_is() -> None:
+    odd = {
+        "metadata": {"name": "odd", "annotations": {"hybrid-executor/attempt": "a", ANNOTATION_GENERATION: "1"}},
+        "status": {"phase": "Running", "containerStatuses": 7, "conditions": 7},
+    }
+    assert sight_safely(odd) is None
+    assert sight_safely({**odd, "status": {"phase": "Pending"}}) is not None

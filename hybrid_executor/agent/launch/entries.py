@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hybrid_executor.agent.pod_factory import Manifest
+from hybrid_executor.agent.launch.pod_factory import Manifest
+from hybrid_executor.events import StreamId
 from hybrid_executor.kube.demand import Demand
-from hybrid_executor.kube.publish import Verdict
+from hybrid_executor.kube.refusal import Refusal
+from hybrid_executor.states import State
 from hybrid_executor.store import LaunchEntry, Record
 
 if TYPE_CHECKING:
-    from hybrid_executor.agent.barrier import Barrier
+    from hybrid_executor.agent.launch.barrier import Barrier
+
+LAUNCHABLE = (State.SUBMITTED, State.LAUNCHING)
+"""The states of an attempt that waits for its pod."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +64,7 @@ class Refused:
 
     launch: Launch
     record: Record
-    verdict: Verdict
+    refusal: Refusal
     failed: Failed | None = None
 
 
@@ -103,3 +109,39 @@ class Created:
     namespace: str
     name: str
     uid: str
+
+
+Prepared = Ready | Again | Dropped | Failed
+"""What becomes of a launch before its pod is asked for."""
+
+Tried = Created | Again | Failed | Refused
+"""What becomes of a launch whose pod was asked for."""
+
+
+class HeldEntries:
+    """The entries that were taken and have no outcome yet. Safe for several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: set[StreamId] = set()
+
+    def add(self, entry: LaunchEntry) -> bool:
+        """Hold an entry; return False where it is held already (it was delivered twice)."""
+        with self._lock:
+            if entry.id in self._held:
+                return False
+            self._held.add(entry.id)
+            return True
+
+    def drop(self, entry: LaunchEntry) -> None:
+        """Let go of an entry: it has its outcome."""
+        with self._lock:
+            self._held.discard(entry.id)
+
+    def ids(self) -> list[StreamId]:
+        """Return all entries that are held."""
+        with self._lock:
+            return list(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)

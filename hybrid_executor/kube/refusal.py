@@ -36,7 +36,7 @@ _NOT_YET = (
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Refusal:
     """What to do about a failed creation.
 
     :ivar reason: words for the user (``reject``) or for the record (``retry``).
@@ -54,7 +54,7 @@ class Verdict:
     most_seconds: float | None = None
 
 
-def judge_create_error(error: KubeError, *, patience_seconds: float = DEFAULT_PATIENCE_SECONDS) -> Verdict:
+def judge_create_error(error: KubeError, *, patience_seconds: float = DEFAULT_PATIENCE_SECONDS) -> Refusal:
     """Return what a failed creation of a pod means.
 
     ``exists``: a pod of that name is there. Names are made from attempt and launch, so it is the one that was wanted.
@@ -63,13 +63,13 @@ def judge_create_error(error: KubeError, *, patience_seconds: float = DEFAULT_PA
     """
     words = str(error).lower()
     if error.status == 409 and error.reason == "AlreadyExists":
-        return Verdict("exists", "The pod exists already.")
+        return Refusal("exists", "The pod exists already.")
     if error.status >= 500 and _TOO_LARGE in words:
-        return Verdict("reject", f"The pod is too large for the cluster: make executor_config smaller. {error}")
+        return Refusal("reject", f"The pod is too large for the cluster: make executor_config smaller. {error}")
     if error.status == 403:
         return _judge_forbidden(error, words, patience_seconds)
     if error.status == 404:
-        return Verdict(
+        return Refusal(
             "retry",
             "The namespace does not exist: create it, or correct the namespace in [kubernetes_executor], profile or "
             f"executor_config. {error}",
@@ -77,10 +77,10 @@ def judge_create_error(error: KubeError, *, patience_seconds: float = DEFAULT_PA
             most_seconds=min(MISSING_NAMESPACE_SECONDS, patience_seconds),
         )
     if error.status in (401, 429) or error.status >= 500:
-        return Verdict("retry", str(error), _retry_after(error), concerns="alike")
+        return Refusal("retry", str(error), _retry_after(error), concerns="alike")
     if isinstance(error, KubeUnavailable) or error.status in (0, 408, 409, 410):
-        return Verdict("retry", str(error), _retry_after(error))
-    return Verdict("reject", _advice(error))
+        return Refusal("retry", str(error), _retry_after(error))
+    return Refusal("reject", _advice(error))
 
 
 def backoff_seconds(attempt: int, *, jitter: float, retry_after: float = 0.0) -> float:
@@ -94,47 +94,47 @@ def backoff_seconds(attempt: int, *, jitter: float, retry_after: float = 0.0) ->
     return max(asked_for, delay * (0.5 + jitter / 2))
 
 
-def _judge_forbidden(error: KubeError, words: str, patience_seconds: float) -> Verdict:
-    refusal = read_quota_refusal(str(error))
-    if refusal is not None:
-        return _judge_quota(error, refusal)
+def _judge_forbidden(error: KubeError, words: str, patience_seconds: float) -> Refusal:
+    quota = read_quota_refusal(str(error))
+    if quota is not None:
+        return _judge_quota(error, quota)
     if "because it is being terminated" in words or "namespaceterminating" in words:
-        return Verdict("retry", f"The namespace is being deleted: {error}", _retry_after(error), concerns="namespace")
+        return Refusal("retry", f"The namespace is being deleted: {error}", _retry_after(error), concerns="namespace")
     if any(text in words for text in _NOT_YET):
-        return Verdict("retry", str(error), _retry_after(error), concerns="alike")
+        return Refusal("retry", str(error), _retry_after(error), concerns="alike")
     if "serviceaccount" in words and "not found" in words:
-        return Verdict(
+        return Refusal(
             "retry",
             f"The pod's service account does not exist: create it, or correct serviceAccountName. {error}",
             concerns="account",
             most_seconds=patience_seconds,
         )
     if "cannot create resource" in words:
-        return Verdict(
+        return Refusal(
             "retry",
             f"Give the agent's service account the right to create pods. {error}",
             concerns="namespace",
             most_seconds=patience_seconds,
         )
     if "failed quota" in words:
-        return Verdict("reject", f"The namespace's quota wants requests or limits that the pod does not set. {error}")
-    return Verdict("reject", f"The cluster's admission refused the pod. {error}")
+        return Refusal("reject", f"The namespace's quota wants requests or limits that the pod does not set. {error}")
+    return Refusal("reject", f"The cluster's admission refused the pod. {error}")
 
 
-def _judge_quota(error: KubeError, refusal: QuotaRefusal) -> Verdict:
-    if refusal.never_fits:
-        names = ", ".join(refusal.never_fits)
-        return Verdict(
+def _judge_quota(error: KubeError, quota: QuotaRefusal) -> Refusal:
+    if quota.never_fits:
+        names = ", ".join(quota.never_fits)
+        return Refusal(
             "reject",
-            f"The pod asks for more {names} than quota {refusal.name} allows to the whole namespace: ask for less in "
+            f"The pod asks for more {names} than quota {quota.name} allows to the whole namespace: ask for less in "
             f"executor_config, profile or template, or raise the quota. {error}",
         )
-    return Verdict(
+    return Refusal(
         "retry",
-        f"Waiting for quota: {refusal.words}",
+        f"Waiting for quota: {quota.words}",
         _retry_after(error),
-        concerns="demand" if refusal.requested else "alike",
-        exceeded=refusal.requested,
+        concerns="demand" if quota.requested else "alike",
+        exceeded=quota.requested,
     )
 
 

@@ -12,16 +12,20 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from hybrid_executor.agent.backoff import DENIED, RECONNECT, Backoff
 from hybrid_executor.agent.complaints import Complaints
 from hybrid_executor.agent.delayed_pool import DelayedPool
-from hybrid_executor.agent.verdicts import Cleanup
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import done_patch, ending_patch
 
 log = logging.getLogger(__name__)
+
+Cleanup = Literal["delete", "mark", "end", "leave"]
+"""What becomes of a pod: deleted; labelled as done and kept; kept likewise, and what still runs in it is ended; or left
+as it is."""
 
 _LOOK_AGAIN_SECONDS = 1.0
 _CALL_SECONDS = 45.0

@@ -1,24 +1,33 @@
-"""Outcomes of launches, and what they wait for, brought to the records.
+"""Outcomes of launches, and what launches wait for, written to the records in batches by a thread of its own.
 
 Promises: an entry leaves the launch stream in the same step that records its outcome; a pod whose attempt was revoked
-or launched anew meanwhile is deleted.
+or launched again in the meantime is deleted.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import queue
+import random
+import threading
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
-from hybrid_executor.agent.deletion import Doomed, PodRemover
-from hybrid_executor.agent.launch import Again, Created, Failed
-from hybrid_executor.agent.preparation import LAUNCHABLE
+from hybrid_executor.agent.backoff import RECONNECT
+from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Created, Failed
+from hybrid_executor.agent.removal import Doomed, PodRemover
+from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Claim, LaunchAck, Outcome
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+_MOST = 200
+_END = None
 
-class OutcomeRecorder:
+
+class LaunchRecorder:
     """Records the outcomes of one cluster's launches."""
 
     def __init__(self, attempts: Attempts, *, cluster: str, remover: PodRemover) -> None:
@@ -76,3 +85,55 @@ class OutcomeRecorder:
 
     def _delete(self, created: Created) -> None:
         self._remover.clean("delete", Doomed(created.namespace, created.name, created.uid))
+
+
+class Batcher(Generic[T]):
+    """Gathers what comes while the last batch is worked on.
+
+    :param work: does a batch; repeated with the same batch for as long as it raises StoreUnavailable.
+    """
+
+    def __init__(self, name: str, work: Callable[[list[T]], None]) -> None:
+        self._work = work
+        self._items: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, item: T) -> None:
+        """Hand in an item."""
+        self._items.put(item)
+
+    def close(self, *, seconds: float) -> None:
+        """Work on what was handed in, for at most ``seconds``; no item may come after this."""
+        self._items.put(_END)
+        self._thread.join(seconds)
+        self._stop.set()
+
+    def _run(self) -> None:
+        is_over = False
+        while not is_over:
+            item = self._items.get()
+            batch: list[T] = []
+            while item is not _END and item is not None:
+                batch.append(item)
+                if len(batch) == _MOST or self._items.empty():
+                    break
+                item = self._items.get()
+            is_over = item is _END
+            if batch:
+                self._do(batch)
+
+    def _do(self, batch: list[T]) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                self._work(batch)
+            except StoreUnavailable:
+                failures += 1
+                self._stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
+            except Exception:
+                log.exception("A batch of %s items failed unexpectedly and was dropped", len(batch))
+                return
+            else:
+                return

@@ -12,11 +12,11 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from hybrid_executor.agent.barrier import Barrier, Lane, key_of
-from hybrid_executor.agent.launch import Launch
+from hybrid_executor.agent.launch.barrier import Barrier, Lane, key_of
+from hybrid_executor.agent.launch.entries import Launch
 from hybrid_executor.events import StreamId
 from hybrid_executor.kube.demand import Demand
-from hybrid_executor.kube.publish import Verdict
+from hybrid_executor.kube.refusal import Refusal
 
 Source = Lane | Barrier
 """What launches are taken from in turn: a lane, or a barrier with all lanes that wait for it."""
@@ -114,7 +114,7 @@ class LaunchQueue:
         with self._lock:
             self._end_try(launch)
 
-    def refused(self, launch: Launch, verdict: Verdict, *, now: float, jitter: float, keeps: bool = True) -> Wait:
+    def refused(self, launch: Launch, refusal: Refusal, *, now: float, jitter: float, keeps: bool = True) -> Wait:
         """A launch was refused for a cause that concerns others too: keep back all that it concerns.
 
         :param keeps: the launch itself goes on waiting.
@@ -123,18 +123,18 @@ class LaunchQueue:
             demand = launch.demand
             assert demand is not None
             tried = launch.barrier
-            barrier = self._known(demand.namespace).get(key_of(demand, verdict))
+            barrier = self._known(demand.namespace).get(key_of(demand, refusal))
             is_news = barrier is None
             if barrier is None:
-                barrier = Barrier(demand, verdict, now=now)
-            is_over = barrier.has_waited_enough(launch, verdict, now=now)
+                barrier = Barrier(demand, refusal, now=now)
+            is_over = barrier.has_waited_enough(launch, refusal, now=now)
             if is_over:
                 barrier.try_next(now=now)
                 seconds = 0.0
             elif tried is None and not is_news:
                 seconds = 0.0  # it was under way when others were refused
             else:
-                seconds = barrier.close(verdict, launch, now=now, jitter=jitter)
+                seconds = barrier.close(refusal, launch, now=now, jitter=jitter)
             self._set_up(barrier, demand)
             if keeps and not is_over:
                 self._put_first(launch)

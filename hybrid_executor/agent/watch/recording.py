@@ -13,12 +13,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from hybrid_executor.agent.deletion import Doomed, PodRemover
-from hybrid_executor.agent.endings import Endings
 from hybrid_executor.agent.identity import PodIdentity
-from hybrid_executor.agent.log_tails import LogTails, wants_log, with_lines
-from hybrid_executor.agent.sighting import Sighting
-from hybrid_executor.agent.verdicts import after_refusal, blocks_relaunch, change_for, cleanup_after, note_for
+from hybrid_executor.agent.removal import Doomed, PodRemover
+from hybrid_executor.agent.watch.decision import (
+    Sighting,
+    after_refusal,
+    blocks_relaunch,
+    change_for,
+    cleanup_after,
+    note_for,
+)
+from hybrid_executor.agent.watch.log_tails import LogTails, wants_log, with_lines
+from hybrid_executor.agent.watch.patience import Endings
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId

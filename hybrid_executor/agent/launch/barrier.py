@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterator
 
-from hybrid_executor.agent.launch import Launch
+from hybrid_executor.agent.launch.entries import Launch
 from hybrid_executor.kube.demand import Demand
-from hybrid_executor.kube.publish import Verdict, backoff_seconds
+from hybrid_executor.kube.refusal import Refusal, backoff_seconds
 
 _OPEN_AT = 16
 """So many launches side by side have got through: nothing is refused any more."""
@@ -50,10 +50,10 @@ class Barrier:
     :ivar reason: words for the record. :ivar since: when it began to refuse without a break.
     """
 
-    def __init__(self, demand: Demand, verdict: Verdict, *, now: float) -> None:
+    def __init__(self, demand: Demand, refusal: Refusal, *, now: float) -> None:
         self.demand = demand
-        self.verdict = verdict
-        self.key = key_of(demand, verdict)
+        self.refusal = refusal
+        self.key = key_of(demand, refusal)
         self.since = now
         self.lanes: dict[Demand, Lane] = {}
         self._until = now
@@ -65,7 +65,7 @@ class Barrier:
     @property
     def reason(self) -> str:
         """Why launches wait, in words for the record."""
-        return f"{self.verdict.reason} Tried again every minute or sooner."
+        return f"{self.refusal.reason} Tried again every minute or sooner."
 
     @property
     def is_tried(self) -> bool:
@@ -74,15 +74,15 @@ class Barrier:
 
     def stops(self, demand: Demand) -> bool:
         """Return whether a pod of this demand would be refused for the same cause."""
-        verdict = self.verdict
+        refusal = self.refusal
         if demand.namespace != self.demand.namespace:
             return False
-        if verdict.concerns == "namespace" or demand == self.demand:
+        if refusal.concerns == "namespace" or demand == self.demand:
             return True
-        if verdict.concerns == "account":
+        if refusal.concerns == "account":
             return demand.account == self.demand.account
-        if verdict.concerns == "demand":
-            return demand.scope == self.demand.scope and demand.asks_for_any(verdict.exceeded)
+        if refusal.concerns == "demand":
+            return demand.scope == self.demand.scope and demand.asks_for_any(refusal.exceeded)
         return False
 
     def count(self, now: float) -> int:
@@ -116,34 +116,34 @@ class Barrier:
         self._until = self.since = now
         return self._window > _OPEN_AT
 
-    def close(self, verdict: Verdict, launch: Launch, *, now: float, jitter: float) -> float:
+    def close(self, refusal: Refusal, launch: Launch, *, now: float, jitter: float) -> float:
         """A launch was refused again: close for longer; return the seconds until the next try.
 
         One that began to try before it closed last says nothing new.
         """
         if launch.barrier is self and launch.barrier_age != self._age:
             return max(0.0, self._until - now)
-        self.verdict = verdict
+        self.refusal = refusal
         self._age += 1
         self._window = 1
         self._failures += 1
-        seconds = backoff_seconds(self._failures, jitter=jitter, retry_after=verdict.retry_after_seconds)
-        if verdict.most_seconds is not None:
+        seconds = backoff_seconds(self._failures, jitter=jitter, retry_after=refusal.retry_after_seconds)
+        if refusal.most_seconds is not None:
             # The last try comes when the patience ends, not up to a minute later.
-            left = max(launch.accepted_at, self.since) + verdict.most_seconds - now
+            left = max(launch.accepted_at, self.since) + refusal.most_seconds - now
             seconds = min(seconds, max(left, 0.0)) if left > 0 else seconds
         self._until = now + seconds
         return seconds
 
-    def has_waited_enough(self, launch: Launch, verdict: Verdict, *, now: float) -> bool:
+    def has_waited_enough(self, launch: Launch, refusal: Refusal, *, now: float) -> bool:
         """Return whether a launch that was refused is not to be tried again."""
-        if verdict.most_seconds is None:
+        if refusal.most_seconds is None:
             return False
-        return now - max(launch.accepted_at, self.since) >= verdict.most_seconds
+        return now - max(launch.accepted_at, self.since) >= refusal.most_seconds
 
     def hope(self, *, now: float) -> None:
         """Something ended that may have been in the way: let one launch try now, and begin anew with short pauses."""
-        if self.verdict.exceeded:
+        if self.refusal.exceeded:
             self._failures = 0
             self._until = now
 
@@ -152,19 +152,19 @@ class Barrier:
         self._until = now
 
     def _least_first(self) -> Iterator[Lane]:
-        exceeded = self.verdict.exceeded
+        exceeded = self.refusal.exceeded
         yield from sorted(
             (lane for lane in self.lanes.values() if lane.launches),
             key=lambda lane: [lane.demand.amount(resource) for resource in exceeded],
         )
 
 
-def key_of(demand: Demand, verdict: Verdict) -> Hashable:
+def key_of(demand: Demand, refusal: Refusal) -> Hashable:
     """Return what tells one cause of refusals from another."""
-    if verdict.concerns == "namespace":
+    if refusal.concerns == "namespace":
         return ("namespace", demand.namespace)
-    if verdict.concerns == "account":
+    if refusal.concerns == "account":
         return ("account", demand.namespace, demand.account)
-    if verdict.concerns == "demand":
-        return ("demand", demand.namespace, demand.scope, tuple(sorted(verdict.exceeded.items())))
+    if refusal.concerns == "demand":
+        return ("demand", demand.namespace, demand.scope, tuple(sorted(refusal.exceeded.items())))
     return ("alike", demand)

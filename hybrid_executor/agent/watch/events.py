@@ -1,27 +1,30 @@
-"""Watch events of pods, taken in by the batch: duplicates dropped, the rest diagnosed and recorded.
+"""The events of one watch: read by a thread of its own, duplicates dropped, the rest diagnosed and recorded in batches.
 
-Promises: costs little for what says nothing new; the version it returns covers only events that are recorded.
+Promises: an event that says nothing new costs little; the version to resume from covers only events that are recorded.
 """
 
 from __future__ import annotations
 
 import logging
+import queue
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from hybrid_executor.agent.deletion import PodRemover
 from hybrid_executor.agent.identity import PodIdentity
 from hybrid_executor.agent.ownership import Ownership
-from hybrid_executor.agent.pod_memory import PodMemory
-from hybrid_executor.agent.pod_recorder import PodRecorder
-from hybrid_executor.agent.pull_patience import PullPatience
-from hybrid_executor.agent.sighting import Sighting, sight_safely
-from hybrid_executor.agent.verdicts import wants_events
+from hybrid_executor.agent.removal import PodRemover
+from hybrid_executor.agent.watch.decision import Sighting, sight_safely, wants_events
+from hybrid_executor.agent.watch.patience import PullPatience
+from hybrid_executor.agent.watch.recording import PodRecorder
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError, StoreUnavailable
 from hybrid_executor.kube.client import KubeClient
-from hybrid_executor.kube.publish import DEFAULT_PATIENCE_SECONDS
+from hybrid_executor.kube.diagnosis import Diagnosis
+from hybrid_executor.kube.refusal import DEFAULT_PATIENCE_SECONDS
+from hybrid_executor.kube.watch import DEFAULT_SILENCE_SECONDS, Event, WatchHandle, watch_once
 from hybrid_executor.store import Attempts
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,7 @@ _WAITS_LONG_SECONDS = 20.0
 _ASK_AGAIN_SECONDS = 30.0
 _LOOK_EVERY_SECONDS = 2.0
 _MOST_QUESTIONS = 5  # at each look: a thousand pods that wait must not become a thousand requests
+_MOST_WAITING = 20_000
 
 
 class PodStream:
@@ -164,3 +168,126 @@ def last_warning(events: Sequence[dict[str, Any]]) -> str:
         if event.get("type") == "Warning":
             return " ".join(f"{event.get('reason') or 'Warning'}: {event.get('message') or ''}".split())[:500]
     return ""
+
+
+@dataclass(slots=True)
+class SeenPod:
+    """One pod.
+
+    :ivar diagnosis: the last one that was recorded.
+    :ivar waiting_since: when it was first seen, monotonic; :ivar asked_at: when its events were last read.
+    """
+
+    diagnosis: Diagnosis
+    waiting_since: float
+    asked_at: float = field(default=0.0)
+
+
+class PodMemory:
+    """Pods by uid. A hint only: forgetting any of it costs a write that the record refuses."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, SeenPod] = {}
+
+    def find(self, uid: str) -> SeenPod | None:
+        """Return what is known of a pod."""
+        return self._seen.get(uid)
+
+    def is_news(self, sighting: Sighting) -> bool:
+        """Return whether the pod was not diagnosed so when it was recorded last."""
+        seen = self._seen.get(sighting.identity.uid)
+        return seen is None or seen.diagnosis != sighting.diagnosis
+
+    def remember(self, sighting: Sighting, *, now: float) -> None:
+        """Note that a sighting was recorded."""
+        seen = self._seen.get(sighting.identity.uid)
+        if seen is None:
+            self._seen[sighting.identity.uid] = SeenPod(sighting.diagnosis, now)
+        else:
+            seen.diagnosis = sighting.diagnosis
+
+    def forget(self, uid: str) -> None:
+        """The pod is gone."""
+        self._seen.pop(uid, None)
+
+    def keep_only(self, uids: Iterable[str]) -> None:
+        """Forget all other pods: a list did not show them."""
+        kept = set(uids)
+        self._seen = {uid: seen for uid, seen in self._seen.items() if uid in kept}
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+
+@dataclass(frozen=True)
+class WatchEnd:
+    """The watch is over: cleanly, or by ``error``."""
+
+    error: Exception | None
+
+
+class WatchReader:
+    """Reads from ``resource_version`` on until the watch ends or :meth:`stop`."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        namespace: str | None,
+        selector: str,
+        resource_version: str,
+        silence_seconds: float = DEFAULT_SILENCE_SECONDS,
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._selector = selector
+        self._resource_version = resource_version
+        self._silence_seconds = silence_seconds
+        self._handle = WatchHandle()
+        self._events: queue.Queue[Event | WatchEnd] = queue.Queue(_MOST_WAITING)
+        self._thread = threading.Thread(target=self._read, name=f"watch-{namespace or 'all'}", daemon=True)
+        self._thread.start()
+
+    def take(self, *, most: int, wait_seconds: float) -> list[Event | WatchEnd]:
+        """Return what has come, at most ``most``, waiting up to ``wait_seconds`` for the first."""
+        try:
+            taken = [self._events.get(timeout=wait_seconds)]
+        except queue.Empty:
+            return []
+        while len(taken) < most:
+            try:
+                taken.append(self._events.get_nowait())
+            except queue.Empty:
+                break
+        return taken
+
+    def stop(self) -> None:
+        """End the watch; what was read and not taken is dropped."""
+        self._handle.stop()
+        self._thread.join(2)
+
+    def _read(self) -> None:
+        error: Exception | None = None
+        try:
+            for event in watch_once(
+                self._client,
+                self._namespace,
+                self._selector,
+                self._resource_version,
+                silence_seconds=self._silence_seconds,
+                handle=self._handle,
+            ):
+                self._put(event)
+        except KubeError as failure:
+            error = failure
+        except Exception as failure:  # noqa: BLE001  (handed to the thread that reads, which logs it)
+            error = failure
+        self._put(WatchEnd(error))
+
+    def _put(self, item: Event | WatchEnd) -> None:
+        while not self._handle.is_stopped:
+            try:
+                self._events.put(item, timeout=0.5)
+            except queue.Full:
+                continue
+            return

@@ -11,18 +11,16 @@ import random
 from collections.abc import Callable
 
 from hybrid_executor.agent.identity import ANNOTATION_GENERATION, PodIdentity, identify
-from hybrid_executor.agent.launch import Again, Created, Failed, Ready, Refused
+from hybrid_executor.agent.launch.entries import Again, Created, Failed, Ready, Refused, Tried
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import LABEL_INSTANCE, attempt_selector
-from hybrid_executor.kube.publish import Verdict, backoff_seconds, judge_create_error
+from hybrid_executor.kube.refusal import Refusal, backoff_seconds, judge_create_error
 
 log = logging.getLogger(__name__)
 
 _MOST_NAMES = 5
-
-Outcome = Created | Again | Failed | Refused
 
 
 class PodCreator:
@@ -49,7 +47,7 @@ class PodCreator:
         self._patience_seconds = patience_seconds
         self._distrusts_records = distrusts_records
 
-    def create(self, ready: Ready) -> Outcome:
+    def create(self, ready: Ready) -> Tried:
         """Try once to create a pod. Raises nothing of its own."""
         manifest = ready.manifest
         try:
@@ -86,24 +84,24 @@ class PodCreator:
                 return identity
         return None
 
-    def _after_error(self, ready: Ready, verdict: Verdict) -> Outcome:
+    def _after_error(self, ready: Ready, refusal: Refusal) -> Tried:
         launch = ready.launch
-        if verdict.action == "exists":
+        if refusal.action == "exists":
             return self._after_conflict(ready)
-        if verdict.action == "reject":
-            return Failed(launch, ready.record, verdict.reason, "rejected")
+        if refusal.action == "reject":
+            return Failed(launch, ready.record, refusal.reason, "rejected")
         launch.failures += 1
-        launch.last_words = verdict.reason
+        launch.last_words = refusal.reason
         failed = None
         if not self._settings.may_publish_again(launch.failures):
-            words = f"No pod could be created in {launch.failures} tries: {verdict.reason}"
+            words = f"No pod could be created in {launch.failures} tries: {refusal.reason}"
             failed = Failed(launch, ready.record, words, "unavailable")
-        if verdict.concerns != "pod":
-            return Refused(launch, ready.record, verdict, failed)
-        seconds = backoff_seconds(launch.failures, jitter=random.random(), retry_after=verdict.retry_after_seconds)
-        return failed or Again(launch, seconds, verdict.reason)
+        if refusal.concerns != "pod":
+            return Refused(launch, ready.record, refusal, failed)
+        seconds = backoff_seconds(launch.failures, jitter=random.random(), retry_after=refusal.retry_after_seconds)
+        return failed or Again(launch, seconds, refusal.reason)
 
-    def _after_conflict(self, ready: Ready) -> Outcome:
+    def _after_conflict(self, ready: Ready) -> Tried:
         """The name exists: it is our pod, from a creation whose answer was lost, or somebody else's."""
         launch, manifest = ready.launch, ready.manifest
         try:
@@ -121,7 +119,7 @@ class PodCreator:
             return Failed(launch, ready.record, words, "rejected")
         return Again(launch, 0.0)
 
-    def _take_for_done(self, ready: Ready, identity: PodIdentity) -> Outcome:
+    def _take_for_done(self, ready: Ready, identity: PodIdentity) -> Tried:
         """Take a pod that exists for the one that was wanted."""
         if identity.generation != ready.record.generation:
             # It was launched before Redis lost its data; now it speaks for the record that was written anew.

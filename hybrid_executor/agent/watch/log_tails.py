@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 
 from hybrid_executor.agent.delayed_pool import DelayedPool
-from hybrid_executor.agent.sighting import Sighting
+from hybrid_executor.agent.watch.decision import Sighting
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.masking import make_fit

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
 from hybrid_executor.agent.identity import ANNOTATION_GENERATION
-from hybrid_executor.agent.mutation_hook import Hook
+from hybrid_executor.agent.launch.mutation_hook import Hook
 from hybrid_executor.config import DEFAULT_PROFILE, Profile
 from hybrid_executor.config.coordinators import CoordinatorPod
 from hybrid_executor.config.kubernetes import KubernetesSettings

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from hybrid_executor.agent.launch import Again, Dropped, Failed, Launch, Ready
-from hybrid_executor.agent.pod_factory import PodFactory
+from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Dropped, Failed, Launch, Prepared, Ready
+from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.errors import TaskRejected
 from hybrid_executor.hiding import hide_secrets, traceback_of
 from hybrid_executor.states import State
@@ -19,9 +19,6 @@ from hybrid_executor.store import Attempts, Change, EventStream, Record
 log = logging.getLogger(__name__)
 
 _SETTLING_PAUSE_SECONDS = 2.0
-LAUNCHABLE = (State.SUBMITTED, State.LAUNCHING)
-
-Built = Ready | Again | Dropped | Failed
 
 
 class LaunchPreparer:
@@ -46,7 +43,7 @@ class LaunchPreparer:
         self._factory = factory
         self._token_seconds = token_seconds
 
-    def read(self, launches: Sequence[Launch]) -> list[Built]:
+    def read(self, launches: Sequence[Launch]) -> list[Prepared]:
         """Return the pod of each launch, or what becomes of it where there is none to create; two round trips.
 
         :raises StoreUnavailable: Redis went away; all may be read again.
@@ -55,7 +52,7 @@ class LaunchPreparer:
             return []
         unsettled_before = self._events.present().unsettled_before
         workloads = self._attempts.workloads([launch.entry.attempt for launch in launches])
-        built: list[Built] = []
+        built: list[Prepared] = []
         for launch, workload in zip(launches, workloads, strict=True):
             record = workload[0]
             if record is not None and record.submitted_at < unsettled_before:
@@ -78,7 +75,7 @@ class LaunchPreparer:
         items = self.read(suspects) if suspects else []
         return [item for item in items if isinstance(item, Dropped | Failed)]
 
-    def _read_one(self, launch: Launch, record: Record | None, payload: str, overrides: str) -> Built:
+    def _read_one(self, launch: Launch, record: Record | None, payload: str, overrides: str) -> Prepared:
         if record is None or record.generation != launch.entry.generation or record.state not in LAUNCHABLE:
             return Dropped(launch)
         if not payload:
