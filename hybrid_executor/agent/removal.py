@@ -101,6 +101,13 @@ class PodRemover:
         work = _Work(pod, cleanup, on_done)
         self._pool.submit(lambda: self._do(work))
 
+    def mark_done(self, pod: Doomed) -> None:
+        """Mark a pod as finished, recorded and kept, now.
+
+        :raises KubeError: it was not marked.
+        """
+        self._client.patch_pod(pod.namespace, pod.name, done_patch())
+
     def run_soon(self, job: Callable[[], None]) -> None:
         """Run another short call to the API server on the same threads."""
         self._pool.submit(job)
@@ -132,7 +139,10 @@ class PodRemover:
                 log.debug("Deleted pod %s", pod)
             return
         try:
-            self._client.patch_pod(pod.namespace, pod.name, ending_patch() if work.cleanup == "end" else done_patch())
+            if work.cleanup == "end":
+                self._client.patch_pod(pod.namespace, pod.name, ending_patch())
+            else:
+                self.mark_done(pod)
         except KubeError as error:
             if error.status != 404:
                 raise

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from hybrid_executor.agent.identity import ANNOTATION_GENERATION, PodIdentity, identify
 from hybrid_executor.agent.launch.entries import Again, Created, Failed, Ready, Refused, Tried
@@ -26,6 +27,7 @@ _MOST_NAMES = 5
 class PodCreator:
     """Creates pods of one cluster. Safe for several threads.
 
+    :param run_pod: creates a pod in the namespace of its manifest; the launcher's ``run_pod_async``.
     :param patience_seconds: how long a refusal is waited for that may end soon, or never.
     :param distrusts_records: says whether Redis lost data lately, so that a pod may exist that no record knows.
     """
@@ -36,6 +38,7 @@ class PodCreator:
         cluster: str,
         instance: str,
         client: KubeClient,
+        run_pod: Callable[[Mapping[str, Any]], dict[str, Any]],
         settings: KubernetesSettings,
         patience_seconds: float,
         distrusts_records: Callable[[], bool],
@@ -43,6 +46,7 @@ class PodCreator:
         self._cluster = cluster
         self._instance = instance
         self._client = client
+        self._run_pod = run_pod
         self._settings = settings
         self._patience_seconds = patience_seconds
         self._distrusts_records = distrusts_records
@@ -54,7 +58,7 @@ class PodCreator:
             existing = self._find_existing(ready) if self._distrusts_records() else None
             if existing is not None:
                 return self._take_for_done(ready, existing)
-            pod = self._client.create_pod(manifest.namespace, manifest.pod)
+            pod = self._run_pod(manifest.pod)
         except KubeError as error:
             return self._after_error(ready, judge_create_error(error, patience_seconds=self._patience_seconds))
         if self._settings.logs_task_metadata:

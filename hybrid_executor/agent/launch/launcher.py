@@ -41,7 +41,7 @@ from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KeyMisused, StoreUnavailable
 from hybrid_executor.events import StreamId
 from hybrid_executor.kube.client import KubeClient
-from hybrid_executor.kube.names import done_patch, pod_name
+from hybrid_executor.kube.names import pod_name
 from hybrid_executor.kube.refusal import DEFAULT_PATIENCE_SECONDS
 from hybrid_executor.store import LaunchEntry, Store
 
@@ -116,11 +116,12 @@ class AirflowKubernetesScheduler:
             cluster=cluster,
             instance=instance,
             client=client,
+            run_pod=self.run_pod_async,
             settings=settings,
             patience_seconds=patience_seconds,
             distrusts_records=distrusts_records,
         )
-        self._recorder = LaunchRecorder(store.attempts, cluster=cluster, remover=remover)
+        self._recorder = LaunchRecorder(store.attempts, cluster=cluster, delete_pod=self.delete_pod)
         self._outcomes = Batcher(f"outcomes-{cluster}", self._record)
 
     @property
@@ -129,27 +130,31 @@ class AirflowKubernetesScheduler:
         return len(self._held)
 
     def run_pod_async(self, manifest: Mapping[str, Any], **_: object) -> dict[str, Any]:
-        """Create a pod and return it as the API server has it.
+        """Create a pod and return it as the API server has it. Safe for several threads.
 
         :raises KubeError: it was not created, or the answer was lost.
         """
         namespace = manifest.get("metadata", {}).get("namespace") or "default"
         return self._client.create_pod(namespace, manifest)
 
-    def delete_pod(self, pod_name: str, namespace: str) -> None:
-        """Delete a pod with its configured grace, in the background, until it is done."""
-        self._remover.clean("delete", Doomed(namespace, pod_name))
+    def delete_pod(
+        self, pod_name: str, namespace: str, *, uid: str = "", on_done: Callable[[], None] | None = None
+    ) -> None:
+        """Delete a pod with its configured grace, in the background, until it is done.
+
+        :param uid: delete only this very pod, not a later one of the same name.
+        :param on_done: called when the API server has accepted the deletion, or said that there is no such pod.
+        """
+        self._remover.clean("delete", Doomed(namespace, pod_name, uid), on_done=on_done)
 
     def patch_pod_executor_done(self, *, pod_name: str, namespace: str) -> None:
-        """Mark a pod as finished, seen to and kept.
+        """Mark a pod as finished, recorded and kept.
 
         :raises KubeError: it was not marked.
         """
-        self._client.patch_pod(namespace, pod_name, done_patch())
+        self._remover.mark_done(Doomed(namespace, pod_name))
 
-    @staticmethod
-    def _make_safe_pod_id(dag_id: str, task_id: str, attempt_id: str, launch: int = 0) -> str:
-        return pod_name(dag_id, task_id, attempt_id, launch)
+    _make_safe_pod_id = staticmethod(pod_name)
 
     def pod_ended(self, namespace: str) -> None:
         """Let launches that wait for a quota of this namespace try at once."""
@@ -234,8 +239,7 @@ class AirflowKubernetesScheduler:
         if entry.op == "launch":
             self._unread.append(Launch(entry))
         elif entry.op == "delete" and entry.pod:
-            doomed = Doomed(entry.namespace, entry.pod)
-            self._remover.clean("delete", doomed, on_done=lambda: self._acknowledge(entry))
+            self.delete_pod(entry.pod, entry.namespace, on_done=lambda: self._acknowledge(entry))
         else:
             log.warning("Dropped an entry of the launch stream with an unknown operation: %s", entry.op)
             self._acknowledge(entry)

@@ -128,7 +128,7 @@ class PodFactory:
             subject = request.dag_id or request.kind
             metadata["name"] = pod_name(subject, request.task_id, f"{record.id}/{rename}", request.launch)
         metadata["annotations"] = {**(metadata.get("annotations") or {}), ANNOTATION_GENERATION: str(record.generation)}
-        namespace = metadata.get("namespace") or self._settings.namespace
+        namespace = metadata["namespace"] = metadata.get("namespace") or self._settings.namespace
         return Manifest(namespace, metadata["name"], {**pod, "metadata": metadata})
 
     def request(self, record: Record, *, payload: str, overrides: str) -> PodRequest:

@@ -11,11 +11,10 @@ import queue
 import random
 import threading
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from hybrid_executor.agent.backoff import RECONNECT
 from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Created, Failed
-from hybrid_executor.agent.removal import Doomed, PodRemover
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Claim, LaunchAck, Outcome
@@ -27,13 +26,20 @@ _MOST = 200
 _END = None
 
 
+class DeletePod(Protocol):
+    """The launcher's ``delete_pod``."""
+
+    def __call__(self, pod_name: str, namespace: str, *, uid: str) -> None:
+        """Delete this very pod, in the background."""
+
+
 class LaunchRecorder:
     """Records the outcomes of one cluster's launches."""
 
-    def __init__(self, attempts: Attempts, *, cluster: str, remover: PodRemover) -> None:
+    def __init__(self, attempts: Attempts, *, cluster: str, delete_pod: DeletePod) -> None:
         self._attempts = attempts
         self._cluster = cluster
-        self._remover = remover
+        self._delete_pod = delete_pod
 
     def record(self, items: Sequence[Created | Failed | Again]) -> None:
         """Record outcomes, in their order, and what others wait for.
@@ -84,7 +90,7 @@ class LaunchRecorder:
             log.info("Launched %s as pod %s/%s", created.record.name, created.namespace, created.name)
 
     def _delete(self, created: Created) -> None:
-        self._remover.clean("delete", Doomed(created.namespace, created.name, created.uid))
+        self._delete_pod(created.name, created.namespace, uid=created.uid)
 
 
 class Batcher(Generic[T]):

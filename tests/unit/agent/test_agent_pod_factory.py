@@ -45,6 +45,14 @@ def test_the_same_launch_has_the_same_name_and_another_launch_another() -> None:
     assert len({first.name, relaunched.name, renamed.name}) == 3
 
 
+def test_a_pod_without_a_namespace_after_the_hook_gets_the_configured_one() -> None:
+    def hook(pod: Any) -> None:
+        pod.metadata.namespace = None
+
+    manifest = factory(hook).build(record(), payload="{}", overrides="")
+    assert (manifest.namespace, manifest.pod["metadata"]["namespace"]) == ("default", "default")
+
+
 def test_a_pod_says_whose_it_is_and_for_which_generation() -> None:
     manifest = factory().build(record(launches=2, generation=5), payload='{"w": 1}', overrides="")
     identity = identify(manifest.pod)
