@@ -28,7 +28,6 @@ ANNOTATION_QUEUE = "hybrid-executor/queue"
 ANNOTATION_ATTEMPT = "hybrid-executor/attempt"
 
 LABEL_DONE = "airflow_executor_done"
-LABEL_REVOKED = "airflow_pod_revoked"
 _MARKED = "True"
 
 
@@ -117,16 +116,6 @@ def ending_patch() -> dict[str, Any]:
     The pod stays: ``activeDeadlineSeconds`` may be set and lowered at any time, and a pod that is older fails by it.
     """
     return {**done_patch(), "spec": {"activeDeadlineSeconds": 1}}
-
-
-def revoked_patch() -> dict[str, Any]:
-    """Return the merge patch that marks a pod whose attempt was revoked: its end is no news."""
-    return {"metadata": {"labels": {LABEL_REVOKED: _MARKED}}}
-
-
-def is_revoked(pod: dict[str, Any]) -> bool:
-    """Return whether the pod carries the mark of :func:`revoked_patch`."""
-    return LABEL_REVOKED in (pod.get("metadata", {}).get("labels") or {})
 
 
 def _slug(text: str) -> str:

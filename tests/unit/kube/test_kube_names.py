@@ -15,11 +15,9 @@ from hybrid_executor.kube.names import (
     attempt_selector,
     done_patch,
     instance_selector,
-    is_revoked,
     labels_of,
     make_safe_label_value,
     pod_name,
-    revoked_patch,
 )
 from hybrid_executor.kube.request import PodRequest
 
@@ -131,11 +129,8 @@ def test_selectors_find_an_instance_without_what_is_done_and_an_attempt_with_it(
     assert attempt_selector("prod", "a-1") == "hybrid-executor/instance=prod,hybrid-executor/attempt=a-1"
 
 
-def test_the_marks_are_those_that_airflow_users_know() -> None:
+def test_the_mark_is_the_one_that_airflow_users_know() -> None:
     assert done_patch() == {"metadata": {"labels": {"airflow_executor_done": "True"}}}
-    assert is_revoked(revoked_patch())
-    assert not is_revoked({"metadata": {}})
-    assert not is_revoked({"metadata": {"labels": None}})
 
 
 def test_a_request_does_not_show_its_token_or_overrides() -> None:
