@@ -1,4 +1,4 @@
-"""The pod that runs one workload: template, profile, our own part and executor_config, laid over each other.
+"""The pod that runs one workload: template, profile, our own layer and executor_config, laid over each other.
 
 Pure but for the mutation hook, which is the caller's function. Promises: a pod's name and ``hybrid-executor/`` labels
 are always ours, whatever an override or a hook says: by them a pod is created only once and found again.
@@ -7,6 +7,7 @@ are always ours, whatever an override or a hook says: by them a pod is created o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from hybrid_executor.config.kubernetes import KubernetesSettings
@@ -33,7 +34,7 @@ _SERVER_METADATA = ("uid", "resourceVersion", "creationTimestamp", "generation",
 def build_pod(request: PodRequest, settings: KubernetesSettings, template: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest of the request's pod. It shares parts with ``template``: do not change it in place.
 
-    Order, later wins: ``template``, the profile's partial pod, our own part (name, namespace, labels, annotations,
+    Order, later wins: ``template``, the profile, our own layer (name, namespace, labels, annotations,
     image, arguments), executor_config. The image is executor_config's, else that of the queue's coordinator, else the
     profile's, else the configured one, else the template's. The workload runs in the container named ``base``, which is
     the first where none has that name, in a template as in a profile or executor_config. Values are of the types that
@@ -43,13 +44,9 @@ def build_pod(request: PodRequest, settings: KubernetesSettings, template: Mappi
     :raises TaskRejected: the parts cannot be joined, or no image is known.
     """
     try:
-        pod = _lay_over(template, request.pod) if request.pod else dict(template)
-        own = _own_part(request, settings)
-        pod = merge_pods(_with_base_container(pod), own)
-        override = request.overrides.get("pod")
-        if override:
-            pod = _lay_over(pod, override)
-        pod = fit_pod(pod)
+        own = _own_layer(request, settings)
+        layers = (template, request.profile_overrides.pod, own, request.overrides.pod)
+        pod = fit_pod(reduce(_lay_over, layers))
         _finish(pod, own["metadata"])
     except (AttributeError, TypeError, ValueError) as exc:
         raise TaskRejected(
@@ -99,17 +96,17 @@ def get_base_pod_from_template(pod_template_file: str | None, kube_client: objec
     return pod_of(read_template(TemplateChoice(pod_template_file, TEMPLATE_OPTION)))
 
 
-def _own_part(request: PodRequest, settings: KubernetesSettings) -> dict[str, Any]:
+def _own_layer(request: PodRequest, settings: KubernetesSettings) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": BASE_CONTAINER,
-        "args": [*ENTRY_POINT, request.workload_json],
+        "args": [*ENTRY_POINT, request.payload],
         "env": [{"name": "AIRFLOW_IS_K8S_EXECUTOR_POD", "value": "True"}],
     }
-    image = request.coordinator_image or ("" if _profile_image(request.pod) else settings.image)
+    image = request.coordinator_image or ("" if _profile_image(request.profile_overrides.pod) else settings.image)
     if image:
         container["image"] = image
     subject = request.dag_id or request.kind
-    profile_namespace = (request.pod.get("metadata") or {}).get("namespace")
+    profile_namespace = (request.profile_overrides.pod.get("metadata") or {}).get("namespace")
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -140,12 +137,14 @@ def _with_base_container(pod: dict[str, Any]) -> dict[str, Any]:
     return {**pod, "spec": {**spec, "containers": renamed}}
 
 
-def _lay_over(pod: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
+def _lay_over(pod: Mapping[str, Any], layer: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the pod with a layer over it; where the layer has no ``base``, its first container is it.
 
     As in upstream, which pairs containers by place: ``pod_override`` with one container of any name describes the
     task's. A container that has the name of one of the pod's is that one.
     """
+    if not layer:
+        return pod
     pod = _with_base_container(dict(pod))
     names = {container.get("name") for container in (pod.get("spec") or {}).get("containers") or ()}
     spec = layer.get("spec") or {}

@@ -44,8 +44,8 @@ def choose_template(request: PodRequest, settings: KubernetesSettings) -> Templa
     """Return which template the pod starts from: the queue's coordinator, executor_config, profile, configuration."""
     for path, option in (
         (request.coordinator_template_file, "extra.pod_template_file of the queue's entry in [sdk] coordinators"),
-        (str(request.overrides.get("template_file") or ""), 'executor_config["pod_template_file"]'),
-        (request.pod_template_file, "pod_template_file of the queue's profile"),
+        (request.overrides.template_file, 'executor_config["pod_template_file"]'),
+        (request.profile_overrides.template_file, "pod_template_file of the queue's profile"),
         (settings.pod_template_file, TEMPLATE_OPTION),
     ):
         if path:
