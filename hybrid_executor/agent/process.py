@@ -1,4 +1,4 @@
-"""The process around an agent: its end by signal or with its parent, its threads, its log lines, its name."""
+"""The process of an agent: its name, its log, its threads, and its end by a signal or with its parent."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def stop_on_signals(stop: threading.Event) -> None:
 def end_with_parent(parent_pid: int) -> None:
     """Ask the kernel for SIGTERM when the parent ends (Linux only; :func:`has_lost_parent` works everywhere)."""
     if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
-        log.debug("The kernel does not signal the parent's end; it is looked for instead")
+        log.debug("The kernel does not signal the parent's end; the agent checks its parent's id instead")
 
 
 def has_lost_parent(parent_pid: int) -> bool:
-    """Return whether the parent has ended: then another process has taken its place."""
+    """Return whether the parent has ended: then another process is the parent."""
     return os.getppid() != parent_pid
 
 
@@ -73,7 +73,7 @@ def _supervise(name: str, target: Callable[[], None], stop: threading.Event) -> 
         try:
             target()
         except Exception:
-            log.exception("%s died and will be started again", name)
+            log.exception("%s died and is started again", name)
         if time.monotonic() - began > _HEALTHY_SECONDS:
             failures = 0
         failures += 1

@@ -1,7 +1,7 @@
-"""Pods that are done with: deleted, or marked, ended and kept. Off the watch, side by side, again until it is done.
+"""Removal of finished pods: they are deleted, or marked and kept. It runs in threads, again until it is done.
 
-Promises: each pod once at a time; a missing right is reported once and then asked about by one call at a time, slowly,
-however many pods wait for it.
+Promises: there is one removal of a pod at a time. A missing right is reported once. Then one call at a time checks it,
+in long intervals, however many pods wait for it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from hybrid_executor.kube.names import done_patch, ending_patch
 log = logging.getLogger(__name__)
 
 Cleanup = Literal["delete", "mark", "end", "leave"]
-"""What becomes of a pod: deleted; labelled as done and kept; kept likewise, and what still runs in it is ended; or left
-as it is."""
+"""What happens to a pod: ``delete`` it; ``mark`` it as done and keep it; ``end`` it: mark and keep it, and end what
+still runs in it; or ``leave`` it as it is."""
 
 _LOOK_AGAIN_SECONDS = 1.0
 _CALL_SECONDS = 45.0
@@ -35,7 +35,7 @@ _CALL_SECONDS = 45.0
 class Doomed:
     """A pod to be deleted or marked.
 
-    :ivar uid: only this very pod is meant; "" for whatever has the name.
+    :ivar uid: only the pod with this uid is meant; "" for any pod of that name.
     """
 
     namespace: str
@@ -48,7 +48,7 @@ class Doomed:
 
 @dataclass
 class _Denial:
-    """A right that is missing: nobody asks before ``until``, then one at a time."""
+    """A right that is missing. Nobody asks before ``until`` (monotonic seconds), then one call at a time."""
 
     until: float = 0.0
     times: int = 0
@@ -85,13 +85,13 @@ class PodRemover:
 
     @property
     def waiting(self) -> int:
-        """How many pods are still to be seen to."""
+        """How many pods are not removed or marked yet."""
         return len(self._under_way)
 
     def clean(self, cleanup: Cleanup, pod: Doomed, *, on_done: Callable[[], None] | None = None) -> None:
-        """See to a pod; one that is being seen to already is not taken twice.
+        """Delete or mark a pod, unless that is under way already.
 
-        :param on_done: called once the API server has agreed, or said that there is no such pod.
+        :param on_done: called when the API server has accepted it, or said that there is no such pod.
         """
         key = (pod.namespace, pod.name, pod.uid)
         with self._lock:
@@ -102,14 +102,14 @@ class PodRemover:
         self._pool.submit(lambda: self._do(work))
 
     def mark_done(self, pod: Doomed) -> None:
-        """Mark a pod as finished, recorded and kept, now.
+        """Mark a pod as finished and kept, with one call.
 
         :raises KubeError: it was not marked.
         """
         self._client.patch_pod(pod.namespace, pod.name, done_patch())
 
     def run_soon(self, job: Callable[[], None]) -> None:
-        """Run another short call to the API server on the same threads."""
+        """Run another short call to the API server in the same threads."""
         self._pool.submit(job)
 
     def close(self, *, seconds: float) -> None:
@@ -166,7 +166,7 @@ class PodRemover:
         self._pool.submit_after(seconds, lambda: self._do(work))
 
     def _admit(self, right: tuple[str, str]) -> float:
-        """Return 0 where the call may be made, else the seconds until one may ask again."""
+        """Return 0 if the call may be made, else the seconds to wait before asking again."""
         with self._lock:
             denial = self._denials.get(right)
             if denial is None:
@@ -186,7 +186,7 @@ class PodRemover:
             denial.until = time.monotonic() + seconds
         self._complaints.report(
             self._subject(right),
-            "Pods of namespace %s in cluster %s stay where they are: grant the agent's account the verb %r on pods. %s",
+            "Pods of namespace %s in cluster %s cannot be removed: grant the agent's account the verb %r on pods. %s",
             namespace,
             self._cluster,
             verb,
@@ -198,7 +198,7 @@ class PodRemover:
         with self._lock:
             if self._denials.pop(right, None) is None:
                 return
-        self._complaints.settle(self._subject(right), "The right to %s pods in namespace %s is there again", *right)
+        self._complaints.settle(self._subject(right), "The agent may %s pods in namespace %s again", *right)
 
     def _finish(self, work: _Work) -> None:
         with self._lock:

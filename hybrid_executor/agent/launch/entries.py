@@ -23,14 +23,14 @@ LAUNCHABLE = (State.SUBMITTED, State.LAUNCHING)
 
 @dataclass(slots=True, eq=False)
 class Launch:
-    """An entry that is worked on, with what was learnt from earlier tries.
+    """An entry that this agent works on, and what earlier tries showed.
 
     :ivar failures: creations that failed and may be tried again.
-    :ivar renames: names that turned out to belong to somebody else's pod.
-    :ivar last_words: what the cluster said last. :ivar note: what the record says it waits for.
+    :ivar renames: how many names were in use by somebody else's pod.
+    :ivar last_words: the cluster's last answer. :ivar note: what it waits for, as the record says.
     :ivar accepted_at: when this agent took the entry, seconds on a monotonic clock.
-    :ivar demand: what its pod asks for, None before it was built once.
-    :ivar barrier: what it tries to get through, None for nothing; :ivar barrier_age: of which age that was.
+    :ivar demand: what its pod asks for, None before the first build.
+    :ivar barrier: the barrier that it tries now, None for none; :ivar barrier_age: how often that had closed before.
     :ivar is_void: it is not to be launched any more.
     """
 
@@ -48,7 +48,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Again:
-    """The launch is to be tried again after ``seconds``; ``note`` says what it waits for."""
+    """Try the launch again after ``seconds``; ``note`` says what it waits for."""
 
     launch: Launch
     seconds: float
@@ -57,9 +57,9 @@ class Again:
 
 @dataclass(frozen=True)
 class Refused:
-    """The cluster takes no such pod now, for a cause that concerns others too.
+    """The cluster refuses such pods now, for a cause that concerns others too.
 
-    :ivar failed: set where the launch itself is given up all the same.
+    :ivar failed: set if the launch itself has failed for good.
     """
 
     launch: Launch
@@ -70,17 +70,17 @@ class Refused:
 
 @dataclass(frozen=True)
 class Dropped:
-    """There is nothing to launch: the attempt moved on without us."""
+    """There is nothing to launch: the attempt was revoked or launched by somebody else."""
 
     launch: Launch
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The launch is given up, with ``reason`` in words for the task's author.
+    """The launch has failed; ``reason`` is text for the task's author.
 
-    :ivar is_lost: the owner decides, since a new workload would help.
-    :ivar unwanted: the pod that was created in spite of it, and has to go.
+    :ivar is_lost: the owner decides, since a new workload may help.
+    :ivar unwanted: a pod that was created all the same and has to be deleted.
     """
 
     launch: Launch
@@ -93,7 +93,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Ready:
-    """The record says where the pod will be; it is to be created. Its manifest holds a token: never shown."""
+    """The pod can be created. Its manifest holds a token: never show it."""
 
     launch: Launch
     record: Record
@@ -102,7 +102,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Created:
-    """There is a pod of this launch."""
+    """The pod of this launch exists."""
 
     launch: Launch
     record: Record
@@ -112,21 +112,21 @@ class Created:
 
 
 Prepared = Ready | Again | Dropped | Failed
-"""What becomes of a launch before its pod is asked for."""
+"""What follows for a launch from its preparation."""
 
 Tried = Created | Again | Failed | Refused
-"""What becomes of a launch whose pod was asked for."""
+"""What follows for a launch from the try to create its pod."""
 
 
 class HeldEntries:
-    """The entries that were taken and have no outcome yet. Safe for several threads."""
+    """The entries that this agent has taken and that have no outcome yet. Safe for several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: set[StreamId] = set()
 
     def add(self, entry: LaunchEntry) -> bool:
-        """Hold an entry; return False where it is held already (it was delivered twice)."""
+        """Hold an entry; return False if it is held already (it was delivered twice)."""
         with self._lock:
             if entry.id in self._held:
                 return False
@@ -134,12 +134,12 @@ class HeldEntries:
             return True
 
     def drop(self, entry: LaunchEntry) -> None:
-        """Let go of an entry: it has its outcome."""
+        """Stop holding an entry: it has its outcome."""
         with self._lock:
             self._held.discard(entry.id)
 
     def ids(self) -> list[StreamId]:
-        """Return all entries that are held."""
+        """Return the ids of all held entries."""
         with self._lock:
             return list(self._held)
 

@@ -1,8 +1,8 @@
-"""The launcher of one cluster: takes entries off its launch stream and sees each to its end.
+"""The launcher of one cluster: it takes entries from the launch stream and works on each until it has an outcome.
 
-Promises: no more is taken than can be worked on soon; launches run side by side, at the pace that all agents share;
-what waits (back-off, quota) holds no thread, no token and no room, and keeps nothing else from going on; what dead
-agents left is taken over.
+Promises: it takes no more than it can work on soon. Launches run in parallel, at a pace that all agents share. A launch
+that waits (back-off, quota) uses no thread, no token and no room, and blocks no other. Entries of dead agents are taken
+over.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ class AirflowKubernetesScheduler:
 
     :param agent: this agent's name, unique among all agents.
     :param pods_per_second: rate of creation that all agents share.
-    :param most_starting: pods that may be on their way to their task's start, 0 for an adaptive limit.
-    :param patience_seconds: how long a refusal is waited for that may end soon, or never.
-    :param take_over_seconds: an entry that its agent has not renewed for so long is taken over.
-    :param on_namespace: told about each namespace in which a pod was created.
-    :param distrusts_records: says whether Redis lost data lately.
+    :param most_starting: most pods whose task has not started yet, 0 for an adaptive limit.
+    :param patience_seconds: how long to try again after a refusal that may be temporary or permanent.
+    :param take_over_seconds: entries that their agent has not renewed for so long are taken over.
+    :param on_namespace: called with each namespace in which a pod was created.
+    :param distrusts_records: returns whether Redis lost data lately.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class AirflowKubernetesScheduler:
         self._remover.clean("delete", Doomed(namespace, pod_name, uid), on_done=on_done)
 
     def patch_pod_executor_done(self, *, pod_name: str, namespace: str) -> None:
-        """Mark a pod as finished, recorded and kept.
+        """Mark a pod as finished and kept.
 
         :raises KubeError: it was not marked.
         """
@@ -157,11 +157,11 @@ class AirflowKubernetesScheduler:
     _make_safe_pod_id = staticmethod(pod_name)
 
     def pod_ended(self, namespace: str) -> None:
-        """Let launches that wait for a quota of this namespace try at once."""
+        """Let launches that wait for a quota of this namespace try now."""
         self._queue.hope(namespace, now=time.monotonic())
 
     def run(self, stop: threading.Event) -> None:
-        """Work until ``stop``. Returns when nothing new is taken; see :meth:`finish`."""
+        """Work until ``stop``; then call :meth:`finish`."""
         failures = 0
         while not stop.is_set():
             try:
@@ -177,21 +177,24 @@ class AirflowKubernetesScheduler:
                 self._complaints.report(REDIS, REDIS_AWAY, error)
                 stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
             else:
-                # Whether Redis serves again is told by the announcements: a turn may pass without a write.
+                # A turn without a write does not show whether Redis is available; the agent's announcements do.
                 failures = 0
                 self._complaints.settle(f"launches:{self.cluster}", "Pods of cluster %s start again", self.cluster)
 
     def finish(self, *, seconds: float) -> None:
-        """Let launches that are under way end, for at most ``seconds``, and leave the stream's group.
+        """Finish launches that are under way, for at most ``seconds``, and leave the stream's group.
 
-        What has no outcome then is taken over by another agent.
+        Another agent takes over what has no outcome then.
         """
         self._pool.close(seconds=seconds)
         self._outcomes.close(seconds=seconds / 5)
         try:
             self._stream.leave()
         except StoreUnavailable:
-            log.warning("Redis is away; the launch stream of cluster %s was not left in good order", self.cluster)
+            log.warning(
+                "Redis unavailable: this agent stays in the launch stream's group of cluster %s until others remove it",
+                self.cluster,
+            )
 
     def _turn(self, stop: threading.Event) -> None:
         now = time.monotonic()
@@ -215,15 +218,15 @@ class AirflowKubernetesScheduler:
 
     @property
     def _room(self) -> int:
-        """How many more entries to take: launches that are refused now take no room."""
+        """How many more entries to take. Launches that are refused now take no room."""
         if len(self._held) >= _MOST_HELD:
             return 0
-        # Where it is the rate that keeps launches back, no other agent is quicker, and fairness wants to see more.
+        # If the rate is the limit, no other agent is quicker. Fairness between namespaces needs more entries to see.
         room = self._room_for + (_READ_AHEAD if self._is_held_back else 0)
         return room - self._pool.active - len(self._unread) - self._queue.open_count(time.monotonic())
 
     def _take_over(self) -> bool:
-        """Take over what other agents left; return whether all of it was looked at."""
+        """Take over entries of dead agents; return whether all were looked at."""
         idle_milliseconds = int(self._take_over_seconds * 1000)
         while (room := self._room) > 0:
             for entry in self._stream.take_over(idle_milliseconds=idle_milliseconds, count=room):
@@ -246,7 +249,7 @@ class AirflowKubernetesScheduler:
         return True
 
     def _read_new(self) -> dict[StreamId, Ready]:
-        """Find out what new launches ask for and put them in the queue; return their pods."""
+        """Build the pods of new launches, put the launches in the queue, and return the pods."""
         batch = [self._unread[index] for index in range(min(len(self._unread), _BATCH))]
         items = self._read(batch)
         fresh: dict[StreamId, Ready] = {}
@@ -254,13 +257,13 @@ class AirflowKubernetesScheduler:
             self._unread.popleft()
             if isinstance(item, Ready):
                 fresh[launch.entry.id] = item
-                self._queue.add(launch, item.manifest.demand)  # what it waits for is told by the next check
+                self._queue.add(launch, item.manifest.demand)  # the next check notes what it waits for
             else:
                 self._hand_on(item)
         return fresh
 
     def _release(self, fresh: Mapping[StreamId, Ready], stop: threading.Event) -> None:
-        """Let launches whose turn it is be created, as far as pace and rate allow."""
+        """Create the next launches in turn, as far as pace and rate allow."""
         now = time.monotonic()
         wanted = min(self._queue.open_count(now), _BATCH, self._room_for - self._pool.active)
         launches = self._queue.take(wanted, now=now)
@@ -286,7 +289,7 @@ class AirflowKubernetesScheduler:
             stop.wait(min(wait_seconds, _WAIT_MILLISECONDS / 1000))
 
     def _check_waiting(self) -> None:
-        """Let go of launches that wait in vain, and write down what the others wait for; some at a time."""
+        """Drop launches that need not wait any more, and note what the others wait for; some at a time."""
         now = time.monotonic()
         if now < self._next_check or not len(self._queue):
             return
@@ -304,9 +307,9 @@ class AirflowKubernetesScheduler:
             self._outcomes.put(Again(launch, 0.0, note))
 
     def _read(self, batch: list[Launch]) -> list[Prepared]:
-        """Read launches; one that nobody can read (written by a later version?) holds no other back.
+        """Read launches. One that cannot be read (written by a later version?) does not block the others.
 
-        :raises StoreUnavailable: Redis went away; the batch may be read again.
+        :raises StoreUnavailable: Redis unavailable; the batch may be read again.
         """
         try:
             return [*self._preparer.read(batch)] if batch else []
@@ -315,11 +318,13 @@ class AirflowKubernetesScheduler:
         except Exception:
             if len(batch) > 1:
                 return [item for launch in batch for item in self._read([launch])]
-            log.exception("The launch of attempt %s cannot be prepared and is put off", batch[0].entry.attempt)
+            log.exception(
+                "The launch of attempt %s cannot be prepared and is tried again later", batch[0].entry.attempt
+            )
             return [Again(batch[0], _PUT_OFF_SECONDS)]
 
     def _hand_on(self, item: Prepared | Tried) -> None:
-        """See a launch to its next step. Called by the launcher's thread and by those of the pool."""
+        """Pass a launch on to its next step. Called by the launcher's thread and by those of the pool."""
         if isinstance(item, Ready):
             ready = item
             self._pool.submit(lambda: self._create(ready))
@@ -327,7 +332,7 @@ class AirflowKubernetesScheduler:
         launch = item.launch
         if isinstance(item, Created):
             if self._queue.created(launch, now=time.monotonic()):
-                log.info("Namespace %s of cluster %s takes such pods again", item.namespace, self.cluster)
+                log.info("Namespace %s of cluster %s accepts such pods again", item.namespace, self.cluster)
             self._outcomes.put(item)
             return
         self._pace.leave(launch.entry.attempt)
@@ -366,7 +371,7 @@ class AirflowKubernetesScheduler:
             log.exception("The pod of %s could not be created and is tried again", ready.record.name)
             outcome = Again(ready.launch, _PUT_OFF_SECONDS)
         if isinstance(outcome, Created):
-            # Not before: a namespace that a task misspelt takes no pod, and needs no watcher.
+            # Not earlier: a namespace that a task misspelt gets no pod and needs no watcher.
             self._on_namespace(outcome.namespace)
         self._hand_on(outcome)
 
@@ -390,6 +395,6 @@ class AirflowKubernetesScheduler:
         try:
             self._stream.acknowledge(entry.id)
         except StoreUnavailable as error:
-            # It will be delivered again, and then there is nothing to do a second time.
+            # It will be delivered again, and then there is nothing left to do.
             log.warning("An entry of the launch stream could not be acknowledged yet: %s", error)
         self._held.drop(entry)

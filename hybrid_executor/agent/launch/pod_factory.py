@@ -1,7 +1,7 @@
 """From an attempt's record and workload to the pod that runs it: template, profile, executor_config, mutation hook.
 
-Promises: the same attempt and launch always give the same name; whatever is wrong with one task's description is a
-TaskRejected in words for its author. Nothing here is logged: workloads hold a token.
+Promises: the same attempt and launch always give the same name. An error in a task's description is a TaskRejected with
+a message for its author. Nothing here is logged: workloads hold a token.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NO_COORDINATOR = CoordinatorPod()
 
 @dataclass(frozen=True)
 class Manifest:
-    """A pod to be created. Its arguments hold the workload's token: never shown."""
+    """A pod to be created. Its arguments hold the workload's token: never show it."""
 
     namespace: str
     name: str
@@ -83,7 +83,7 @@ class PodFactory:
         self._templates.require(choose_template(probe, self._settings))
 
     def findings(self) -> Iterator[str]:
-        """Yield what is suspicious in the templates and profiles that pods are made from, in words for the log."""
+        """Yield a text for each suspicious field in the templates and profiles."""
         probe = PodRequest(kind="task", attempt_id="", instance=self._instance, queue="", payload="")
         choices = [choose_template(probe, self._settings)]
         for profile in self._profiles.values():
@@ -113,8 +113,8 @@ class PodFactory:
         """Return the pod for the record's present launch.
 
         :param overrides: the task's overrides as Redis has them, "" for none.
-        :param rename: how many names of this launch turned out to belong to somebody else.
-        :raises TaskRejected: with what to mend.
+        :param rename: how many names of this launch were in use by somebody else's pod.
+        :raises TaskRejected: with what to fix.
         """
         request = self.request(record, payload=payload, overrides=overrides)
         template = self._templates.load(choose_template(request, self._settings))
@@ -130,7 +130,7 @@ class PodFactory:
         return Manifest(namespace, metadata["name"], {**pod, "metadata": metadata})
 
     def request(self, record: Record, *, payload: str, overrides: str) -> PodRequest:
-        """Return what is asked of the record's pod.
+        """Return everything that decides how the record's pod looks.
 
         :raises TaskRejected: its profile is gone, or the profile's executor_config cannot be used.
         """
@@ -163,8 +163,8 @@ class PodFactory:
         profile = self._profiles.get(record.profile)
         if profile is None:
             raise TaskRejected(
-                f"The profile {record.profile!r} of queue {record.queue!r} is not in the profiles file that the agent "
-                "has read: give scheduler and agent the same [hybrid_executor] profiles_file."
+                f"Unknown profile {record.profile!r} of queue {record.queue!r}: it is not in the agent's profiles "
+                "file. Give scheduler and agent the same [hybrid_executor] profiles_file."
             )
         return profile
 

@@ -30,7 +30,7 @@ class DeletePod(Protocol):
     """The launcher's ``delete_pod``."""
 
     def __call__(self, pod_name: str, namespace: str, *, uid: str) -> None:
-        """Delete this very pod, in the background."""
+        """Delete the pod with this uid, in the background."""
 
 
 class LaunchRecorder:
@@ -42,11 +42,11 @@ class LaunchRecorder:
         self._delete_pod = delete_pod
 
     def record(self, items: Sequence[Created | Failed | Again]) -> None:
-        """Record outcomes, in their order, and what others wait for.
+        """Record outcomes, in their order, and the notes of launches that wait.
 
-        :raises StoreUnavailable: Redis went away; all may be recorded again.
+        :raises StoreUnavailable: Redis unavailable; all may be recorded again.
         """
-        # Notes first: an outcome in the same batch is younger and clears them.
+        # Notes first: an outcome in the same batch is newer and clears them.
         self._attempts.annotate(
             {item.launch.entry.attempt: {"note": item.note} for item in items if isinstance(item, Again)}
         )
@@ -76,7 +76,7 @@ class LaunchRecorder:
             attempt=record.id,
             to=State.LOST if outcome.is_lost else State.FAILED,
             generation=record.generation,
-            # A pod that is there already may have been seen to wait or to run.
+            # The watcher may have recorded already that this pod waits or runs.
             sources=LAUNCHABLE if outcome.unwanted is None else None,
             fields={"reason": outcome.reason, "category": outcome.category, "note": ""},
             ack=acknowledged,
@@ -94,7 +94,7 @@ class LaunchRecorder:
 
 
 class Batcher(Generic[T]):
-    """Gathers what comes while the last batch is worked on.
+    """Collects items while the last batch is being worked on.
 
     :param work: does a batch; repeated with the same batch for as long as it raises StoreUnavailable.
     """
@@ -111,7 +111,7 @@ class Batcher(Generic[T]):
         self._items.put(item)
 
     def close(self, *, seconds: float) -> None:
-        """Work on what was handed in, for at most ``seconds``; no item may come after this."""
+        """Work on the items so far, for at most ``seconds``; no item may follow."""
         self._items.put(_END)
         self._thread.join(seconds)
         self._stop.set()

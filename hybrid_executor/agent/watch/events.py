@@ -32,15 +32,15 @@ log = logging.getLogger(__name__)
 _WAITS_LONG_SECONDS = 20.0
 _ASK_AGAIN_SECONDS = 30.0
 _LOOK_EVERY_SECONDS = 2.0
-_MOST_QUESTIONS = 5  # at each look: a thousand pods that wait must not become a thousand requests
+_MOST_QUESTIONS = 5  # each time: a thousand waiting pods must not cause a thousand requests
 _MOST_WAITING = 20_000
 
 
 class PodStream:
     """Takes in the events of one watch.
 
-    :param ownership: tells our pods from those of another deployment; None where all are ours.
-    :param place: what is watched, for people.
+    :param ownership: which pods are ours; None if all are.
+    :param place: what is watched, for messages.
     """
 
     def __init__(
@@ -68,15 +68,15 @@ class PodStream:
         self._next_look = 0.0
 
     def forget_all(self) -> None:
-        """Begin anew, as a watcher that knows nothing."""
+        """Forget all pods, as in a new watcher."""
         self.memory = PodMemory()
         self._patience.forget_all()
         self._waiting.clear()
 
     def take_in(self, events: Sequence[dict[str, Any]]) -> str:
-        """Record what events say; return the version to resume from, "" where none of them had one.
+        """Record what events say; return the version to resume from, "" if no event had one.
 
-        :raises StoreUnavailable: nothing of it counts as taken in.
+        :raises StoreUnavailable: none of the events counts as taken in.
         """
         version = ""
         news: list[Sighting] = []
@@ -105,16 +105,16 @@ class PodStream:
         return version
 
     def record_due(self) -> None:
-        """Record verdicts that waited for their pod's node or for a log.
+        """Record verdicts that waited for their pod's node or for its log.
 
-        :raises StoreUnavailable: Redis could not be asked; they wait on.
+        :raises StoreUnavailable: Redis unavailable; they go on waiting.
         """
         self._recorder.record_due()
 
     def ask_for_reasons(self) -> None:
-        """Read the cluster's events about pods that wait long without saying why, a few at a time.
+        """Read the cluster's events about pods that have waited long for an unknown reason, a few at a time.
 
-        Pods that waited for a busy registry long enough fail now.
+        Also fails pods that have waited too long for a busy registry.
 
         :raises StoreUnavailable: Redis could not be asked.
         """
@@ -152,7 +152,7 @@ class PodStream:
                 self._waiting.pop(uid, None)
 
     def _ask(self, identity: PodIdentity) -> None:
-        """Put the last warning about a waiting pod into its record's note."""
+        """Write the last warning about a waiting pod into its record's note."""
         try:
             events = self._client.list_pod_events(identity.namespace, identity.name)
             words = last_warning(events)
@@ -174,8 +174,8 @@ def last_warning(events: Sequence[dict[str, Any]]) -> str:
 class SeenPod:
     """One pod.
 
-    :ivar diagnosis: the last one that was recorded.
-    :ivar waiting_since: when it was first seen, monotonic; :ivar asked_at: when its events were last read.
+    :ivar diagnosis: the last recorded one.
+    :ivar waiting_since: when it was first seen; :ivar asked_at: when its events were last read (monotonic seconds).
     """
 
     diagnosis: Diagnosis
@@ -184,22 +184,22 @@ class SeenPod:
 
 
 class PodMemory:
-    """Pods by uid. A hint only: forgetting any of it costs a write that the record refuses."""
+    """Pods by uid, so that repeated events cost nothing. Forgetting one is safe: the record refuses a repetition."""
 
     def __init__(self) -> None:
         self._seen: dict[str, SeenPod] = {}
 
     def find(self, uid: str) -> SeenPod | None:
-        """Return what is known of a pod."""
+        """Return what is known of a pod, None for nothing."""
         return self._seen.get(uid)
 
     def is_news(self, sighting: Sighting) -> bool:
-        """Return whether the pod was not diagnosed so when it was recorded last."""
+        """Return whether the diagnosis differs from the last recorded one."""
         seen = self._seen.get(sighting.identity.uid)
         return seen is None or seen.diagnosis != sighting.diagnosis
 
     def remember(self, sighting: Sighting, *, now: float) -> None:
-        """Note that a sighting was recorded."""
+        """Note that a sighting is recorded."""
         seen = self._seen.get(sighting.identity.uid)
         if seen is None:
             self._seen[sighting.identity.uid] = SeenPod(sighting.diagnosis, now)
@@ -207,11 +207,11 @@ class PodMemory:
             seen.diagnosis = sighting.diagnosis
 
     def forget(self, uid: str) -> None:
-        """The pod is gone."""
+        """Forget a pod that is gone."""
         self._seen.pop(uid, None)
 
     def keep_only(self, uids: Iterable[str]) -> None:
-        """Forget all other pods: a list did not show them."""
+        """Forget all pods that a list did not show."""
         kept = set(uids)
         self._seen = {uid: seen for uid, seen in self._seen.items() if uid in kept}
 
@@ -221,13 +221,13 @@ class PodMemory:
 
 @dataclass(frozen=True)
 class WatchEnd:
-    """The watch is over: cleanly, or by ``error``."""
+    """The watch has ended, with ``error`` or None."""
 
     error: Exception | None
 
 
 class WatchReader:
-    """Reads from ``resource_version`` on until the watch ends or :meth:`stop`."""
+    """Reads a watch from ``resource_version`` on, in a thread, until it ends or :meth:`stop`."""
 
     def __init__(
         self,
@@ -249,7 +249,7 @@ class WatchReader:
         self._thread.start()
 
     def take(self, *, most: int, wait_seconds: float) -> list[Event | WatchEnd]:
-        """Return what has come, at most ``most``, waiting up to ``wait_seconds`` for the first."""
+        """Return up to ``most`` events, waiting up to ``wait_seconds`` for the first."""
         try:
             taken = [self._events.get(timeout=wait_seconds)]
         except queue.Empty:
@@ -262,7 +262,7 @@ class WatchReader:
         return taken
 
     def stop(self) -> None:
-        """End the watch; what was read and not taken is dropped."""
+        """End the watch; events that were not taken are dropped."""
         self._handle.stop()
         self._thread.join(2)
 

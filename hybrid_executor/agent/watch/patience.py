@@ -1,17 +1,16 @@
-"""Pods whose task's container has ended while their node has not said what became of the pod. No effects.
+"""Verdicts that wait: for the node's final word about a pod, and for a registry that is busy. No effects.
 
-A kubelet holds back a pod's phase, reason and message until all of its containers have ended. The verdict waits for
-them, for a bounded time:
+A kubelet reports a pod's phase, reason and message only after all of its containers have ended. When the task's
+container has ended, the verdict waits for them, for a bounded time:
 
-* a failure for :data:`SETTLE_SECONDS`, and where a signal ended the container while others run, for the pod's grace
-  period more: that may be the beginning of an eviction, which is said only when the last container has ended;
+* a failure for :data:`SETTLE_SECONDS`. If a signal ended the container while others run, the pod's grace period is
+  added: it may be an eviction, which the kubelet reports only when the last container has ended;
 * a success for :data:`SUCCESS_SECONDS`.
 
-A pod that is deleted because it cannot start is held until it is gone, so that its end is told by why it was deleted.
+A pod that is deleted because it cannot start is held until it is gone, so that its reason is why it could not start.
 
-Bounds are durations on this process's clock, counted from the first sight of the end, so another watcher counts anew.
-Promises: what ended first stays the cause. A deletion that is asked for after the task's end does not change why it
-ended.
+Times are measured on this process's clock from when the end was first seen, so another watcher starts again.
+Promises: the first cause counts. A deletion that is asked for after the task's end does not change why it ended.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from hybrid_executor.kube.diagnosis import Diagnosis, is_throttled_by_node
 from hybrid_executor.kube.registry import may_pass
 
 SETTLE_SECONDS = 10.0
-"""Kubelets took 1.3 s between the two reports where this was recorded; a busy node takes several times as long."""
+"""Kubelets took 1.3 s between the two reports in our recordings; a busy node takes several times as long."""
 
 SUCCESS_SECONDS = 3.0
-"""Shorter: most kubelets show a success in their first report, so this is only for pods whose sidecar goes on."""
+"""Shorter: most kubelets show a success in their first report, so this is for pods with a running sidecar only."""
 
 REMOVAL_SECONDS = 600.0
-"""After that, its deletion is asked for once more."""
+"""After that, its deletion is requested again."""
 
 _DELETIONS = frozenset({Category.DELETED, Category.DELETED_BEFORE_START})
 
@@ -43,13 +42,13 @@ class _Held:
 
 
 class Endings:
-    """The pods whose verdict waits. Each is held until :meth:`forget`, so that nothing is lost without Redis."""
+    """The pods whose verdict waits. Each is held until :meth:`forget`, so that none is lost without Redis."""
 
     def __init__(self) -> None:
         self._held: dict[str, _Held] = {}
 
     def take(self, seen: Sighting, *, now: float) -> Sighting | None:
-        """Return what can be recorded of a pod now, None where its verdict waits.
+        """Return the sighting to record now, None while the verdict waits.
 
         :param now: monotonic seconds.
         """
@@ -71,11 +70,11 @@ class Endings:
         self._held[seen.identity.path] = _Held(seen, now + REMOVAL_SECONDS)
 
     def due(self, *, now: float) -> list[Sighting]:
-        """Return the pods whose time is up; their node may never say more."""
+        """Return the pods whose time is over; their node may never report more."""
         return [held.sighting for held in self._held.values() if now >= held.decide_at]
 
     def forget(self, seen: Iterable[Sighting]) -> None:
-        """The verdicts about these pods are recorded."""
+        """Stop holding these pods: their verdicts are recorded."""
         for sighting in seen:
             held = self._held.get(sighting.identity.path)
             if held is not None and not _is_another(held.sighting, sighting):
@@ -93,7 +92,7 @@ def _first_cause(first: Diagnosis, now: Diagnosis) -> Diagnosis:
 
 
 def _is_another(first: Sighting, second: Sighting) -> bool:
-    """Return whether these are two pods of the same name; a pod that was looked for in vain has no uid."""
+    """Return whether these are two pods of the same name; a pod that was not found has no uid."""
     return bool(first.identity.uid and second.identity.uid and first.identity.uid != second.identity.uid)
 
 
@@ -105,12 +104,12 @@ def _most_seconds(seen: Sighting) -> float:
 
 
 class PullPatience:
-    """Remembers since when pods wait for their image. Times are seconds on a monotonic clock; not thread-safe.
+    """Remembers since when pods wait for their image. Times are monotonic seconds. Not safe for several threads.
 
-    The kubelet tries again by itself, with pauses from 10 seconds to 5 minutes, so nothing is done but to wait.
+    The kubelet tries again by itself, with pauses from 10 seconds to 5 minutes; there is nothing to do but wait.
 
-    :param seconds: the patience with one pod.
-    :param fatal_reasons: the waiting reasons that fail a pod; others are waited for anyway.
+    :param seconds: how long one pod may wait.
+    :param fatal_reasons: the waiting reasons that fail a pod.
     """
 
     def __init__(self, seconds: float, *, fatal_reasons: Collection[str]) -> None:
@@ -119,7 +118,7 @@ class PullPatience:
         self._waiting: dict[str, tuple[float, Sighting]] = {}
 
     def judge(self, seen: Sighting, *, now: float) -> Sighting:
-        """Return a sighting as it is, or as failed where its image was waited for long enough."""
+        """Return a sighting unchanged, or as failed if it has waited too long for its image."""
         uid, diagnosis = seen.identity.uid, seen.diagnosis
         if seen.is_gone or diagnosis.phase != "pending" or diagnosis.category is not Category.IMAGE_PULL:
             self._waiting.pop(uid, None)
@@ -130,12 +129,12 @@ class PullPatience:
             if now - since >= self._seconds and not is_throttled_by_node(diagnosis.message):
                 return replace(seen, diagnosis=replace(diagnosis, phase="failed"))
         elif uid in self._waiting:
-            # Between two tries the reason is ImagePullBackOff; what is told in the end is the error.
+            # Between two tries the reason is ImagePullBackOff; the reason in the end is the error.
             self._waiting[uid] = since, last
         return seen
 
     def overdue(self, *, now: float) -> list[Sighting]:
-        """Return the pods whose image was waited for long enough, as failed, until they are :meth:`settled`."""
+        """Return the pods that have waited too long for their image, as failed, until they are :meth:`settled`."""
         return [
             replace(seen, diagnosis=replace(seen.diagnosis, phase="failed"))
             for since, seen in self._waiting.values()
@@ -143,10 +142,10 @@ class PullPatience:
         ]
 
     def settled(self, sightings: Collection[Sighting]) -> None:
-        """What became of these is recorded."""
+        """Forget these pods: they are recorded."""
         for seen in sightings:
             self._waiting.pop(seen.identity.uid, None)
 
     def forget_all(self) -> None:
-        """Begin anew."""
+        """Forget all pods."""
         self._waiting.clear()

@@ -1,6 +1,6 @@
-"""A list of all our pods in one namespace, compared with the records and repaired: the truth behind the events.
+"""Lists all our pods in one namespace, compares them with the records, and repairs what events have missed.
 
-Promises: nothing that could not be looked at is taken for gone; a pod without a record is left alone while it runs.
+Promises: a pod that could not be asked for never counts as gone. A pod without a record is left alone while it runs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 class Relist:
-    """Lists and repairs one namespace, None for the whole cluster."""
+    """Lists the pods of one namespace (None: of the whole cluster) and repairs their records."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Relist:
     def run(self, memory: PodMemory) -> str:
         """List, repair, and return the list's version, from which a watch misses nothing.
 
-        :raises KubeError: the list, or a look at a single pod, was not possible; nothing is taken for gone then.
+        :raises KubeError: the list, or a request for a single pod, failed; then no pod counts as gone.
         :raises StoreUnavailable: Redis could not be asked.
         """
         expected = self._expected()
@@ -98,12 +98,12 @@ class Relist:
         if unknown:
             self._data_loss.suspect()
             log.warning(
-                "%s running pods have no record and are left alone, among them %s", len(unknown), unknown[0].path
+                "%s running pods have no record and are left alone; one of them is %s", len(unknown), unknown[0].path
             )
         return version
 
     def _expected(self) -> dict[AttemptId, ExpectedPod]:
-        """Return the pods that have to be on a list that begins now."""
+        """Return the pods that a list that begins now has to show."""
         live = list(self._attempts.live("kubernetes"))
         return {
             record.id: ExpectedPod(record.generation, record.namespace, record.pod)
@@ -113,7 +113,7 @@ class Relist:
         }
 
     def _repair(self, sightings: Sequence[Sighting]) -> list[PodIdentity]:
-        """Bring records and pods into line; return the pods that run without a record."""
+        """Repair records and remove finished pods; return the pods that run without a record."""
         attempts = list({seen.identity.attempt for seen in sightings})
         records = dict(zip(attempts, self._attempts.records(attempts), strict=True))
         repairs = compare(sightings, records, self._settings)
@@ -135,7 +135,7 @@ class Relist:
         return sight_safely(pod, fatal_pending_reasons=self._settings.fatal_pending_reasons)
 
     def _look_for(self, record: Record) -> None:
-        """Ask for a pod that is not on the list: the list shows labels only, and those can be changed."""
+        """Ask for a pod that the list does not show: the list goes by labels, and people can change labels."""
         try:
             sighting = self._sight(self._client.get_pod(record.namespace, record.pod))
         except KubeError as error:
@@ -152,11 +152,11 @@ def _batches(items: Sequence[T]) -> Iterable[Sequence[T]]:
 
 @dataclass
 class Repairs:
-    """What a list asks for.
+    """What has to be done after a list.
 
-    :ivar sightings: pods whose diagnosis their record does not show yet.
-    :ivar cleanups: pods that are done with, and what becomes of them.
-    :ivar fields: record fields that a pod knows and its record does not.
+    :ivar sightings: pods whose diagnosis is not recorded yet.
+    :ivar cleanups: finished pods, and what happens to them.
+    :ivar fields: record fields that are known from the pod and missing in the record.
     :ivar unknown: pods that run and have no record.
     """
 
@@ -169,7 +169,7 @@ class Repairs:
 def compare(
     sightings: Sequence[Sighting], records: Mapping[AttemptId, Record | None], settings: KubernetesSettings
 ) -> Repairs:
-    """Return what listed pods ask for.
+    """Return what has to be done for listed pods.
 
     :param records: the records of all listed pods' attempts, read after the list.
     """
@@ -184,7 +184,7 @@ def compare(
 
 @dataclass(frozen=True, slots=True)
 class ExpectedPod:
-    """A pod that a record spoke of before a list was begun."""
+    """A pod that a record named before the list began."""
 
     generation: int
     namespace: str
@@ -192,9 +192,9 @@ class ExpectedPod:
 
 
 def is_missing(expected: ExpectedPod, record: Record | None) -> bool:
-    """Return whether a pod that a list did not show is missing: its record still speaks of it.
+    """Return whether a pod that the list did not show is missing: its record still names it.
 
-    :param expected: from before the list; pods of later records may be younger than the list.
+    :param expected: read before the list; pods of later records may be newer than the list.
     :param record: read after the list.
     """
     return (
@@ -205,7 +205,7 @@ def is_missing(expected: ExpectedPod, record: Record | None) -> bool:
 
 
 def expects_pod(record: Record, *, cluster: str, namespace: str | None) -> bool:
-    """Return whether a watch of ``namespace`` (None: all) in ``cluster`` has to know the record's pod."""
+    """Return whether a list of ``namespace`` (None: all) in ``cluster`` has to show the record's pod."""
     here = record.cluster == cluster and (namespace is None or record.namespace == namespace)
     return here and record.state in _HAS_POD and bool(record.pod)
 
@@ -224,7 +224,7 @@ def identity_of_record(record: Record) -> PodIdentity:
 
 
 def vanished() -> Diagnosis:
-    """Return the diagnosis of a pod that is gone and that nobody has seen go: its task may have run."""
+    """Return the diagnosis of a pod that is gone without an event: its task may have run."""
     return Diagnosis(
         "failed",
         Category.DELETED,

@@ -1,7 +1,7 @@
 """The watcher of one namespace, or of all, in one cluster: list, reconcile, watch from the list's version.
 
-Promises: works only under its lease; what events miss is found by the next list, what comes twice or late changes
-nothing; a version that is too old is never asked for again; no error makes a loop without a pause.
+Promises: it watches only while it holds the lease. What events miss, the next list finds. An event that comes twice or
+late changes nothing. It never asks again for a version that is too old. There is a pause after every error.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class KubernetesJobWatcher:
     """Watches the pods of this instance in one namespace.
 
     :param namespace: None for the whole cluster.
-    :param lease: who holds it watches; kept by somebody else.
+    :param lease: its holder watches; a LeaseKeeper renews it.
     :param version: where the version to resume from is stored.
-    :param relist: lists and reconciles; :param stream: takes in events.
-    :param silence_seconds: a watch without even a bookmark for so long is dead.
+    :param relist: lists pods and repairs records; :param stream: takes in events.
+    :param silence_seconds: a watch without any event or bookmark for so long is broken.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class KubernetesJobWatcher:
         self._failures = 0
 
     def relist_soon(self) -> None:
-        """Let the next list come at once: something may have been missed."""
+        """List again now: an event may have been missed."""
         self._relist_asked_for.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Watch whenever the lease is held, until ``stop``."""
+        """Watch while the lease is held, until ``stop``."""
         while not stop.is_set():
             if not self._lease.wait_until_held(_TICK_SECONDS):
                 continue
@@ -93,7 +93,7 @@ class KubernetesJobWatcher:
                 stop.wait(pause_seconds)
 
     def _begin(self) -> None:
-        """Take up the watch: resume where the last watcher was, and list soon after."""
+        """Begin to watch: resume where the last watcher was, and list soon after."""
         self._failures = 0
         self._stream.forget_all()
         self._version = self._saved_version = ""
@@ -105,14 +105,14 @@ class KubernetesJobWatcher:
         try:
             was_ended_by_server = self._run(stop)
         except KubeGone as error:
-            log.info("The watch of %s begins with a list again: %s", self.place, error)
+            log.info("The watch of %s starts again with a list: %s", self.place, error)
             self._version = ""
             self._clear_stored_version()
             return self._pause(began)
         except KubeUnavailable as error:
             pause_seconds = max(self._pause(began), error.retry_after_seconds)
             if self._failures < _STEP_BACK_AFTER:
-                log.info("The watch of %s was cut and is resumed: %s", self.place, error)
+                log.info("The watch of %s was cut; it is resumed: %s", self.place, error)
             else:
                 self._complaints.report(self.place, "Pods of %s cannot be watched now: %s", self.place, error)
             return pause_seconds
@@ -122,7 +122,7 @@ class KubernetesJobWatcher:
             self._complaints.report(REDIS, REDIS_AWAY, error)
             return self._pause(began)
         self._complaints.settle(self.place, "The watch of %s goes on", self.place)
-        # A server that ends each watch at once must not make a loop.
+        # A server that ends each watch at once must not cause a loop without a pause.
         is_hasty = was_ended_by_server and time.monotonic() - began < _HEALTHY_SECONDS
         return self._pause(began) if is_hasty else 0.0
 
@@ -144,14 +144,14 @@ class KubernetesJobWatcher:
         return backoff.seconds(self._failures, jitter=random.random())
 
     def _step_back(self) -> None:
-        """Perhaps another agent gets on better with this cluster."""
+        """Let another agent watch: it may reach this cluster."""
         try:
             self._lease.step_back(self._lease.seconds * 1.5)
         except StoreUnavailable:
-            log.info("The lease of %s could not be given back and will run out", self.place)
+            log.info("The lease of %s could not be released; it expires by itself", self.place)
 
     def _run(self, stop: threading.Event) -> bool:
-        """Watch once: from the known version, or from a list; return whether it was the server that ended the watch.
+        """Watch once, from the known version or from a list; return whether the server ended the watch.
 
         :raises KubeError, StoreUnavailable: see :meth:`_run_safely`.
         """
@@ -176,9 +176,9 @@ class KubernetesJobWatcher:
         return False
 
     def _take_in(self, items: Sequence[Event | WatchEnd]) -> bool:
-        """Take in what the watch brought; return whether it has ended.
+        """Take in the watch's events; return whether it has ended.
 
-        :raises KubeError: it ended so.
+        :raises KubeError: it ended with an error.
         """
         events: list[dict[str, Any]] = [item for item in items if not isinstance(item, WatchEnd)]
         if events:
@@ -198,7 +198,7 @@ class KubernetesJobWatcher:
         return self._relist_asked_for.is_set() or time.monotonic() >= self._next_list
 
     def _list(self) -> None:
-        # Cleared first: what asks during the list gets another one.
+        # Cleared first: a request during the list gets another list.
         self._relist_asked_for.clear()
         self._version = self._relist.run(self._stream.memory)
         self._next_list = time.monotonic() + self._relist_seconds * (0.9 + 0.2 * random.random())
@@ -217,4 +217,4 @@ class KubernetesJobWatcher:
         try:
             self._stored_version.clear()
         except StoreUnavailable:
-            log.info("Redis is away; the version of %s will be found too old once more", self.place)
+            log.info("Redis unavailable: the old version of %s stays stored, and is refused once more", self.place)

@@ -106,7 +106,7 @@ def test_a_thread_that_dies_is_logged_and_started_again(caplog: pytest.LogCaptur
     stop.set()
     thread.join(PATIENCE)
     assert not thread.is_alive()
-    assert "part died and will be started again" in caplog.text
+    assert "part died and is started again" in caplog.text
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
