@@ -120,7 +120,7 @@ class Agent:
             if not _wait_for_redis(self._store, stop, self._complaints, has_lost_parent):
                 return 0
             self._start(stop)
-            self._keep_house(stop, has_lost_parent)
+            self._maintain(stop, has_lost_parent)
             self._finish()
         finally:
             stop.set()
@@ -211,7 +211,7 @@ class Agent:
             if cluster.cluster == cluster_name:
                 cluster.watch_namespace(namespace)
 
-    def _keep_house(self, stop: threading.Event, has_lost_parent: Callable[[], bool]) -> None:
+    def _maintain(self, stop: threading.Event, has_lost_parent: Callable[[], bool]) -> None:
         next_announcement = next_check = 0.0
         while not stop.wait(_TICK_SECONDS):
             if has_lost_parent():

@@ -32,7 +32,7 @@ _CALL_SECONDS = 45.0
 
 
 @dataclass(frozen=True)
-class Doomed:
+class PodRef:
     """A pod to be deleted or marked.
 
     :ivar uid: only the pod with this uid is meant; "" for any pod of that name.
@@ -56,7 +56,7 @@ class _Denial:
 
 @dataclass
 class _Work:
-    pod: Doomed
+    pod: PodRef
     cleanup: Cleanup
     on_done: Callable[[], None] | None = None
     failures: int = field(default=0)
@@ -88,7 +88,7 @@ class PodRemover:
         """How many pods are not removed or marked yet."""
         return len(self._under_way)
 
-    def clean(self, cleanup: Cleanup, pod: Doomed, *, on_done: Callable[[], None] | None = None) -> None:
+    def clean(self, cleanup: Cleanup, pod: PodRef, *, on_done: Callable[[], None] | None = None) -> None:
         """Delete or mark a pod, unless that is under way already.
 
         :param on_done: called when the API server has accepted it, or said that there is no such pod.
@@ -101,7 +101,7 @@ class PodRemover:
         work = _Work(pod, cleanup, on_done)
         self._pool.submit(lambda: self._do(work))
 
-    def mark_done(self, pod: Doomed) -> None:
+    def mark_done(self, pod: PodRef) -> None:
         """Mark a pod as finished and kept, with one call.
 
         :raises KubeError: it was not marked.

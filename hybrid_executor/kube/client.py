@@ -29,10 +29,10 @@ DEFAULT_LOG_SECONDS = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class PodList:
-    """Pods as they were at one version.
+    """Pods at one version.
 
     :ivar items: raw pods.
-    :ivar resource_version: where a watch that misses nothing begins.
+    :ivar resource_version: a watch from here misses nothing.
     """
 
     items: list[dict[str, Any]] = field(default_factory=list)
@@ -79,7 +79,7 @@ class KubeClient:
 
     @property
     def server_time(self) -> datetime | None:
-        """What time it was by the API server's clock at its last answer; what it created is as old as that says."""
+        """The time on the API server's clock at its last answer, None before. Ages of pods are measured by it."""
         return self.transport.server_time
 
     def close(self) -> None:
@@ -94,9 +94,9 @@ class KubeClient:
         )
 
     def dry_run_pod(self, namespace: str, manifest: Mapping[str, Any]) -> None:
-        """Let the server check a pod, strictly, and create none.
+        """Let the server check a pod strictly, without creating it.
 
-        :raises KubeError: it would refuse the pod, or knows one of its fields not; with the server's own words.
+        :raises KubeError: it would refuse the pod, or one of the fields is unknown; with the server's own message.
         """
         name = manifest.get("metadata", {}).get("name", "")
         query = {**self._query, "dryRun": "All", "fieldValidation": "Strict"}
@@ -114,9 +114,9 @@ class KubeClient:
         grace_period_seconds: int | None = None,
         uid: str | None = None,
     ) -> bool:
-        """Ask for a pod's end. Idempotent: a pod that is not there is what was wanted.
+        """Delete a pod. Repeatable: a pod that does not exist is no error.
 
-        :param uid: delete only this very pod, not a later one of the same name.
+        :param uid: delete only the pod with this uid, not a later one of the same name.
         :return: whether there was such a pod.
         """
         body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", **self._delete_options}
@@ -133,7 +133,7 @@ class KubeClient:
                 body=body,
             )
         except KubeError as exc:
-            # 409 on our precondition: the name belongs to another pod now, so the one we meant is gone.
+            # 409 on our precondition: the name belongs to another pod now, so the pod we meant is gone.
             if exc.status == 404 or (uid and exc.status == 409 and "precondition" in str(exc)):
                 return False
             raise

@@ -57,8 +57,8 @@ def read_overrides(executor_config: object) -> Overrides:
 
     Understood are ``pod_override`` (a V1Pod, or a dict shaped like a pod), ``pod_template_file`` and the legacy dict
     ``{"KubernetesExecutor": {...}}``. Keys ending in "Executor" are for other executors and, like any other key that
-    is not ours, ignored. ``pod_override`` together with the legacy dict is refused: which of the two should win in a
-    field is nothing that authors agree on.
+    is not ours, ignored. ``pod_override`` together with the legacy dict is refused: it is not clear which of
+    the two should win.
 
     :raises TaskRejected: with what to write instead.
     """

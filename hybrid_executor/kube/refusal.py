@@ -1,8 +1,8 @@
-"""What an error of a pod's creation means: done already, again later, or never.
+"""What a failed creation of a pod means: the pod exists, try again later, or give up.
 
-Pure. Promises: only what this very pod, or the right to create it, is to blame for fails the task; busy, full, closing
-or unreachable clusters and expired credentials are waited for; what an administrator or a controller may be about to
-repair (a missing account, right or namespace) is waited for too, up to a bound.
+Pure. Promises: only an error of this pod, or a right that stays missing, fails the task. If the cluster is busy, full
+or unreachable, the namespace closing or the credentials expired, the creation is tried again. If an administrator or a
+controller may fix the cause soon (a missing account, right or namespace), it is tried again for a limited time.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from hybrid_executor.kube.quota import QuotaRefusal, read_quota_refusal
 
 Action = Literal["exists", "retry", "reject"]
 Concerns = Literal["pod", "alike", "demand", "account", "namespace"]
-"""What else is refused now: nothing but this pod; pods that ask for the same; pods that ask for as much or more; pods
-of the same service account; all pods of the namespace."""
+"""Which pods are refused now: ``pod``: only this one; ``alike``: those that ask for the same; ``demand``: those that
+ask for as much or more; ``account``: those of the same service account; ``namespace``: all of the namespace."""
 
 BASE_SECONDS = 1.0
 MAX_SECONDS = 60.0
 DEFAULT_PATIENCE_SECONDS = 120.0
-MISSING_NAMESPACE_SECONDS = 15.0  # a name that is not there is a misspelt one more often than a new one
+MISSING_NAMESPACE_SECONDS = 15.0  # an unknown name is more often misspelt than new
 
 _TOO_LARGE = "request is too large"  # etcd's limit comes as a 500
-# Admission that could not decide yet answers 403, in words only.
+# Admission that cannot decide yet answers 403; only the message tells.
 _NOT_YET = (
     "not yet ready to handle request",
     "status unknown for quota",
@@ -39,10 +39,10 @@ _NOT_YET = (
 class Refusal:
     """What to do about a failed creation.
 
-    :ivar reason: words for the user (``reject``) or for the record (``retry``).
-    :ivar retry_after_seconds: how long the server asked to wait, 0 where it did not say.
+    :ivar reason: text for the user (``reject``) or for the record (``retry``).
+    :ivar retry_after_seconds: how long the server asked to wait, 0 if it did not.
     :ivar concerns: which other pods are refused for the same cause.
-    :ivar exceeded: how much of which resource was too much (``demand``).
+    :ivar exceeded: the amount of each resource that was too much (``demand``).
     :ivar most_seconds: how long to try again, None for as long as the workload is valid.
     """
 
@@ -57,9 +57,9 @@ class Refusal:
 def judge_create_error(error: KubeError, *, patience_seconds: float = DEFAULT_PATIENCE_SECONDS) -> Refusal:
     """Return what a failed creation of a pod means.
 
-    ``exists``: a pod of that name is there. Names are made from attempt and launch, so it is the one that was wanted.
+    ``exists``: a pod of that name exists. Names are made from attempt and launch, so it is most likely ours.
 
-    :param patience_seconds: how long to wait for what may be repaired soon, or may stay as it is for good.
+    :param patience_seconds: how long to try again after an error that may be temporary or permanent.
     """
     words = str(error).lower()
     if error.status == 409 and error.reason == "AlreadyExists":
@@ -117,7 +117,7 @@ def _judge_forbidden(error: KubeError, words: str, patience_seconds: float) -> R
             most_seconds=patience_seconds,
         )
     if "failed quota" in words:
-        return Refusal("reject", f"The namespace's quota wants requests or limits that the pod does not set. {error}")
+        return Refusal("reject", f"The namespace's quota needs requests or limits that the pod does not set. {error}")
     return Refusal("reject", f"The cluster's admission refused the pod. {error}")
 
 
@@ -126,7 +126,7 @@ def _judge_quota(error: KubeError, quota: QuotaRefusal) -> Refusal:
         names = ", ".join(quota.never_fits)
         return Refusal(
             "reject",
-            f"The pod asks for more {names} than quota {quota.name} allows to the whole namespace: ask for less in "
+            f"The pod asks for more {names} than quota {quota.name} allows for the whole namespace: ask for less in "
             f"executor_config, profile or template, or raise the quota. {error}",
         )
     return Refusal(
@@ -141,7 +141,7 @@ def _judge_quota(error: KubeError, quota: QuotaRefusal) -> Refusal:
 def _advice(error: KubeError) -> str:
     if error.status == 413:
         return f"The pod is too large for the cluster: make executor_config smaller. {error}"
-    return f"The cluster refused the pod: mend its template, profile or executor_config. {error}"
+    return f"The cluster refused the pod: fix its template, profile or executor_config. {error}"
 
 
 def _retry_after(error: KubeError) -> float:

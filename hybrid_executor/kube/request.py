@@ -1,4 +1,4 @@
-"""What is asked of one pod: everything that decides how it looks, as one value."""
+"""Everything that decides how one pod looks, as one value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class PodRequest:
 
     :ivar attempt_id: the attempt's identity; with ``launch`` the seed of the pod's name.
     :ivar launch: 0 for the first pod of the attempt, one more for each pod after it.
-    :ivar instance: name of this installation; its selector finds only its own pods.
+    :ivar instance: name of this installation; its selector matches only its own pods.
     :ivar queue: the task's queue as the Dag author wrote it.
     :ivar payload: the workload as JSON, as the pod's entry point wants it.
     :ivar try_number: 0 for workloads that are no tasks.
@@ -25,7 +25,7 @@ class PodRequest:
     :ivar coordinator_template_file: template of the queue's language coordinator; wins over every other template.
     :ivar coordinator_image: image of the queue's coordinator; only executor_config's image wins over it.
     :ivar airflow_version: for the pod's label, "" for none.
-    :ivar redis_id: id of the Redis that holds the attempt's record, "" for none: whose pod it is.
+    :ivar redis_id: id of the Redis that holds the attempt's record, "" for none. It tells whose pod this is.
     """
 
     kind: Kind

@@ -1,8 +1,8 @@
-"""Pod events as they come, from one watch.
+"""The events of one watch of pods.
 
 Promises: events are the API server's own (``{"type": ..., "object": ...}``), bookmarks included, in its order; a watch
-that ended cleanly just ends; everything else is raised while iterating. Never waits and never tries again: what to do
-after an end or an error is the caller's choice.
+that ended cleanly just ends; everything else is raised while iterating. It never waits and never tries again: the
+caller decides what to do after an end or an error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hybrid_executor.kube.transport import RawStream
 
 Event = dict[str, Any]
 
-# Half the time of the standard library's; this and nothing else is what an event costs. Airflow brings it along.
+# Half the time of the standard library's parser. Parsing is the main cost of an event. Airflow installs msgspec.
 _parse = msgspec.json.Decoder().decode
 
 # A bookmark comes about once a minute, so a live stream is never silent for longer.
@@ -75,7 +75,7 @@ def watch_once(
     The request is made when iteration begins. To resume, use the ``resourceVersion`` of the last event's object.
 
     :param namespace: None for all namespaces.
-    :param silence_seconds: a stream without even a bookmark for so long is taken for dead.
+    :param silence_seconds: a stream without any event or bookmark for so long counts as broken.
     :param timeout_seconds: the server ends the watch after so long.
     :raises KubeGone: the version is too old: list again.
     :raises KubeUnavailable: the stream broke, went silent or was refused: resume from the last version, after a pause.

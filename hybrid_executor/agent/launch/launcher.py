@@ -36,7 +36,7 @@ from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.launch.preparation import LaunchPreparer
 from hybrid_executor.agent.launch.queue import LaunchQueue
 from hybrid_executor.agent.launch.recording import Batcher, LaunchRecorder
-from hybrid_executor.agent.removal import Doomed, PodRemover
+from hybrid_executor.agent.removal import PodRef, PodRemover
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KeyMisused, StoreUnavailable
 from hybrid_executor.events import StreamId
@@ -145,14 +145,14 @@ class AirflowKubernetesScheduler:
         :param uid: delete only this very pod, not a later one of the same name.
         :param on_done: called when the API server has accepted the deletion, or said that there is no such pod.
         """
-        self._remover.clean("delete", Doomed(namespace, pod_name, uid), on_done=on_done)
+        self._remover.clean("delete", PodRef(namespace, pod_name, uid), on_done=on_done)
 
     def patch_pod_executor_done(self, *, pod_name: str, namespace: str) -> None:
         """Mark a pod as finished and kept.
 
         :raises KubeError: it was not marked.
         """
-        self._remover.mark_done(Doomed(namespace, pod_name))
+        self._remover.mark_done(PodRef(namespace, pod_name))
 
     _make_safe_pod_id = staticmethod(pod_name)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hybrid_executor.agent.identity import PodIdentity
-from hybrid_executor.agent.removal import Doomed, PodRemover
+from hybrid_executor.agent.removal import PodRef, PodRemover
 from hybrid_executor.agent.watch.decision import (
     Sighting,
     blocks_relaunch,
@@ -127,7 +127,7 @@ class PodRecorder:
             note = note_for(sighting.diagnosis)
             if change is not None and blocks_relaunch(change, sighting):
                 # Its deletion is an event of its own; then the attempt is launched again.
-                self._remover.clean("delete", _doomed(sighting.identity))
+                self._remover.clean("delete", _ref_of(sighting.identity))
                 removed.append(sighting)
                 note = f"To be launched again: {sentence(sighting.diagnosis)}"
             elif change is not None:
@@ -178,7 +178,7 @@ class PodRecorder:
         cleanup = cleanup_after(claim, sighting, self._settings)
         if cleanup == "end":
             log.info("Pod %s is kept, and its running containers are ended", identity.path)
-        self._remover.clean(cleanup, _doomed(identity))
+        self._remover.clean(cleanup, _ref_of(identity))
 
 
 def start_of(seen: Sighting) -> str:
@@ -193,5 +193,5 @@ def start_of(seen: Sighting) -> str:
     return "leave"
 
 
-def _doomed(identity: PodIdentity) -> Doomed:
-    return Doomed(identity.namespace, identity.name, identity.uid)
+def _ref_of(identity: PodIdentity) -> PodRef:
+    return PodRef(identity.namespace, identity.name, identity.uid)

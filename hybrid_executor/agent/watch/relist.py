@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from hybrid_executor.agent.data_loss import DataLoss
 from hybrid_executor.agent.identity import PodIdentity
 from hybrid_executor.agent.ownership import Ownership
-from hybrid_executor.agent.removal import Cleanup, Doomed, PodRemover
+from hybrid_executor.agent.removal import Cleanup, PodRef, PodRemover
 from hybrid_executor.agent.watch.decision import (
     Sighting,
     change_for,
@@ -120,8 +120,8 @@ class Relist:
         if repairs.sightings:
             self._recorder.record(repairs.sightings)
         self._attempts.annotate(repairs.fields)
-        for cleanup, doomed in repairs.cleanups:
-            self._remover.clean(cleanup, doomed)
+        for cleanup, pod in repairs.cleanups:
+            self._remover.clean(cleanup, pod)
         return repairs.unknown
 
     def _look_for_missing(self, expected: Mapping[AttemptId, ExpectedPod], listed: Collection[tuple[str, str]]) -> None:
@@ -161,7 +161,7 @@ class Repairs:
     """
 
     sightings: list[Sighting] = field(default_factory=list)
-    cleanups: list[tuple[Cleanup, Doomed]] = field(default_factory=list)
+    cleanups: list[tuple[Cleanup, PodRef]] = field(default_factory=list)
     fields: dict[AttemptId, dict[str, str]] = field(default_factory=dict)
     unknown: list[PodIdentity] = field(default_factory=list)
 
@@ -235,17 +235,17 @@ def vanished() -> Diagnosis:
 
 def _compare_one(sighting: Sighting, record: Record | None, settings: KubernetesSettings, repairs: Repairs) -> None:
     identity, diagnosis = sighting.identity, sighting.diagnosis
-    doomed = Doomed(identity.namespace, identity.name, identity.uid)
+    pod = PodRef(identity.namespace, identity.name, identity.uid)
     if record is None:
         if diagnosis.is_final:
-            repairs.cleanups.append((cleanup_for(sighting, settings), doomed))
+            repairs.cleanups.append((cleanup_for(sighting, settings), pod))
         else:
             repairs.unknown.append(identity)
     elif record.generation > identity.generation or record.state is State.REVOKED:
-        repairs.cleanups.append((cleanup_of_superseded(sighting, settings), doomed))
+        repairs.cleanups.append((cleanup_of_superseded(sighting, settings), pod))
     elif record.state.is_terminal:
         cleanup = cleanup_for(sighting, settings) if diagnosis.is_final else cleanup_of_superseded(sighting, settings)
-        repairs.cleanups.append((cleanup, doomed))
+        repairs.cleanups.append((cleanup, pod))
     else:
         _compare_live(sighting, record, settings, repairs)
 
@@ -255,8 +255,8 @@ def _compare_live(sighting: Sighting, record: Record, settings: KubernetesSettin
     change = change_for(sighting.diagnosis, identity, settings)
     if change is not None and change.to is record.state:
         if change.to is State.LOST:
-            doomed = Doomed(identity.namespace, identity.name, identity.uid)
-            repairs.cleanups.append((cleanup_for(sighting, settings), doomed))
+            pod = PodRef(identity.namespace, identity.name, identity.uid)
+            repairs.cleanups.append((cleanup_for(sighting, settings), pod))
     elif change is not None:
         repairs.sightings.append(sighting)
     learnt = {} if record.pod else {"pod": identity.name, "namespace": identity.namespace}

@@ -185,7 +185,7 @@ def test_several_secrets_are_all_there() -> None:
         ({"secrets": [{"deploy_type": "env"}]}, "without the name of a secret"),
         ({"secrets": [{"type": "env", "secret": "s"}]}, "has no key 'type'"),
         ({"secrets": [5]}, "without the name of a secret"),
-        ({"volumes": [{"name": object()}]}, "has no place in a pod"),
+        ({"volumes": [{"name": object()}]}, "which a pod cannot have"),
     ],
 )
 def test_a_wrong_key_or_value_is_refused_with_what_to_write(settings: dict[str, Any], words: str) -> None:

@@ -84,7 +84,7 @@ def test_keys_for_other_executors_are_ignored() -> None:
         ({"pod_override": {"spec": {"service_account_name": "x"}}}, "write 'serviceAccountName'"),
         ({"pod_override": {"spec": {"containers": [{"volume_mounts": []}]}}}, "write 'volumeMounts'"),
         ({"pod_override": {"spec": {"containers": {"name": "base"}}}}, "write a list of dicts"),
-        ({"pod_override": {"spec": {"containers": [], "x": {1, object}}}}, "has no place in a pod"),
+        ({"pod_override": {"spec": {"containers": [], "x": {1, object}}}}, "which a pod cannot have"),
         ({"pod_template_file": 5}, "write a file's path"),
         (
             {"pod_override": override(), "KubernetesExecutor": {"image": "x"}},

@@ -112,15 +112,15 @@ def test_a_quota_in_words_that_cannot_be_read_keeps_back_only_what_asks_for_the_
     ("status", "message", "words"),
     [
         (403, 'pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2', "admission refused"),
-        (403, 'pods "x" is forbidden: failed quota: q: must specify limits.memory', "wants requests or limits"),
+        (403, 'pods "x" is forbidden: failed quota: q: must specify limits.memory', "needs requests or limits"),
         (403, 'admission webhook "w" denied the request: no', "admission refused"),
-        (400, "strict decoding error", "mend its template, profile or executor_config"),
+        (400, "strict decoding error", "fix its template, profile or executor_config"),
         (413, "Request entity too large", "too large"),
-        (422, 'Pod "x" is invalid', "mend its template, profile or executor_config"),
+        (422, 'Pod "x" is invalid', "fix its template, profile or executor_config"),
         (500, "etcdserver: request is too large", "too large"),
     ],
 )
-def test_what_only_the_user_can_mend_is_rejected_with_words_for_them(status: int, message: str, words: str) -> None:
+def test_what_only_the_user_can_fix_is_rejected_with_words_for_them(status: int, message: str, words: str) -> None:
     refusal = judge_create_error(error(status, "X", message))
     assert refusal.action == "reject"
     assert words in refusal.reason
