@@ -6,6 +6,7 @@ The store's scripts enforce what they are told; they are told :func:`sources_of`
 from __future__ import annotations
 
 from enum import Enum
+from functools import cache
 
 
 class State(str, Enum):
@@ -40,7 +41,6 @@ class State(str, Enum):
 _TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.REVOKED})
 _STARTED = frozenset({State.RUNNING, State.LOST}) | _TERMINAL
 
-LIVE_STATES = tuple(state for state in State if state not in _TERMINAL)
 TERMINAL_STATES = tuple(state for state in State if state in _TERMINAL)
 
 # Pods skip states when nobody watched in between: a relist may find a pod finished whose launch was never recorded.
@@ -62,6 +62,7 @@ def may_follow(old: State, new: State) -> bool:
     return new in _FROM_ANY_LIVE or new in _FOLLOWERS[old]
 
 
+@cache
 def sources_of(new: State) -> tuple[State, ...]:
     """Return the states that ``new`` may follow, in declaration order."""
     return tuple(old for old in State if may_follow(old, new))

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hybrid_executor.agent.backoff import DENIED
-from hybrid_executor.agent.complaints import Complaints
 from hybrid_executor.agent.data_loss import DataLoss
 from hybrid_executor.agent.delayed_pool import DelayedPool
 from hybrid_executor.agent.launch.launcher import AirflowKubernetesScheduler
@@ -24,6 +22,8 @@ from hybrid_executor.agent.watch.log_tails import LogTails
 from hybrid_executor.agent.watch.recording import PodRecorder
 from hybrid_executor.agent.watch.relist import Relist
 from hybrid_executor.agent.watch.watcher import KubernetesJobWatcher
+from hybrid_executor.backoff import DENIED
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.config import Settings
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import ConfigError

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, Complaints
+from hybrid_executor.complaints import REDIS, REDIS_UNAVAILABLE, Complaints
 from hybrid_executor.errors import HybridError, StoreUnavailable
 from hybrid_executor.store import Lease, Leases
 
@@ -151,7 +151,7 @@ class LeaseKeeper:
             try:
                 lease.keep()
             except StoreUnavailable as error:
-                self._complaints.report(REDIS, REDIS_AWAY, error)
+                self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
                 return
             except HybridError as error:
                 self._complaints.report(f"lease:{lease.name}", "The lease %s cannot be renewed: %s", lease.name, error)

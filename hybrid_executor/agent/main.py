@@ -17,9 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
-from hybrid_executor.agent.backoff import RECONNECT
 from hybrid_executor.agent.cluster_agent import ClusterAgent, Surroundings
-from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, REDIS_BACK, Complaints
 from hybrid_executor.agent.data_loss import DataLoss
 from hybrid_executor.agent.launch.mutation_hook import Hook
 from hybrid_executor.agent.launch.pod_factory import PodFactory
@@ -28,11 +26,13 @@ from hybrid_executor.agent.namespaces import namespaces_to_watch
 from hybrid_executor.agent.ownership import Ownership
 from hybrid_executor.agent.process import default_name, start_supervised
 from hybrid_executor.agent.reaper import Reaper
+from hybrid_executor.backoff import RECONNECT
+from hybrid_executor.complaints import REDIS, REDIS_BACK, REDIS_UNAVAILABLE, Complaints
 from hybrid_executor.config import Profile, Settings
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import ConfigError, HybridError, StoreForbidden, StoreUnavailable
 from hybrid_executor.kube.client import KubeClient, connect
-from hybrid_executor.store import RedisSettings, Store, open_store
+from hybrid_executor.store import Store, open_configured_store
 
 log = logging.getLogger(__name__)
 
@@ -43,20 +43,10 @@ _TICK_SECONDS = 0.5
 _FINISH_SECONDS = 10.0
 
 
-def agent_redis_settings(settings: Settings) -> RedisSettings:
-    """Return an agent's Redis settings: its timeouts are longer than a scheduler's.
-
-    :raises ConfigError: no Redis is configured.
-    """
-    location = settings.require_redis()
-    return RedisSettings(url=location.url, options=location.options, connect_seconds=3, answer_seconds=10)
-
-
 def run_agent(
     *,
     settings: Settings,
     kubernetes_settings: KubernetesSettings,
-    store_settings: RedisSettings | None = None,
     name: str | None = None,
     hook: Hook | None = None,
     stop: threading.Event,
@@ -70,7 +60,6 @@ def run_agent(
     agent = Agent(
         settings=settings,
         kubernetes_settings=kubernetes_settings,
-        store_settings=store_settings or agent_redis_settings(settings),
         name=name or default_name(),
         hook=hook,
     )
@@ -85,7 +74,6 @@ class Agent:
         *,
         settings: Settings,
         kubernetes_settings: KubernetesSettings,
-        store_settings: RedisSettings,
         name: str,
         hook: Hook | None,
     ) -> None:
@@ -94,12 +82,8 @@ class Agent:
         self._kubernetes_settings = kubernetes_settings
         self._complaints = Complaints()
         self._keeper = LeaseKeeper(self._complaints)
-        self._store = open_store(
-            store_settings,
-            instance=settings.instance,
-            retention_seconds=settings.record_retention_seconds,
-            payload_seconds=int(settings.token_seconds),
-        )
+        settings.require_redis()
+        self._store = open_configured_store(settings, connect_seconds=3, answer_seconds=10)
         self._data_loss = DataLoss(self._store.events)
         self._ownership = Ownership(
             self._store.identity,
@@ -233,7 +217,7 @@ class Agent:
                         for cluster in self._clusters:
                             cluster.relist_soon()
             except HybridError as error:
-                self._complaints.report(REDIS, REDIS_AWAY, error)
+                self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
             except Exception:
                 log.exception("Agent %s could not announce itself and tries again", self.name)
 
@@ -293,7 +277,7 @@ def _wait_for_redis(
             raise
         except StoreUnavailable as error:
             failures += 1
-            complaints.report(REDIS, REDIS_AWAY, error)
+            complaints.report(REDIS, REDIS_UNAVAILABLE, error)
             stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
         else:
             complaints.settle(REDIS, REDIS_BACK)

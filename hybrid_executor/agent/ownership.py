@@ -11,8 +11,8 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from hybrid_executor.agent.complaints import Complaints
 from hybrid_executor.agent.identity import PodIdentity
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.store import Attempts, Record, RedisIdentity
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from hybrid_executor.agent.backoff import RESTART
+from hybrid_executor.backoff import RESTART
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, Complaints
 from hybrid_executor.agent.launch.entries import LAUNCHABLE
 from hybrid_executor.agent.leases import KeptLease
+from hybrid_executor.complaints import REDIS, REDIS_UNAVAILABLE, Complaints
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
@@ -84,7 +84,7 @@ class Reaper:
                 try:
                     self.repair(now=time.monotonic())
                 except StoreUnavailable as error:
-                    self._complaints.report(REDIS, REDIS_AWAY, error)
+                    self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
             stop.wait(self._every_seconds * (0.9 + 0.2 * random.random()))
 
     def repair(self, *, now: float) -> None:

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hybrid_executor.agent.backoff import DENIED, RECONNECT, Backoff
-from hybrid_executor.agent.complaints import Complaints
 from hybrid_executor.agent.delayed_pool import DelayedPool
+from hybrid_executor.backoff import DENIED, RECONNECT, Backoff
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import done_patch, ending_patch

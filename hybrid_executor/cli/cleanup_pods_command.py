@@ -21,7 +21,7 @@ from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.kube.leftovers import Age, why_left_over
 from hybrid_executor.kube.names import LABEL_REDIS, instance_selector
 from hybrid_executor.standalone.configured import shape_of
-from hybrid_executor.store import RedisSettings, open_store
+from hybrid_executor.store import open_configured_store
 
 FEWEST_PENDING_MINUTES = 5
 """Pods are launched all the time: what is younger may still start."""
@@ -128,13 +128,9 @@ def cleanup_pods(args: Namespace) -> int:
 
 def _ids_of_redis(settings: Settings) -> frozenset[str]:
     """Return the ids that our pods carry, none where Redis cannot be asked or has lost them."""
-    location = settings.redis
-    if location is None:
+    if settings.redis is None:
         return frozenset()
-    store = open_store(
-        RedisSettings(url=location.url, options=location.options, connect_seconds=1.0, answer_seconds=3.0, retries=0),
-        instance=settings.instance,
-    )
+    store = open_configured_store(settings, connect_seconds=1.0, answer_seconds=3.0, retries=0)
     try:
         return store.identity.read()
     except StoreUnavailable as error:

@@ -112,18 +112,19 @@ def plan_pod(
     if route.pool != "kubernetes":
         return Planned(f"{title}: no pod", None)
     workload = compat.make_example_workload(task, queue=queue, run_id=run_id, map_index=index, token=TOKEN)
-    attempt = AttemptId(workload.ti.external_executor_id)
+    read = compat.read_workload(workload)
+    attempt = AttemptId(read.pre_assigned_id)
     profile = settings.profile_of(route)
     work = Work(
         attempt=attempt,
         owner=OwnerId("0"),
         kind="task",
-        key=str(workload.ti.id),
+        workload_id=read.id,
         queue=queue,
-        workload_json=workload.model_dump_json(),
+        payload=workload.model_dump_json(),
         executor_config=task.executor_config,
         profile=profile,
-        fields=compat.describe(workload),
+        fields=read.fields,
     )
     try:
         submission = KubernetesPool().prepare(work)

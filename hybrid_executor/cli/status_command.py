@@ -18,7 +18,7 @@ from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.executor.unserved import find_unserved, place_of
 from hybrid_executor.routing import POOLS
 from hybrid_executor.standalone.configured import shape_of
-from hybrid_executor.store import Member, Record, RedisSettings, Store, open_store
+from hybrid_executor.store import Member, Record, Store, open_configured_store
 
 
 @plainly
@@ -26,8 +26,8 @@ def status(args: Namespace) -> None:
     """Read the store once and show it."""
     conf = airflow_config()
     settings = read_settings(conf, shape=shape_of(str(conf.get("core", "executor", fallback=""))) or "hybrid")
-    redis = settings.require_redis()
-    store = open_store(RedisSettings(url=redis.url, options=redis.options), instance=settings.instance)
+    settings.require_redis()
+    store = open_configured_store(settings)
     try:
         found = read_status(store)
     finally:

@@ -1,7 +1,7 @@
-"""Whose task process is heard of in Airflow's database. Compares times of one clock only.
+"""Which task processes send heartbeats to Airflow's database. Only times of the same clock are compared.
 
 The API server writes a heartbeat with its own clock, and the database's clock says how old it is. Both may differ from
-this scheduler's. So a heartbeat that has changed between two looks is fresh, and one that has stayed the same for long
+this scheduler's clock. So a heartbeat that has changed between two looks is recent. One that has not changed for long
 by this scheduler's own clock is old, whatever the other clocks say.
 """
 
@@ -22,26 +22,28 @@ class _Seen:
 
 
 class Beats:
-    """Heartbeats at the last looks; those of tasks that are not asked about any more are forgotten."""
+    """Heartbeats at the last looks. Tasks that are not asked about any more are forgotten."""
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
 
     def of(self, rows: Mapping[str, TaskRow], *, quiet_seconds: float, now: float) -> set[str]:
-        """Return the ids of the tasks that have been heard of within ``quiet_seconds``.
+        """Return the ids of the task instances that have sent a heartbeat within ``quiet_seconds``.
 
         :param now: monotonic seconds.
         """
         seen: dict[str, _Seen] = {}
-        for task_id, row in rows.items():
-            known = self._seen.get(task_id)
+        for workload_id, row in rows.items():
+            known = self._seen.get(workload_id)
             if known is None:
                 known = _Seen(row.last_heartbeat_at, now)
             elif known.heartbeat != row.last_heartbeat_at:
                 known = _Seen(row.last_heartbeat_at, now, has_changed=True)
-            seen[task_id] = known
+            seen[workload_id] = known
         self._seen = seen
-        return {task_id for task_id, row in rows.items() if self._beats(row, seen[task_id], quiet_seconds, now)}
+        return {
+            workload_id for workload_id, row in rows.items() if self._beats(row, seen[workload_id], quiet_seconds, now)
+        }
 
     @staticmethod
     def _beats(row: TaskRow, seen: _Seen, quiet_seconds: float, now: float) -> bool:

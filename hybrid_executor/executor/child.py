@@ -9,18 +9,19 @@ import subprocess
 import sys
 import time
 
+from hybrid_executor.backoff import Backoff
+
 log = logging.getLogger(__name__)
 
-_SHORTEST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 60.0
+_BACKOFF = Backoff(first_seconds=1, most_seconds=60)
 _STABLE_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 
 
 class AgentChild:
-    """Starts ``python -m hybrid_executor.agent``, starts it again when it dies, and stops it. Never blocks but in stop.
+    """Starts ``python -m hybrid_executor.agent``, starts it again when it dies, and stops it. Only :meth:`stop` blocks.
 
-    The child ends by itself when its parent is gone, however that happened.
+    The child ends by itself when its parent has ended, for whatever reason.
     """
 
     def __init__(self, name: str, *, shape: str) -> None:
@@ -28,11 +29,11 @@ class AgentChild:
         self._shape = shape
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
-        self._pause_seconds = 0.0
+        self._failures = 0
         self._start_after = 0.0
 
     def supervise(self) -> None:
-        """Start the agent where it does not run and its pause is over."""
+        """Start the agent if it does not run and the pause after its last end is over."""
         now = time.monotonic()
         if self._process is not None:
             code = self._process.poll()
@@ -40,10 +41,11 @@ class AgentChild:
                 return
             self._process = None
             if now - self._started_at >= _STABLE_SECONDS:
-                self._pause_seconds = 0.0
-            self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_SHORTEST_PAUSE_SECONDS, 2 * self._pause_seconds))
-            self._start_after = now + self._pause_seconds
-            log.error("The agent ended with exit code %s; starting it again in %.0f s", code, self._pause_seconds)
+                self._failures = 0
+            self._failures += 1
+            seconds = _BACKOFF.seconds(self._failures)
+            self._start_after = now + seconds
+            log.error("The agent ended with exit code %s; starting it again in %.0f s", code, seconds)
         if now >= self._start_after:
             self._start(now)
 
@@ -62,8 +64,8 @@ class AgentChild:
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
         except OSError:
-            log.exception("The agent could not be started; trying again in %.0f s", _LONGEST_PAUSE_SECONDS)
-            self._start_after = now + _LONGEST_PAUSE_SECONDS
+            log.exception("The agent could not be started; trying again in %.0f s", _BACKOFF.most_seconds)
+            self._start_after = now + _BACKOFF.most_seconds
             return
         self._started_at = now
         log.info("Started the agent %s with pid %s", self._name, self._process.pid)
@@ -74,7 +76,7 @@ class AgentChild:
         return self._process.pid if self._process is not None else None
 
     def stop(self) -> None:
-        """Ask the agent to finish and wait for it; kill it where it does not."""
+        """Ask the agent to end and wait for it; kill it where it does not end in time."""
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
@@ -83,6 +85,6 @@ class AgentChild:
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            log.warning("The agent did not leave within %.0f s and is killed", _STOP_SECONDS)
+            log.warning("The agent did not end within %.0f s and is killed", _STOP_SECONDS)
             process.kill()
             process.wait()

@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from airflow.models.log import Log
 
 MOST_ROWS = 20_000
-"""How many rows may wait; the oldest are given up beyond it. The scheduler takes all of them in each loop."""
+"""How many rows may wait; beyond it the oldest are dropped. The scheduler takes all of them in each loop."""
 
 
 class EventLog(deque["Log"]):
     """The queue that the scheduler empties into its database, one ``popleft`` per row.
 
-    SQLAlchemy holds the objects of a bulk save by weak references only, and Airflow holds none: a row that nobody else
-    refers to is gone before it is written. So a row that was taken is kept until :meth:`release`.
+    SQLAlchemy holds the objects of a bulk save by weak references only, and Airflow holds none: a row without another
+    reference would be deleted before it is written. So a row that was taken is kept until :meth:`release`.
     """
 
     def __init__(self) -> None:
@@ -30,5 +30,5 @@ class EventLog(deque["Log"]):
         return row
 
     def release(self) -> None:
-        """Give up the rows that were taken. Call it when the scheduler has saved them: in its next loop."""
+        """Drop the rows that were taken. Call it when the scheduler has saved them: in its next loop."""
         self._taken.clear()

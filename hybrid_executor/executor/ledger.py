@@ -1,30 +1,34 @@
-"""What one scheduler remembers of the attempts it answers for. Pure; rebuilt from records whenever in doubt."""
+"""What one scheduler remembers of the attempts that it owns. Pure; it is compared with the records on a timer."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hybrid_executor.events import AttemptId, Kind
 from hybrid_executor.states import State
+
+if TYPE_CHECKING:
+    from hybrid_executor.compat import WorkloadKey
 
 
 @dataclass(slots=True)
 class Tracked:
     """One attempt that is submitted and has not ended.
 
-    :ivar key: what the scheduler knows it by.
-    :ivar task_id: the id of the task instance (or callback, or connection test) in Airflow's database.
+    :ivar key: Airflow's key of the workload.
+    :ivar workload_id: the id of the task instance, callback or connection test in Airflow's database.
     :ivar since: monotonic seconds of the last change that was seen.
     :ivar is_superseded: a newer attempt of the same key is under way; this one still runs to its end, unreported.
+    :ivar workload_run_id: Airflow's id of this one queueing of the key, "" where there is none or it is not known.
     """
 
     attempt: AttemptId
-    key: Any
+    key: WorkloadKey
     kind: Kind
-    task_id: str
+    workload_id: str
     pool: str
     queue: str
     state: State
@@ -32,12 +36,13 @@ class Tracked:
     since: float
     holder: str = ""
     is_superseded: bool = False
+    workload_run_id: str = ""
 
 
 class Ledger:
-    """Live attempts by id and by key. A key has at most one: a newer attempt takes the place of an older one.
+    """Live attempts by id and by Airflow's key. A key has at most one: a newer attempt replaces an older one.
 
-    A superseded attempt has no key; it counts for its pool until it ends.
+    A superseded attempt is not found by its key; it counts for its pool until it ends.
     """
 
     def __init__(self) -> None:
@@ -46,7 +51,7 @@ class Ledger:
         self._counts: Counter[str] = Counter()
 
     def add(self, tracked: Tracked) -> Tracked | None:
-        """Remember an attempt; return the older one of the same key that it takes the place of, if any."""
+        """Remember an attempt; return the older one of the same key that it replaces, if any."""
         older = None if tracked.is_superseded else self._by_key.get(tracked.key)
         if older is not None:
             self.remove(older.attempt)

@@ -10,14 +10,14 @@ from hybrid_executor.config import DEFAULT_PROFILE, Settings, airflow_config
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
 from hybrid_executor.errors import HybridError
 from hybrid_executor.events import AttemptId
-from hybrid_executor.store import Record, RedisSettings, Store, open_store
+from hybrid_executor.store import Record, Store, open_configured_store
 
 if TYPE_CHECKING:
     from hybrid_executor.kube.client import KubeClient
 
 
 class PodLogs:
-    """Finds a task's pod through its record, so any process may ask. Connects when first asked, and stays connected."""
+    """Finds a task's pod through its record, so any process can ask. Connects when first asked, and stays connected."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -28,7 +28,7 @@ class PodLogs:
     def read(self, ti: Any, try_number: int) -> tuple[list[str], list[str]]:
         """Return messages about, and the last lines of, the log of a task's pod; nothing where it has no pod.
 
-        An error becomes a message: a person who looks at a log is told why there is none.
+        An error becomes a message, so that the reader of a log sees why there is none.
         """
         messages, streams = self.stream(ti, try_number)
         return messages, [line for stream in streams for line in stream]
@@ -56,11 +56,7 @@ class PodLogs:
         if not ti.external_executor_id or try_number != ti.try_number:
             return None
         if self._store is None:
-            location = self._settings.redis
-            self._store = open_store(
-                RedisSettings(url=location.url, options=location.options, connect_seconds=1.0, answer_seconds=3.0),
-                instance=self._settings.instance,
-            )
+            self._store = open_configured_store(self._settings, connect_seconds=1.0, answer_seconds=3.0)
         [record] = self._store.attempts.records([AttemptId(ti.external_executor_id)])
         return record if record is not None and record.pool == "kubernetes" and record.pod else None
 

@@ -1,51 +1,51 @@
-"""How the executor bears a Redis that is away: it waits longer and longer between questions, and says so once."""
+"""An unavailable Redis: the executor waits longer and longer before it asks again, and logs the outage once."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from hybrid_executor.backoff import Backoff
+from hybrid_executor.complaints import REDIS, REDIS_BACK, Complaints
 from hybrid_executor.errors import ConfigError, StoreRefused, StoreUnavailable
+from hybrid_executor.executor.clock import Clock
 
-log = logging.getLogger(__name__)
-
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 10.0
+_BACKOFF = Backoff(first_seconds=0.5, most_seconds=10)
 
 
 class Outage:
     """Whether Redis may be asked now.
 
-    :ivar prove: asks Redis for a write; raises where it refuses.
+    :param check_writes: raises where Redis refuses writes.
     :ivar trouble: why Redis cannot be used, in words; "" where it can.
     """
 
-    def __init__(self, prove: Callable[[], None] = lambda: None) -> None:
-        self.prove = prove
+    def __init__(self, *, clock: Clock, check_writes: Callable[[], None] = lambda: None) -> None:
         self.trouble = ""
-        self._code = ""
-        self._pause_seconds = 0.0
+        self._clock = clock
+        self._check_writes = check_writes
+        self._complaints = Complaints(clock=clock)
+        self._failures = 0
         self._closed_until = 0.0
         self._whole_since = float("-inf")
 
     @property
     def is_on(self) -> bool:
         """The last question was not answered."""
-        return self._pause_seconds > 0
+        return self._failures > 0
 
-    def may_ask(self, now: float | None = None) -> bool:
+    def may_ask(self) -> bool:
         """Return whether enough time has passed since the last unanswered question."""
-        return (time.monotonic() if now is None else now) >= self._closed_until
+        return not self.is_on or self._clock() >= self._closed_until
 
     def note_loss(self) -> None:
-        """Note that Redis has lost what others had told it."""
-        self._whole_since = time.monotonic()
+        """Note that Redis has lost what workers and agents had told it."""
+        self._whole_since = self._clock()
 
     def can_tell_silence(self, seconds: float) -> bool:
-        """Return whether somebody who has not been heard of for ``seconds`` could have been heard: Redis was there."""
-        return not self.is_on and time.monotonic() - self._whole_since >= seconds
+        """Return whether Redis was there for ``seconds``, so that a worker which is silent for that long is lost."""
+        return not self.is_on and self._clock() - self._whole_since >= seconds
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -54,18 +54,23 @@ class Outage:
             yield
             if self.is_on:
                 # What was asked may have needed no write, and a Redis that answers may still refuse writes.
-                self.prove()
+                self._check_writes()
         except (StoreUnavailable, ConfigError) as error:
             code = error.code if isinstance(error, StoreRefused) else ""
-            if not self.is_on or code != self._code:
-                what = "Redis cannot be used" if code else "Redis is away"
-                log.error("%s; work stays queued and nothing fails until it is back: %s", what, error)
-            self._code, self.trouble = code, str(error)
-            self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
-            self._closed_until = time.monotonic() + self._pause_seconds
+            self._complaints.report(
+                REDIS,
+                "%s; work stays queued and nothing fails until it is available: %s",
+                "Redis cannot be used" if code else "Redis unavailable",
+                error,
+                cause=code,
+                level=logging.ERROR,
+            )
+            self.trouble = str(error)
+            self._failures += 1
+            self._closed_until = self._clock() + _BACKOFF.seconds(self._failures)
             raise
         if self.is_on:
-            log.warning("Redis is back")
+            self._complaints.settle(REDIS, REDIS_BACK, level=logging.WARNING)
             self.trouble = ""
-            self._whole_since = time.monotonic()
-        self._pause_seconds = self._closed_until = 0.0
+            self._whole_since = self._clock()
+        self._failures, self._closed_until = 0, 0.0

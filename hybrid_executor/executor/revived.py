@@ -1,13 +1,11 @@
-"""Attempts that ended and stand in Redis as live again, because it fell back to older data. They must not run twice."""
+"""Attempts that ended and are live in Redis again, because it fell back to older data. They must not run twice."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 
 from hybrid_executor import compat
-from hybrid_executor.events import AttemptId
-from hybrid_executor.executor.desk import Desk
+from hybrid_executor.executor.context import Context
 from hybrid_executor.states import State
 
 log = logging.getLogger(__name__)
@@ -15,20 +13,22 @@ log = logging.getLogger(__name__)
 _GOES_ON = ("queued", "running", "restarting")
 
 
-def end_revived(desk: Desk, *, expected: Collection[AttemptId]) -> None:
-    """Revoke what Redis says is live and ours, and neither this scheduler nor Airflow's database knows as such.
+def end_revived(context: Context) -> None:
+    """Revoke what is live and ours in Redis, while neither this scheduler nor Airflow's database knows it as live.
 
-    :param expected: attempts that are about to be taken over.
+    Attempts that are to be adopted are left alone.
+
     :raises StoreUnavailable: Redis could not be asked.
     """
+    expected = set(context.pending.to_adopt.values())
     unknown = [
         attempt
-        for attempt in desk.store.attempts.owned_by(desk.owner)
-        if desk.ledger.get(attempt) is None and attempt not in expected
+        for attempt in context.store.attempts.owned_by(context.owner)
+        if context.ledger.get(attempt) is None and attempt not in expected
     ]
     records = [
         record
-        for record in desk.store.attempts.records(unknown)
+        for record in context.store.attempts.records(unknown)
         if record is not None and not record.state.is_terminal and record.state is not State.UNKNOWN
     ]
     if not records:
@@ -39,5 +39,8 @@ def end_revived(desk: Desk, *, expected: Collection[AttemptId]) -> None:
         row = rows.get(record.key)
         if row is None or row.attempt != record.id or row.state not in _GOES_ON:
             revived.append(record.id)
-    log.warning("%s attempts that had ended came back with older data of Redis; they are revoked", len(revived))
-    desk.store.attempts.revoke(revived, reason="It had ended before Redis fell back to older data")
+    log.warning(
+        "%s attempts that had ended are live again in Redis, which fell back to older data; they are revoked",
+        len(revived),
+    )
+    context.store.attempts.revoke(revived, reason="It had ended before Redis fell back to older data")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 
 def free_slots(limits: Mapping[str, int], occupied: Mapping[str, int]) -> dict[str, int]:
@@ -13,15 +15,15 @@ def free_slots(limits: Mapping[str, int], occupied: Mapping[str, int]) -> dict[s
 
 
 def admit(
-    waiting: Iterable[tuple[Hashable, Any]],
+    waiting: Iterable[tuple[Hashable, Item]],
     *,
     free: Mapping[str, int],
-    pool_of: Callable[[Any], str],
+    pool_of: Callable[[Item], str],
     most: int | None = None,
-) -> Sequence[Any]:
-    """Return the workloads that may go now, in order, as far as their pools have room; at most ``most``."""
+) -> Sequence[Item]:
+    """Return the workloads that may be submitted now, in order, as far as their pools have slots; at most ``most``."""
     room = Counter(free)
-    admitted: list[Any] = []
+    admitted: list[Item] = []
     for _, workload in waiting:
         if most is not None and len(admitted) >= most:
             break

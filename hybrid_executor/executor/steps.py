@@ -1,12 +1,12 @@
-"""The parts of one round of work: one that fails keeps none of the others from being done."""
+"""The steps of one loop: one that fails keeps none of the others from being done."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 
 from hybrid_executor.errors import ConfigError, StoreUnavailable
+from hybrid_executor.executor.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -14,9 +14,9 @@ _PAUSE_SECONDS = 5.0
 
 
 class Steps:
-    """Runs named steps. A step that fails unexpectedly is logged and left out for a few seconds."""
+    """Runs named steps. A step that fails unexpectedly is logged and not tried for 5 s."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._not_before: dict[str, float] = {}
 

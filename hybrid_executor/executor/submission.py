@@ -1,178 +1,191 @@
-"""From a workload to a record, a message or a launch: everything of one heartbeat in one write."""
+"""From a workload to a record, a message or a launch: all workloads of one heartbeat in one write."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from hybrid_executor import compat
 from hybrid_executor.errors import StoreUnavailable, TaskRejected
 from hybrid_executor.events import AttemptId
-from hybrid_executor.executor.desk import Desk, RecordedPool
+from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.hiding import hide_secrets, traceback_of
+from hybrid_executor.pools.pool import RecordedPool
 from hybrid_executor.pools.work import SENT_FIELD, Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Submission
 
+if TYPE_CHECKING:
+    from hybrid_executor.compat import AirflowWorkload, Workload, WorkloadKey
+
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Refused:
-    """A workload that cannot be run as it is described."""
+@dataclass(frozen=True, kw_only=True)
+class _Prepared:
+    """A workload that can be submitted.
 
-    key: Hashable
-    reason: str
+    :ivar is_new_id: Airflow does not know its attempt id yet.
+    """
 
-
-@dataclass(frozen=True)
-class Accepted:
-    """A workload that is on its way. ``is_new_id``: Airflow does not know its attempt id yet."""
-
+    submission: Submission
     tracked: Tracked
     work: Work
     is_new_id: bool
 
 
-class Submitter:
-    """Prepares and submits workloads. Attempt ids that had to be made stay the same when a write is repeated."""
+def submit(context: Context, workloads: Sequence[AirflowWorkload]) -> None:
+    """Submit workloads in one round trip, and track those that are recorded.
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._made_ids: dict[Hashable, AttemptId] = {}
-        self._unsent: list[Work] = []
-        self._refused: list[tuple[Work, str]] = []
+    A workload that cannot be prepared or recorded is refused alone. Safe to repeat after StoreUnavailable: what was
+    recorded the first time is recognised.
 
-    def submit(self, workloads: Sequence[Any], on_refused: Callable[[Refused], None]) -> list[Accepted]:
-        """Submit workloads in one round trip; return those that are recorded.
+    :raises StoreUnavailable: Redis could not be asked; the workloads stay queued.
+    """
+    prepared = _prepare_all(context, workloads)
+    if not prepared:
+        return
+    attempts = context.store.attempts
+    with context.outage.watch():
+        generations = attempts.submit([item.submission for item in prepared])
+        known = [item for item, generation in zip(prepared, generations, strict=True) if not generation]
+        records = attempts.records([item.tracked.attempt for item in known])
+    for item, record in zip(known, records, strict=True):
+        if record is not None:
+            item.tracked.generation, item.tracked.state = record.generation, record.state
+    # From here on nothing may raise: what is recorded counts as taken, or a callback would be recorded again.
+    for item, generation in zip(prepared, generations, strict=True):
+        if generation < 0:
+            reason = attempts.explain(item.submission, generation)
+            _refuse(context, item.tracked.key, reason, item.tracked.workload_run_id)
+        else:
+            item.tracked.generation = generation or item.tracked.generation
+            _take(context, item)
+    try:
+        publish_unsent(context)
+    except StoreUnavailable as error:
+        log.info("Which messages were sent cannot be recorded now, so they are sent once more: %s", error)
 
-        A workload that cannot be prepared goes to ``on_refused`` and harms no other. Safe to repeat after
-        StoreUnavailable: what was recorded the first time is recognised.
-        """
-        prepared: list[tuple[Submission, Accepted]] = []
-        for workload in workloads:
-            key = compat.key_of(workload)
-            try:
-                prepared.append(self._prepare(workload, key))
-            except Exception as error:  # noqa: BLE001 - a bad task fails alone, whatever is wrong with it
-                self._refuse(Refused(key, why_not(error, key)), on_refused)
-        if not prepared:
-            return []
-        with self._desk.outage.watch():
-            attempts = self._desk.store.attempts
-            generations = attempts.submit([submission for submission, _ in prepared])
-            known = [accepted for (_, accepted), answer in zip(prepared, generations, strict=True) if not answer]
-            records = attempts.records([accepted.tracked.attempt for accepted in known])
-        for accepted, record in zip(known, records, strict=True):
-            if record is not None:
-                accepted.tracked.generation, accepted.tracked.state = record.generation, record.state
-        taken: list[Accepted] = []
-        for (submission, accepted), generation in zip(prepared, generations, strict=True):
-            if generation < 0:
-                reason = attempts.explain(submission, generation)
-                self._refuse(Refused(accepted.tracked.key, reason), on_refused)
-                continue
-            accepted.tracked.generation = generation or accepted.tracked.generation
-            taken.append(accepted)
-        # From here on nothing may raise: what is recorded counts as taken, or a callback would be recorded again.
-        for accepted in taken:
-            self._made_ids.pop(accepted.tracked.key, None)
-            if self._desk.pool_of(accepted.work).has_own_broker:
-                self._unsent.append(accepted.work)
+
+def _prepare_all(context: Context, workloads: Sequence[AirflowWorkload]) -> list[_Prepared]:
+    prepared = []
+    for workload in workloads:
+        key, workload_run_id = compat.key_of(workload), ""
         try:
-            self.publish_unsent()
-        except StoreUnavailable as error:
-            log.info("Which messages were sent cannot be noted now, and they are sent once more: %s", error)
-        return taken
+            read = compat.read_workload(workload)
+            workload_run_id = read.workload_run_id
+            prepared.append(_prepare(context, read))
+        except Exception as error:  # noqa: BLE001 - a bad task fails alone, whatever is wrong with it
+            _refuse(context, key, why_not(error, key), workload_run_id)
+    return prepared
 
-    def _refuse(self, refused: Refused, on_refused: Callable[[Refused], None]) -> None:
-        self._made_ids.pop(refused.key, None)
-        on_refused(refused)
 
-    def publish_unsent(self) -> None:
-        """Send the messages of recorded work to a broker of its own; what it does not take waits for the next time.
+def _prepare(context: Context, workload: Workload) -> _Prepared:
+    key, given = workload.key, workload.pre_assigned_id
+    # A new id stays the same when the submission is repeated.
+    made_ids = context.pending.made_ids
+    attempt = AttemptId(given) if given else made_ids.setdefault(key, AttemptId(str(uuid4())))
+    work = make_work(context, workload, attempt=attempt)
+    submission = context.pool_of(work).prepare(work)
+    tracked = Tracked(
+        attempt=attempt,
+        key=key,
+        kind=workload.kind,
+        workload_id=workload.id,
+        pool=submission.pool,
+        queue=work.queue,
+        state=State.SUBMITTED,
+        generation=0,
+        since=context.clock(),
+        workload_run_id=workload.workload_run_id,
+    )
+    return _Prepared(submission=submission, tracked=tracked, work=work, is_new_id=not given)
 
-        :raises StoreUnavailable: what was sent could not be noted; it is sent again, which the claim makes harmless.
-        """
-        for pool in self._desk.pools.values():
-            self._refused += pool.take_refused()
-            batch = [work for work in self._unsent if self._desk.pool_of(work) is pool]
-            waiting = {work.attempt for work in publish(self._desk, pool, batch)}
-            done = {work.attempt for work in batch} - waiting
-            self._unsent = [work for work in self._unsent if work.attempt not in done]
 
-    def fail_refused(self) -> None:
-        """End the attempts whose message the broker will never take; call it when accepted work is in the ledger.
+def _take(context: Context, item: _Prepared) -> None:
+    """Track what has been recorded."""
+    tracked = item.tracked
+    context.pending.made_ids.pop(tracked.key, None)
+    context.reports.taken(tracked.key)
+    context.track(tracked)
+    if context.pool_of(item.work).has_own_broker:
+        context.pending.unsent[tracked.attempt] = item.work
+    if item.is_new_id and tracked.kind == "task":
+        context.reports.assigned(tracked)
+    if tracked.state.is_terminal:
+        context.pending.to_read.add(tracked.attempt)
 
-        :raises StoreUnavailable: Redis could not be asked; they wait.
-        """
-        for pool in self._desk.pools.values():
-            self._refused += pool.take_refused()
-        while self._refused:
-            work, reason = self._refused[0]
-            tracked = self._desk.ledger.get(work.attempt)
-            if tracked is not None:
-                self._desk.fail(tracked, reason)
-            self._refused.pop(0)
 
-    def _prepare(self, workload: Any, key: Hashable) -> tuple[Submission, Accepted]:
-        given = compat.pre_assigned_id(workload)
-        attempt = AttemptId(given) if given else self._made_ids.setdefault(key, AttemptId(str(uuid4())))
-        work = make_work(self._desk, workload, attempt=attempt)
-        submission = self._desk.pool_of(work).prepare(work)
-        tracked = Tracked(
-            attempt=attempt,
-            key=key,
-            kind=compat.kind_of(workload),
-            task_id=str(submission.fields["key"]),
-            pool=submission.pool,
-            queue=str(submission.fields["queue"]),
-            state=State.SUBMITTED,
-            generation=0,
-            since=time.monotonic(),
-        )
-        return submission, Accepted(tracked, work, is_new_id=not given)
+def _refuse(context: Context, key: WorkloadKey, reason: str, workload_run_id: str) -> None:
+    context.pending.made_ids.pop(key, None)
+    context.reports.refused(key, reason, workload_run_id)
+
+
+def publish_unsent(context: Context) -> None:
+    """Send the messages of recorded work to a broker of its own; what it does not accept is sent the next time.
+
+    :raises StoreUnavailable: what was sent could not be recorded; it is sent again, which the claim makes harmless.
+    """
+    pending = context.pending
+    for pool in context.pools.values():
+        batch = [work for work in pending.unsent.values() if context.pool_of(work) is pool]
+        unsent = {work.attempt for work in publish(context, pool, batch)}
+        pending.refused.update((work.attempt, reason) for work, reason in pool.take_refused())
+        for work in batch:
+            if work.attempt not in unsent:
+                del pending.unsent[work.attempt]
+
+
+def fail_refused(context: Context) -> None:
+    """Fail the attempts whose message the broker will never accept.
+
+    :raises StoreUnavailable: Redis could not be asked; they are failed the next time.
+    """
+    refused = context.pending.refused
+    for attempt, reason in list(refused.items()):
+        tracked = context.ledger.get(attempt)
+        if tracked is not None:
+            context.fail(tracked, reason)
+        del refused[attempt]
 
 
 def why_not(error: Exception, subject: object) -> str:
-    """Return in words why one workload cannot be submitted; what nobody thought of is logged with its traceback."""
+    """Return in words why one workload cannot be submitted; an unexpected error is logged with its traceback."""
     if isinstance(error, TaskRejected):
         return str(error)
     log.error("A workload could not be prepared and fails alone: %s\n%s", subject, traceback_of(error))
     return f"The task could not be submitted: {hide_secrets(f'{type(error).__name__}: {error}')}"
 
 
-def make_work(desk: Desk, workload: Any, *, attempt: AttemptId, expected_generation: int = 0) -> Work:
+def make_work(context: Context, workload: Workload, *, attempt: AttemptId, expected_generation: int = 0) -> Work:
     """Return ``workload`` with the route of its queue."""
-    queue = compat.queue_of(workload, default_queue=desk.default_queue)
-    fields = compat.describe(workload)
+    queue = workload.queue or context.default_queue
     return Work(
         attempt=attempt,
-        owner=desk.owner,
-        kind=compat.kind_of(workload),
-        key=str(fields["key"]),
+        owner=context.owner,
+        kind=workload.kind,
+        workload_id=workload.id,
         queue=queue,
-        workload_json=workload.model_dump_json(),
-        executor_config=compat.executor_config_of(workload),
-        profile=desk.settings.profile_of(desk.settings.routes.find(queue)),
-        fields=fields,
+        payload=workload.airflow.model_dump_json(),
+        executor_config=workload.executor_config,
+        profile=context.settings.profile_of(context.settings.routes.find(queue)),
+        fields=workload.fields,
         expected_generation=expected_generation,
     )
 
 
-def publish(desk: Desk, pool: RecordedPool, batch: Sequence[Work]) -> list[Work]:
-    """Send the messages of recorded work where the pool has a broker of its own; return what it did not take.
+def publish(context: Context, pool: RecordedPool, batch: Sequence[Work]) -> list[Work]:
+    """Send the messages of recorded work where the pool has a broker of its own; return what it did not accept.
 
-    What it took is marked in the record, so that an adopter can tell what was never sent.
+    What it accepted is marked in the record, so that a scheduler that adopts it knows what was never sent.
     """
     if not batch or not pool.has_own_broker:
         return []
     unsent = pool.publish(batch)
     missed = {work.attempt for work in unsent}
-    desk.store.attempts.annotate({work.attempt: {SENT_FIELD: "1"} for work in batch if work.attempt not in missed})
+    context.store.attempts.annotate({work.attempt: {SENT_FIELD: "1"} for work in batch if work.attempt not in missed})
     return unsent

@@ -1,14 +1,13 @@
-"""Work that waits for somebody who is not there: a queue without a worker, a cluster without an agent."""
+"""Work that nobody takes: in a queue without a worker, or for a cluster without an agent."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hybrid_executor.executor.desk import Desk
+from hybrid_executor.executor.context import Context
 from hybrid_executor.states import State
 from hybrid_executor.store import Member
 
@@ -52,7 +51,7 @@ class Unserved:
 
 
 def place_of(*, pool: str, queue: str, cluster: str, state: State) -> Place | None:
-    """Return where an attempt waits for somebody; ``None`` for one that does not, and for pools without such."""
+    """Return where an attempt waits for a worker or an agent, ``None`` where it does not."""
     if pool == "celery" and state is State.SUBMITTED:
         return Place(pool=pool, name=queue)
     if pool == "kubernetes" and not state.is_terminal:
@@ -63,31 +62,31 @@ def place_of(*, pool: str, queue: str, cluster: str, state: State) -> Place | No
 def find_unserved(
     waiting: Iterable[Place | None], *, workers: Sequence[Member], agents: Sequence[Member]
 ) -> list[Unserved]:
-    """Return the places where attempts wait and nobody is, in order."""
-    served = {Place(pool="celery", name=queue) for queue in _told(workers, "queues")}
-    served |= {Place(pool="kubernetes", name=cluster) for cluster in _told(agents, "clusters")}
+    """Return the places where attempts wait and that no living worker or agent serves, in order."""
+    served = {Place(pool="celery", name=queue) for queue in _names(workers, "queues")}
+    served |= {Place(pool="kubernetes", name=cluster) for cluster in _names(agents, "clusters")}
     counts = Counter(place for place in waiting if place is not None and place not in served)
     return [Unserved(place=place, attempts=count) for place, count in sorted(counts.items())]
 
 
-def _told(members: Sequence[Member], field: str) -> set[str]:
-    """Return what living members say of themselves in a field that is separated by commas."""
+def _names(members: Sequence[Member], field: str) -> set[str]:
+    """Return the names that living members announce in a field, where they are separated by commas."""
     return {name for m in members if m.is_alive for name in m.fields.get(field, "").split(",") if name}
 
 
 class UnservedWarnings:
-    """Warns once of each place where attempts of this scheduler have waited for half a minute and nobody is."""
+    """Warns once of each place where attempts of this scheduler have waited for 30 s and that nobody serves."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._warned: set[Place] = set()
 
     def look(self) -> None:
-        """Ask who is there, where something waits, and say what is new.
+        """Look for such places, and log a warning for each new one.
 
         :raises StoreUnavailable: Redis could not be asked.
         """
-        settings, now = self._desk.settings, time.monotonic()
+        settings, now = self._context.settings, self._context.clock()
         waiting = [
             place_of(
                 pool=tracked.pool,
@@ -95,12 +94,12 @@ class UnservedWarnings:
                 cluster=settings.profile_of(settings.routes.find(tracked.queue)).cluster,
                 state=tracked.state,
             )
-            for tracked in self._desk.ledger
+            for tracked in self._context.ledger
             if now - tracked.since >= _WAITED_SECONDS
         ]
         if not any(waiting) and not self._warned:
             return
-        presence = self._desk.store.presence
+        presence = self._context.store.presence
         unserved = find_unserved(waiting, workers=presence.members("worker"), agents=presence.members("agent"))
         for item in unserved:
             if item.place not in self._warned:

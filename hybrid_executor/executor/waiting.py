@@ -1,4 +1,4 @@
-"""What an attempt that has not started is waiting for, in words. Pure."""
+"""What an attempt that has not started waits for, in words. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hybrid_executor.states import State
 from hybrid_executor.store import Record
 
 STUCK_EVENT = "hybrid executor: stuck in queued"
-"""The audit log's event beside that of Airflow's scheduler, which says only for how long a task was queued."""
+"""An event of the audit log. The scheduler's own event says only for how long a task was queued."""
 
 
 def waited_for(record: Record | None) -> str:

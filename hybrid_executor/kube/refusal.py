@@ -20,8 +20,6 @@ Concerns = Literal["pod", "alike", "demand", "account", "namespace"]
 """Which pods are refused now: ``pod``: only this one; ``alike``: those that ask for the same; ``demand``: those that
 ask for as much or more; ``account``: those of the same service account; ``namespace``: all of the namespace."""
 
-BASE_SECONDS = 1.0
-MAX_SECONDS = 60.0
 DEFAULT_PATIENCE_SECONDS = 120.0
 MISSING_NAMESPACE_SECONDS = 15.0  # an unknown name is more often misspelt than new
 
@@ -81,17 +79,6 @@ def judge_create_error(error: KubeError, *, patience_seconds: float = DEFAULT_PA
     if isinstance(error, KubeUnavailable) or error.status in (0, 408, 409, 410):
         return Refusal("retry", str(error), _retry_after(error))
     return Refusal("reject", _advice(error))
-
-
-def backoff_seconds(attempt: int, *, jitter: float, retry_after: float = 0.0) -> float:
-    """Return how long to wait before the next try: doubling from 1 s to 60 s, never under what the server asked for.
-
-    :param attempt: failures so far, from 1.
-    :param jitter: from 0 to 1, random; spreads callers over the upper half of the delay.
-    """
-    delay = min(MAX_SECONDS, BASE_SECONDS * 2.0 ** min(max(attempt, 1) - 1, 10))
-    asked_for = retry_after + jitter if retry_after > 0 else 0.0
-    return max(asked_for, delay * (0.5 + jitter / 2))
 
 
 def _judge_forbidden(error: KubeError, words: str, patience_seconds: float) -> Refusal:

@@ -1,5 +1,5 @@
-"""How routed work is handed out, one module per pool.
+"""How routed work is given to what runs it, one module per pool.
 
-Belongs here: turning work into what its pool takes (a Celery message, an entry for the launchers). Does not belong
-here: which pool gets it (routing), and what happens after (agent, workers).
+Belongs here: what the executor asks of a pool, and turning work into what its pool needs (a Celery message, an entry
+for the launchers). Does not belong here: which pool gets it (routing), and what happens after (agent, workers).
 """

@@ -1,7 +1,7 @@
 """The Celery pool: work becomes a message on the Celery queue of the same name.
 
-Where the broker is the store's Redis, message and record are written in one transaction. With another broker the
-record comes first and :meth:`CeleryPool.publish` sends after it; what stays unsent is published again by the repair.
+Where the broker is the store's Redis, message and record are written in one transaction. With another broker the record
+is written first, and :meth:`CeleryPool.publish` sends the message after it; a message that was not sent is sent later.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from hybrid_executor.pools.queue_names import check_queue_name
 from hybrid_executor.pools.work import SENT_FIELD, Work
 from hybrid_executor.store import Attempts, Record, Submission
 
-SENDER_FIELD = "sender"
+FIRST_OWNER_FIELD = "sender"
+"""Field of a record: the owner that its message names. After an adoption the record has another owner."""
 
 
 class Sender(Protocol):
@@ -28,14 +29,14 @@ class Sender(Protocol):
         """Send in order; return what was not sent."""
 
     def take_refused(self) -> list[tuple[Work, str]]:
-        """Return, once, the work that the broker will never take, with the reasons."""
+        """Return, once, the work that the broker will never accept, with the reasons."""
 
     def close(self) -> None:
-        """Give up the connection."""
+        """Close the connection."""
 
 
 class CeleryPool:
-    """Hands work to Celery workers.
+    """Gives work to Celery workers.
 
     :param sender: the way to the broker; ``None`` where the broker is the store's Redis.
     :param key_prefix: what the broker's transport puts in front of its Redis keys (``global_keyprefix``).
@@ -71,10 +72,10 @@ class CeleryPool:
         return "" if self._sender is not None else self.queue_key(queue)
 
     def lost(self, attempts: Attempts, records: Sequence[Record]) -> list[Record]:
-        """Return those of submitted records that no worker has whose message certainly waits in no queue.
+        """Return those of submitted records that no worker has and whose message is certainly in no queue.
 
-        A queue hands out the oldest message first: what is older than the next one has left it. With a broker of its
-        own it is only known what was never sent.
+        A queue gives out the oldest message first, so a message that is older than the next one has left the queue.
+        With a broker of its own, only messages that were never sent are known to be in no queue.
         """
         if self._sender is not None:
             return [record for record in records if SENT_FIELD not in record.extra]
@@ -82,17 +83,17 @@ class CeleryPool:
         return [record for record in records if record.submitted_at < reached[record.queue]]
 
     def _reached(self, attempts: Attempts, queue: str) -> float:
-        """Return when the next message of a queue was submitted: infinity if there is none, 0 where that is unknown."""
+        """Return when the next message of a queue was submitted: infinity where there is none, 0 if it is unknown."""
         text = attempts.next_message(self.queue_key(queue))
         if not text:
             return math.inf
         attempt = read_attempt(text)
         record = attempts.records([attempt])[0] if attempt else None
-        # One that was submitted again may have a message in the queue that is older than its record says.
+        # An attempt that was submitted again may still have its first message, which is older than its record says.
         return record.submitted_at if record is not None and not record.launches else 0
 
     def prepare(self, work: Work) -> Submission:
-        """Return what the store needs to submit ``work``; with its message, where the broker is the store's Redis.
+        """Return what the store needs to submit ``work``, with its message where the broker is the store's Redis.
 
         :raises TaskRejected: the broker cannot have a queue of that name.
         """
@@ -101,13 +102,13 @@ class CeleryPool:
         queue_key = message = ""
         if self._sender is None:
             queue_key = self.queue_key(work.queue)
-            message = self._message(work.attempt, work.workload_json, queue=work.queue, sender=work.owner)
+            message = self._message(work.attempt, work.payload, queue=work.queue, owner=work.owner)
         return Submission(
             attempt=work.attempt,
             owner=work.owner,
             pool=self.name,
-            fields={**work.record_fields(), SENDER_FIELD: work.owner},
-            payload=work.workload_json,
+            fields={**work.record_fields(), FIRST_OWNER_FIELD: work.owner},
+            payload=work.payload,
             expected_generation=work.expected_generation,
             queue_key=queue_key,
             message=message,
@@ -116,37 +117,37 @@ class CeleryPool:
     def publish(self, batch: Sequence[Work]) -> list[Work]:
         """Send the messages of recorded work, in order; return the work whose message was not sent.
 
-        Does nothing where :meth:`prepare` has seen to the message. Never raises because a broker is away, and takes
+        Does nothing where the broker is the store's Redis. Never raises because a broker is unavailable, and takes
         little longer than ``[celery] operation_timeout``. Publishing the same work twice is harmless.
         """
         return self._sender.send(batch) if self._sender is not None else []
 
     def take_refused(self) -> list[tuple[Work, str]]:
-        """Return, once, the work that the broker will never take, with the reasons; nobody publishes it again."""
+        """Return, once, the work that the broker will never accept, with the reasons; do not publish it again."""
         return self._sender.take_refused() if self._sender is not None else []
 
     def unsend(self, attempts: Attempts, record: Record, payload: str) -> bool:
-        """Take the message of a waiting attempt off its queue; return whether it was there.
+        """Remove the message of a waiting attempt from its queue; return whether it was there.
 
-        False with a broker of its own, and for a message that a worker holds: once the record is revoked, the claim
-        refuses those.
+        False with a broker of its own, and for a message that a worker holds: when the record is revoked, a worker
+        cannot claim such an attempt any more.
 
         :param payload: the workload as it was submitted.
         :raises StoreUnavailable: Redis could not be asked.
         """
         if self._sender is not None:
             return False
-        sender = OwnerId(record.extra.get(SENDER_FIELD, record.owner))
-        message = self._message(record.id, payload, queue=record.queue, sender=sender)
+        owner = OwnerId(record.extra.get(FIRST_OWNER_FIELD, record.owner))
+        message = self._message(record.id, payload, queue=record.queue, owner=owner)
         return attempts.remove_message(self.queue_key(record.queue), message)
 
     def close(self) -> None:
-        """Give up the connection to the broker."""
+        """Close the connection to the broker."""
         if self._sender is not None:
             self._sender.close()
 
-    def _message(self, attempt: AttemptId, workload_json: str, *, queue: str, sender: OwnerId) -> str:
-        return build_message(attempt, workload_json, queue=queue, owner=sender, instance=self._instance)
+    def _message(self, attempt: AttemptId, payload: str, *, queue: str, owner: OwnerId) -> str:
+        return build_message(attempt, payload, queue=queue, owner=owner, instance=self._instance)
 
 
 def make_celery_pool(conf: ConfigSource, settings: Settings) -> CeleryPool:

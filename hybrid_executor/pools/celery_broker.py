@@ -1,4 +1,4 @@
-"""What a scheduler finds out about the Celery broker when it starts."""
+"""What a scheduler checks of the Celery broker when it starts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hybrid_executor.store import RedisSettings, check_server
 
 
 def check_broker(settings: Settings) -> None:
-    """Refuse a broker that is a Redis Cluster, where it is not the store's Redis. One that is away is waited for.
+    """Check a Redis broker that is not the store's Redis. A broker that is unavailable is not an error.
 
-    :raises ConfigError: it is one, or refuses user or password.
+    :raises ConfigError: it is a Redis Cluster, or it refuses the user or the password.
     """
     if not settings.broker.is_redis or settings.broker_is_store:
         return

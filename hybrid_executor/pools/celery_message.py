@@ -1,7 +1,7 @@
 """Celery messages, as kombu's Redis transport would put them on a queue's list (task protocol 2). Pure.
 
-Promises: the message of one attempt, sender and workload is always the same text, so that it can be found and removed
-again; whoever looks at headers (monitors, logs) never sees the workload, which holds a token.
+Promises: the message of one attempt, owner and payload is always the same text, so that it can be found and removed
+again. Headers, which monitors and logs show, never contain the payload, because it holds a token.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _BODY_END = '], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord"
 def build_headers(attempt: str, *, owner: OwnerId, instance: str, pool: str) -> dict[str, Any]:
     """Return the headers of an attempt's message.
 
-    Beside Celery's own, ``hybrid`` says whose attempt it is: a worker that finds no record (Redis lost its data) writes
-    it anew from that and the workload.
+    In addition to Celery's own, ``hybrid`` says whose attempt it is: a worker that finds no record, because Redis lost
+    its data, writes the record again from that and the payload.
     """
     return {
         "lang": "py",
@@ -52,20 +52,20 @@ def build_headers(attempt: str, *, owner: OwnerId, instance: str, pool: str) -> 
     }
 
 
-def build_body(workload_json: str) -> str:
+def build_body(payload: str) -> str:
     """Return the message body: arguments, keyword arguments and Celery's empty embed, as JSON text."""
-    return "[[" + json.dumps(workload_json) + _BODY_END
+    return "[[" + json.dumps(payload) + _BODY_END
 
 
-def build_message(attempt: AttemptId, workload_json: str, *, queue: str, owner: OwnerId, instance: str) -> str:
+def build_message(attempt: AttemptId, payload: str, *, queue: str, owner: OwnerId, instance: str) -> str:
     """Return the text to push on the queue's list."""
     head, *rest = _template(queue, owner, instance)
-    body = b64encode(build_body(workload_json).encode()).decode("ascii")
+    body = b64encode(build_body(payload).encode()).decode("ascii")
     return head + body + json.dumps(attempt)[1:-1].join(rest)
 
 
 def read_attempt(message: str) -> AttemptId | None:
-    """Return the attempt that a message on a queue's list is of, ``None`` where it is no task's message."""
+    """Return the attempt of a message on a queue's list, ``None`` where it is not a task's message."""
     try:
         return AttemptId(str(json.loads(message)["headers"]["id"]))
     except (ValueError, TypeError, LookupError):
@@ -74,10 +74,10 @@ def read_attempt(message: str) -> AttemptId | None:
 
 @lru_cache(maxsize=1024)
 def _template(queue: str, owner: OwnerId, instance: str) -> tuple[str, ...]:
-    """Return the message's fixed texts: the body stands after the first, the attempt id between the others.
+    """Return the fixed parts of the message: the body belongs after the first, the attempt id between the others.
 
-    The delivery tag is the attempt's id: kombu keeps what is delivered under it, so two deliveries of one attempt are
-    one entry there, which the end of either takes away.
+    The delivery tag is the attempt's id. kombu keeps delivered messages under their tag, so two deliveries of one
+    attempt are one entry there, and the first of them that ends removes it.
     """
     message = {
         "body": _BODY_MARK,

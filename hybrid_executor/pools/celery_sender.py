@@ -1,9 +1,9 @@
 """Sends messages to a broker that is not the store's Redis: RabbitMQ, SQS, another Redis.
 
-Promises: a batch takes one connection, one round trip where the broker lets it, and little longer than its deadline (a
-broker that stops answering costs a socket timeout more); nothing is raised for a broker that is away, and what was not
-sent is told. While it stays away it is asked ever more seldom, so that it holds up nothing else. A message may have
-been sent although it is told as unsent; the worker's claim makes that harmless.
+Promises: a batch takes one connection, one round trip where the broker allows it, and little longer than its deadline
+(a broker that stops answering costs a socket timeout more). An unavailable broker raises nothing: the unsent work is
+returned, and the waits between two connections grow, so that nothing else is delayed. A message may have been sent
+although its work is returned as unsent; the worker's claim makes that harmless.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from celery.app.amqp import task_message  # type: ignore[import-untyped]
 from kombu.exceptions import KombuError
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
+from hybrid_executor.backoff import Backoff
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.config.celery import CelerySettings, build_celery_config
 from hybrid_executor.hiding import hide_secrets
 from hybrid_executor.pools.celery_message import TASK_NAME, build_headers
@@ -27,8 +29,7 @@ from hybrid_executor.store import explain
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 10.0
+_BACKOFF = Backoff(first_seconds=0.5, most_seconds=10)
 _EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
@@ -51,15 +52,16 @@ class BrokerSender:
         self._connection: Any = None
         self._way: Way | None = None
         self._refused: list[tuple[Work, str]] = []
+        self._complaints = Complaints()
         self._is_down = False
-        self._pause_seconds = 0.0
+        self._failed_tries = 0
         self._closed_until = 0.0
 
     def send(self, batch: Sequence[Work]) -> list[Work]:
         """Send a batch in order; return the work that was not sent, for a later try.
 
-        The first failure ends the batch; the next one connects anew, and after a second failure none does until a pause
-        is over. An outage is logged once, and its end once.
+        The first failure ends the batch, and the next batch connects again. After a second failure there is a pause
+        before the next connection. An outage is logged once, and its end once.
         """
         if not batch or time.monotonic() < self._closed_until:
             return list(batch)
@@ -82,12 +84,12 @@ class BrokerSender:
         return unsent
 
     def take_refused(self) -> list[tuple[Work, str]]:
-        """Return the work that the broker will never take, with the reasons, and forget it."""
+        """Return the work that the broker will never accept, with the reasons, and forget it."""
         refused, self._refused = self._refused, []
         return refused
 
     def _send_apart(self, batch: Sequence[Work], error: Exception, *, deadline: float) -> list[Work]:
-        """Send a batch of which RabbitMQ refused a message: in halves, until the refused one is alone."""
+        """Send a batch again of which RabbitMQ refused one message: in halves, until that message is alone."""
         if len(batch) == 1:
             self._refuse(batch[0], f"The broker refused the message for queue {batch[0].queue!r}: {error}")
             return []
@@ -100,7 +102,7 @@ class BrokerSender:
         self._refused.append((work, reason))
 
     def _is_of_message(self, error: Exception) -> bool:
-        """Return whether a failure is about one message's queue (no right to it, other settings), not the broker."""
+        """Return whether a failure is about one message's queue (no permission, other settings), not the broker."""
         if not self._broker.is_amqp or self._connection is None:
             return False
         return isinstance(error, self._connection.channel_errors) and not isinstance(
@@ -124,13 +126,13 @@ class BrokerSender:
         message = task_message(
             headers=headers,
             properties={"correlation_id": work.attempt, "reply_to": ""},
-            body=((work.workload_json,), {}, _EMBED),
+            body=((work.payload,), {}, _EMBED),
             sent_event=None,
         )
         self._app.amqp.send_task_message(producer, TASK_NAME, message, queue=work.queue, retry=False)
 
     def _connect(self) -> Way:
-        """Return the way over a channel of its own; kombu's default channel would try to reconnect for ever."""
+        """Connect, and return a way over a new channel; kombu's default channel would reconnect without end."""
         self._connection = self._app.connection_for_write()
         self._connection.ensure_connection(
             max_retries=1, interval_start=0, interval_step=0, interval_max=0, timeout=self._seconds
@@ -147,33 +149,37 @@ class BrokerSender:
         if connection is None:
             return
         try:
-            # Without a word of farewell, whose answer a broker that hangs would let us wait for.
+            # Not closed in the regular way: a broker that hangs would let us wait for its answer.
             connection.collect(socket_timeout=self._seconds)
         except self._failures as error:
             log.debug("The connection to the broker was broken already: %s", hide_secrets(str(error)))
 
     def _note_down(self, error: Exception, *, waiting: int) -> None:
         if self._is_down:
-            self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
-            self._closed_until = time.monotonic() + self._pause_seconds
-        else:
-            cause = hide_secrets(explain(error))
-            log.error("The broker cannot be reached (%s); %d messages wait until it can", cause, waiting)
+            self._failed_tries += 1
+            self._closed_until = time.monotonic() + _BACKOFF.seconds(self._failed_tries)
+        self._complaints.report(
+            "broker",
+            "The broker cannot be reached (%s); %d messages wait until it can",
+            hide_secrets(explain(error)),
+            waiting,
+            cause="unreachable",
+            level=logging.ERROR,
+        )
         self._is_down = True
 
     def _note_up(self) -> None:
-        if self._is_down:
-            log.info("The broker can be reached again")
+        self._complaints.settle("broker", "The broker can be reached again")
         self._is_down = False
-        self._pause_seconds = 0.0
+        self._failed_tries = 0
 
 
 def _transport_options(settings: CelerySettings) -> dict[str, Any]:
-    """Return the deployment's transport options, with a bound for each network call where none is set."""
+    """Return the deployment's transport options, with a timeout for each network call where none is set."""
     seconds, options = settings.operation_timeout_seconds, settings.broker.transport_options
     if settings.broker.is_redis:
         return {"socket_timeout": seconds, "socket_connect_timeout": seconds, **options}
     if settings.broker.is_amqp:
-        # Confirmations are asked for by the batch; kombu's own way waits for one after each message.
+        # We wait for confirmations once per batch; kombu would wait after each message.
         return {"read_timeout": seconds, "write_timeout": seconds, **options, "confirm_publish": False}
     return dict(options)

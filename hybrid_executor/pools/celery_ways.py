@@ -1,7 +1,7 @@
-"""The ways that a batch takes over an open connection to a broker: one round trip each, where the broker lets us.
+"""How a batch of messages is sent over an open connection: in one round trip, where the broker allows it.
 
-RabbitMQ takes messages one after the other and confirms them when it has them all; a second Redis gets one pipeline;
-every other transport sends message by message. What a way promises is that it returns how far it certainly came.
+RabbitMQ confirms all messages of a batch at its end; a second Redis gets one pipeline; for every other transport each
+message is sent by itself. Every way returns the work whose message the broker has not certainly received.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from hybrid_executor.pools.work import Work
 from hybrid_executor.store import Misfit, is_misfit, words_for
 
 Publish = Callable[[Any, Work], None]
-"""Publishes one work with a kombu producer."""
+"""Publishes the message of one work with a kombu producer."""
 
 
 class Way(Protocol):
-    """One way over an open connection."""
+    """One way to send over an open connection."""
 
     def send(self, batch: Sequence[Work], *, deadline: float) -> list[Work]:
-        """Send in order; return what the broker has not certainly got by ``deadline`` (monotonic seconds)."""
+        """Send in order; return what the broker has not certainly received by ``deadline`` (monotonic seconds)."""
 
 
 class MessageByMessage:
-    """Any transport: each message is sent and answered by itself."""
+    """Any transport: each message is sent and confirmed by itself."""
 
     def __init__(self, producer: Any, publish: Publish) -> None:
         self._producer = producer
@@ -56,7 +56,7 @@ class ConfirmedTogether:
         self._channel.events["basic_nack"].add(self._refuse)
 
     def send(self, batch: Sequence[Work], *, deadline: float) -> list[Work]:
-        """Send all, then wait for what RabbitMQ says of them."""
+        """Send all, then wait for RabbitMQ's confirmations."""
         self._refused.clear()
         unsent: list[Work] = []
         for index, work in enumerate(batch):
@@ -82,7 +82,7 @@ class ConfirmedTogether:
         self._refused |= self._take(tag, multiple)
 
     def _take(self, tag: int, multiple: bool) -> dict[int, Work]:
-        """Return what an answer is about, which is answered with that."""
+        """Remove and return the work that a confirmation or refusal is about."""
         tags = [known for known in self._unconfirmed if known <= tag] if multiple else [tag]
         return {known: self._unconfirmed.pop(known) for known in tags if known in self._unconfirmed}
 
@@ -90,7 +90,7 @@ class ConfirmedTogether:
 class OnePipeline:
     """Another Redis: the messages that kombu would push, in one pipeline.
 
-    :param on_refused: told of each work whose queue's key holds no list; the other messages are sent.
+    :param on_refused: called with each work whose queue's key holds no list; the other messages are sent.
     """
 
     def __init__(self, producer: Any, *, instance: str, on_refused: Callable[[Work, str], None]) -> None:
@@ -104,7 +104,7 @@ class OnePipeline:
             pipeline = client.pipeline(transaction=False)
             for work in batch:
                 message = build_message(
-                    work.attempt, work.workload_json, queue=work.queue, owner=work.owner, instance=self._instance
+                    work.attempt, work.payload, queue=work.queue, owner=work.owner, instance=self._instance
                 )
                 pipeline.lpush(work.queue, message)
             answers = pipeline.execute(raise_on_error=False)

@@ -47,7 +47,7 @@ class KubernetesPool:
             owner=work.owner,
             pool=self.name,
             fields={**work.record_fields(), "cluster": work.profile.cluster},
-            payload=work.workload_json,
+            payload=work.payload,
             overrides=read_overrides(work.executor_config).to_text(),
             cluster=work.profile.cluster,
             expected_generation=work.expected_generation,

@@ -1,62 +1,81 @@
-"""The local pool: work runs in processes of Airflow's own LocalExecutor, beside the scheduler.
+"""The local pool: workloads run in processes of Airflow's own LocalExecutor, beside the scheduler.
 
-It dies with its scheduler and cannot be adopted by another; so it has no records in Redis.
+They end with their scheduler and cannot be adopted by another; so they have no records in Redis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any, Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hybrid_executor import compat
+from hybrid_executor.pools.pool import LocalEvent
+
+if TYPE_CHECKING:
+    from hybrid_executor.compat import AirflowWorkload, WorkloadKey, WorkloadState
 
 
 class LocalExecutor(Protocol):
     """What this pool needs of Airflow's LocalExecutor."""
 
-    running: Any
+    @property
+    def running(self) -> Collection[WorkloadKey]: ...
 
     def start(self) -> None: ...
     def queue_workload(self, workload: Any, session: Any) -> None: ...
     def heartbeat(self) -> None: ...
-    def get_event_buffer(self) -> Mapping[Any, tuple[Any, Any]]: ...
+    def get_event_buffer(self) -> Mapping[WorkloadKey, Sequence[Any]]: ...
     def end(self) -> None: ...
 
 
 class LocalPool:
-    """Hands work to a LocalExecutor and brings its events back."""
+    """Gives workloads to a LocalExecutor and returns its events."""
 
     name = "local"
 
     def __init__(self, executor: LocalExecutor) -> None:
         self._executor = executor
-        self._keys: set[Hashable] = set()
+        # By the executor's own key of a workload, which is not always the scheduler's.
+        self._keys: dict[WorkloadKey, WorkloadKey] = {}
 
     def start(self) -> None:
         """Start the worker processes."""
         self._executor.start()
 
-    def submit(self, key: Hashable, workload: Any) -> None:
+    def submit(self, key: WorkloadKey, workload: AirflowWorkload) -> None:
         """Queue one workload; it starts at the next :meth:`sync`."""
-        self._keys.add(key)
+        self._keys[compat.key_in(self._executor, workload, key)] = key
         self._executor.queue_workload(workload, session=None)
 
-    def sync(self) -> list[tuple[Hashable, Any, Any]]:
-        """Start what waits and return what happened since the last call, as (key, Airflow's state, info)."""
+    def sync(self) -> list[LocalEvent]:
+        """Start what waits, and return what happened since the last call."""
         self._executor.heartbeat()
-        happened = []
-        for key, (state, info) in self._executor.get_event_buffer().items():
-            if str(getattr(state, "value", state)) != "running":
-                self._keys.discard(key)
-            happened.append((key, state, info))
-        return happened
+        return self._take_events()
 
     def __len__(self) -> int:
-        """Number of workloads that wait or run."""
+        """Return how many workloads wait or run."""
         return len(self._keys)
 
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._keys
-
-    def end(self) -> list[tuple[Hashable, Any, Any]]:
-        """Let what runs finish, and return what happened."""
+    def end(self) -> list[LocalEvent]:
+        """Wait until the workloads have ended, and return what happened."""
         self._executor.end()
-        return [(key, state, info) for key, (state, info) in self._executor.get_event_buffer().items()]
+        return self._take_events()
+
+    def _take_events(self) -> list[LocalEvent]:
+        events = []
+        for own_key, value in self._executor.get_event_buffer().items():
+            state, info, workload_run_id = compat.unpack_event(value)
+            key = self._keys.get(own_key, own_key)
+            if not _is_running(state) and not self._has(own_key):
+                self._keys.pop(own_key, None)
+            is_end = own_key not in self._keys
+            events.append(LocalEvent(key=key, state=state, info=info, is_end=is_end, workload_run_id=workload_run_id))
+        return events
+
+    def _has(self, own_key: WorkloadKey) -> bool:
+        """Return whether it still waits or runs: a deferred task may resume before its first process has ended."""
+        return own_key in self._executor.running or compat.is_queued(self._executor, own_key)
+
+
+def _is_running(state: WorkloadState) -> bool:
+    return str(getattr(state, "value", state)) == "running"

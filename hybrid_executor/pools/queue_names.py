@@ -1,4 +1,4 @@
-"""Queue names that a Redis broker cannot have, since their lists would be keys that kombu or we use otherwise. Pure.
+"""Queue names that a Redis broker cannot have, because kombu or this project uses a key of that name. Pure.
 
 Source: the keys of kombu's Redis transport (``unacked_key``, ``keyprefix_queue``, ``sep`` and the like).
 """
@@ -17,9 +17,9 @@ _OUR_KEYS = "{hybrid:"
 
 
 def check_queue_name(queue: str, *, key_prefix: str, transport_options: Mapping[str, Any]) -> None:
-    """Make sure that a queue's list is no key of somebody else.
+    """Check that a queue's list is not a key that is used for something else.
 
-    :raises TaskRejected: it is; a message there would stop every worker of this broker.
+    :raises TaskRejected: it is such a key. A message there would stop every worker of this broker.
     """
     separator = str(transport_options.get("sep", _SEPARATOR))
     bindings = str(transport_options.get("keyprefix_queue", _BINDINGS)).partition("%s")[0]

@@ -9,16 +9,16 @@ from hybrid_executor.config import DEFAULT_PROFILE, Profile
 from hybrid_executor.events import AttemptId, Kind, OwnerId
 
 SENT_FIELD = "sent"
-"""In a record: its message has gone to a broker that is not the store's Redis."""
+"""Field of a record: its message was sent to a broker that is not the store's Redis."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """One workload, routed.
 
-    :ivar key: the id of the task instance, callback or connection test.
-    :ivar workload_json: what runs the workload gets; it holds a token and is never shown.
-    :ivar executor_config: the task's own, as the Dag author wrote it.
+    :ivar workload_id: the id of the task instance, callback or connection test in Airflow's database.
+    :ivar payload: the workload as JSON, which what runs it gets. It holds a token and is never shown.
+    :ivar executor_config: the task's, as the Dag author wrote it.
     :ivar fields: what the record says of the workload (dag_id, task_id, ...).
     :ivar expected_generation: 0 for a new attempt; its record's generation where it is submitted again.
     """
@@ -26,20 +26,20 @@ class Work:
     attempt: AttemptId
     owner: OwnerId
     kind: Kind
-    key: str
+    workload_id: str
     queue: str
-    workload_json: str = field(repr=False)
+    payload: str = field(repr=False)
     executor_config: object = field(default=None, repr=False)
     profile: Profile = DEFAULT_PROFILE
     fields: Mapping[str, str | int] = field(default_factory=dict)
     expected_generation: int = 0
 
     def record_fields(self) -> dict[str, str | int]:
-        """Return what the record is to hold beside its state."""
+        """Return the fields of the record that describe the workload."""
         return {
             **self.fields,
             "kind": self.kind,
-            "key": self.key,
+            "key": self.workload_id,
             "queue": self.queue,
             "profile": self.profile.name,
         }

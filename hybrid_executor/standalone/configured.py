@@ -55,7 +55,13 @@ def plan_standalone(
         state_dir=home / "hybrid",
         environment=environment,
         executor=executor if shape else HYBRID_EXECUTOR,
-        options={**routes, **_shared_secrets(conf), **_kept(conf), **(sandbox_image(conf) if runs_sandbox else {})},
+        options={
+            **routes,
+            **_shared_secrets(conf),
+            **_kept(conf),
+            **_patience(conf),
+            **(sandbox_image(conf) if runs_sandbox else {}),
+        },
         instance=settings.instance,
         redis=RedisSettings(url=redis.url, options=redis.options) if redis else None,
         uses_our_broker=not has_broker,
@@ -126,6 +132,15 @@ def _shared_secrets(conf: ConfigSource) -> dict[str, str]:
         shared = _SHARED_SECRETS
     values = {f"AIRFLOW__{section}__{key}".upper(): conf.get(section, key, fallback="") for section, key in shared}
     return {name: str(value) for name, value in values.items() if value}
+
+
+def _patience(conf: ConfigSource) -> dict[str, str]:
+    """Return a longer time for Airflow's API server to answer where the time is Airflow's own of 5 s.
+
+    All components share this machine. When many tasks start at once, 5 s are too short, and the tasks would fail.
+    """
+    is_set = float(conf.get("workers", "execution_api_timeout", fallback=5.0)) != 5.0
+    return {} if is_set else {"AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60"}
 
 
 def _kept(conf: ConfigSource) -> dict[str, str]:

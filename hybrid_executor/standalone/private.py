@@ -50,6 +50,8 @@ def plan_private(
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             # Airflow's supervisor may wait this long for the end of a task process that has ended already (default 5).
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            # On a busy machine Airflow's API server may take longer than 5 s to answer a task that wants to start.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             "AIRFLOW__HYBRID_EXECUTOR__ROUTES": str(routes),
             "AIRFLOW__HYBRID_EXECUTOR__PROFILES_FILE": str(profiles_file or ""),
             **sandbox_image(DictConfig()),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from hybrid_executor.store.attempts import Attempts
 from hybrid_executor.store.changes import Change, Claim, LaunchAck, Outcome, Restoration, Submission
-from hybrid_executor.store.client import RedisSettings, Store, check_server, open_store
+from hybrid_executor.store.client import RedisSettings, Store, check_server, open_configured_store, open_store
 from hybrid_executor.store.epochs import Epoch
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
@@ -59,6 +59,7 @@ __all__ = [
     "check_server",
     "explain",
     "is_misfit",
+    "open_configured_store",
     "open_store",
     "refusal_of",
     "words_for",

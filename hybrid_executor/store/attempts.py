@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
+from uuid import uuid4
 
 import redis
 
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId, OwnerId
-from hybrid_executor.states import State, sources_of
+from hybrid_executor.states import TERMINAL_STATES, State, sources_of
 from hybrid_executor.store.changes import Change, Claim, Outcome, Restoration, Submission
-from hybrid_executor.store.epochs import SETTLING_SECONDS, epoch_arguments
-from hybrid_executor.store.keys import Keys
+from hybrid_executor.store.epochs import KEPT_SECONDS, SETTLING_SECONDS
+from hybrid_executor.store.keys import Key, Keys
 from hybrid_executor.store.misfits import Misfit, is_misfit, words_for
 from hybrid_executor.store.records import Record, parse_record, unreadable_record
-from hybrid_executor.store.scripts import Argument, Call, run_script, run_scripts
+from hybrid_executor.store.scripts import calls, run_script, run_scripts
 from hybrid_executor.store.translation import translated
 
-LAUNCH_GROUP = "launchers"
 T = TypeVar("T")
 _BATCH = 200
 
@@ -54,36 +54,55 @@ class Attempts:
         :return: each attempt's new generation, 0 where its record was not as expected and nothing was done. Where a key
             that it needs holds something else, a number of :class:`Misfit`; see :meth:`explain`.
         """
-        calls = [
-            ("submit", self._submit_call(submissions[start : start + _BATCH]))
-            for start in range(0, len(submissions), _BATCH)
-        ]
-        return [int(generation) for answer in run_scripts(self._client, calls) for generation in answer]
+        batches = [submissions[start : start + _BATCH] for start in range(0, len(submissions), _BATCH)]
+        answers = run_scripts(self._client, [self._submit_call(batch) for batch in batches])
+        return [int(generation) for answer in answers for generation in answer]
 
-    def _submit_call(self, submissions: Sequence[Submission]) -> Call:
-        queues: dict[str, int] = {}
-        arguments: list[Argument] = [
-            self._keys.prefix,
-            self._payload_seconds,
-            self._live_seconds,
-        ]
+    def _submit_call(self, submissions: Sequence[Submission]) -> calls.Submit:
+        keys = [self._keys.events]
+
+        def place(key: Key) -> int:
+            keys.append(key)
+            return len(keys)
+
+        destinations: dict[tuple[str, ...], int] = {}
+        described: list[calls.Destination] = []
+        items: list[str] = []
         for item in submissions:
-            queue = queues.setdefault(item.queue_key, len(queues) + 2) if item.queue_key else 0
-            # One text for all fields: packing an argument costs the client more than parsing it costs the server.
-            fields = json.dumps([str(text) for pair in item.fields.items() for text in pair])
-            arguments += [
-                item.attempt,
-                item.owner,
-                item.pool,
-                item.expected_generation,
-                item.cluster,
-                queue,
-                item.message,
-                item.payload,
-                item.overrides,
-                fields,
-            ]
-        return [self._keys.events, *queues], arguments
+            destination = (item.owner, item.pool, item.cluster, item.queue_key)
+            if destination not in destinations:
+                described.append(
+                    calls.Destination(
+                        owner=item.owner,
+                        pool=item.pool,
+                        owner_key=place(self._keys.owner(item.owner)),
+                        live_key=place(self._keys.live(item.pool)),
+                        launch_key=place(self._keys.launch(item.cluster)) if item.cluster else 0,
+                        queue_key=place(Key(item.queue_key)) if item.queue_key else 0,
+                    )
+                )
+                destinations[destination] = len(described)
+            submission = calls.Submission(
+                id=item.attempt,
+                expected_generation=item.expected_generation,
+                destination=destinations[destination],
+                first_key=place(self._keys.attempt(item.attempt)),
+                fields=[str(text) for pair in item.fields.items() for text in pair],
+            )
+            keys.append(self._keys.payload(item.attempt))
+            if item.overrides:
+                keys.append(self._keys.overrides(item.attempt))
+            items += (json.dumps(submission), item.message, item.payload, item.overrides)
+        return calls.Submit(
+            events_key=keys[0],
+            other_keys=tuple(keys[1:]),
+            prefix=self._keys.prefix,
+            terminal=TERMINAL_STATES,
+            payload_seconds=self._payload_seconds,
+            live_seconds=self._live_seconds,
+            destinations=json.dumps(described),
+            items=tuple(items),
+        )
 
     def explain(self, submission: Submission, answer: int) -> str:
         """Return in words why :meth:`submit` answered a :class:`Misfit`, "" for every other answer."""
@@ -116,11 +135,28 @@ class Attempts:
             as ``claim_token``.
         :raises StoreUnavailable: also where Redis may have fallen back to older data a moment ago: it may have run.
         """
-        texts = [text for pair in (fields or {}).items() for text in pair]
-        head: list[Argument] = [self._keys.prefix, attempt, worker, owner, pool, self._live_seconds, token]
-        arguments = [*head, *epoch_arguments(), *texts]
-        answer = run_script(self._client, "claim", ([self._keys.attempt(attempt), self._keys.events], arguments))
-        claim = _claim_of(answer)
+        call = calls.Claim(
+            attempt_key=self._keys.attempt(attempt),
+            events_key=self._keys.events,
+            payload_key=self._keys.payload(attempt),
+            overrides_key=self._keys.overrides(attempt),
+            live_key=self._keys.live(pool),
+            epoch_key=self._keys.epoch,
+            home_key=self._keys.home,
+            unsettled_key=self._keys.unsettled,
+            owner_key=self._keys.owner(owner) if owner else None,
+            id=attempt,
+            worker=worker,
+            owner=owner,
+            pool=pool,
+            live_seconds=self._live_seconds,
+            token=token,
+            proposal=uuid4().hex,
+            epoch_seconds=KEPT_SECONDS,
+            settling_seconds=SETTLING_SECONDS,
+            fields=_flat(fields or {}),
+        )
+        claim = _claim_of(run_script(self._client, call))
         if claim.outcome is Outcome.NOT_YET:
             raise StoreUnavailable(
                 f"the Redis server was replaced or started anew; attempts that were submitted before start "
@@ -138,32 +174,28 @@ class Attempts:
 
         Where a key of one attempt holds something else, its change answers UNREADABLE and the others are made.
         """
-        return [
-            _claim_of(answer)
-            for answer in run_scripts(self._client, [("advance", self._advance_call(c)) for c in changes])
-        ]
+        answers = run_scripts(self._client, [self._advance_call(change) for change in changes])
+        return [_claim_of(answer) for answer in answers]
 
-    def _advance_call(self, change: Change) -> Call:
-        sources = change.sources if change.sources is not None else sources_of(change.to)
-        operation = "launch" if change.relaunch else "delete" if change.delete_pod else ""
-        return (
-            [self._keys.attempt(change.attempt), self._keys.events],
-            [
-                self._keys.prefix,
-                change.attempt,
-                change.to.value,
-                "," + ",".join(source.value for source in sources) + ",",
-                "" if change.generation is None else change.generation,
-                int(change.raises_generation or change.relaunch),
-                int(change.to.is_terminal),
-                int(change.to.is_started),
-                self._retention_seconds,
-                self._live_seconds,
-                operation,
-                f"{LAUNCH_GROUP}|{change.ack.cluster}" if change.ack else "",
-                change.ack.entry_id if change.ack else "",
-                *(text for pair in change.fields.items() for text in pair),
-            ],
+    def _advance_call(self, change: Change) -> calls.Advance:
+        return calls.Advance(
+            attempt_key=self._keys.attempt(change.attempt),
+            events_key=self._keys.events,
+            payload_key=self._keys.payload(change.attempt),
+            overrides_key=self._keys.overrides(change.attempt),
+            acknowledged_key=self._keys.launch(change.ack.cluster) if change.ack else None,
+            prefix=self._keys.prefix,
+            id=change.attempt,
+            to=change.to.value,
+            sources=change.sources if change.sources is not None else sources_of(change.to),
+            generation=change.generation,
+            raises_generation=change.raises_generation or change.relaunch,
+            is_terminal=change.to.is_terminal,
+            is_started=change.to.is_started,
+            kept_seconds=self._retention_seconds if change.to.is_terminal else self._live_seconds,
+            operation="launch" if change.relaunch else "delete" if change.delete_pod else "",
+            acknowledged_id=change.ack.entry_id if change.ack else "",
+            fields=_flat(change.fields),
         )
 
     def revoke(self, attempts: Iterable[AttemptId], *, reason: str) -> list[Claim]:
@@ -190,11 +222,6 @@ class Attempts:
         return self._of_list(lambda: bool(self._client.lrem(queue_key, 1, message)), otherwise=False)
 
     @translated
-    def queue_length(self, queue_key: str) -> int:
-        """Return how many messages a broker list on this Redis holds."""
-        return self._of_list(lambda: int(self._client.llen(queue_key)), otherwise=0)
-
-    @translated
     def next_message(self, queue_key: str) -> str:
         """Return the message that a broker list on this Redis hands out next, "" for none. It holds a token."""
         return self._of_list(lambda: str(self._client.lindex(queue_key, -1) or ""), otherwise="")
@@ -217,11 +244,19 @@ class Attempts:
     @translated
     def adopt(self, attempts: Sequence[AttemptId], *, owner: OwnerId) -> list[Record | None]:
         """Make ``owner`` answer for attempts; return how each stands, ``None`` where there is no record."""
-        calls: list[tuple[str, Call]] = [
-            ("adopt", ([self._keys.attempt(attempt)], [self._keys.prefix, attempt, owner, self._live_seconds]))
+        adoptions = [
+            calls.Adopt(
+                attempt_key=self._keys.attempt(attempt),
+                owner_key=self._keys.owner(owner),
+                prefix=self._keys.prefix,
+                id=attempt,
+                owner=owner,
+                live_seconds=self._live_seconds,
+                terminal=TERMINAL_STATES,
+            )
             for attempt in attempts
         ]
-        answers = run_scripts(self._client, calls)
+        answers = run_scripts(self._client, adoptions)
         return [
             self._unreadable(attempt) if isinstance(answer, int) else parse_record(_pairs(answer))
             for attempt, answer in zip(attempts, answers, strict=True)
@@ -233,22 +268,19 @@ class Attempts:
         run_scripts(
             self._client,
             [
-                (
-                    "restore",
-                    (
-                        [self._keys.attempt(item.attempt), self._keys.events],
-                        [
-                            self._keys.prefix,
-                            item.attempt,
-                            item.owner,
-                            item.pool,
-                            item.state.value,
-                            item.generation,
-                            self._live_seconds,
-                            int(item.replaces_older),
-                            *(text for pair in item.fields.items() for text in pair),
-                        ],
-                    ),
+                calls.Restore(
+                    attempt_key=self._keys.attempt(item.attempt),
+                    events_key=self._keys.events,
+                    owner_key=self._keys.owner(item.owner),
+                    live_key=self._keys.live(item.pool),
+                    id=item.attempt,
+                    owner=item.owner,
+                    pool=item.pool,
+                    state=item.state.value,
+                    generation=item.generation,
+                    live_seconds=self._live_seconds,
+                    replaces_older=item.replaces_older,
+                    fields=_flat(item.fields),
                 )
                 for item in restorations
             ],
@@ -311,10 +343,7 @@ class Attempts:
         run_scripts(
             self._client,
             [
-                (
-                    "annotate",
-                    ([self._keys.attempt(attempt)], [text for pair in fields.items() for text in pair]),
-                )
+                calls.Annotate(attempt_key=self._keys.attempt(attempt), fields=_flat(fields))
                 for attempt, fields in notes.items()
             ],
         )
@@ -341,11 +370,19 @@ class Attempts:
     @translated
     def forget_ended(self, attempts: Iterable[AttemptId], *, owner: OwnerId) -> None:
         """Drop from the owner's set what has no live record of this owner any more."""
-        calls: list[tuple[str, Call]] = [
-            ("forget", ([self._keys.attempt(attempt), self._keys.owner(owner)], [attempt, owner]))
-            for attempt in attempts
-        ]
-        run_scripts(self._client, calls)
+        run_scripts(
+            self._client,
+            [
+                calls.Forget(
+                    attempt_key=self._keys.attempt(attempt),
+                    owner_key=self._keys.owner(owner),
+                    id=attempt,
+                    owner=owner,
+                    terminal=TERMINAL_STATES,
+                )
+                for attempt in attempts
+            ],
+        )
 
     @translated
     def sweep(self, pool: str, *, cursor: int = 0, count: int = 500) -> int:
@@ -353,7 +390,19 @@ class Attempts:
 
         :return: the cursor of the next call, 0 after the last part of the set.
         """
-        return int(run_script(self._client, "sweep", ([self._keys.live(pool)], [self._keys.prefix, cursor, count])))
+        call = calls.Sweep(
+            live_key=self._keys.live(pool),
+            prefix=self._keys.prefix,
+            cursor=str(cursor),
+            size=count,
+            terminal=TERMINAL_STATES,
+        )
+        return int(run_script(self._client, call))
+
+
+def _flat(fields: Mapping[str, str | int]) -> calls.Texts:
+    """Return fields as field, value, ..."""
+    return tuple(text for pair in fields.items() for text in pair)
 
 
 def _claim_of(answer: Sequence[str | int]) -> Claim:

@@ -15,6 +15,7 @@ from redis.retry import Retry
 
 from hybrid_executor.config.redis_address import DEFAULT_PORT, SENTINEL_PORT, RedisAddress
 from hybrid_executor.config.redis_url import parse_redis_url
+from hybrid_executor.config.settings import Settings
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.store import topology
 from hybrid_executor.store.attempts import Attempts
@@ -221,4 +222,27 @@ def open_store(
         instance=instance,
         retention_seconds=retention_seconds,
         payload_seconds=payload_seconds,
+    )
+
+
+def open_configured_store(
+    settings: Settings, *, connect_seconds: float = 2.0, answer_seconds: float = 5.0, retries: int = 1
+) -> Store:
+    """Return the store of a deployment. No connection is made yet.
+
+    :param connect_seconds, answer_seconds, retries: how patient the caller is; see :class:`RedisSettings`.
+    :raises ConfigError: no Redis is configured, or URL or instance name cannot be used.
+    """
+    location = settings.redis or settings.require_redis()
+    return open_store(
+        RedisSettings(
+            url=location.url,
+            options=location.options,
+            connect_seconds=connect_seconds,
+            answer_seconds=answer_seconds,
+            retries=retries,
+        ),
+        instance=settings.instance,
+        retention_seconds=settings.record_retention_seconds,
+        payload_seconds=int(settings.token_seconds),
     )

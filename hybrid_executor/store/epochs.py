@@ -8,12 +8,11 @@ replication id tells that. A server that does not tell it (some hosted ones) is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import uuid4
 
 SETTLING_SECONDS = 15
 """How long what was submitted before waits: owners ask a Redis that was away every 10 s, workers every second."""
 
-_KEPT_SECONDS = 30 * 86400
+KEPT_SECONDS = 30 * 86400
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,3 @@ class Epoch:
 
     name: str
     unsettled_before: int = 0
-
-
-def epoch_arguments(proposal: str = "") -> list[str | int]:
-    """Return what scripts need to begin an epoch."""
-    return [proposal or uuid4().hex, _KEPT_SECONDS, SETTLING_SECONDS]

@@ -6,8 +6,21 @@ All keys of an instance share one hash tag, so they live on one cluster node and
 from __future__ import annotations
 
 import re
+from typing import NewType
 
 from hybrid_executor.errors import ConfigError
+
+Key = NewType("Key", str)
+"""The name of a Redis key. Those of the contract are made here and nowhere else."""
+
+LAUNCH_GROUP = "launchers"
+"""The consumer group of each launch stream."""
+
+ATTEMPT, OWNER, LIVE, LAUNCH = "attempt:", "owner:", "live:", "launch:"
+"""The kinds of the keys that scripts have to name after what they read: a record's owner, pool and cluster, and the
+attempts in a set. Such a script gets the instance's prefix, and knows these names under the same names in Lua."""
+
+LUA_CONSTANTS = {"ATTEMPT": ATTEMPT, "OWNER": OWNER, "LIVE": LIVE, "LAUNCH": LAUNCH, "LAUNCH_GROUP": LAUNCH_GROUP}
 
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 
@@ -27,88 +40,88 @@ class Keys:
         self.instance = instance
         self.prefix = f"{{hybrid:{instance}}}:"
 
-    def attempt(self, attempt: str) -> str:
+    def attempt(self, attempt: str) -> Key:
         """Hash: the attempt's record, what people inspect. No secrets."""
-        return f"{self.prefix}attempt:{attempt}"
+        return Key(self.prefix + ATTEMPT + attempt)
 
-    def payload(self, attempt: str) -> str:
+    def payload(self, attempt: str) -> Key:
         """String: the workload JSON (holds a token). Gone once the attempt starts."""
-        return f"{self.prefix}payload:{attempt}"
+        return Key(f"{self.prefix}payload:{attempt}")
 
-    def overrides(self, attempt: str) -> str:
+    def overrides(self, attempt: str) -> Key:
         """String: the attempt's executor_config as JSON (may hold secrets). Gone once the attempt starts."""
-        return f"{self.prefix}overrides:{attempt}"
+        return Key(f"{self.prefix}overrides:{attempt}")
 
-    def owner(self, owner: str) -> str:
+    def owner(self, owner: str) -> Key:
         """Set: live attempts of one scheduler job."""
-        return f"{self.prefix}owner:{owner}"
+        return Key(self.prefix + OWNER + owner)
 
-    def live(self, pool: str) -> str:
+    def live(self, pool: str) -> Key:
         """Set: live attempts of one pool."""
-        return f"{self.prefix}live:{pool}"
+        return Key(self.prefix + LIVE + pool)
 
     @property
-    def events(self) -> str:
+    def events(self) -> Key:
         """Stream: one entry per state change."""
-        return f"{self.prefix}events"
+        return Key(f"{self.prefix}events")
 
     @property
-    def trimmed(self) -> str:
+    def trimmed(self) -> Key:
         """String: entries of the events stream before this id are gone."""
-        return f"{self.prefix}trimmed"
+        return Key(f"{self.prefix}trimmed")
 
-    def launch(self, cluster: str) -> str:
+    def launch(self, cluster: str) -> Key:
         """Stream: pods to create and to delete in one cluster."""
-        return f"{self.prefix}launch:{cluster}"
+        return Key(self.prefix + LAUNCH + cluster)
 
-    def lease(self, name: str) -> str:
+    def lease(self, name: str) -> Key:
         """Hash: who holds a lease, until when, and its fencing number."""
-        return f"{self.prefix}lease:{name}"
+        return Key(f"{self.prefix}lease:{name}")
 
-    def rate(self, cluster: str) -> str:
+    def rate(self, cluster: str) -> Key:
         """Hash: token bucket of pod creation in one cluster."""
-        return f"{self.prefix}rate:{cluster}"
+        return Key(f"{self.prefix}rate:{cluster}")
 
-    def starting(self, cluster: str) -> str:
+    def starting(self, cluster: str) -> Key:
         """Sorted set: pods of one cluster that are on their way to their task's start."""
-        return f"{self.prefix}starting:{cluster}"
+        return Key(f"{self.prefix}starting:{cluster}")
 
-    def pace(self, cluster: str) -> str:
+    def pace(self, cluster: str) -> Key:
         """Hash: how many pods of one cluster may be on their way at once."""
-        return f"{self.prefix}pace:{cluster}"
+        return Key(f"{self.prefix}pace:{cluster}")
 
-    def version(self, cluster: str, namespace: str) -> str:
+    def version(self, cluster: str, namespace: str) -> Key:
         """String: the watch's resource version."""
-        return f"{self.prefix}version:{cluster}:{namespace}"
+        return Key(f"{self.prefix}version:{cluster}:{namespace}")
 
-    def member(self, role: str, name: str) -> str:
+    def member(self, role: str, name: str) -> Key:
         """Hash: one worker or agent that is alive, and what it does."""
-        return f"{self.prefix}{role}:{name}"
+        return Key(f"{self.prefix}{role}:{name}")
 
-    def members(self, role: str) -> str:
+    def members(self, role: str) -> Key:
         """Sorted set: workers or agents by the time they were last heard of."""
-        return f"{self.prefix}{role}s"
+        return Key(f"{self.prefix}{role}s")
 
-    def orders(self, life: str) -> str:
+    def orders(self, life: str) -> Key:
         """List: what one worker, from its start to its end, is told to do."""
-        return f"{self.prefix}orders:{life}"
+        return Key(f"{self.prefix}orders:{life}")
 
     @property
-    def identities(self) -> str:
+    def identities(self) -> Key:
         """Set: ids of this Redis, which its pods carry. Expires where no agent runs any more."""
-        return f"{self.prefix}identities"
+        return Key(f"{self.prefix}identities")
 
     @property
-    def probe(self) -> str:
+    def probe(self) -> Key:
         """String: written to see whether Redis takes writes. Gone a second later."""
-        return f"{self.prefix}probe"
+        return Key(f"{self.prefix}probe")
 
     @property
-    def trial(self) -> str:
+    def trial(self) -> Key:
         """String: commands are tried on it, to find out which are permitted. Gone a second later."""
-        return f"{self.prefix}trial"
+        return Key(f"{self.prefix}trial")
 
-    def examples(self) -> list[str]:
+    def examples(self) -> list[Key]:
         """Return a key of each kind, to find out which are permitted."""
         named = (
             *(self.attempt, self.payload, self.overrides, self.owner, self.live),
@@ -129,16 +142,16 @@ class Keys:
         ]
 
     @property
-    def home(self) -> str:
+    def home(self) -> Key:
         """String: the replication id of the server that the epoch began on."""
-        return f"{self.prefix}home"
+        return Key(f"{self.prefix}home")
 
     @property
-    def unsettled(self) -> str:
+    def unsettled(self) -> Key:
         """String, expiring: what was submitted before this time is not to start yet."""
-        return f"{self.prefix}unsettled"
+        return Key(f"{self.prefix}unsettled")
 
     @property
-    def epoch(self) -> str:
+    def epoch(self) -> Key:
         """String: made once; gone or different means that Redis lost data, or may have lost some."""
-        return f"{self.prefix}epoch"
+        return Key(f"{self.prefix}epoch")

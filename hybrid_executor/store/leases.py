@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import redis
 
 from hybrid_executor.store.keys import Keys
-from hybrid_executor.store.scripts import Call, run_script
+from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
 
 
@@ -30,19 +30,17 @@ class Leases:
     @translated
     def take(self, name: str, *, holder: str, seconds: float) -> Lease | None:
         """Take or renew a lease for ``seconds``; ``None`` where another holds it."""
-        call: Call = ([self._keys.lease(name)], ["take", holder, int(seconds * 1000)])
-        fence = int(run_script(self._client, "lease", call))
+        call = calls.Lease(
+            lease_key=self._keys.lease(name), is_release=False, holder=holder, milliseconds=int(seconds * 1000)
+        )
+        fence = int(run_script(self._client, call))
         return Lease(name, holder, fence) if fence else None
 
     @translated
     def release(self, lease: Lease) -> None:
         """Give a lease back at once; nothing happens where it has passed on."""
-        run_script(self._client, "lease", ([self._keys.lease(lease.name)], ["release", lease.holder, 0]))
-
-    @translated
-    def holder(self, name: str) -> str:
-        """Return who took the lease last, "" for nobody."""
-        return str(self._client.hget(self._keys.lease(name), "holder") or "")
+        key = self._keys.lease(lease.name)
+        run_script(self._client, calls.Lease(lease_key=key, is_release=True, holder=lease.holder, milliseconds=0))
 
 
 class Rates:
@@ -55,6 +53,6 @@ class Rates:
     @translated
     def take(self, cluster: str, *, wanted: int, per_second: float, capacity: int) -> tuple[int, float]:
         """Take up to ``wanted`` tokens; return how many were granted and the seconds until one more is there."""
-        call = ([self._keys.rate(cluster)], [wanted, per_second, capacity])
-        granted, wait_milliseconds = run_script(self._client, "rate", call)
+        call = calls.Rate(rate_key=self._keys.rate(cluster), wanted=wanted, per_second=per_second, capacity=capacity)
+        granted, wait_milliseconds = run_script(self._client, call)
         return int(granted), int(wait_milliseconds) / 1000

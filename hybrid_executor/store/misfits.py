@@ -6,10 +6,9 @@ scripts. Redis tells of it by the error code WRONGTYPE.
 
 from __future__ import annotations
 
-import re
 from enum import IntEnum
 
-_CODE = re.compile(r"(?:^|: |\s)-?WRONGTYPE\b")
+from hybrid_executor.store.refusals import code_of
 
 
 class Misfit(IntEnum):
@@ -24,8 +23,8 @@ _HOLDS = {Misfit.RECORD: "record", Misfit.QUEUE: "list of messages", Misfit.LAUN
 
 
 def is_misfit(error: object) -> bool:
-    """Return whether an answer is Redis' complaint that a key holds a value of another type."""
-    return isinstance(error, Exception) and _CODE.search(str(error)) is not None
+    """Return whether an answer is Redis' error that a key holds a value of another type."""
+    return isinstance(error, Exception) and code_of(error) == "WRONGTYPE"
 
 
 def words_for(misfit: Misfit, key: str) -> str:

@@ -13,7 +13,7 @@ import redis
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.misfits import is_misfit
-from hybrid_executor.store.scripts import run_script
+from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
 
 log = logging.getLogger(__name__)
@@ -82,8 +82,12 @@ class Presence:
 
         :param life: of the one that leaves; nothing happens where another one has taken the name over.
         """
-        keys = [self._keys.member(role, name), self._keys.members(role)]
-        run_script(self._client, "withdraw", (keys, [name, life]))
+        run_script(
+            self._client,
+            calls.Withdraw(
+                member_key=self._keys.member(role, name), members_key=self._keys.members(role), name=name, life=life
+            ),
+        )
 
     @translated
     def fields(self, role: Role, name: str) -> dict[str, str]:
@@ -117,15 +121,6 @@ class Presence:
             if is_misfit(error):
                 return []
             raise
-
-    @translated
-    def alive(self, role: Role) -> set[str]:
-        """Return the names of all whose announcement has not expired."""
-        names = [name for name, _ in self._heard(role)]
-        pipeline = self._client.pipeline(transaction=False)
-        for name in names:
-            pipeline.exists(self._keys.member(role, name))
-        return {name for name, exists in zip(names, pipeline.execute(), strict=True) if exists}
 
     def in_hand(self) -> set[AttemptId]:
         """Return every attempt that a living worker says it runs or holds.

@@ -7,7 +7,7 @@ import redis
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease
 from hybrid_executor.store.misfits import is_misfit
-from hybrid_executor.store.scripts import Argument, run_script
+from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
 
 _KEPT_SECONDS = 3600
@@ -37,9 +37,14 @@ class ResourceVersion:
     @translated
     def set_resource_version(self, resource_version: str, *, lease: Lease | None = None) -> bool:
         """Remember ``resource_version``; return False where ``lease`` has passed on to another holder."""
-        keys = [self._key, self._keys.lease(lease.name if lease else "none")]
-        arguments: list[Argument] = [resource_version, lease.fence if lease else 0, _KEPT_SECONDS]
-        return bool(run_script(self._client, "version", (keys, arguments)))
+        call = calls.Version(
+            version_key=self._key,
+            lease_key=self._keys.lease(lease.name if lease else "none"),
+            version=resource_version,
+            fence=lease.fence if lease else 0,
+            kept_seconds=_KEPT_SECONDS,
+        )
+        return bool(run_script(self._client, call))
 
     @translated
     def clear(self) -> None:

@@ -9,7 +9,7 @@ import redis
 
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store.keys import Keys
-from hybrid_executor.store.scripts import run_script
+from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
 
 _What = Literal["admit", "leave", "run", "started", "ended", "report"]
@@ -65,6 +65,12 @@ class Starts:
         return self._run("leave", cluster, [])
 
     def _run(self, what: _What, cluster: str, attempts: Sequence[AttemptId], most: int = 0) -> tuple[int, int]:
-        keys = [self._keys.starting(cluster), self._keys.pace(cluster)]
-        first, second = run_script(self._client, "starts", (keys, [what, most, *attempts]))
+        call = calls.Starts(
+            starting_key=self._keys.starting(cluster),
+            pace_key=self._keys.pace(cluster),
+            what=what,
+            fixed_limit=most,
+            attempts=tuple(attempts),
+        )
+        first, second = run_script(self._client, call)
         return int(first), int(second)

@@ -6,17 +6,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+from uuid import uuid4
 
 import redis
 from redis.exceptions import ResponseError
 
 from hybrid_executor.events import STREAM_START, AttemptId, Event, StreamId, decode_event, stream_position
 from hybrid_executor.states import State
-from hybrid_executor.store.attempts import LAUNCH_GROUP
-from hybrid_executor.store.epochs import Epoch, epoch_arguments
-from hybrid_executor.store.keys import Keys
+from hybrid_executor.store.epochs import KEPT_SECONDS, SETTLING_SECONDS, Epoch
+from hybrid_executor.store.keys import LAUNCH_GROUP, Key, Keys
 from hybrid_executor.store.misfits import is_misfit
-from hybrid_executor.store.scripts import run_script
+from hybrid_executor.store.refusals import code_of
+from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class EventStream:
             self._client.delete(self._keys.trimmed)
             return True
 
-    def _drop_misfit(self, key: str, answer: Any, *, otherwise: Any = None) -> Any:
+    def _drop_misfit(self, key: Key, answer: Any, *, otherwise: Any = None) -> Any:
         """Return an answer about a key that all attempts share; where it holds something else, drop it.
 
         What it should hold is made anew by the next writer, and the records are the truth.
@@ -111,8 +112,13 @@ class EventStream:
     @translated
     def trim(self, *, keep_entries: int, keep_seconds: float) -> int:
         """Drop entries older than ``keep_seconds`` but the newest ``keep_entries``; return how many went."""
-        keys = [self._keys.events, self._keys.trimmed]
-        return int(run_script(self._client, "trim", (keys, [keep_entries, int(keep_seconds * 1000)])))
+        call = calls.Trim(
+            events_key=self._keys.events,
+            trimmed_key=self._keys.trimmed,
+            keep_entries=keep_entries,
+            keep_milliseconds=int(keep_seconds * 1000),
+        )
+        return int(run_script(self._client, call))
 
     def begin_epoch(self, proposal: str) -> str:
         """Return the epoch, made from ``proposal`` where there is none; see :meth:`present`."""
@@ -121,9 +127,15 @@ class EventStream:
     @translated
     def present(self, proposal: str = "") -> Epoch:
         """Return the present epoch. One begins where there is none, or where Redis is another server than before."""
-        keys = [self._keys.epoch, self._keys.home, self._keys.unsettled]
-        arguments = [self._keys.prefix, *epoch_arguments(proposal)]
-        name, unsettled = run_script(self._client, "epoch", (keys, arguments))
+        call = calls.Epoch(
+            epoch_key=self._keys.epoch,
+            home_key=self._keys.home,
+            unsettled_key=self._keys.unsettled,
+            proposal=proposal or uuid4().hex,
+            epoch_seconds=KEPT_SECONDS,
+            settling_seconds=SETTLING_SECONDS,
+        )
+        name, unsettled = run_script(self._client, call)
         return Epoch(str(name), int(unsettled))
 
 
@@ -154,7 +166,7 @@ class LaunchStream:
         try:
             self._client.xgroup_create(self._key, LAUNCH_GROUP, id=STREAM_START, mkstream=True)
         except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
+            if code_of(error) != "BUSYGROUP":
                 raise
 
     @translated
@@ -165,7 +177,7 @@ class LaunchStream:
                 LAUNCH_GROUP, self._consumer, {self._key: ">"}, count=count, block=wait_milliseconds or None
             )
         except ResponseError as error:
-            if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+            if code_of(error) not in ("NOGROUP", "UNBLOCKED"):
                 raise
             self.prepare()
             return []
@@ -189,7 +201,7 @@ class LaunchStream:
                 count=count,
             )
         except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
+            if code_of(error) != "NOGROUP":
                 raise
             self.prepare()
             return []
@@ -232,7 +244,7 @@ class LaunchStream:
             if not pending:
                 self._client.xgroup_delconsumer(self._key, LAUNCH_GROUP, self._consumer)
         except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
+            if code_of(error) != "NOGROUP":
                 raise
 
     @translated
@@ -246,11 +258,6 @@ class LaunchStream:
         for name in gone:
             self._client.xgroup_delconsumer(self._key, LAUNCH_GROUP, name)
         return len(gone)
-
-    @translated
-    def length(self) -> int:
-        """Return how many entries wait or are being worked on."""
-        return int(self._client.xlen(self._key))
 
     @translated
     def launches_waiting(self) -> set[AttemptId]:

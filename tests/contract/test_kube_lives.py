@@ -57,7 +57,6 @@ class Field:
                 worker_container_tag="1",
                 pod_launch_failure_retries=0,
             ),
-            store_settings=RedisSettings(url=redis_url, answer_seconds=10),
             name="agent-1",
             hook=None,
         )

@@ -17,7 +17,7 @@ from hybrid_executor.store import (
     Store,
     open_store,
 )
-from hybrid_executor.store.scripts import load_script
+from hybrid_executor.store.scripts import calls, load_script
 from tests.contract.store_world import ONE, TWO, A, B, pod_submission, submission
 
 
@@ -302,7 +302,7 @@ def test_scripts_are_taught_to_a_server_that_forgot_them(redis_url: str) -> None
     store.attempts.submit([submission()])
     with redis.Redis.from_url(redis_url) as admin:
         admin.script_flush()
-        assert admin.script_exists(load_script("submit")[1]) == [False]
+        assert admin.script_exists(load_script(calls.Submit).digest) == [False]
     assert store.attempts.submit([submission(), submission(B)]) == [0, 1]
     store.close()
 

@@ -41,7 +41,6 @@ def test_a_queue_whose_key_is_no_list_ends_its_own_attempts_alone(store: Store) 
     assert "bad" in store.attempts.explain(batch[1], answers[1])
     assert store.attempts.records([B]) == [None]
     assert store.attempts.live("celery") == {A, C}
-    assert store.attempts.queue_length("bad") == 0
     assert store.attempts.next_message("bad") == ""
     assert not store.attempts.remove_message("bad", "b")
 

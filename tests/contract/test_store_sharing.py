@@ -6,6 +6,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, LaunchAck, Outcome, Store
 from tests.contract.store_world import A, pod_submission
+from tests.store_view import alive, launches_length
 
 # ---- launches ----
 
@@ -23,7 +24,7 @@ def test_an_outcome_takes_its_entry_off_the_stream(store: Store) -> None:
     stream.prepare()
     [entry] = stream.take(count=1, wait_milliseconds=10)
     store.attempts.advance(Change(attempt=A, to=State.PENDING, generation=1, ack=LaunchAck("c", entry.id)))
-    assert stream.length() == 0
+    assert launches_length(store, "c") == 0
 
 
 def test_a_refused_outcome_takes_its_entry_off_too(store: Store) -> None:
@@ -32,7 +33,7 @@ def test_a_refused_outcome_takes_its_entry_off_too(store: Store) -> None:
     stream.prepare()
     [entry] = stream.take(count=1, wait_milliseconds=10)
     refused = store.attempts.advance(Change(attempt=A, to=State.PENDING, generation=5, ack=LaunchAck("c", entry.id)))
-    assert (refused.outcome, stream.length()) == (Outcome.STALE, 0)
+    assert (refused.outcome, launches_length(store, "c")) == (Outcome.STALE, 0)
 
 
 def test_every_abandoned_entry_is_taken_over_however_many_stand_before_it(store: Store) -> None:
@@ -133,7 +134,7 @@ def test_members_are_alive_until_they_are_silent_or_withdraw(store: Store) -> No
     store.presence.announce("worker", "w1", {"queues": "q"}, seconds=30)
     store.presence.announce("worker", "w2", {}, seconds=30)
     store.client.delete(store.keys.member("worker", "w2"))
-    assert store.presence.alive("worker") == {"w1"}
+    assert alive(store, "worker") == {"w1"}
     assert [(m.name, m.is_alive) for m in store.presence.members("worker")] == [("w1", True), ("w2", False)]
     store.presence.withdraw("worker", "w1")
     assert [m.name for m in store.presence.members("worker")] == ["w2"]

@@ -18,6 +18,7 @@ from hybrid_executor.states import State
 from hybrid_executor.store import Record
 from tests.e2e.conftest import DAGS, run_airflow, run_all_dags, wait_until
 from tests.e2e.postgres import PostgresServer
+from tests.store_view import launches_length
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -156,7 +157,7 @@ def test_nothing_is_left_behind_in_redis(runs: Runs, airflow: LocalAirflow) -> N
     assert list(store.client.scan_iter(f"{store.keys.prefix}payload:*")) == []
     assert list(store.client.scan_iter(f"{store.keys.prefix}overrides:*")) == []
     assert store.client.llen("default") == 0
-    assert store.launches("default", consumer="test").length() == 0
+    assert launches_length(store, "default") == 0
     eternal = [key for key in store.client.scan_iter(store.keys.attempt("*")) if store.client.ttl(key) < 0]
     assert eternal == []
 

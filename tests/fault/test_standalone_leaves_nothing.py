@@ -36,7 +36,7 @@ def environment_of(home: Path) -> dict[str, str]:
 def ask(home: Path, *words: str) -> str:
     """Run a command as in another terminal, where nothing but the home is known."""
     command = [sys.executable, "-m", "airflow", "hybrid", *words]
-    done = subprocess.run(command, env=environment_of(home), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=environment_of(home), capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

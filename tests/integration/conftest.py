@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -16,6 +17,19 @@ from tests.integration import rows
 from tests.waiting import wait_until
 
 QUEUE_OF_PODS = "kubernetes"
+
+
+class MovableClock:
+    """The monotonic clock, which a test can put forward."""
+
+    def __init__(self) -> None:
+        self._ahead_seconds = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self._ahead_seconds
+
+    def advance(self, seconds: float) -> None:
+        self._ahead_seconds += seconds
 
 
 def set_options(monkeypatch: pytest.MonkeyPatch, **options: str) -> None:
@@ -70,6 +84,7 @@ def make_executor(redis_url: str, monkeypatch: pytest.MonkeyPatch, airflow_db: N
         set_options(monkeypatch, **options)
         executor = cls(parallelism=32)
         executor.job_id = job_id
+        executor.clock = MovableClock()
         if start:
             executor.start()
         started.append(executor)
@@ -101,7 +116,7 @@ def make_row(airflow_db: None) -> Iterator[Callable[..., Any]]:
 def repaired(executor: Any) -> dict[str, Any]:
     """Let the timed repairs run now; return the events by task id."""
     executor.heartbeat()
-    executor._next_repair = 0
+    executor.clock.advance(executor.settings.repair_interval_seconds)
     executor.heartbeat()
     executor.heartbeat()
     return {key.task_id: (state.value, info) for key, (state, info) in executor.get_event_buffer().items()}

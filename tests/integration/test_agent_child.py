@@ -13,6 +13,7 @@ import pytest
 from hybrid_executor.executor import KubernetesExecutor
 from hybrid_executor.sandbox.server import SandboxServer
 from hybrid_executor.store import Store
+from tests.store_view import alive
 from tests.waiting import wait_until
 
 MakeExecutor = Callable[..., Any]
@@ -34,18 +35,16 @@ def test_an_agent_that_dies_is_started_again_and_leaves_with_its_scheduler(
     make_executor: MakeExecutor, store: Store, cluster: dict[str, str]
 ) -> None:
     executor = make_executor(cls=KubernetesExecutor, **cluster)
-    wait_until(lambda: store.presence.alive("agent") == {"airflow-1"})
-    first = executor._child.pid
+    wait_until(lambda: alive(store, "agent") == {"airflow-1"})
+
+    def pid() -> int:
+        return int(store.presence.members("agent")[0].fields["pid"])
+
+    first = pid()
     os.kill(first, signal.SIGKILL)
-
-    def is_another() -> bool:
-        executor.heartbeat()
-        return executor._child.pid not in (None, first)
-
-    wait_until(is_another)
-    second = executor._child.pid
-    wait_until(lambda: store.presence.members("agent")[0].fields.get("pid") == str(second))
+    wait_until(lambda: (executor.heartbeat(), pid() != first)[1])
+    second = pid()
     executor.end()
-    assert store.presence.alive("agent") == set()
+    assert alive(store, "agent") == set()
     with pytest.raises(ProcessLookupError):
         os.kill(second, 0)

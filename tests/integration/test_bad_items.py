@@ -15,6 +15,7 @@ from hybrid_executor.events import OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.integration.conftest import QUEUE_OF_PODS, make_task, queue, repaired
+from tests.store_view import queue_length
 
 MakeExecutor = Callable[..., Any]
 MakeRow = Callable[..., Any]
@@ -22,11 +23,6 @@ MakeRow = Callable[..., Any]
 
 def told(executor: Any) -> dict[str, tuple[str, str]]:
     return {key.task_id: (state.value, info or "") for key, (state, info) in executor.get_event_buffer().items()}
-
-
-def age(executor: Any) -> None:
-    for tracked in executor._desk.ledger:
-        tracked.since -= 60
 
 
 def break_database() -> Callable[[], None]:
@@ -60,13 +56,13 @@ def test_a_queue_named_like_a_key_of_others_fails_its_task_alone(
     make_executor: MakeExecutor, store: Store, name: str
 ) -> None:
     executor = make_executor()
-    queue(executor, make_task("bad", queue=name), make_task("good"))
+    _, good = queue(executor, make_task("bad", queue=name), make_task("good"))
     executor.heartbeat()
     [(task, (state, reason))] = told(executor).items()
     assert (task, state) == ("bad", "failed")
     assert "give the task another queue" in reason
-    assert store.attempts.queue_length("default") == 1
-    assert store.attempts.live("celery") == {t.attempt for t in executor._desk.ledger if t.key.task_id == "good"}
+    assert queue_length(store, "default") == 1
+    assert store.attempts.live("celery") == {good}
 
 
 def test_a_key_that_holds_something_else_fails_the_task_that_needs_it_alone(
@@ -87,7 +83,7 @@ def test_a_key_that_holds_something_else_fails_the_task_that_needs_it_alone(
         "taken": "failed",
     }
     assert "The Redis key broken holds a value that is no list of messages" in events["list"][1]
-    assert store.attempts.queue_length("default") == len(executor.running) == 20
+    assert queue_length(store, "default") == len(executor.running) == 20
 
 
 # ---- timed repairs ----
@@ -107,7 +103,7 @@ def test_repairs_go_on_whatever_one_key_record_or_row_holds(
     for attempt in attempts:
         store.attempts.claim(attempt, worker="dead")
     executor.heartbeat()
-    age(executor)
+    executor.clock.advance(60)
     store.client.hset(store.keys.attempt(attempts[1]), "state", "a-state-of-tomorrow")
     store.client.delete(store.keys.attempt(attempts[2]))
     store.client.set(store.keys.attempt(attempts[2]), "no record", ex=60)
@@ -161,7 +157,7 @@ def test_a_workload_that_cannot_be_made_again_fails_alone(
     events = repaired(executor)
     assert {name: state for name, (state, _) in events.items()} == {"bad": "failed"}
     assert "could not be submitted" in events["bad"][1]
-    assert store.attempts.queue_length("default") == 1
+    assert queue_length(store, "default") == 1
     assert executor.running == {good.ti.key}
 
 
@@ -176,16 +172,42 @@ def test_a_lost_attempt_is_decided_about_after_the_database_was_away(
     executor.heartbeat()
     store.attempts.advance(Change(attempt=attempt, to=State.RUNNING))
     store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields={"reason": "evicted"}))
-    mend = break_database()
+    repair_database = break_database()
     try:
         with caplog.at_level(logging.CRITICAL):
             executor.heartbeat()
     finally:
-        mend()
+        repair_database()
     assert told(executor) == {}
-    executor._steps._not_before.clear()
     assert repaired(executor) == {"task": ("failed", "evicted")}
     assert executor.running == set()
+
+
+def test_a_repair_that_failed_is_done_after_a_pause_and_not_only_in_the_next_round(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor = make_executor(hybrid_executor__repair_interval="600")
+    [attempt] = queue(executor, make_row(state="running", heard=timedelta(seconds=120)))
+    executor.heartbeat()
+    store.attempts.claim(attempt, worker="dead")
+    executor.heartbeat()
+    executor.clock.advance(600)
+    repair_database = break_database()
+    try:
+        with caplog.at_level(logging.ERROR):
+            executor.heartbeat()
+    finally:
+        repair_database()
+    assert "Could not look for lost workers; trying again in 5 s" in caplog.text
+    executor.heartbeat()
+    executor.heartbeat()
+    assert told(executor) == {}
+    executor.clock.advance(5)
+    executor.heartbeat()
+    executor.heartbeat()
+    [(task, (state, reason))] = told(executor).items()
+    assert (task, state) == ("task", "failed")
+    assert "worker lost" in reason
 
 
 def test_an_adoption_that_the_database_failed_is_tried_again(
@@ -199,12 +221,12 @@ def test_an_adoption_that_the_database_failed_is_tried_again(
     first.heartbeat()
     second = make_executor(job_id=2)
     rows = rows_of(workload)
-    mend = break_database()
+    repair_database = break_database()
     try:
         with caplog.at_level(logging.CRITICAL):
             assert second.try_adopt_task_instances(rows) == []
     finally:
-        mend()
+        repair_database()
     assert second.running == set()
     second.heartbeat()
     assert second.running == {workload.ti.key}

@@ -28,9 +28,9 @@ def works(count: int) -> list[Work]:
             attempt=AttemptId(f"attempt-{index}"),
             owner=OwnerId("1"),
             kind="task",
-            key=f"{index}",
+            workload_id=f"{index}",
             queue="other-queue",
-            workload_json='{"token": "secret"}',
+            payload='{"token": "secret"}',
         )
         for index in range(count)
     ]

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from hybrid_executor import compat
 from hybrid_executor.executor import HybridExecutor, LocalKubernetesExecutor
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
+from tests.integration.conftest import QUEUE_OF_PODS, make_task, queue
 from tests.waiting import wait_until
 
 MakeExecutor = Callable[..., Any]
@@ -86,5 +88,30 @@ def test_the_scheduler_takes_in_how_a_callback_beside_it_went(make_executor: Mak
             return state_after_events(executor, callback) == "success"
 
         wait_until(has_succeeded, what=lambda: callback.state)
+    finally:
+        executor.end()
+
+
+def test_local_work_runs_while_redis_is_unavailable_and_the_rest_stays_queued(
+    make_executor: MakeExecutor, callback: Any
+) -> None:
+    executor = make_executor(
+        cls=LocalKubernetesExecutor,
+        hybrid_executor__routes="kubernetes=kubernetes, *=local",
+        hybrid_executor__redis_url="redis://127.0.0.1:1/0",
+        core__parallelism="1",
+    )
+    in_pod = make_task(queue=QUEUE_OF_PODS)
+    try:
+        queue(executor, in_pod)
+        queue_callback(executor, callback)
+
+        def has_succeeded() -> bool:
+            executor.heartbeat()
+            return state_after_events(executor, callback) == "success"
+
+        wait_until(has_succeeded, what=lambda: callback.state)
+        assert [key for key, _ in compat.queued_workloads(executor)] == [in_pod.ti.key]
+        assert executor.slots_available == 1
     finally:
         executor.end()

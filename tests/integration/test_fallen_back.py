@@ -143,8 +143,7 @@ def test_an_attempt_that_ended_and_came_back_is_revoked_and_one_that_was_lost_is
         executor.heartbeat()
         falling.fall_back()
         assert late not in store.attempts.owned_by(OwnerId("1"))
-        executor._desk.outage._closed_until = 0
-        executor._intake._next_look = 0
+        executor.clock.advance(10)
         assert repaired(executor) == {}
         for record in store.attempts.records(attempts):
             assert record is not None

@@ -1,8 +1,9 @@
-"""What only the owner can mend: workers that died or were restarted, and messages that reached nobody."""
+"""Repairs that only the owner can do: workers that died or were restarted, and messages that reached nobody."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -19,13 +20,14 @@ MakeExecutor = Callable[..., Any]
 MakeRow = Callable[..., Any]
 
 
-def start_on_worker(executor: Any, store: Store, workload: Any, worker: str = "gone") -> AttemptId:
+def start_on_worker(
+    executor: Any, store: Store, workload: Any, worker: str = "gone", *, seconds_ago: float = 60
+) -> AttemptId:
     [attempt] = queue(executor, workload)
     executor.heartbeat()
     store.attempts.claim(attempt, worker=worker)
     executor.heartbeat()
-    for tracked in executor._desk.ledger:
-        tracked.since -= 60
+    executor.clock.advance(seconds_ago)
     return attempt
 
 
@@ -66,7 +68,7 @@ def test_a_worker_that_was_restarted_under_its_name_does_not_hide_what_it_lost(
     store.presence.announce("worker", "restarted", {"running": "[]", "held": "[]"}, seconds=30)
     start_on_worker(executor, store, make_row(state="running", heard=timedelta(seconds=120)), "restarted")
     state, info = repaired(executor)["task"]
-    assert (state, info) == ("failed", "worker lost: restarted went away without telling how it ended")
+    assert (state, info) == ("failed", "worker lost: restarted disappeared without a report of how it ended")
 
 
 def test_what_has_just_started_is_not_missed_in_its_workers_announcement(
@@ -74,22 +76,21 @@ def test_what_has_just_started_is_not_missed_in_its_workers_announcement(
 ) -> None:
     executor = make_executor()
     workload = make_row(state="running", heard=timedelta(seconds=120))
-    start_on_worker(executor, store, workload)
-    for tracked in executor._desk.ledger:
-        tracked.since += 60
+    start_on_worker(executor, store, workload, seconds_ago=0)
     assert repaired(executor) == {}
 
 
 def test_nobody_is_taken_for_lost_who_could_not_be_heard_because_redis_was_away(
-    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    executor = make_executor(hybrid_executor__worker_lost_after="5")
+    caplog.set_level(logging.WARNING)
+    executor = make_executor(hybrid_executor__worker_lost_after="5", hybrid_executor__repair_interval="1")
     start_on_worker(executor, store, make_row(state="running", heard=timedelta(seconds=120)))
     with redis.Redis.from_url(redis_url) as admin:
         admin.execute_command("CLIENT", "PAUSE", "4500", "ALL")
         executor.heartbeat()
-        assert executor._desk.outage.is_on
-    wait_for(lambda: (executor.heartbeat(), not executor._desk.outage.is_on)[1])
+        assert "Redis unavailable" in caplog.text
+    wait_for(lambda: (executor.heartbeat(), "Redis is available again" in caplog.text)[1])
     assert repaired(executor) == {}
     wait_for(lambda: "task" in repaired(executor))
 
@@ -127,8 +128,7 @@ def test_a_message_that_left_its_queue_and_reached_nobody_is_sent_again(
     executor = make_executor()
     queue(executor, make_row())
     executor.heartbeat()
-    for tracked in executor._desk.ledger:
-        tracked.since -= 60
+    executor.clock.advance(60)
     with redis.Redis.from_url(redis_url) as client:
         client.delete("default")
         repaired(executor)
@@ -141,8 +141,7 @@ def test_a_message_that_waits_in_its_queue_is_not_sent_twice(
     executor = make_executor()
     queue(executor, make_row())
     executor.heartbeat()
-    for tracked in executor._desk.ledger:
-        tracked.since -= 60
+    executor.clock.advance(60)
     repaired(executor)
     with redis.Redis.from_url(redis_url) as client:
         assert client.llen("default") == 1
@@ -156,8 +155,7 @@ def test_a_message_that_a_dead_worker_held_unstarted_is_sent_again(
     attempt, _ = queue(executor, held, other)
     executor.heartbeat()
     store.attempts.annotate({attempt: {"received_by": "gone"}})
-    for tracked in executor._desk.ledger:
-        tracked.since -= 60
+    executor.clock.advance(60)
     repaired(executor)
     with redis.Redis.from_url(redis_url) as client:
         assert client.llen("default") == 3
@@ -172,8 +170,7 @@ def test_a_message_is_sent_again_only_if_its_living_worker_holds_it_no_more(
     executor.heartbeat()
     store.attempts.annotate({attempt: {"received_by": "alive"}})
     store.presence.announce("worker", "alive", {"held": json.dumps([attempt] if held else [])}, seconds=30)
-    for tracked in executor._desk.ledger:
-        tracked.since -= 60
+    executor.clock.advance(60)
     repaired(executor)
     with redis.Redis.from_url(redis_url) as client:
         assert client.llen("default") == messages

@@ -1,4 +1,4 @@
-"""What only the owner can mend: dead schedulers, dead pods, lost data; with Airflow's database."""
+"""Repairs that only the owner can do: dead schedulers, dead pods, lost data; with Airflow's database."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_with_redis_away_nothing_is_given_back_and_the_question_is_asked_again(
         admin.execute_command("CLIENT", "PAUSE", "5500", "ALL")
         assert second.try_adopt_task_instances(rows_of(workload)) == []
         assert second.running == set()
-    second._desk.outage._closed_until = 0
+    second.clock.advance(10)
     wait_for(lambda: (second.heartbeat(), second.running == {workload.ti.key})[1])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,32 +11,34 @@ import redis
 
 from hybrid_executor.config import DictConfig, read_settings
 from hybrid_executor.events import OwnerId
-from hybrid_executor.executor.desk import Desk
-from hybrid_executor.executor.submission import Submitter
-from hybrid_executor.pools.memory import MemoryPool
+from hybrid_executor.executor import HybridExecutor
+from hybrid_executor.executor.context import Context
+from hybrid_executor.executor.reports import Reports
+from hybrid_executor.executor.submission import publish_unsent, submit
+from hybrid_executor.pools.celery import CeleryPool
 from hybrid_executor.pools.work import Work
-from hybrid_executor.store import Attempts, RedisSettings, Store, open_store
+from hybrid_executor.store import RedisSettings, Store, open_store
 from hybrid_workers.deployment import read_deployment
 
 
-class PoolBesideAFailingRedis(MemoryPool):
-    """A pool with a broker of its own; while it sends, the store's Redis stops answering."""
-
-    has_own_broker = True
+class SenderBesideAFailingRedis:
+    """The way to a broker of its own; while it is used for the first time, the store's Redis stops answering."""
 
     def __init__(self, admin: redis.Redis) -> None:
-        super().__init__("celery")
         self._admin = admin
         self.sent: list[str] = []
 
-    def publish(self, batch: Sequence[Work]) -> list[Work]:
+    def send(self, batch: Sequence[Work]) -> list[Work]:
         if batch and not self.sent:
             self._admin.execute_command("CLIENT", "PAUSE", "1500", "ALL")
         self.sent += [work.attempt for work in batch]
         return []
 
-    def lost(self, attempts: Attempts, records: Sequence[Any]) -> list[Any]:
+    def take_refused(self) -> list[tuple[Work, str]]:
         return []
+
+    def close(self) -> None:
+        pass
 
 
 def make_callback() -> Any:
@@ -55,26 +57,25 @@ def test_a_callback_keeps_its_attempt_when_redis_fails_after_its_message_was_sen
     redis_url: str, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     with redis.Redis.from_url(redis_url) as admin:
-        pool = PoolBesideAFailingRedis(admin)
+        sender = SenderBesideAFailingRedis(admin)
         impatient = open_store(RedisSettings(url=redis_url, answer_seconds=0.3, retries=0), instance="airflow")
         settings = read_settings(DictConfig({"hybrid_executor": {"redis_url": redis_url, "routes": "*=celery"}}))
-        report: Callable[..., None] = lambda *_: None  # noqa: E731
-        desk = Desk(
+        context = Context(
             settings=settings,
             store=impatient,
             owner=OwnerId("1"),
-            pools={"celery": pool},
+            pools={"celery": CeleryPool(instance="airflow", sender=sender)},
             default_queue="default",
-            report=report,
+            reports=Reports(HybridExecutor()),
             make_workloads=lambda _: {},
         )
-        submitter = Submitter(desk)
-        [accepted] = submitter.submit([make_callback()], lambda refused: pytest.fail(refused.reason))
-        assert pool.sent == [accepted.tracked.attempt]
+        submit(context, [make_callback()])
+        [tracked] = context.ledger
+        assert sender.sent == [tracked.attempt]
         admin.execute_command("CLIENT", "UNPAUSE")
-        submitter.publish_unsent()
-        assert set(pool.sent) == store.attempts.live("celery") == {accepted.tracked.attempt}
-        [record] = store.attempts.records([accepted.tracked.attempt])
+        publish_unsent(context)
+        assert set(sender.sent) == store.attempts.live("celery") == {tracked.attempt}
+        [record] = store.attempts.records([tracked.attempt])
         assert record is not None
         assert record.extra["sent"] == "1"
         impatient.close()

@@ -81,17 +81,18 @@ def test_work_is_done_under_the_documented_acl_and_nothing_is_denied(
     wait_until(lambda: pid_file.exists() and pid_file.read_text().strip(), what="the worker has a pid")
     request.addfinalizer(Daemon(int(pid_file.read_text())).kill)
     url = url_of("executor", server)
-    executor = make_executor(hybrid_executor__redis_url=url, celery__broker_url=url)
+    executor = make_executor(
+        hybrid_executor__redis_url=url, celery__broker_url=url, hybrid_executor__repair_interval="1"
+    )
     text = callback_json(str(uuid4()), {}).replace("scripted.run", "builtins.print")
     executor.queue_workload(ExecuteCallback.model_validate_json(text), session=None)
 
     def is_done() -> bool:
-        executor._next_repair = 0.0
         executor.heartbeat()
         return "success" in [event[0] for event in executor.event_buffer.values()]
 
     wait_until(is_done, seconds=60, what="the callback has run")
-    executor._next_trim = 0.0
+    executor.clock.advance(60)
     executor.heartbeat()
     assert denied(server) == []
 

@@ -98,6 +98,18 @@ def test_a_queue_without_a_worker_is_told_in_the_audit_log(
     assert state_of(store, attempt) is State.REVOKED
 
 
+def test_while_redis_is_unavailable_nothing_is_said_about_what_a_task_waited_for(
+    make_executor: MakeExecutor, make_row: Any, session: Any
+) -> None:
+    executor = make_executor(hybrid_executor__redis_url="redis://127.0.0.1:1/0")
+    queue(executor, make_row())
+    executor.heartbeat()
+    take_back(executor, session)
+    found = audit_log(session)
+    assert "longer than" in found.pop("stuck in queued reschedule")
+    assert found == {}
+
+
 def state_of(store: Store, attempt: AttemptId) -> State:
     [record] = store.attempts.records([attempt])
     assert record is not None

@@ -14,12 +14,6 @@ from tests.integration.conftest import QUEUE_OF_PODS, make_task, queue, repaired
 MakeExecutor = Callable[..., Any]
 
 
-def long_ago(executor: Any) -> None:
-    """Have everything wait for a minute already."""
-    for tracked in executor._desk.ledger:
-        tracked.since -= 60
-
-
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     found = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     caplog.clear()
@@ -34,7 +28,7 @@ def test_a_queue_without_a_worker_and_pods_without_an_agent_are_warned_of_once(
     queue(executor, make_task("a", queue="etl"), make_task("b", queue="etl"), make_task("c", queue=QUEUE_OF_PODS))
     repaired(executor)
     assert warnings(caplog) == []
-    long_ago(executor)
+    executor.clock.advance(60)
     repaired(executor)
     on_worker, in_pod = warnings(caplog)
     assert on_worker.startswith("2 attempts wait in queue etl")
@@ -51,7 +45,7 @@ def test_who_serves_again_and_leaves_again_is_warned_of_again(
     queue(executor, make_task("a", queue="etl"))
     repaired(executor)
     for _ in range(2):
-        long_ago(executor)
+        executor.clock.advance(60)
         repaired(executor)
         assert len(warnings(caplog)) == 1
         store.presence.announce("worker", "w@h", {"queues": "etl"}, seconds=30)

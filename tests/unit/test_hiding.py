@@ -74,7 +74,7 @@ def test_an_error_of_others_is_cleaned_with_its_traceback() -> None:
 
 
 def test_no_value_of_ours_shows_a_workload() -> None:
-    work = Work(attempt="a", owner="1", kind="task", key="k", queue="q", workload_json=WORKLOAD)  # type: ignore[arg-type]
+    work = Work(attempt="a", owner="1", kind="task", workload_id="k", queue="q", payload=WORKLOAD)  # type: ignore[arg-type]
     submission = Submission(
         attempt=work.attempt,
         owner=work.owner,

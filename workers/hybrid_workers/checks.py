@@ -12,6 +12,7 @@ from typing import Any
 
 from kombu.exceptions import OperationalError
 
+from hybrid_executor.complaints import REDIS, Complaints
 from hybrid_executor.config.broker import Broker, redis_client_arguments
 from hybrid_executor.config.celery import AUTOSCALE_FORM
 from hybrid_executor.config.celery_table import SECTION
@@ -26,8 +27,6 @@ from hybrid_executor.store import (
     check_server,
     refusal_of,
 )
-
-log = logging.getLogger(__name__)
 
 _ANNOUNCED_AGAIN_SECONDS = 12.0
 _PAUSE_SECONDS = 0.5
@@ -78,7 +77,7 @@ def check_store(store: Store, *, patience_seconds: float) -> None:
     :raises ConfigError: it does not in time, or refuses us; the message names the options that say where it is.
     """
     deadline = time.monotonic() + patience_seconds
-    was_told = False
+    complaints = Complaints()
     while True:
         try:
             store.check_writes()
@@ -93,9 +92,9 @@ def check_store(store: Store, *, patience_seconds: float) -> None:
             )
             if time.monotonic() >= deadline:
                 raise ConfigError(f"{message}.") from error
-            if not was_told:
-                log.error("%s. Trying for %.0f s more", message, patience_seconds)
-            was_told = True
+            complaints.report(
+                REDIS, "%s. Trying for %.0f s more", message, patience_seconds, cause="start", level=logging.ERROR
+            )
             time.sleep(_PAUSE_SECONDS)
 
 

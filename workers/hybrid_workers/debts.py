@@ -14,13 +14,14 @@ from typing import Any
 
 from kombu.utils import json
 
+from hybrid_executor.backoff import Backoff
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.errors import StoreRefused
 from hybrid_executor.store import refusal_of
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 10.0
+_BACKOFF = Backoff(first_seconds=1, most_seconds=10)
 _FORGOTTEN_AFTER_SECONDS = 60.0
 
 
@@ -181,29 +182,32 @@ class Refusals:
     """How a worker waits while its broker refuses: longer and longer, and one line in the log for each trouble."""
 
     def __init__(self) -> None:
-        self._said = ""
-        self._pause_seconds = 0.0
+        self._complaints = Complaints()
+        self._failures = 0
         self._met_at = float("-inf")
 
     @property
     def is_on(self) -> bool:
         """The broker refuses, as far as is known."""
-        return bool(self._said)
+        return self._failures > 0
 
     def note(self, refusal: StoreRefused) -> float:
         """Return how long to wait before the broker is asked again, in seconds."""
         now = time.monotonic()
         if now - self._met_at > _FORGOTTEN_AFTER_SECONDS:
-            self._pause_seconds = 0.0
-        if self._said != str(refusal):
-            log.error("The broker does not serve this worker, which waits: %s", refusal)
-        self._said, self._met_at = str(refusal), now
-        self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
-        return self._pause_seconds
+            self._failures = 0
+        self._complaints.report(
+            "broker",
+            "The broker does not serve this worker, which waits: %s",
+            refusal,
+            cause=str(refusal),
+            level=logging.ERROR,
+        )
+        self._met_at = now
+        self._failures += 1
+        return _BACKOFF.seconds(self._failures)
 
     def is_over(self) -> None:
         """Note that the broker takes writes and hands out messages."""
-        if self._said:
-            log.warning("The broker serves this worker again")
-        self._said = ""
-        self._pause_seconds = 0.0
+        self._complaints.settle("broker", "The broker serves this worker again", level=logging.WARNING)
+        self._failures = 0

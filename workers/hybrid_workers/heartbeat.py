@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from hybrid_executor.backoff import Backoff
+from hybrid_executor.complaints import REDIS, Complaints
 from hybrid_executor.errors import ConfigError, HybridError, StoreRefused, StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
@@ -28,8 +30,7 @@ ANNOUNCEMENT_SECONDS = 30.0
 _PERIOD_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 10.0
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 5.0
+_BACKOFF = Backoff(first_seconds=1, most_seconds=5)
 
 
 class Heartbeat:
@@ -77,8 +78,8 @@ class Heartbeat:
         self._received: frozenset[AttemptId] = frozenset()
         self._obeyed: set[str] = set()
         self._records: Mapping[AttemptId, Record] = {}
-        self._code = ""
-        self._pause_seconds = 0.0
+        self._complaints = Complaints()
+        self._failures = 0
         self._closed_until = 0.0
 
     def start(self) -> None:
@@ -144,8 +145,8 @@ class Heartbeat:
         if self._card.trouble:
             # Not all that was said needed a write.
             self._store().check_writes()
-            log.info("The store can be asked again")
-            self._card.trouble, self._pause_seconds = "", 0.0
+            self._complaints.settle(REDIS, "The store can be asked again")
+            self._card.trouble, self._failures = "", 0
 
     def _give_way(self) -> None:
         """Leave, and use another name meanwhile, where a worker of the same name was there first.
@@ -233,12 +234,12 @@ class Heartbeat:
 
     def _note_cut_off(self, error: HybridError) -> None:
         code = error.code if isinstance(error, StoreRefused) else ""
-        if not self._card.trouble or code != self._code:
-            log.error("The store cannot be asked; what runs goes on: %s", error)
-        self._code = code
+        self._complaints.report(
+            REDIS, "The store cannot be asked; what runs goes on: %s", error, cause=code, level=logging.ERROR
+        )
         self._card.trouble = str(error)
-        self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))
-        self._closed_until = time.monotonic() + self._pause_seconds
+        self._failures += 1
+        self._closed_until = time.monotonic() + _BACKOFF.seconds(self._failures)
         # Nothing can be heard of a Redis that is away.
         self._card.deaf_since, self._card.is_deaf = 0.0, False
 

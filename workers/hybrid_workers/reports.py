@@ -13,8 +13,8 @@ from hybrid_executor.errors import HybridError
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Record
-from hybrid_workers import outcome
-from hybrid_workers.outcome import Outcome
+from hybrid_workers import ending
+from hybrid_workers.ending import Ending
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Report:
     """
 
     attempt: AttemptId
-    end: Outcome
+    end: Ending
     process: int | None = None
 
 
@@ -36,48 +36,48 @@ class Reports:
 
     def __init__(self) -> None:
         self._waiting: deque[Report] = deque()
-        self._oom_kills = outcome.count_oom_kills()
+        self._oom_kills = ending.count_oom_kills()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def lost_process(self, attempt: AttemptId, message: str, *, process: int | None) -> None:
         """Note that a task process died, in Celery's words ``message``."""
-        oom_kills = outcome.count_oom_kills()
-        end = outcome.of_lost_process(message, oom_kills=oom_kills - self._oom_kills)
+        oom_kills = ending.count_oom_kills()
+        end = ending.of_lost_process(message, oom_kills=oom_kills - self._oom_kills)
         self._oom_kills = oom_kills
         self._waiting.append(Report(attempt=attempt, end=end, process=process or -1))
 
     def terminated(self, attempt: AttemptId, number: int, *, process: int | None) -> None:
         """Note that a Celery control command ended a task process with signal ``number``."""
-        self._waiting.append(Report(attempt=attempt, end=outcome.of_termination(number), process=process or -1))
+        self._waiting.append(Report(attempt=attempt, end=ending.of_termination(number), process=process or -1))
 
     def crashed(self, attempt: AttemptId, error: BaseException, *, process: int | None) -> None:
         """Note that a task process gave a message up before it could report the end itself."""
-        self._waiting.append(Report(attempt=attempt, end=outcome.of_exception(error), process=process or -1))
+        self._waiting.append(Report(attempt=attempt, end=ending.of_exception(error), process=process or -1))
 
-    def ended(self, attempt: AttemptId, end: Outcome, *, process: int | None) -> None:
+    def ended(self, attempt: AttemptId, end: Ending, *, process: int | None) -> None:
         """Note an end that the task process could not tell the store; it is kept for as long as this worker lives."""
         self._waiting.append(Report(attempt=attempt, end=end, process=process or -1))
 
     def timed_out(self, attempt: AttemptId, seconds: float, *, process: int | None) -> None:
         """Note that Celery's hard time limit ended a task process."""
-        self._waiting.append(Report(attempt=attempt, end=outcome.of_timeout(seconds), process=process or -1))
+        self._waiting.append(Report(attempt=attempt, end=ending.of_timeout(seconds), process=process or -1))
 
     def stopped(
         self, attempt: AttemptId, *, process: int | None, reason: str = "The worker was stopped while it ran"
     ) -> None:
         """Note that the worker was stopped without waiting for what ran."""
-        end = Outcome(reason, category="worker_stopped")
+        end = Ending(reason, category="worker_stopped")
         self._waiting.append(Report(attempt=attempt, end=end, process=process or -1))
 
     def bad_message(self, attempt: AttemptId, reason: str) -> None:
         """Note that a message could not be read."""
-        self._waiting.append(Report(attempt=attempt, end=Outcome(reason, category="bad_message")))
+        self._waiting.append(Report(attempt=attempt, end=Ending(reason, category="bad_message")))
 
     def revoked(self, attempt: AttemptId) -> None:
         """Note that a Celery control command took the message away."""
-        end = Outcome("Revoked by a Celery control command", category="revoked")
+        end = Ending("Revoked by a Celery control command", category="revoked")
         self._waiting.append(Report(attempt=attempt, end=end))
 
     def deliver(self, attempts: Attempts, *, worker: str) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -22,13 +22,15 @@ from hybrid_executor.errors import ConfigError, HybridError, StoreUnavailable, T
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.hiding import traceback_of
 from hybrid_executor.states import State
-from hybrid_executor.store import Attempts, Change, Claim, Store
-from hybrid_executor.store import Outcome as Answer
-from hybrid_workers import outcome
-from hybrid_workers.outcome import Outcome
+from hybrid_executor.store import Attempts, Change, Claim, Outcome, Store
+from hybrid_workers import ending
+from hybrid_workers.ending import Ending
 from hybrid_workers.processes import RunProcesses
 from hybrid_workers.witness import Note
-from hybrid_workers.workload import Workload, parse_workload
+from hybrid_workers.workload import parse_workload
+
+if TYPE_CHECKING:
+    from hybrid_executor.compat import Workload
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ Runner = Callable[[Any], int]
 """Runs one of Airflow's workloads and returns the exit code of its process."""
 
 
-class Verdict(Enum):
+class Disposition(Enum):
     """What to do with the message."""
 
     ENDED = "ended"
@@ -67,7 +69,7 @@ class Delivery:
     """
 
     attempt: AttemptId
-    text: object = field(repr=False)
+    payload: object = field(repr=False)
     worker: str
     queue: str = ""
     owner: OwnerId = OwnerId("")
@@ -98,7 +100,7 @@ class WorkloadRuns:
         self._patience = patience or Patience()
         self._on_note = on_note
 
-    def handle(self, delivery: Delivery) -> tuple[Verdict, Outcome]:
+    def handle(self, delivery: Delivery) -> tuple[Disposition, Ending]:
         """Do all that a message asks for; return what becomes of the message, and how its workload ended."""
         if delivery.instance not in ("", self._instance):
             log.error(
@@ -109,19 +111,19 @@ class WorkloadRuns:
                 self._instance,
             )
             time.sleep(self._patience.longest_pause_seconds)
-            return Verdict.LATER, Outcome()
+            return Disposition.LATER, Ending()
         workload, rejection = _read(delivery)
         try:
             claim = self._claim(delivery, workload)
         except HybridError as error:
             log.error("Attempt %s waits for the store and goes back to the queue: %s", delivery.attempt, error)
-            return Verdict.LATER, Outcome()
+            return Disposition.LATER, Ending()
         if claim is None:
             log.error("Dropped a message that is not ours, %s: %s", delivery.attempt, rejection.reason)
-            return Verdict.IGNORED, rejection
+            return Disposition.IGNORED, rejection
         if not claim[1].is_granted:
             log.info("Attempt %s is %s already, ignored", delivery.attempt, _where(claim[1]))
-            return Verdict.IGNORED, Outcome()
+            return Disposition.IGNORED, Ending()
         token, granted = claim
         self._on_note(_claim_note(delivery, workload, granted, token=token))
         log.info("Attempt %s started: %s", delivery.attempt, _name_of(workload))
@@ -130,7 +132,7 @@ class WorkloadRuns:
         end = self._report(delivery, workload, granted, end=end, state=state, token=token)
         seconds = time.monotonic() - begun
         log.info("Attempt %s %s after %.1f s %s", delivery.attempt, state.value, seconds, end.reason)
-        return (Verdict.IGNORED if state is State.REVOKED else Verdict.ENDED), end
+        return (Disposition.IGNORED if state is State.REVOKED else Disposition.ENDED), end
 
     def _claim(self, delivery: Delivery, workload: Workload | None) -> tuple[str, Claim] | None:
         """Return our claim's token and its answer, ``None`` for an unreadable message of an attempt nobody knows."""
@@ -144,7 +146,7 @@ class WorkloadRuns:
 
         return self._patiently(ask, self._patience.claim_seconds)
 
-    def _run_to_end(self, workload: Any) -> tuple[Outcome, State]:
+    def _run_to_end(self, workload: Any) -> tuple[Ending, State]:
         """Run a workload; nothing of it runs any more when this returns or raises, unless it succeeded."""
         processes = RunProcesses()
         try:
@@ -156,8 +158,8 @@ class WorkloadRuns:
             processes.end()
         return end, state
 
-    def _run_and_judge(self, workload: Any) -> tuple[Outcome, State]:
-        oom_kills = outcome.count_oom_kills()
+    def _run_and_judge(self, workload: Any) -> tuple[Ending, State]:
+        oom_kills = ending.count_oom_kills()
         try:
             code = self._run(workload)
         except SystemExit as error:
@@ -166,15 +168,15 @@ class WorkloadRuns:
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
         except Exception as error:  # noqa: BLE001 - whatever a workload does, its slot lives on and its owner is told
             if type(error).__name__ == "TaskAlreadyRunningError":
-                return Outcome("The API server says that it runs elsewhere", category="duplicate"), State.REVOKED
+                return Ending("The API server says that it runs elsewhere", category="duplicate"), State.REVOKED
             log.error("The workload could not be run; it is reported as failed\n%s", traceback_of(error))
-            return outcome.of_exception(error), State.FAILED
-        end = outcome.of_exit_code(code, oom_kills=outcome.count_oom_kills() - oom_kills)
+            return ending.of_exception(error), State.FAILED
+        end = ending.of_exit_code(code, oom_kills=ending.count_oom_kills() - oom_kills)
         return end, State.SUCCEEDED if end.is_success else State.FAILED
 
     def _report(
-        self, delivery: Delivery, workload: Workload | None, claim: Claim, *, end: Outcome, state: State, token: str
-    ) -> Outcome:
+        self, delivery: Delivery, workload: Workload | None, claim: Claim, *, end: Ending, state: State, token: str
+    ) -> Ending:
         fields = {"reason": end.reason, "exit_code": end.exit_code, "category": end.category}
 
         def finish(generation: int) -> Claim:
@@ -183,7 +185,7 @@ class WorkloadRuns:
 
         try:
             answer = finish(claim.generation)
-            if answer.outcome in (Answer.MISSING, Answer.STALE) and answer.generation < claim.generation:
+            if answer.outcome in (Outcome.MISSING, Outcome.STALE) and answer.generation < claim.generation:
                 log.warning("Redis lost the record of attempt %s while it ran; writing it again", delivery.attempt)
                 again = self._patiently(
                     lambda: _claim(self._store().attempts, delivery, workload, token=token),
@@ -215,11 +217,11 @@ def _say_once(state: RetryCallState) -> None:
         log.warning("The store cannot be asked, trying on: %s", state.outcome.exception())
 
 
-def _read(delivery: Delivery) -> tuple[Workload | None, Outcome]:
+def _read(delivery: Delivery) -> tuple[Workload | None, Ending]:
     try:
-        return parse_workload(delivery.text), Outcome()
+        return parse_workload(delivery.payload), Ending()
     except TaskRejected as error:
-        return None, Outcome(str(error), category="bad_message")
+        return None, Ending(str(error), category="bad_message")
 
 
 def _claim(attempts: Attempts, delivery: Delivery, workload: Workload | None, *, token: str) -> Claim:

@@ -8,9 +8,9 @@ from celery import Celery, Task  # type: ignore[import-untyped]
 from celery.exceptions import Ignore, Reject  # type: ignore[import-untyped]
 
 from hybrid_executor.events import AttemptId, OwnerId
-from hybrid_workers.outcome import Outcome
+from hybrid_workers.ending import Ending
 from hybrid_workers.reports import Reports
-from hybrid_workers.run import Delivery, Verdict, WorkloadRuns
+from hybrid_workers.run import Delivery, Disposition, WorkloadRuns
 
 TASK_NAME = "execute_workload"
 
@@ -23,14 +23,14 @@ class EndNotReported(Exception):
     """A workload ended and the store could not be told. Its arguments, plain texts, travel to the main process."""
 
     @classmethod
-    def of(cls, end: Outcome) -> EndNotReported:
+    def of(cls, end: Ending) -> EndNotReported:
         """Return it for the end of a workload."""
         return cls(end.reason, end.exit_code, end.category, end.untold)
 
     @property
-    def end(self) -> Outcome:
+    def end(self) -> Ending:
         """What there is to tell."""
-        return Outcome(*self.args)
+        return Ending(*self.args)
 
 
 class ExecuteWorkload(Task):  # type: ignore[misc]
@@ -56,10 +56,10 @@ class ExecuteWorkload(Task):  # type: ignore[misc]
         :raises WorkloadFailed: it failed, and that has been reported.
         :raises EndNotReported: it ended, and the main process is to report that.
         """
-        verdict, end = self.runs.handle(delivery_of(self.request, args))
-        if verdict is Verdict.LATER:
+        disposition, end = self.runs.handle(delivery_of(self.request, args))
+        if disposition is Disposition.LATER:
             raise Reject("the store cannot be asked", requeue=True)
-        if verdict is Verdict.IGNORED:
+        if disposition is Disposition.IGNORED:
             raise Ignore()
         if end.untold:
             raise EndNotReported.of(end)
@@ -81,7 +81,7 @@ def delivery_of(request: Any, args: tuple[object, ...]) -> Delivery:
     ours = known if isinstance(known, dict) else {}
     return Delivery(
         attempt=AttemptId(str(request.id)),
-        text=args[0] if args else None,
+        payload=args[0] if args else None,
         worker=str(request.hostname),
         queue=str((request.delivery_info or {}).get("routing_key") or ""),
         owner=OwnerId(str(ours.get("owner", ""))),

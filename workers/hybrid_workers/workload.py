@@ -7,29 +7,19 @@ asking for the newer release's way first.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import cache
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from hybrid_executor.errors import TaskRejected
+
+if TYPE_CHECKING:
+    from hybrid_executor.compat import Workload
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Workload:
-    """A workload, read.
-
-    :ivar airflow: Airflow's own model of it.
-    :ivar fields: what its record says of it.
-    """
-
-    airflow: Any = field(repr=False)
-    fields: Mapping[str, str | int]
-
-
-def parse_workload(text: object) -> Workload:
+def parse_workload(payload: object) -> Workload:
     """Return the workload that a message holds.
 
     :raises TaskRejected: it holds none; the message says what is wrong without showing the text.
@@ -38,10 +28,10 @@ def parse_workload(text: object) -> Workload:
 
     from hybrid_executor import compat
 
-    if not isinstance(text, str):
-        raise TaskRejected(f"The message holds no workload but a {type(text).__name__}")
+    if not isinstance(payload, str):
+        raise TaskRejected(f"The message holds no workload but a {type(payload).__name__}")
     try:
-        workload = _decoder().validate_json(text)
+        workload = _decoder().validate_json(payload)
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False, include_context=False)
         first = problems[0]
@@ -52,7 +42,7 @@ def parse_workload(text: object) -> Workload:
             f"The message's workload is none that this Airflow knows ({place or 'workload'}: {first['type']}); do "
             "scheduler and worker run the same Airflow release?"
         ) from None
-    return Workload(workload, compat.describe(workload))
+    return compat.read_workload(workload)
 
 
 def run_with_airflow(workload: Any, *, logs_to_stdout: bool = False) -> int:

@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Hashable, Iterator
 
 from hybrid_executor.agent.launch.entries import Launch
+from hybrid_executor.backoff import CREATE
 from hybrid_executor.kube.demand import Demand
-from hybrid_executor.kube.refusal import Refusal, backoff_seconds
+from hybrid_executor.kube.refusal import Refusal
 
 _OPEN_AT = 16
 """After so many successes at the same time, nothing is refused any more."""
@@ -127,7 +128,7 @@ class Barrier:
         self._age += 1
         self._window = 1
         self._failures += 1
-        seconds = backoff_seconds(self._failures, jitter=jitter, retry_after=refusal.retry_after_seconds)
+        seconds = CREATE.seconds(self._failures, jitter=jitter, retry_after=refusal.retry_after_seconds)
         if refusal.most_seconds is not None:
             # The last try is made when the time is over, not up to a minute later.
             left = max(launch.accepted_at, self.since) + refusal.most_seconds - now

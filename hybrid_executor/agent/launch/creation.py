@@ -13,11 +13,12 @@ from typing import Any
 
 from hybrid_executor.agent.identity import ANNOTATION_GENERATION, PodIdentity, identify
 from hybrid_executor.agent.launch.entries import Again, Created, Failed, Ready, Refused, Tried
+from hybrid_executor.backoff import CREATE
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import LABEL_INSTANCE, attempt_selector
-from hybrid_executor.kube.refusal import Refusal, backoff_seconds, judge_create_error
+from hybrid_executor.kube.refusal import Refusal, judge_create_error
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class PodCreator:
             failed = Failed(launch, ready.record, words, "unavailable")
         if refusal.concerns != "pod":
             return Refused(launch, ready.record, refusal, failed)
-        seconds = backoff_seconds(launch.failures, jitter=random.random(), retry_after=refusal.retry_after_seconds)
+        seconds = CREATE.seconds(launch.failures, jitter=random.random(), retry_after=refusal.retry_after_seconds)
         return failed or Again(launch, seconds, refusal.reason)
 
     def _after_conflict(self, ready: Ready) -> Tried:
@@ -114,7 +115,7 @@ class PodCreator:
             # The pod is gone again, or the API server does not answer now: try to create it again.
             launch.failures += 1
             launch.last_words = str(error)
-            return Again(launch, backoff_seconds(launch.failures, jitter=random.random()), str(error))
+            return Again(launch, CREATE.seconds(launch.failures, jitter=random.random()), str(error))
         if identity is not None and (identity.attempt, identity.launch) == (ready.record.id, ready.record.launches):
             return self._take_for_done(ready, identity)
         launch.renames += 1

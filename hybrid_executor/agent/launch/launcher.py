@@ -15,8 +15,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hybrid_executor.agent.backoff import RECONNECT
-from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, Complaints
 from hybrid_executor.agent.delayed_pool import DelayedPool
 from hybrid_executor.agent.launch.creation import PodCreator
 from hybrid_executor.agent.launch.entries import (
@@ -37,6 +35,8 @@ from hybrid_executor.agent.launch.preparation import LaunchPreparer
 from hybrid_executor.agent.launch.queue import LaunchQueue
 from hybrid_executor.agent.launch.recording import Batcher, LaunchRecorder
 from hybrid_executor.agent.removal import PodRef, PodRemover
+from hybrid_executor.backoff import RECONNECT
+from hybrid_executor.complaints import REDIS, REDIS_UNAVAILABLE, Complaints
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KeyMisused, StoreUnavailable
 from hybrid_executor.events import StreamId
@@ -174,7 +174,7 @@ class AirflowKubernetesScheduler:
                 stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
             except StoreUnavailable as error:
                 failures += 1
-                self._complaints.report(REDIS, REDIS_AWAY, error)
+                self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
                 stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
             else:
                 # A turn without a write does not show whether Redis is available; the agent's announcements do.

@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from hybrid_executor.agent.backoff import RECONNECT
 from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Created, Failed
+from hybrid_executor.backoff import RECONNECT
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Claim, LaunchAck, Outcome

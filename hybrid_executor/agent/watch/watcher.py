@@ -13,11 +13,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from hybrid_executor.agent.backoff import DENIED, RECONNECT, Backoff
-from hybrid_executor.agent.complaints import REDIS, REDIS_AWAY, Complaints
 from hybrid_executor.agent.leases import KeptLease
 from hybrid_executor.agent.watch.events import PodStream, WatchEnd, WatchReader
 from hybrid_executor.agent.watch.relist import Relist
+from hybrid_executor.backoff import DENIED, RECONNECT, Backoff
+from hybrid_executor.complaints import REDIS, REDIS_UNAVAILABLE, Complaints
 from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable, StoreUnavailable
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.failures import UNAUTHORIZED
@@ -119,7 +119,7 @@ class KubernetesJobWatcher:
         except KubeError as error:
             return self._after_refusal(error)
         except StoreUnavailable as error:
-            self._complaints.report(REDIS, REDIS_AWAY, error)
+            self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
             return self._pause(began)
         self._complaints.settle(self.place, "The watch of %s goes on", self.place)
         # A server that ends each watch at once must not cause a loop without a pause.

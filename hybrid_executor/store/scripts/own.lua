@@ -1,9 +1,8 @@
--- Stands before every other script.
+-- Stands before every other script. After it come the local variables that calls.py names for the script.
 
--- Tells whether an answer of redis.pcall is the complaint that the key holds a value of another type.
+-- Tells whether an answer of redis.pcall is the error that the key holds a value of another type, by the error's code.
 local function holds_other(answer)
-  return type(answer) == 'table' and answer.err ~= nil
-    and string.find(tostring(answer.err), 'WRONGTYPE', 1, true) ~= nil
+  return type(answer) == 'table' and answer.err ~= nil and tostring(answer.err):match('^%-?(%u+)') == 'WRONGTYPE'
 end
 
 -- Raises an error that is anything else: an outage, a missing permission.
@@ -16,7 +15,7 @@ local function check(answer)
 end
 
 -- Runs a command on a key that all attempts share (an index, the events, a lease). Where that key holds something
--- else, it is dropped and made anew: the records are the truth, and one bad key must not stop every attempt.
+-- else, it is deleted and written anew: the records are the truth, and one bad key must not stop every attempt.
 local function shared(command, key, ...)
   local answer = check(redis.pcall(command, key, ...))
   if holds_other(answer) then
@@ -26,27 +25,35 @@ local function shared(command, key, ...)
   return answer
 end
 
+-- Tells whether a state is among states, given as ",a,b,".
+local function is_among(state, states)
+  return string.find(states, ',' .. state .. ',', 1, true) ~= nil
+end
+
+-- Returns the server's time in milliseconds.
+local function server_time()
+  local clock = redis.call('TIME')
+  return tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+end
+
 -- Tells which data Redis holds, and since when it may have fallen back: {epoch, milliseconds or 0}.
 --
 -- A server has another replication id after each start and each fail-over. Then the last changes may be lost: another
 -- epoch begins, and what was submitted before must not start until everybody has told what they know.
-local function epoch_of(prefix, proposal, kept_seconds, settling_seconds)
+local function epoch_of(epoch_key, home_key, unsettled_key, proposal, epoch_seconds, settling_seconds)
   local told = redis.pcall('INFO', 'replication')
   local home = type(told) == 'string' and told:match('master_replid:(%x+)') or ''
-  local known, known_home = shared('GET', prefix .. 'epoch'), shared('GET', prefix .. 'home')
+  local known, known_home = shared('GET', epoch_key), shared('GET', home_key)
   local has_moved = known and home ~= '' and known_home and known_home ~= home
   if has_moved then
-    local clock = redis.call('TIME')
-    local now = clock[1] .. string.format('%03d', math.floor(tonumber(clock[2]) / 1000))
-    redis.call('SET', prefix .. 'unsettled', now, 'EX', settling_seconds)
+    redis.call('SET', unsettled_key, string.format('%d', server_time()), 'EX', settling_seconds)
   end
   if has_moved or not known then
     known = proposal
-    redis.call('SET', prefix .. 'epoch', known, 'EX', kept_seconds)
+    redis.call('SET', epoch_key, known, 'EX', epoch_seconds)
   end
   if home ~= '' and known_home ~= home then
-    redis.call('SET', prefix .. 'home', home, 'EX', kept_seconds)
+    redis.call('SET', home_key, home, 'EX', epoch_seconds)
   end
-  return {known, tonumber(shared('GET', prefix .. 'unsettled') or '0') or 0}
+  return {known, tonumber(shared('GET', unsettled_key) or '0') or 0}
 end
-

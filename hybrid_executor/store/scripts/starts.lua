@@ -1,9 +1,9 @@
 -- Which pods are on their way to their task's start, and how many of them there may be.
 --
--- KEYS[1] starting: sorted set of attempts, by the time in ms from which they do not count any more
--- KEYS[2] pace: hash of limit, limit_at, lowered_at, reported_at, best_ms (of a start)
--- ARGV[1] what happened   ARGV[2] fixed limit, 0 for an adaptive one   ARGV[3..] attempts
+-- starting_key: sorted set of attempts, by the time in ms from which they do not count any more
+-- pace_key: hash of limit, limit_at, lowered_at, reported_at, best_ms (of a start)
 --
+-- what:
 -- "admit"    let pods be created, in this order; answers {how many, limit}
 -- "leave"    they are no pods on their way: refused, unschedulable, failed
 -- "run"      their containers run; where somebody reports starts, they are on their way until that report
@@ -20,21 +20,19 @@ local PENDING_MS, RUNNING_MS = 30000, 120000
 local QUICK_MS, SLOW_MS, TOO_SLOW_MS, HALVE_EVERY_MS = 10000, 20000, 45000, 10000
 local KEEP_LIMIT_MS, REPORT_MS, KEEP_SECONDS = 3600000, 30000, 7200
 
-local what, fixed = ARGV[1], tonumber(ARGV[2])
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local pace = redis.call('HMGET', KEYS[2], 'limit', 'limit_at', 'lowered_at', 'reported_at', 'best_ms')
+local now = server_time()
+local pace = redis.call('HMGET', pace_key, 'limit', 'limit_at', 'lowered_at', 'reported_at', 'best_ms')
 local limit = tonumber(pace[1] or FIRST)
 if now - tonumber(pace[2] or now) > KEEP_LIMIT_MS then
   limit = FIRST
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-local starting = redis.call('ZCARD', KEYS[1])
+redis.call('ZREMRANGEBYSCORE', starting_key, '-inf', now)
+local starting = redis.call('ZCARD', starting_key)
 
 local function set_limit(value)
   limit = value
-  redis.call('HSET', KEYS[2], 'limit', string.format('%.3f', limit), 'limit_at', string.format('%d', now))
-  redis.call('EXPIRE', KEYS[2], KEEP_SECONDS)
+  redis.call('HSET', pace_key, 'limit', string.format('%.3f', limit), 'limit_at', string.format('%d', now))
+  redis.call('EXPIRE', pace_key, KEEP_SECONDS)
 end
 
 -- The times of pods whose container runs end in half a millisecond, which tells them from the others.
@@ -47,8 +45,8 @@ local function finish(attempt, ms)
   if ms > 0 then
     best = math.min(ms, best * 1.02) -- rises slowly, for what has changed since
     pace[5] = best
-    redis.call('HSET', KEYS[2], 'best_ms', string.format('%d', best))
-    redis.call('EXPIRE', KEYS[2], KEEP_SECONDS)
+    redis.call('HSET', pace_key, 'best_ms', string.format('%d', best))
+    redis.call('EXPIRE', pace_key, KEEP_SECONDS)
   end
   local is_slow = ms > TOO_SLOW_MS or (ms > SLOW_MS and ms > best * 1.5)
   if ms <= QUICK_MS and starting * 2 >= limit and limit < MOST then
@@ -58,35 +56,35 @@ local function finish(attempt, ms)
   elseif is_slow and now - tonumber(pace[3] or 0) >= HALVE_EVERY_MS then
     set_limit(math.max(LEAST, math.floor(limit / 2)))
     pace[3] = now
-    redis.call('HSET', KEYS[2], 'lowered_at', now)
+    redis.call('HSET', pace_key, 'lowered_at', now)
   end
-  redis.call('ZREM', KEYS[1], attempt)
+  redis.call('ZREM', starting_key, attempt)
 end
 
 if what == 'admit' then
-  local wanted = #ARGV - 2
-  local room = math.max(0, (fixed > 0 and fixed or math.floor(limit)) - starting)
+  local wanted = #ARGV - attempts_at + 1
+  local room = math.max(0, (fixed_limit > 0 and fixed_limit or math.floor(limit)) - starting)
   local granted = math.min(wanted, room)
-  for i = 3, 2 + granted do
-    redis.call('ZADD', KEYS[1], now + PENDING_MS, ARGV[i])
+  for i = attempts_at, attempts_at + granted - 1 do
+    redis.call('ZADD', starting_key, now + PENDING_MS, ARGV[i])
   end
   if granted > 0 then
-    redis.call('EXPIRE', KEYS[1], KEEP_SECONDS)
+    redis.call('EXPIRE', starting_key, KEEP_SECONDS)
   end
   return {granted, math.floor(limit)}
 end
 if what == 'report' then
-  redis.call('HSET', KEYS[2], 'reported_at', now)
-  redis.call('EXPIRE', KEYS[2], KEEP_SECONDS)
+  redis.call('HSET', pace_key, 'reported_at', now)
+  redis.call('EXPIRE', pace_key, KEEP_SECONDS)
 end
 local is_reported = now - tonumber(pace[4] or 0) <= REPORT_MS
-for i = 3, #ARGV do
-  local score = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or '0')
+for i = attempts_at, #ARGV do
+  local score = tonumber(redis.call('ZSCORE', starting_key, ARGV[i]) or '0')
   if score == 0 or what == 'leave' then
-    redis.call('ZREM', KEYS[1], ARGV[i])
+    redis.call('ZREM', starting_key, ARGV[i])
   elseif what == 'run' and is_reported then
     if not runs(score) then
-      redis.call('ZADD', KEYS[1], string.format('%.1f', now + RUNNING_MS + 0.5), ARGV[i])
+      redis.call('ZADD', starting_key, string.format('%.1f', now + RUNNING_MS + 0.5), ARGV[i])
     end
   elseif what == 'run' then
     finish(ARGV[i], 0)
@@ -95,8 +93,8 @@ for i = 3, #ARGV do
     if what == 'started' or ms <= QUICK_MS then
       finish(ARGV[i], ms)
     else
-      redis.call('ZREM', KEYS[1], ARGV[i])
+      redis.call('ZREM', starting_key, ARGV[i])
     end
   end
 end
-return {redis.call('ZCARD', KEYS[1]), math.floor(limit)}
+return {redis.call('ZCARD', starting_key), math.floor(limit)}

@@ -22,6 +22,7 @@ from hybrid_executor.sandbox.fault_rules import Fault
 from hybrid_executor.sandbox.server import SandboxServer
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Restoration, Store, Submission, open_store
+from tests.store_view import launches_length, lease_holder
 from tests.waiting import wait_until
 
 INSTANCE = "airflow"
@@ -115,7 +116,6 @@ class World:
             Agent(
                 settings=settings,
                 kubernetes_settings=self.kubernetes_settings(**(kubernetes or {})),
-                store_settings=RedisSettings(url=self.redis_url, answer_seconds=10),
                 name=name,
                 hook=hook,
             )
@@ -126,7 +126,7 @@ class World:
         return agent
 
     def watcher(self, namespace: str = "default") -> str:
-        return self.store.leases.holder(f"watch:default:{namespace}")
+        return lease_holder(self.store, f"watch:default:{namespace}")
 
     def submit(
         self,
@@ -209,7 +209,7 @@ class World:
         return lambda: self.sandbox.faults.hits(rule)
 
     def launch_stream_is_empty(self) -> bool:
-        return self.store.launches("default", consumer="test").length() == 0
+        return launches_length(self.store, "default") == 0
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import time
 
 from hybrid_executor.agent.main import Agent
 from hybrid_executor.states import State
-from hybrid_executor.store import RedisSettings
 from tests.integration.agent.conftest import RunningAgent, World, wait_until
 
 
@@ -31,7 +30,6 @@ def test_a_namespace_without_pods_is_watched_no_longer_and_again_when_it_has_one
     agent = Agent(
         settings=world.settings(),
         kubernetes_settings=world.kubernetes_settings(),
-        store_settings=RedisSettings(url=world.redis_url, answer_seconds=10),
         name="agent-1",
         hook=None,
     )

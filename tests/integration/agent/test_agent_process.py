@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hybrid_executor.states import State
+from tests import store_view
 
 from .conftest import World, wait_until
 
@@ -73,7 +74,7 @@ def start(world: World, tmp_path: Path) -> Iterator[Start]:
 
 
 def alive(world: World) -> set[str]:
-    return world.store.presence.alive("agent")
+    return store_view.alive(world.store, "agent")
 
 
 def test_another_agent_goes_on_watching_when_the_watcher_is_killed(world: World, start: Start) -> None:
@@ -139,9 +140,9 @@ def test_a_wrong_redis_password_ends_the_agent_with_words_that_help(world: World
 
 def test_a_redis_that_is_not_there_yet_is_waited_for_and_named_once(start: Start) -> None:
     agent = start("only", hybrid_executor__redis_url="redis://127.0.0.1:1/0")
-    wait_until(lambda: "Redis is away and waited for" in agent.log, seconds=40)
+    wait_until(lambda: "Redis unavailable, trying again" in agent.log, seconds=40)
     time.sleep(1)
-    assert agent.log.count("Redis is away and waited for") == 1
+    assert agent.log.count("Redis unavailable, trying again") == 1
     assert agent.end() == 0
 
 

@@ -40,11 +40,11 @@ def test_a_pod_that_ends_during_a_refusal_is_recorded_after_it_and_the_trouble_i
     [attempt] = world.submit(f"while [ ! -e {gate} ]; do sleep 0.05; done")
     world.wait_for(State.RUNNING, [attempt])
     with caplog.at_level(logging.INFO), SITUATIONS[code](server):
-        wait_until(lambda: "Redis is away and waited for: Redis refuses writes" in caplog.text, what="it is said")
+        wait_until(lambda: "Redis unavailable, trying again: Redis refuses writes" in caplog.text, what="it is said")
         gate.touch()
         wait_until(lambda: [pod for pod in world.pods() if pod["status"]["phase"] == "Succeeded"] or not world.pods())
         assert world.record(attempt).state is State.RUNNING
     world.wait_for(State.SUCCEEDED, [attempt], seconds=40)
-    said = [record for record in caplog.records if "Redis is away" in record.getMessage()]
+    said = [record for record in caplog.records if "Redis unavailable" in record.getMessage()]
     assert len(said) == 1, caplog.text
     assert not [record for record in caplog.records if record.exc_info]

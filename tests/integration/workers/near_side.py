@@ -20,6 +20,7 @@ from hybrid_executor.pools.celery import CeleryPool
 from hybrid_executor.pools.work import Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Store, open_store
+from tests.store_view import queue_length
 from tests.waiting import wait_until
 
 INSTANCE = "airflow"
@@ -45,9 +46,9 @@ class Scheduler:
             attempt=attempt,
             owner=OwnerId("1"),
             kind="callback",
-            key=str(attempt),
+            workload_id=str(attempt),
             queue=queue,
-            workload_json=callback_json(str(attempt), script) if text is None else text,
+            payload=callback_json(str(attempt), script) if text is None else text,
         )
 
     def submit(self, *works: Work) -> list[AttemptId]:
@@ -73,7 +74,7 @@ class Scheduler:
 
     def messages(self, queue: str = "default") -> int:
         """Return how many messages wait on a queue."""
-        return self.store.attempts.queue_length(self.pool.queue_key(queue))
+        return queue_length(self.store, self.pool.queue_key(queue))
 
     def unacknowledged(self) -> int:
         """Return how many messages workers hold."""

@@ -52,7 +52,7 @@ from hybrid_workers.workload import run_with_airflow
 
 store = Store(fakeredis.FakeRedis(decode_responses=True), instance="test")
 runs = WorkloadRuns(lambda: store, instance="test", run=run_with_airflow)
-runs.handle(Delivery(attempt=AttemptId("attempt"), text=sys.argv[1], worker="celery@here"))
+runs.handle(Delivery(attempt=AttemptId("attempt"), payload=sys.argv[1], worker="celery@here"))
 [record] = store.attempts.records([AttemptId("attempt")])
 print("STATE " + record.state.value)
 """

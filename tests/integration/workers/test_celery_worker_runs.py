@@ -105,7 +105,7 @@ def test_a_message_whose_record_is_lost_writes_it_anew_and_runs(scheduler: Sched
 
 
 def test_no_token_reaches_the_log(scheduler: Scheduler, worker: WorkerProcess) -> None:
-    broken = scheduler.work().workload_json[:-10]
+    broken = scheduler.work().payload[:-10]
     attempts = scheduler.submit(scheduler.work(), scheduler.work(text=broken))
     scheduler.wait_for(attempts[0], State.SUCCEEDED)
     scheduler.wait_for(attempts[1], State.FAILED)

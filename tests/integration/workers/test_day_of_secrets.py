@@ -35,6 +35,7 @@ from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Store, open_store
 from tests.integration.conftest import make_task, set_options
 from tests.integration.workers.near_side import callback_json, start_worker_process, wait_until
+from tests.store_view import alive
 
 TOKEN = "kJ4markedTokenThatNobodyMaySee7Qz"
 PASSWORD = "pW9markedPasswordOfThisRedis3Lk"
@@ -121,7 +122,7 @@ def running_agent(day: Day) -> Iterator[None]:
         command = [sys.executable, "-m", "hybrid_executor.agent"]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
-        wait_until(lambda: day.store.presence.alive("agent"), seconds=60, what="the agent is there")
+        wait_until(lambda: alive(day.store, "agent"), seconds=60, what="the agent is there")
         yield
     finally:
         process.terminate()
@@ -239,7 +240,7 @@ def test_a_day_of_work_shows_no_secret(
     )
     app = Celery(broker=day.redis_url, set_as_current=False)
     try:
-        wait_until(lambda: day.store.presence.alive("worker"), seconds=60, what="the worker is there")
+        wait_until(lambda: alive(day.store, "worker"), seconds=60, what="the worker is there")
         executor = make_executor_of_the_day()
         with running_agent(day):
             with all_events(app) as events:
@@ -323,7 +324,7 @@ def refuse_writes(day: Day, executor: Any, worker: Any) -> None:
     sender = BrokerSender(settings, instance="airflow")
     text = callback_json("22222222-2222-2222-2222-222222222222", {}).replace("a-token-that-nobody-may-see", TOKEN)
     work = Work(
-        attempt=AttemptId("w1"), owner=OwnerId("1"), kind="callback", key="k", queue="other", workload_json=text
+        attempt=AttemptId("w1"), owner=OwnerId("1"), kind="callback", workload_id="k", queue="other", payload=text
     )
     with full(day):
         executor.queue_workload(callback("default"), session=None)

@@ -10,13 +10,13 @@ from typing import Any, cast
 import fakeredis
 import pytest
 
-from hybrid_executor.agent.complaints import Complaints
 from hybrid_executor.agent.launch.launcher import AirflowKubernetesScheduler as DefinedLauncher
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.launcher import AirflowKubernetesScheduler
 from hybrid_executor.agent.removal import PodRemover
 from hybrid_executor.agent.watch.watcher import KubernetesJobWatcher as DefinedWatcher
 from hybrid_executor.agent.watcher import KubernetesJobWatcher
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.kube.client import KubeClient

@@ -8,12 +8,12 @@ from typing import Any, cast
 import fakeredis
 import pytest
 
-from hybrid_executor.agent.complaints import Complaints
 from hybrid_executor.agent.delayed_pool import DelayedPool
 from hybrid_executor.agent.removal import PodRemover
 from hybrid_executor.agent.watch.events import PodStream, last_warning
 from hybrid_executor.agent.watch.log_tails import LogTails
 from hybrid_executor.agent.watch.recording import PodRecorder
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId, OwnerId

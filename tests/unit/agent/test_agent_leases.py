@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import fakeredis
 import pytest
 
-from hybrid_executor.agent.complaints import Complaints
 from hybrid_executor.agent.data_loss import DataLoss
 from hybrid_executor.agent.leases import KeptLease, LeaseKeeper
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.store import Store
+from tests.store_view import lease_holder
 
 
 class Clock:
@@ -93,7 +94,7 @@ def test_the_keeper_takes_new_leases_at_once_and_names_those_it_holds(store: Sto
         stop.set()
         thread.join(5)
     keeper.release_all()
-    assert store.leases.holder("watch") == ""
+    assert lease_holder(store, "watch") == ""
 
 
 def test_an_epoch_is_made_once_and_its_loss_is_suspicious_for_a_while(store: Store) -> None:

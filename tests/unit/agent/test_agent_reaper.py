@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import fakeredis
 import pytest
 
-from hybrid_executor.agent.complaints import Complaints
 from hybrid_executor.agent.leases import KeptLease
 from hybrid_executor.agent.reaper import Reaper, StuckLaunches
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.events import STREAM_START, AttemptId, OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Record, Store, Submission

@@ -19,7 +19,7 @@ def tracked(attempt: str, key: str = "k", pool: str = "celery") -> Tracked:
         attempt=AttemptId(attempt),
         key=key,
         kind="task",
-        task_id="t",
+        workload_id="t",
         pool=pool,
         queue="q",
         state=State.SUBMITTED,
@@ -64,7 +64,7 @@ def test_a_full_pool_is_passed_over_and_order_is_kept() -> None:
 
 
 def test_an_outage_waits_longer_each_time_and_ends_with_an_answer() -> None:
-    outage = Outage()
+    outage = Outage(clock=lambda: 7.0)
     for _ in range(3):
         with pytest.raises(StoreUnavailable), outage.watch():
             raise StoreUnavailable("away")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable
-from hybrid_executor.kube.refusal import backoff_seconds, judge_create_error
+from hybrid_executor.kube.refusal import judge_create_error
 
 QUOTA = 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2'
 ENDING = 'pods "x" is forbidden: unable to create new content in namespace ending because it is being terminated'
@@ -125,15 +123,3 @@ def test_what_only_the_user_can_fix_is_rejected_with_words_for_them(status: int,
     assert refusal.action == "reject"
     assert words in refusal.reason
     assert message in refusal.reason
-
-
-def test_delays_double_up_to_a_minute() -> None:
-    assert [backoff_seconds(attempt, jitter=1.0) for attempt in (1, 2, 3, 6, 7, 50)] == [1, 2, 4, 32, 60, 60]
-    assert backoff_seconds(3, jitter=0.0) == 2.0
-
-
-@given(st.integers(0, 200), st.floats(0, 1), st.floats(0, 600))
-def test_no_delay_is_shorter_than_the_server_asked_for(attempt: int, jitter: float, asked: float) -> None:
-    delay = backoff_seconds(attempt, jitter=jitter, retry_after=asked)
-    assert delay >= asked
-    assert 0.5 <= delay <= max(60.0, asked + 1)

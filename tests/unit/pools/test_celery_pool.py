@@ -16,14 +16,15 @@ from hybrid_executor.pools.celery import CeleryPool, make_celery_pool
 from hybrid_executor.pools.celery_message import build_message
 from hybrid_executor.pools.work import Work
 from hybrid_executor.store import Record, Store
+from tests.store_view import queue_length
 
 WORK = Work(
     attempt=AttemptId("a"),
     owner=OwnerId("1"),
     kind="task",
-    key="ti",
+    workload_id="ti",
     queue="q",
-    workload_json='{"token": "secret"}',
+    payload='{"token": "secret"}',
     fields={"dag_id": "d", "task_id": "t"},
 )
 
@@ -44,7 +45,7 @@ def store() -> Store:
 
 
 def message(
-    *, attempt: str = "a", text: str = WORK.workload_json, queue: str = "q", owner: str = "1", instance: str = "i"
+    *, attempt: str = "a", text: str = WORK.payload, queue: str = "q", owner: str = "1", instance: str = "i"
 ) -> str:
     return build_message(AttemptId(attempt), text, queue=queue, owner=OwnerId(owner), instance=instance)
 
@@ -85,10 +86,10 @@ def test_a_waiting_message_is_taken_back_also_by_a_scheduler_that_adopted_it(sto
     store.attempts.submit([pool.prepare(WORK), pool.prepare(replace(WORK, attempt=AttemptId("b")))])
     [record] = store.attempts.adopt([WORK.attempt], owner=OwnerId("2"))
     assert record is not None
-    assert store.attempts.queue_length("q") == 2
-    assert pool.unsend(store.attempts, record, WORK.workload_json) is True
-    assert pool.unsend(store.attempts, record, WORK.workload_json) is False
-    assert store.attempts.queue_length("q") == 1
+    assert queue_length(store, "q") == 2
+    assert pool.unsend(store.attempts, record, WORK.payload) is True
+    assert pool.unsend(store.attempts, record, WORK.payload) is False
+    assert queue_length(store, "q") == 1
 
 
 def test_with_another_broker_the_record_comes_without_a_message_and_the_unsent_is_told(store: Store) -> None:

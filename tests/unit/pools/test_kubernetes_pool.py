@@ -11,7 +11,7 @@ from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.pools.kubernetes import KubernetesPool
 from hybrid_executor.pools.work import Work
 
-TASK = Work(attempt=AttemptId("a"), owner=OwnerId("1"), kind="task", key="ti", queue="kubernetes", workload_json="{}")
+TASK = Work(attempt=AttemptId("a"), owner=OwnerId("1"), kind="task", workload_id="ti", queue="kubernetes", payload="{}")
 
 
 def test_what_pods_cannot_run_is_refused_with_what_to_do() -> None:

@@ -180,3 +180,13 @@ def test_a_profile_for_gpus_is_used_where_there_is_one(tmp_path: Path) -> None:
 )
 def test_routes_that_are_configured_stay(sections: dict[str, dict[str, str]]) -> None:
     assert ROUTES not in plan(sections).options
+
+
+@pytest.mark.parametrize(
+    ("configured", "told"),
+    [({}, "60"), ({"execution_api_timeout": "5.0"}, "60"), ({"execution_api_timeout": "20"}, None)],
+)
+def test_tasks_wait_for_a_busy_api_server_unless_a_time_is_configured(
+    configured: dict[str, str], told: str | None
+) -> None:
+    assert plan({"workers": configured}).options.get("AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT") == told

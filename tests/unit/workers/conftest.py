@@ -66,7 +66,7 @@ def delivery(**changes: Any) -> Delivery:
     """Return a message as the task gets it."""
     values: dict[str, Any] = {
         "attempt": ATTEMPT,
-        "text": workload_text(),
+        "payload": workload_text(),
         "worker": WORKER,
         "queue": "q",
         "owner": OwnerId("1"),

@@ -13,7 +13,7 @@ import pytest
 from hybrid_executor.events import OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
-from hybrid_workers.run import Patience, Verdict, WorkloadRuns
+from hybrid_workers.run import Disposition, Patience, WorkloadRuns
 from tests.unit.workers.conftest import ATTEMPT, WORKER, delivery, record_of, workload_text
 
 Submit = Callable[..., None]
@@ -50,8 +50,8 @@ def test_a_submitted_attempt_is_claimed_run_and_recorded(store: Store, submit: S
     submit()
     states: list[tuple[State, str]] = []
     runs = Runs(does=lambda: states.append((record_of(store).state, record_of(store).holder)))
-    verdict, end = handler(store, runs).handle(delivery())
-    assert (verdict, end.is_success) == (Verdict.ENDED, True)
+    disposition, end = handler(store, runs).handle(delivery())
+    assert (disposition, end.is_success) == (Disposition.ENDED, True)
     assert states == [(State.RUNNING, WORKER)]
     assert record_of(store).state is State.SUCCEEDED
     assert [workload.callback.id for workload in runs.workloads] == ["callback-id"]
@@ -69,7 +69,7 @@ def test_an_attempt_that_runs_or_ended_is_not_run_again(store: Store, submit: Su
     assert record_of(store).state.value == state
     before = record_of(store)
     runs = Runs()
-    assert handler(store, runs).handle(delivery())[0] is Verdict.IGNORED
+    assert handler(store, runs).handle(delivery())[0] is Disposition.IGNORED
     assert (runs.workloads, record_of(store)) == ([], before)
 
 
@@ -84,7 +84,7 @@ def test_a_claim_asked_again_because_its_answer_was_lost_is_granted(store: Store
 def test_with_redis_away_the_message_goes_back_and_nothing_runs(store: Store, server: fakeredis.FakeServer) -> None:
     server.connected = False
     runs = Runs()
-    assert handler(store, runs).handle(delivery())[0] is Verdict.LATER
+    assert handler(store, runs).handle(delivery())[0] is Disposition.LATER
     assert runs.workloads == []
 
 
@@ -101,8 +101,8 @@ def test_an_end_is_reported_when_redis_is_back(store: Store, server: fakeredis.F
             return store
 
     runs = Runs()
-    verdict, _ = WorkloadRuns(Plug(), instance="test", run=runs, patience=PATIENCE).handle(delivery())
-    assert (verdict, record_of(store).state) == (Verdict.ENDED, State.SUCCEEDED)
+    disposition, _ = WorkloadRuns(Plug(), instance="test", run=runs, patience=PATIENCE).handle(delivery())
+    assert (disposition, record_of(store).state) == (Disposition.ENDED, State.SUCCEEDED)
 
 
 def test_an_end_that_cannot_be_reported_in_time_gives_the_slot_free(
@@ -111,13 +111,13 @@ def test_an_end_that_cannot_be_reported_in_time_gives_the_slot_free(
     submit()
     runs = Runs(does=lambda: setattr(server, "connected", False))
     with caplog.at_level(logging.ERROR):
-        assert handler(store, runs).handle(delivery())[0] is Verdict.ENDED
+        assert handler(store, runs).handle(delivery())[0] is Disposition.ENDED
     assert "could not be reported" in caplog.text
 
 
 def test_a_message_of_another_instance_goes_back_to_the_queue(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     runs = Runs()
-    assert handler(store, runs).handle(delivery(instance="another"))[0] is Verdict.LATER
+    assert handler(store, runs).handle(delivery(instance="another"))[0] is Disposition.LATER
     assert runs.workloads == []
     assert "give one of them another queue" in caplog.text
 
@@ -131,18 +131,18 @@ def test_a_missing_record_is_written_anew_from_the_message(store: Store) -> None
 
 def test_a_message_of_upstreams_executor_runs_too(store: Store) -> None:
     runs = Runs()
-    assert handler(store, runs).handle(delivery(instance="", owner=OwnerId("")))[0] is Verdict.ENDED
+    assert handler(store, runs).handle(delivery(instance="", owner=OwnerId("")))[0] is Disposition.ENDED
     assert len(runs.workloads) == 1
 
 
 def test_an_unreadable_message_that_nobody_knows_is_dropped_without_a_record(store: Store) -> None:
-    verdict, _ = handler(store, Runs()).handle(delivery(text="no JSON", instance=""))
-    assert (verdict, store.attempts.records([ATTEMPT])) == (Verdict.IGNORED, [None])
+    disposition, _ = handler(store, Runs()).handle(delivery(payload="no JSON", instance=""))
+    assert (disposition, store.attempts.records([ATTEMPT])) == (Disposition.IGNORED, [None])
 
 
 def test_an_unreadable_message_fails_its_attempt_without_showing_it(store: Store, submit: Submit) -> None:
     submit()
-    handler(store, Runs()).handle(delivery(text=workload_text(callback="secret-data")))
+    handler(store, Runs()).handle(delivery(payload=workload_text(callback="secret-data")))
     record = record_of(store)
     assert (record.state, record.category) == (State.FAILED, "bad_message")
     assert "secret" not in record.reason
@@ -153,7 +153,7 @@ def test_what_the_api_server_runs_elsewhere_is_not_failed(store: Store, submit: 
 
     submit()
     runs = Runs(does=raising(TaskAlreadyRunningError("runs")))
-    assert handler(store, runs).handle(delivery())[0] is Verdict.IGNORED
+    assert handler(store, runs).handle(delivery())[0] is Disposition.IGNORED
     assert record_of(store).state is State.REVOKED
 
 
@@ -161,8 +161,8 @@ def test_a_refusal_of_the_api_server_is_told_with_its_likely_cause(store: Store,
     request = httpx.Request("PATCH", "http://api/run")
     error = httpx.HTTPStatusError("Forbidden", request=request, response=httpx.Response(403, request=request))
     submit()
-    verdict, end = handler(store, Runs(does=raising(error))).handle(delivery())
-    assert (verdict, end.category) == (Verdict.ENDED, "refused")
+    disposition, end = handler(store, Runs(does=raising(error))).handle(delivery())
+    assert (disposition, end.category) == (Disposition.ENDED, "refused")
     assert "Refused by the API server with 403 (its token may have expired" in record_of(store).reason
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hybrid_workers import outcome
+from hybrid_workers import ending
 
 
 def test_exit_code_zero_is_success() -> None:
-    assert outcome.of_exit_code(0, oom_kills=0).is_success
+    assert ending.of_exit_code(0, oom_kills=0).is_success
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_exit_code_zero_is_success() -> None:
     ],
 )
 def test_an_exit_code_says_what_happened(code: int, oom_kills: int, category: str, words: str) -> None:
-    end = outcome.of_exit_code(code, oom_kills=oom_kills)
+    end = ending.of_exit_code(code, oom_kills=oom_kills)
     assert (end.category, end.exit_code) == (category, str(code))
     assert words in end.reason
 
@@ -36,13 +36,13 @@ def test_an_exit_code_says_what_happened(code: int, oom_kills: int, category: st
     ],
 )
 def test_a_lost_process_says_what_happened(message: str, exit_code: str, words: str) -> None:
-    end = outcome.of_lost_process(message, oom_kills=0)
+    end = ending.of_lost_process(message, oom_kills=0)
     assert (end.exit_code, words in end.reason) == (exit_code, True)
 
 
 def test_a_long_error_is_cut() -> None:
-    assert len(outcome.of_exception(RuntimeError("x" * 10_000)).reason) < 600
+    assert len(ending.of_exception(RuntimeError("x" * 10_000)).reason) < 600
 
 
 def test_kills_for_memory_are_counted_where_the_kernel_tells() -> None:
-    assert outcome.count_oom_kills() >= 0
+    assert ending.count_oom_kills() >= 0

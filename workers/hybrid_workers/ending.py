@@ -16,7 +16,7 @@ _MOST_CHARACTERS = 500
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Ending:
     """The end of one run.
 
     :ivar reason: "" for success.
@@ -36,20 +36,20 @@ class Outcome:
         return not self.reason
 
 
-def of_exit_code(code: int, *, oom_kills: int) -> Outcome:
+def of_exit_code(code: int, *, oom_kills: int) -> Ending:
     """Return what the exit code of a task process means; 0 is success.
 
     :param oom_kills: processes of this worker's control group that the kernel killed for memory during the run.
     """
     if code == 0:
-        return Outcome()
+        return Ending()
     if code < 0:
         category = "oom_killed" if oom_kills and -code == signal.SIGKILL else "signal"
-        return Outcome(f"The task process was {_killed_by(-code, oom_kills)}", str(code), category)
-    return Outcome(f"The task process ended with exit code {code}; its log may say why", str(code), "exit_code")
+        return Ending(f"The task process was {_killed_by(-code, oom_kills)}", str(code), category)
+    return Ending(f"The task process ended with exit code {code}; its log may say why", str(code), "exit_code")
 
 
-def of_lost_process(message: str, *, oom_kills: int) -> Outcome:
+def of_lost_process(message: str, *, oom_kills: int) -> Ending:
     """Return what the loss of a worker's task slot means.
 
     :param message: Celery's words, which name a signal or an exit code.
@@ -58,24 +58,24 @@ def of_lost_process(message: str, *, oom_kills: int) -> Outcome:
     if killed:
         number = int(killed.group(1))
         category = "oom_killed" if oom_kills and number == signal.SIGKILL else "signal"
-        return Outcome(f"The worker's process that ran it was {_killed_by(number, oom_kills)}", str(-number), category)
+        return Ending(f"The worker's process that ran it was {_killed_by(number, oom_kills)}", str(-number), category)
     exited = _EXITED.search(message)
     code = exited.group(1) if exited else ""
     words = f" with exit code {code}" if code else ""
-    return Outcome(f"The worker's process that ran it ended{words} before the workload did", code, "exit_code")
+    return Ending(f"The worker's process that ran it ended{words} before the workload did", code, "exit_code")
 
 
-def of_timeout(seconds: float) -> Outcome:
+def of_timeout(seconds: float) -> Ending:
     """Return what Celery's hard time limit means."""
-    return Outcome(f"It ran longer than the worker's hard time limit of {seconds:g} s and was killed", "", "time_limit")
+    return Ending(f"It ran longer than the worker's hard time limit of {seconds:g} s and was killed", "", "time_limit")
 
 
-def of_termination(number: int) -> Outcome:
+def of_termination(number: int) -> Ending:
     """Return what a Celery control command that ended the task process with signal ``number`` means."""
-    return Outcome(f"Ended by a Celery control command with {_signal_name(number)}", str(-number), "revoked")
+    return Ending(f"Ended by a Celery control command with {_signal_name(number)}", str(-number), "revoked")
 
 
-def of_exception(error: BaseException) -> Outcome:
+def of_exception(error: BaseException) -> Ending:
     """Return what an exception out of Airflow's supervisor means."""
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
@@ -87,15 +87,15 @@ def of_exception(error: BaseException) -> Outcome:
             404: "the task instance is gone",
             409: "the task is no longer waiting to run",
         }.get(status, "see the API server's log")
-        return Outcome(f"Refused by the API server with {status} ({hint}): {text}", "", "refused")
+        return Ending(f"Refused by the API server with {status} ({hint}): {text}", "", "refused")
     if type(error).__module__.partition(".")[0] == "httpx":
         words = "The API server could not be reached from the worker ([core] execution_api_server_url)"
-        return Outcome(f"{words}: {text}", "", "api_unreachable")
+        return Ending(f"{words}: {text}", "", "api_unreachable")
     if isinstance(error, MemoryError):
-        return Outcome("The worker's process that ran it found no more memory", "", "oom")
+        return Ending("The worker's process that ran it found no more memory", "", "oom")
     if type(error).__name__ == "SoftTimeLimitExceeded":  # Celery's, which this module does not know
-        return Outcome("It ran longer than the worker's soft time limit and was ended", "", "time_limit")
-    return Outcome(f"The worker could not run it: {text}", "", "worker_error")
+        return Ending("It ran longer than the worker's soft time limit and was ended", "", "time_limit")
+    return Ending(f"The worker could not run it: {text}", "", "worker_error")
 
 
 def count_oom_kills() -> int:

@@ -1,0 +1,82 @@
+"""Everything that differs between Airflow releases, and all that this project uses inside Airflow's executor base.
+
+Supported: Airflow 3.2 and 3.3, and 3.4 as far as its pre-releases show it. What a release can do is found out from its
+classes and attributes, never from its version number. ``hybrid_workers.workload`` does the same on the workers' side.
+
+* ``workloads``: Airflow's workloads, read once into a value of ours.
+* ``queues``: where an executor keeps the workloads that wait.
+* ``events``: keys of workloads, and the states and events that the scheduler expects for them.
+* ``database``: rows of Airflow's database, and workloads made from them.
+* ``releases``: what the installed release can do.
+
+Does not belong here: any decision about an attempt.
+"""
+
+from typing import TYPE_CHECKING
+
+from hybrid_executor.compat.database import (
+    PlannedTask,
+    TaskRow,
+    make_workloads,
+    own_session,
+    read_planned_tasks,
+    read_tasks,
+    task_key,
+)
+from hybrid_executor.compat.events import (
+    describe_key,
+    event_key,
+    event_states,
+    failed_event,
+    is_task_key,
+    key_in,
+    unpack_event,
+)
+from hybrid_executor.compat.queues import check_queues, count_queued, drop_queued, is_queued, queued_workloads
+from hybrid_executor.compat.releases import SupportedWorkloads, airflow_version, kinds_in_pods
+from hybrid_executor.compat.workloads import (
+    AirflowWorkload,
+    Workload,
+    is_known,
+    key_of,
+    make_example_workload,
+    queue_of,
+    read_workload,
+)
+
+if TYPE_CHECKING:
+    from airflow.executors.workloads.types import WorkloadKey, WorkloadState
+
+__all__ = [
+    "AirflowWorkload",
+    "PlannedTask",
+    "SupportedWorkloads",
+    "TaskRow",
+    "Workload",
+    "WorkloadKey",
+    "WorkloadState",
+    "airflow_version",
+    "check_queues",
+    "count_queued",
+    "describe_key",
+    "drop_queued",
+    "event_key",
+    "event_states",
+    "failed_event",
+    "is_known",
+    "is_queued",
+    "is_task_key",
+    "key_in",
+    "key_of",
+    "kinds_in_pods",
+    "make_example_workload",
+    "make_workloads",
+    "own_session",
+    "queue_of",
+    "queued_workloads",
+    "read_planned_tasks",
+    "read_tasks",
+    "read_workload",
+    "task_key",
+    "unpack_event",
+]

@@ -1,0 +1,64 @@
+"""Trouble that lasts is logged when it begins, when it changes and when it is over, not each time it is met."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+log = logging.getLogger(__name__)
+
+
+REDIS = "redis"
+REDIS_UNAVAILABLE = "Redis unavailable, trying again: %s"
+REDIS_BACK = "Redis is available again"
+
+_SAME_TROUBLE_SECONDS = 30.0
+_MOST_SUBJECTS = 1_000
+
+
+@dataclass
+class _Complaint:
+    said: object
+    at: float
+
+
+class Complaints:
+    """What is being complained about now, by subject. Safe for several threads."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._open: dict[str, _Complaint] = {}
+
+    def report(
+        self, subject: str, message: str, *args: object, cause: str | None = None, level: int = logging.WARNING
+    ) -> bool:
+        """Log a complaint; return whether it was logged.
+
+        Without ``cause``, it is not logged where the last one about ``subject`` said the same, or said something else
+        less than 30 s before: one trouble shows itself in many messages.
+
+        :param cause: identifies the trouble where the message varies. Then the complaint is logged exactly when the
+            cause is another one than that of the last complaint.
+        """
+        said, now = (message, *map(str, args)) if cause is None else cause, self._clock()
+        with self._lock:
+            last = self._open.get(subject)
+            if last is not None and (last.said == said or (cause is None and now - last.at < _SAME_TROUBLE_SECONDS)):
+                return False
+            self._open.pop(subject, None)
+            self._open[subject] = _Complaint(said, now)
+            while len(self._open) > _MOST_SUBJECTS:
+                del self._open[next(iter(self._open))]
+        log.log(level, message, *args, stacklevel=2)
+        return True
+
+    def settle(self, subject: str, message: str, *args: object, level: int = logging.INFO) -> None:
+        """Log ``message`` once where ``subject`` was complained about."""
+        with self._lock:
+            was_open = self._open.pop(subject, None) is not None
+        if was_open:
+            log.log(level, message, *args, stacklevel=2)

@@ -1,0 +1,115 @@
+"""Comparing what is remembered of attempts with their records: what events missed is found here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from hybrid_executor import compat
+from hybrid_executor.events import AttemptId
+from hybrid_executor.executor.context import Context
+from hybrid_executor.executor.ledger import Tracked
+from hybrid_executor.executor.resubmission import submit_again
+from hybrid_executor.states import State
+from hybrid_executor.store import Record, Restoration
+
+log = logging.getLogger(__name__)
+
+_COMPARED_EACH_TIME = 500
+_BEFORE_START = frozenset({State.SUBMITTED, State.LAUNCHING, State.PENDING})
+
+
+class Comparison:
+    """Each method may be repeated at any time."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._compared: set[AttemptId] = set()
+
+    def read_pending(self) -> None:
+        """Read the records of the attempts of which an event may have been missed."""
+        to_read = self._context.pending.to_read
+        to_read &= {tracked.attempt for tracked in self._context.ledger}
+        chosen = [tracked for tracked in self._context.ledger if tracked.attempt in to_read]
+        for tracked, record in zip(chosen, self._read(chosen), strict=True):
+            if record is not None:
+                self._context.apply_record(tracked, record)
+            to_read.discard(tracked.attempt)
+
+    def compare_all(self) -> None:
+        """Compare the attempts that Redis does not count as live and ours; free the slots of those that ended."""
+        context = self._context
+        owned = context.store.attempts.owned_by(context.owner)
+        self._compare([tracked for tracked in context.ledger if tracked.attempt not in owned])
+        context.store.attempts.forget_ended(owned - {t.attempt for t in context.ledger}, owner=context.owner)
+
+    def compare_some(self) -> None:
+        """Compare some attempts, others each time, so that each is compared now and then whatever Redis counts."""
+        ledger = self._context.ledger
+        waiting = [tracked for tracked in ledger if tracked.attempt not in self._compared]
+        if not waiting:
+            self._compared.clear()
+            waiting = list(ledger)
+        chosen = waiting[:_COMPARED_EACH_TIME]
+        self._compare(chosen)
+        self._compared |= {tracked.attempt for tracked in chosen}
+        self._compared &= {tracked.attempt for tracked in ledger}
+
+    def _read(self, tracked: Sequence[Tracked]) -> list[Record | None]:
+        return self._context.store.attempts.records([item.attempt for item in tracked])
+
+    def _compare(self, doubtful: Sequence[Tracked]) -> None:
+        context, missing = self._context, []
+        for tracked, record in zip(doubtful, self._read(doubtful), strict=True):
+            if record is None:
+                missing.append(tracked)
+            elif record.trouble:
+                context.fail(tracked, record.trouble)
+            elif record.state.is_terminal or record.owner == context.owner:
+                context.apply_record(tracked, record)
+            elif record.state is not State.UNKNOWN:
+                log.info("Another scheduler answers for attempt %s now", tracked.attempt)
+                context.settle(tracked, State.REVOKED, "")
+        if missing:
+            _record_again(context, missing)
+
+
+def _record_again(context: Context, missing: Sequence[Tracked]) -> None:
+    """Write the records that Redis lost: what runs keeps running, what waited is submitted again.
+
+    An attempt that waited for its pod is launched again with a new workload; where its pod exists already, the agents
+    find it. Where its task has started in between, it is recorded as it was.
+    """
+    log.warning("%s attempts have lost their record; recording them again", len(missing))
+    waiting = {t.attempt: t for t in missing if t.state in _BEFORE_START}
+    not_queued = submit_again(
+        context, waiting, {}, keep={t.attempt for t in waiting.values() if t.state is not State.SUBMITTED}
+    )
+    started = [t for t in missing if t.attempt not in waiting] + not_queued
+    context.store.attempts.restore([_restoration(context, tracked) for tracked in started])
+
+
+def _restoration(context: Context, tracked: Tracked) -> Restoration:
+    return Restoration(
+        attempt=tracked.attempt,
+        owner=context.owner,
+        pool=tracked.pool,
+        state=tracked.state,
+        generation=tracked.generation,
+        fields={
+            **compat.describe_key(tracked.key),
+            "kind": tracked.kind,
+            "key": tracked.workload_id,
+            "queue": tracked.queue,
+            "holder": tracked.holder,
+            **_cluster_of(context, tracked),
+        },
+    )
+
+
+def _cluster_of(context: Context, tracked: Tracked) -> dict[str, str]:
+    if tracked.pool != "kubernetes":
+        return {}
+    route = context.settings.routes.find(tracked.queue)
+    profile = context.settings.profile_of(route)
+    return {"cluster": profile.cluster, "profile": profile.name}

@@ -1,0 +1,104 @@
+"""What the parts of one running executor share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hybrid_executor.config import Settings
+from hybrid_executor.events import OwnerId
+from hybrid_executor.executor.clock import Clock
+from hybrid_executor.executor.ledger import Ledger, Tracked
+from hybrid_executor.executor.outage import Outage
+from hybrid_executor.executor.pending import Pending
+from hybrid_executor.executor.reports import Reports
+from hybrid_executor.pools.pool import RecordedPool
+from hybrid_executor.pools.work import Work
+from hybrid_executor.states import State
+from hybrid_executor.store import Change, Record, Store
+
+if TYPE_CHECKING:
+    from airflow.executors.workloads import ExecuteTask
+
+
+@dataclass(kw_only=True)
+class Context:
+    """One scheduler's attempts: where they are recorded, what is remembered of them, and what is still to be done.
+
+    :ivar make_workloads: returns workloads with new tokens for tasks that Airflow still has as queued, by workload id;
+        for a workload that cannot be made, the error instead.
+    """
+
+    settings: Settings
+    store: Store
+    owner: OwnerId
+    pools: Mapping[str, RecordedPool]
+    default_queue: str
+    reports: Reports
+    make_workloads: Callable[[list[str]], dict[str, ExecuteTask | Exception]]
+    clock: Clock = time.monotonic
+    ledger: Ledger = field(default_factory=Ledger)
+    pending: Pending = field(default_factory=Pending)
+    outage: Outage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.outage = Outage(clock=self.clock, check_writes=self.store.check_writes)
+
+    def track(self, tracked: Tracked) -> None:
+        """Remember an attempt. An older attempt of the same key is revoked, or left to its end where it runs."""
+        older = self.ledger.add(tracked)
+        self.reports.running(tracked.key)
+        if older is None:
+            return
+        if older.state is State.RUNNING:
+            # A deferred task may resume before its first process has ended: that process is left to end by itself.
+            older.is_superseded = True
+            self.ledger.add(older)
+        else:
+            self.pending.to_revoke.add(older.attempt)
+
+    def apply_record(self, tracked: Tracked, record: Record) -> None:
+        """Update what is remembered of an attempt to its record. A state of a newer release changes nothing."""
+        if record.generation >= tracked.generation and record.state is not State.UNKNOWN:
+            self.apply(tracked, record.state, record.generation, holder=record.holder, reason=record.reason)
+
+    def apply(self, tracked: Tracked, state: State, generation: int, *, holder: str, reason: str) -> None:
+        """Note an attempt's new state, and tell Airflow where it ended."""
+        if state == tracked.state and generation == tracked.generation and state is not State.LOST:
+            return
+        tracked.state, tracked.generation, tracked.holder = state, generation, holder
+        tracked.since = self.clock()
+        if state.is_terminal:
+            self.settle(tracked, state, reason)
+        elif state is State.LOST:
+            self.pending.to_decide.add(tracked.attempt)
+        elif state is State.RUNNING and tracked.kind == "callback":
+            self.reports.changed(tracked, state, holder)
+
+    def fail(self, tracked: Tracked, reason: str) -> None:
+        """Fail an attempt that cannot go on, in its record and for Airflow.
+
+        :raises StoreUnavailable: Redis could not be asked; Airflow has not been told either.
+        """
+        fields = {"reason": reason, "category": "rejected"}
+        self.store.attempts.advance(
+            Change(attempt=tracked.attempt, to=State.FAILED, raises_generation=True, delete_pod=True, fields=fields)
+        )
+        self.settle(tracked, State.FAILED, reason)
+
+    def settle(self, tracked: Tracked, state: State, reason: str) -> None:
+        """Tell Airflow how an attempt ended, and forget it."""
+        self.reports.changed(tracked, state, reason)
+        self.ledger.remove(tracked.attempt)
+
+    def pool_of(self, work: Work) -> RecordedPool:
+        """Return the pool that the route of the work's queue names."""
+        return self.pools[self.settings.routes.find(work.queue).pool]
+
+    def close(self) -> None:
+        """Close all connections."""
+        for pool in self.pools.values():
+            pool.close()
+        self.store.close()

@@ -1,0 +1,116 @@
+"""What a started executor does in each loop of the scheduler, and which parts of it only on a timer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hybrid_executor.errors import StoreForbidden, StoreUnavailable
+from hybrid_executor.executor import adoption, revocation, submission
+from hybrid_executor.executor.clock import Timer
+from hybrid_executor.executor.comparison import Comparison
+from hybrid_executor.executor.context import Context
+from hybrid_executor.executor.intake import Intake
+from hybrid_executor.executor.lost import LostWork
+from hybrid_executor.executor.pending import REGULAR, Repair
+from hybrid_executor.executor.revived import end_revived
+from hybrid_executor.executor.starts import StartReports
+from hybrid_executor.executor.steps import Steps
+from hybrid_executor.executor.unserved import UnservedWarnings
+
+_KEEP_EVENTS = 10_000
+_TRIM_SECONDS = 60.0
+
+
+class Loop:
+    """Takes in events, does what is pending, and does the repairs that only the owner of attempts can do.
+
+    Acts on records and on Airflow's database, read in bulk, and concludes nothing from silence alone. A step that fails
+    stays pending and keeps no other step from being done.
+
+    :param pod_launch_retries: how often a pod that dies before its task starts is launched again, negative for ever.
+    """
+
+    def __init__(self, context: Context, *, pod_launch_retries: int) -> None:
+        self._context = context
+        self._intake = Intake(context)
+        self._comparison = Comparison(context)
+        self._lost = LostWork(context, pod_launch_retries=pod_launch_retries)
+        self._start_reports = StartReports(context)
+        self._unserved = UnservedWarnings(context)
+        self._steps = Steps(clock=context.clock)
+        self._sweep_cursors: dict[str, int] = {}
+        self._repair_timer = Timer(context.settings.repair_interval_seconds, context.clock)
+        self._trim_timer = Timer(_TRIM_SECONDS, context.clock)
+        self._repairs: dict[Repair, Callable[[], object]] = {
+            Repair.END_REVIVED: lambda: end_revived(context),
+            Repair.COMPARE_ALL: self._comparison.compare_all,
+            Repair.COMPARE_SOME: self._comparison.compare_some,
+            Repair.FIND_LOST_WORKERS: self._lost.find_lost_workers,
+            Repair.DECIDE_LOST: self._lost.decide_pending,
+            Repair.FIND_UNSENT: self._lost.find_unsent,
+            Repair.SWEEP: self._sweep,
+            Repair.FIND_UNSERVED: self._unserved.look,
+        }
+
+    def begin(self, check: Callable[[], None]) -> None:
+        """Look at Redis for the first time. Where it is unavailable, the outage says so and the loops go on asking.
+
+        :param check: what else Redis has to fulfil.
+        :raises ConfigError: the deployment cannot work.
+        """
+        context = self._context
+        try:
+            with context.outage.watch():
+                context.store.ping()
+                check()
+                self._intake.place()
+        except StoreForbidden:
+            raise
+        except StoreUnavailable:
+            return
+
+    def run(self) -> None:
+        """Do one loop's work. Does nothing while Redis is not to be asked.
+
+        :raises StoreUnavailable: Redis could not be asked; what is pending stays so.
+        """
+        context, pending, steps = self._context, self._context.pending, self._steps
+        if not context.outage.may_ask():
+            return
+        with context.outage.watch():
+            steps.do("send pending messages", lambda: submission.publish_unsent(context))
+            steps.do("fail what the broker refused", lambda: submission.fail_refused(context))
+            steps.do("take in events", self._intake.read)
+            if pending.to_read:
+                steps.do("read records again", self._comparison.read_pending)
+            if pending.to_decide:
+                steps.do(Repair.DECIDE_LOST.value, self._lost.decide_pending)
+            steps.do("report which pods have started", self._start_reports.tell)
+            steps.do("revoke what Airflow has ended", lambda: revocation.revoke_pending(context))
+            steps.do("look up adopted task instances", lambda: adoption.resume_adoption(context))
+            if self._repair_timer.is_due():
+                pending.repairs |= REGULAR
+            if pending.repairs:
+                self._repair()
+            if self._trim_timer.is_due():
+                self._trim_timer.restart()
+                steps.do("trim the events", self._trim)
+
+    def _repair(self) -> None:
+        # Workers cannot announce themselves to a Redis that refuses writes: their silence means nothing then.
+        self._context.store.check_writes()
+        self._repair_timer.restart()
+        pending = self._context.pending
+        for repair in Repair:
+            if repair in pending.repairs and self._steps.do(repair.value, self._repairs[repair]):
+                pending.repairs.discard(repair)
+
+    def _sweep(self) -> None:
+        """Remove from the pools' sets the attempts of schedulers that are gone."""
+        for pool in self._context.pools:
+            cursor = self._sweep_cursors.get(pool, 0)
+            self._sweep_cursors[pool] = self._context.store.attempts.sweep(pool, cursor=cursor)
+
+    def _trim(self) -> None:
+        keep_seconds = self._context.settings.event_retention_seconds
+        self._context.store.events.trim(keep_entries=_KEEP_EVENTS, keep_seconds=keep_seconds)

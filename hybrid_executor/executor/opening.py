@@ -1,0 +1,90 @@
+"""What an executor opens when it starts: its pools, and the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import uuid4
+
+from airflow.executors.local_executor import LocalExecutor
+
+from hybrid_executor import compat
+from hybrid_executor.config import ConfigSource, Settings
+from hybrid_executor.errors import ConfigError
+from hybrid_executor.events import OwnerId
+from hybrid_executor.executor.context import Context
+from hybrid_executor.pools.celery_broker import check_broker
+from hybrid_executor.pools.kubernetes import KubernetesPool
+from hybrid_executor.pools.local import LocalPool
+from hybrid_executor.pools.pool import RecordedPool, UnrecordedPool
+from hybrid_executor.store import Store, open_configured_store
+
+_CONNECT_SECONDS = 1.0
+_ANSWER_SECONDS = 2.0
+
+
+def make_recorded_pools(conf: ConfigSource, settings: Settings) -> dict[str, RecordedPool]:
+    """Return the pools with records that some queue is routed to. No connection is made yet.
+
+    :raises ConfigError: a setting of ``[celery]`` is wrong.
+    """
+    pools: dict[str, RecordedPool] = {}
+    if "celery" in settings.routes.pools:
+        from hybrid_executor.pools.celery import make_celery_pool
+
+        pools["celery"] = make_celery_pool(conf, settings)
+    if "kubernetes" in settings.routes.pools:
+        pools["kubernetes"] = KubernetesPool(kinds=compat.kinds_in_pods())
+    return pools
+
+
+def make_local_pools(
+    settings: Settings, *, is_local: bool, slots: Mapping[str, int], job_id: int | str | None
+) -> dict[str, UnrecordedPool]:
+    """Return the pools beside the scheduler that some queue is routed to. No process is started yet.
+
+    :param is_local: the executor may run workloads beside the scheduler.
+    :param slots: how many workloads each pool may run at once.
+    :raises ConfigError: it may not, and a queue is routed to the local pool.
+    """
+    if "local" not in settings.routes.pools:
+        return {}
+    if not is_local:
+        raise ConfigError(
+            "[hybrid_executor] routes sends queues to local, which only LocalKubernetesExecutor has: set [core] "
+            "executor = hybrid_executor.LocalKubernetesExecutor, or write 'celery' in its place."
+        )
+    executor = LocalExecutor(parallelism=slots["local"])  # type: ignore[no-untyped-call]
+    executor.job_id = job_id
+    return {"local": LocalPool(executor)}
+
+
+def open_executors_store(settings: Settings) -> Store:
+    """Return the store with the time limits of a scheduler's loop. No connection is made yet.
+
+    :raises ConfigError: there is no Redis to use.
+    """
+    settings.require_redis()
+    return open_configured_store(settings, connect_seconds=_CONNECT_SECONDS, answer_seconds=_ANSWER_SECONDS)
+
+
+def make_owner(job_id: int | str | None) -> OwnerId:
+    """Return the id under which a scheduler job answers for attempts; a new one where there is no job."""
+    return OwnerId(str(job_id) if job_id is not None else f"none-{uuid4()}")
+
+
+def check_deployment(context: Context) -> None:
+    """Check what this executor may do in Redis, and that the Celery broker can be used.
+
+    :raises ConfigError: a permission is missing, or the broker cannot be used.
+    :raises StoreUnavailable: Redis could not be asked.
+    """
+    context.store.check_permissions(_default_lists(context))
+    if "celery" in context.pools:
+        check_broker(context.settings)
+
+
+def _default_lists(context: Context) -> list[str]:
+    """Return the broker list on the store's Redis that most work goes to, empty where there is none."""
+    pool = context.pools.get(context.settings.routes.find(context.default_queue).pool)
+    key = pool.list_key(context.default_queue) if pool is not None else ""
+    return [key] if key else []

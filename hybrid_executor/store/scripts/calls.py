@@ -1,0 +1,240 @@
+"""The table of the Lua scripts: what each one is given, by name and type, in the order of its ``KEYS`` and ``ARGV``.
+
+A class is one script, ``claim.lua`` for :class:`Claim`; an instance is one run of it. In the script, each field is a
+local variable of the same name. Its annotation says what it is:
+
+* ``Key`` is an element of ``KEYS``. ``Key | None`` is the last one, left out where it is ``None`` and ``nil`` then.
+* ``tuple[Key, ...]`` are all further ``KEYS``; the variable ``<name>_at`` is the index of the first.
+* ``bool`` is a boolean, ``int`` and ``float`` are numbers, ``int | None`` is a number or ``nil``.
+* ``tuple[State, ...]`` is for the function ``is_among``.
+* :data:`Texts` are all further ``ARGV``; the variable ``<name>_at`` is the index of the first.
+* Everything else is a string.
+
+Each key is made by :class:`~hybrid_executor.store.keys.Keys`. A script that has to name a key after what it reads gets
+the instance's ``prefix``, and the names of the kinds of keys from :mod:`~hybrid_executor.store.keys`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypedDict
+
+from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.states import State
+from hybrid_executor.store.keys import Key
+
+Texts = tuple[str | int, ...]
+
+
+class Destination(TypedDict):
+    """What attempts of one :class:`Submit` share; ``..._key`` is an index of ``KEYS``, 0 for none."""
+
+    owner: OwnerId
+    pool: str
+    owner_key: int
+    live_key: int
+    launch_key: int
+    queue_key: int
+
+
+class Submission(TypedDict):
+    """One attempt of a :class:`Submit`, as JSON: the server parses it faster than the client packs each part.
+
+    ``destination`` is an index of the destinations, from 1; the key of the record is ``KEYS[first_key]``, those of
+    payload and overrides follow it.
+    """
+
+    id: AttemptId
+    expected_generation: int
+    destination: int
+    first_key: int
+    fields: list[str]
+
+
+class Submit(NamedTuple):
+    """Record attempts as submitted.
+
+    ``destinations`` is a list of :class:`Destination` as JSON. ``items`` are four for each attempt: a
+    :class:`Submission`, the message for the queue, the payload and the overrides, each "" for none.
+    """
+
+    events_key: Key
+    other_keys: tuple[Key, ...]
+    prefix: str
+    terminal: tuple[State, ...]
+    payload_seconds: int
+    live_seconds: int
+    destinations: str
+    items: Texts
+
+
+class Claim(NamedTuple):
+    """Take an attempt for a worker. ``proposal`` names an epoch that may have to begin."""
+
+    attempt_key: Key
+    events_key: Key
+    payload_key: Key
+    overrides_key: Key
+    live_key: Key
+    epoch_key: Key
+    home_key: Key
+    unsettled_key: Key
+    owner_key: Key | None
+    id: AttemptId
+    worker: str
+    owner: OwnerId
+    pool: str
+    live_seconds: int
+    token: str
+    proposal: str
+    epoch_seconds: int
+    settling_seconds: int
+    fields: Texts
+
+
+class Advance(NamedTuple):
+    """Change the state of an attempt.
+
+    ``operation`` is put on the launch stream of the record's cluster, "" for nothing. ``acknowledged_id`` is the entry
+    of ``acknowledged_key`` that is acknowledged, whether the change is made or not.
+    """
+
+    attempt_key: Key
+    events_key: Key
+    payload_key: Key
+    overrides_key: Key
+    acknowledged_key: Key | None
+    prefix: str
+    id: AttemptId
+    to: str
+    sources: tuple[State, ...]
+    generation: int | None
+    raises_generation: bool
+    is_terminal: bool
+    is_started: bool
+    kept_seconds: int
+    operation: str
+    acknowledged_id: str
+    fields: Texts
+
+
+class Adopt(NamedTuple):
+    """Make another scheduler job answer for an attempt."""
+
+    attempt_key: Key
+    owner_key: Key
+    prefix: str
+    id: AttemptId
+    owner: OwnerId
+    live_seconds: int
+    terminal: tuple[State, ...]
+
+
+class Restore(NamedTuple):
+    """Write the lost record of a live attempt anew."""
+
+    attempt_key: Key
+    events_key: Key
+    owner_key: Key
+    live_key: Key
+    id: AttemptId
+    owner: OwnerId
+    pool: str
+    state: str
+    generation: int
+    live_seconds: int
+    replaces_older: bool
+    fields: Texts
+
+
+class Annotate(NamedTuple):
+    """Write fields of a live record that are no change of state."""
+
+    attempt_key: Key
+    fields: Texts
+
+
+class Forget(NamedTuple):
+    """Drop an attempt from its owner's set."""
+
+    attempt_key: Key
+    owner_key: Key
+    id: AttemptId
+    owner: OwnerId
+    terminal: tuple[State, ...]
+
+
+class Sweep(NamedTuple):
+    """Drop what has ended from a pool's set, about ``size`` at a time."""
+
+    live_key: Key
+    prefix: str
+    cursor: str
+    size: int
+    terminal: tuple[State, ...]
+
+
+class Epoch(NamedTuple):
+    """Tell which data Redis holds."""
+
+    epoch_key: Key
+    home_key: Key
+    unsettled_key: Key
+    proposal: str
+    epoch_seconds: int
+    settling_seconds: int
+
+
+class Lease(NamedTuple):
+    """Take, renew or give back a lease."""
+
+    lease_key: Key
+    is_release: bool
+    holder: str
+    milliseconds: int
+
+
+class Rate(NamedTuple):
+    """Take tokens from a bucket."""
+
+    rate_key: Key
+    wanted: int
+    per_second: float
+    capacity: int
+
+
+class Starts(NamedTuple):
+    """Say what happened to pods on their way to their task's start; ``fixed_limit`` 0 is for an adaptive one."""
+
+    starting_key: Key
+    pace_key: Key
+    what: str
+    fixed_limit: int
+    attempts: Texts
+
+
+class Trim(NamedTuple):
+    """Drop old entries of the events stream, but for the newest ``keep_entries``."""
+
+    events_key: Key
+    trimmed_key: Key
+    keep_entries: int
+    keep_milliseconds: int
+
+
+class Version(NamedTuple):
+    """Remember a watch's resource version; ``fence`` 0 is for a writer without a lease."""
+
+    version_key: Key
+    lease_key: Key
+    version: str
+    fence: int
+    kept_seconds: int
+
+
+class Withdraw(NamedTuple):
+    """Take an announcement back. ``life`` is that of the one that leaves, "" for whoever."""
+
+    member_key: Key
+    members_key: Key
+    name: str
+    life: str
