@@ -1,23 +1,23 @@
-# Each target does its own set-up in .venv and needs only Python 3.10+ (with venv) and make.
-#   make demo   run the examples on a whole Airflow on this machine
-#   make test   unit, contract, integration, fault and end-to-end tests
-#   make matrix tests on each supported release of Celery, redis-py, the server, the Kubernetes library and Airflow
-#   make bench  trivial tasks on this executor's worker and on upstream's, in turns (about 10 minutes)
-#   make lint   ruff, mypy, import-linter
-#   make clean  remove everything that was made
+# Each target installs what it needs in .venv. You need only Python 3.10+ (with venv) and make.
+#   make demo   run the example DAGs on a whole Airflow on this machine
+#   make test   run the unit, contract, integration, fault and end-to-end tests
+#   make matrix run tests on each supported release of Celery, redis-py, Redis, the Kubernetes library and Airflow
+#   make bench  compare this executor's worker with upstream's (about 10 minutes)
+#   make lint   run ruff, mypy and import-linter
+#   make clean  delete everything that the other targets made
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# A home of its own: reading Airflow's configuration writes an airflow.cfg into it.
+# A separate home, because Airflow writes an airflow.cfg into it.
 export AIRFLOW_HOME ?= $(CURDIR)/$(VENV)/airflow
 export AIRFLOW__CORE__LOAD_EXAMPLES ?= False
-# Airflow is large: without bytecode each of its processes would compile it again.
+# Without bytecode, each Airflow process would compile all of Airflow again.
 unexport PYTHONDONTWRITEBYTECODE
 
 DEMO_ARGS ?=
 TEST_ARGS ?=
-# Most tests wait for servers most of the time, so more of them run at once than there are cores.
+# Tests mostly wait for servers, so run more of them at the same time than there are cores.
 TEST_PROCESSES ?= 6
 MATRIX_ARGS ?=
 BENCH_ARGS ?=
@@ -28,7 +28,7 @@ BENCH_ARGS ?=
 help:
 	@sed -n 's/^#   //p' Makefile
 
-# uv installs many times as fast as pip; where it is not to be had or does not get through, pip does.
+# uv is much faster than pip. If uv cannot be installed or fails, pip is used.
 define install
 	@if [ ! -x $(BIN)/python ]; then echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); fi
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
@@ -53,7 +53,7 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
-# Redis 7 is Debian 12's: apt-get install redis-server. One release alone: make matrix MATRIX_ARGS=5.5
+# Redis 7 comes from Debian 12: apt-get install redis-server. To test one release: make matrix MATRIX_ARGS=5.5
 matrix: $(VENV)/installed-test
 	@$(BIN)/python -m tests.matrix $(MATRIX_ARGS)
 

@@ -1,6 +1,6 @@
-"""Writes what is made from the tables of options: ``conf/airflow.cfg`` and ``docs/configuration.md``.
+"""Writes ``conf/airflow.cfg`` and ``docs/configuration.md`` from the tables of options.
 
-Run it with ``python docs/render_options.py`` after a table has changed; a test holds both files to it.
+Run ``python docs/render_options.py`` after you change a table. A test checks that both files are up to date.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from hybrid_executor.config.table import HYBRID_OPTIONS
 ROOT = Path(__file__).resolve().parents[1]
 
 _CFG_HEAD = """\
-# A starting point for Airflow with the hybrid executor; made by docs/render_options.py.
-# What is commented out stands at its default. Every option can be set by environment variable instead:
-# AIRFLOW__HYBRID_EXECUTOR__ROUTES and so on.
+# An example configuration for Airflow with the hybrid executor. Made by docs/render_options.py.
+# Options that are commented out show their defaults. Each option can also be set with an environment variable, such as
+# AIRFLOW__HYBRID_EXECUTOR__ROUTES.
 
 [core]
-# HybridExecutor: by queue to Celery workers or pods. KubernetesExecutor: every queue to pods.
-# LocalKubernetesExecutor: pods or the scheduler's own processes.
+# HybridExecutor: the queue decides between Celery workers and pods.
+# KubernetesExecutor: all tasks run in pods.
+# LocalKubernetesExecutor: the queue decides between pods and local processes of the scheduler.
 executor = hybrid_executor.HybridExecutor
 
 [hybrid_executor]
 """
 
 _CFG_TAIL = """
-# [celery], [celery_broker_transport_options] and [kubernetes_executor] are read as they stand in an existing
-# deployment.
+# The sections [celery], [celery_broker_transport_options] and [kubernetes_executor] of an existing deployment are used
+# unchanged.
 """
 
 _DOC_HEAD = """\
@@ -39,8 +40,9 @@ _DOC_HEAD = """\
 
 Made by `docs/render_options.py` from the tables in `hybrid_executor/config/`.
 
-Every option can be set in `airflow.cfg` or as an environment variable, `AIRFLOW__SECTION__OPTION`. A value that is
-wrong stops the process when it starts, with the option's name and what to write.
+Set an option in `airflow.cfg` or with the environment variable `AIRFLOW__SECTION__OPTION`. If a value is wrong, the
+process stops when it starts. The message names the option and says what to write. `<option>_cmd` and `<option>_secret`
+work for every option on this page.
 
 ## Routes
 
@@ -48,13 +50,16 @@ wrong stops the process when it starts, with the option's name and what to write
     routes = kubernetes=kubernetes, gpu-*=kubernetes:gpu, *=celery
     profiles_file = /etc/airflow/profiles.yaml
 
-The first pattern that matches a task's queue decides; the last one must be `*`. A target is a pool (`celery`,
-`kubernetes`, `local`) or a pool with a profile. `airflow hybrid routes QUEUE...` shows where queues go and why.
-With no `routes`, `kubernetes_queue` of `[celery_kubernetes_executor]` (or `[local_kubernetes_executor]`) goes to
-kubernetes and the rest to celery (or local).
+A route is `pattern=pool` or `pattern=kubernetes:profile`. The pools are `celery`, `kubernetes` and `local`. The first
+pattern that matches a task's queue decides. The last pattern must be `*`. `airflow hybrid routes QUEUE...` shows the
+pool of each queue and the route that decided.
 
-A profile is a named set of pod settings; `conf/profiles.yaml` explains its keys. What a pod is made from, later wins:
-pod template, profile, the task's `executor_config`, `pod_mutation_hook`.
+If `routes` is not set, the queue `kubernetes_queue` of `[celery_kubernetes_executor]` goes to `kubernetes`, and all
+other queues go to `celery`. With `LocalKubernetesExecutor` it is the section `[local_kubernetes_executor]` and the pool
+`local`.
+
+A profile is a named set of pod settings; `conf/profiles.yaml` explains its keys. A pod is made from these parts, and a
+later part wins: pod template, profile, the task's `executor_config`, `pod_mutation_hook`.
 """
 
 
@@ -68,9 +73,17 @@ def render_docs() -> str:
     return "\n".join(
         (
             _DOC_HEAD,
-            _render_section("hybrid_executor", HYBRID_OPTIONS, "The only section of our own."),
-            _render_section("celery", CELERY_OPTIONS, "Read as it stands. Options that are not listed are ignored."),
-            _render_section("kubernetes_executor", KUBERNETES_OPTIONS, "Read as it stands."),
+            _render_section("hybrid_executor", HYBRID_OPTIONS, "The section of this executor."),
+            _render_section(
+                "celery",
+                CELERY_OPTIONS,
+                "The section of Airflow's CeleryExecutor, used unchanged. Options that are not listed are ignored.",
+            ),
+            _render_section(
+                "kubernetes_executor",
+                KUBERNETES_OPTIONS,
+                "The section of Airflow's KubernetesExecutor, used unchanged.",
+            ),
         )
     )
 
@@ -83,9 +96,7 @@ def _render_cfg_option(option: Option) -> str:
 
 def _render_section(name: str, options: Sequence[Option], about: str) -> str:
     rows = [f"| `{option.name}` | {_default(option)} | {_describe(option)} |" for option in options]
-    return "\n".join(
-        (f"## [{name}]", "", about, "", "| option | default | what it is for |", "|---|---|---|", *rows, "")
-    )
+    return "\n".join((f"## [{name}]", "", about, "", "| option | default | meaning |", "|---|---|---|", *rows, ""))
 
 
 def _default(option: Option) -> str:
@@ -100,7 +111,7 @@ def _describe(option: Option) -> str:
     if option.unit:
         words.append(f"Unit: {option.unit}.")
     if option.sensitive:
-        words.append("May hold a password: `_cmd` and `_secret` work too.")
+        words.append("May hold a password.")
     return " ".join(words).replace("|", "\\|")
 
 

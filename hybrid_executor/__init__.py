@@ -1,8 +1,8 @@
 """Hybrid executor for Apache Airflow: routes every task by its queue, to Celery workers or to Kubernetes pods.
 
-The near side and the contract live here: the executor (in the scheduler), the agent (launches and watches pods),
-the store (the only meeting place, in Redis) and the command line. What runs tasks on Celery workers is the far side,
-the package ``hybrid_workers``. Importing this package imports nothing else.
+This package has the executor (in the scheduler), the agent (creates and watches pods), the store (in Redis, through
+which all parts communicate) and the command line. The package ``hybrid_workers`` runs tasks on Celery workers.
+Importing this package imports no other module.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["HybridExecutor", "KubernetesExecutor", "LocalKubernetesExecutor", "_
 
 
 def __getattr__(name: str) -> Any:
-    """Load an executor class when it is asked for, so that agents, workers and tools stay light."""
+    """Load an executor class when it is first used, so that agents, workers and tools need less memory."""
     if name in ("HybridExecutor", "KubernetesExecutor", "LocalKubernetesExecutor"):
         from hybrid_executor import executor
 

@@ -1,6 +1,6 @@
-"""Every error this project raises on purpose, one class per thing a caller does differently.
+"""All errors that this project raises on purpose: one class per reaction of the caller.
 
-A message tells the reader what to set or run. Messages never hold a token, a payload or a password.
+A message says what to set or to run. It never holds a token, a payload or a password.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from hybrid_executor.hiding import hide_secrets
 
 
 class HybridError(Exception):
-    """Root of all errors raised by this project. What it is told is cleaned of secrets, since it may quote others."""
+    """Root of all errors of this project. Secrets are removed from its message, since it may quote other errors."""
 
     def __init__(self, *parts: object) -> None:
         super().__init__(*(hide_secrets(part) if isinstance(part, str) else part for part in parts))
 
 
 class ConfigError(HybridError):
-    """A setting is missing or wrong. Callers stop: nothing but a changed configuration helps."""
+    """A setting is missing or wrong. Callers stop: only a changed configuration helps."""
 
 
 class StoreUnavailable(HybridError):
-    """Redis could not be asked. Callers keep their work and ask again later; it never means "no data"."""
+    """Redis did not answer. Callers keep their work and retry later. It never means "no data"."""
 
 
 class StoreRefused(StoreUnavailable):
-    """Redis answers, and refuses what it was asked: it is full, read-only, loading, ... It may serve us again later.
+    """Redis answers, but refuses the command: it is full, read-only, loading, ... Callers retry later.
 
     :ivar code: the server's error code, such as "READONLY".
     """
@@ -35,26 +35,26 @@ class StoreRefused(StoreUnavailable):
 
 
 class StoreForbidden(StoreRefused, ConfigError):
-    """Redis refuses user, password or a permission.
+    """Redis refuses the user, the password or a permission.
 
-    A process that starts stops, as for any wrong setting. One that runs waits as in any outage: somebody is changing
-    the user, and its work must not be lost meanwhile.
+    While a process starts, this is a wrong setting, and it stops. A running process waits, as if Redis were
+    unavailable: somebody may be changing the user, and no work must be lost.
     """
 
 
 class KeyMisused(HybridError):
-    """A Redis key of ours holds a value of another type. What needs this key waits or fails; all else goes on."""
+    """One of our Redis keys holds a value of the wrong type. Only work that needs this key waits or fails."""
 
 
 class TaskRejected(HybridError):
-    """One task cannot be run as it is described (template, executor_config, hook, refused pod). Only it fails."""
+    """One task cannot run as described (template, executor_config, hook, refused pod). Only this task fails."""
 
 
 class KubeError(HybridError):
-    """The Kubernetes API answered with an error, or could not be reached.
+    """The Kubernetes API answered with an error, or did not answer.
 
-    :ivar status: HTTP status, 0 when there was no answer.
-    :ivar reason: the API server's machine-readable reason ("AlreadyExists", "Forbidden", ...), may be "".
+    :ivar status: HTTP status; 0 if there was no answer.
+    :ivar reason: the API server's reason for programs ("AlreadyExists", "Forbidden", ...); may be "".
     """
 
     def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
@@ -64,9 +64,9 @@ class KubeError(HybridError):
 
 
 class KubeUnavailable(KubeError):
-    """No answer, or 429 or 5xx: ask again.
+    """No answer, 429 or 5xx: retry.
 
-    :ivar retry_after_seconds: how long the server asks to wait; 0 when it did not say.
+    :ivar retry_after_seconds: how long the server asks to wait; 0 if it did not say.
     """
 
     def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after_seconds: float = 0.0) -> None:
@@ -75,4 +75,4 @@ class KubeUnavailable(KubeError):
 
 
 class KubeGone(KubeError):
-    """HTTP 410, or a 410 ERROR event: the resource version is too old. List again; never retry the version."""
+    """HTTP 410, or a 410 ERROR event: the resource version is too old. List again, and never retry this version."""

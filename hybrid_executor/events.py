@@ -1,6 +1,6 @@
-"""Names of things, and what one event says: pure values that every other module may use.
+"""Types of ids, and the event: pure values that every other module may use.
 
-An event is a hint that an attempt's record changed. It may come twice, late or never; the record is the truth.
+An event says that an attempt's record has changed. It may arrive twice, late or never; only the record is reliable.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ AttemptId = NewType("AttemptId", str)
 """One queueing of one try: the scheduler's ``external_executor_id``, the Celery message id, the seed of pod names."""
 
 OwnerId = NewType("OwnerId", str)
-"""The scheduler job that answers for an attempt."""
+"""The scheduler job that is responsible for an attempt."""
 
 StreamId = NewType("StreamId", str)
 """A Redis stream entry id, ``<milliseconds>-<sequence>``. Compare with :func:`stream_position`, never as text."""
@@ -24,7 +24,7 @@ STREAM_START = StreamId("0-0")
 
 
 def stream_position(stream_id: str) -> tuple[int, int]:
-    """Return the entry id as numbers that order as Redis orders entries ("5-10" comes after "5-9")."""
+    """Return the entry id as numbers, which have the order of the stream ("5-10" comes after "5-9")."""
     milliseconds, _, sequence = stream_id.partition("-")
     return int(milliseconds), int(sequence or 0)
 
@@ -35,8 +35,8 @@ class Event:
 
     :ivar state: the new state's text (see :class:`hybrid_executor.states.State`).
     :ivar generation: the record's generation after the change.
-    :ivar holder: the worker, agent or pod that holds the attempt now, "" for nobody.
-    :ivar reason: words for a person, "" for none.
+    :ivar holder: the worker, agent or pod that holds the attempt now, "" for none.
+    :ivar reason: a text for people; "" for none.
     """
 
     id: StreamId
@@ -48,14 +48,9 @@ class Event:
     holder: str = ""
     reason: str = ""
 
-    @property
-    def at_milliseconds(self) -> int:
-        """The Redis server's time of the change, in milliseconds since the epoch."""
-        return stream_position(self.id)[0]
-
 
 def decode_event(stream_id: str, fields: Mapping[str, str]) -> Event:
-    """Return the event held by a stream entry; fields that a newer version adds are ignored.
+    """Return the event in a stream entry; fields of newer releases are ignored.
 
     :raises KeyError, ValueError: the entry is not an event of ours.
     """

@@ -1,7 +1,7 @@
-"""Takes secrets out of texts that others wrote: errors of Redis, of a broker, of an API server. Pure.
+"""Removes secrets from texts of others: errors of Redis, of a broker, of an API server. Pure.
 
-Errors quote what they are about: redis-py the command of a pipeline with its arguments, ``http.client`` a header, an
-API server a pod's arguments. Our own texts hold no secrets; these are cleaned where they become text of ours.
+Such errors may quote secrets: redis-py quotes the command of a pipeline with its arguments, ``http.client`` a header,
+an API server the arguments of a pod. Our own texts hold no secrets.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import traceback
 HIDDEN = "<hidden>"
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    # What redis-py puts before the server's words: the command, whose arguments are messages and workloads.
+    # redis-py puts the command before the server's message; its arguments are messages and workloads.
     (re.compile(r"Command # \d+ \(.*?\) of pipeline caused error: ", re.DOTALL), ""),
     (re.compile(r"(\bBearer\s+)[^\s'\"\\]+", re.IGNORECASE), rf"\1{HIDDEN}"),
-    # The field of a workload, whatever quoting it stands in.
+    # The field "token" of a workload, with any quotes.
     (re.compile(r"""(\\*["']token\\*["']\s*:\s*\\*["'])[^"'\\]+"""), rf"\1{HIDDEN}"),
-    # A JSON Web Token, whole or cut off.
+    # A JSON Web Token, complete or truncated.
     (re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]+){0,2}"), HIDDEN),
     # The body of a message on a Redis list, in base64.
     (re.compile(r"[A-Za-z0-9+/]{120,}={0,2}"), HIDDEN),
@@ -32,11 +32,11 @@ def hide_secrets(text: str) -> str:
 
 
 def without_secrets(error: BaseException) -> BaseException:
-    """Clean the texts that an error holds, and return it; whoever logs it later shows none."""
+    """Remove secrets from the texts of an error, so that it can be logged, and return it."""
     error.args = tuple(hide_secrets(part) if isinstance(part, str) else part for part in error.args)
     return error
 
 
 def traceback_of(error: BaseException) -> str:
-    """Return the traceback of an error, as it may be logged."""
+    """Return the traceback of an error without secrets."""
     return hide_secrets("".join(traceback.format_exception(error))).rstrip()

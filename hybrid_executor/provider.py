@@ -1,6 +1,6 @@
-"""What Airflow is told about this package: its executors, its one configuration section, its one group of commands.
+"""The description of this package for Airflow: its executors, its configuration section and its group of commands.
 
-Airflow calls this while it reads its own configuration: it imports nothing but the table of options, and never fails.
+Airflow calls this while it reads its own configuration. So it imports only the table of options, and never fails.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def get_provider_info() -> dict[str, Any]:
 
 
 def _describe(option: Option) -> dict[str, Any]:
-    # Airflow formats defaults with str.format: an empty JSON object is left out, which means the same.
+    # Airflow calls str.format on defaults, which fails for "{}". No default means the same.
     default = None if option.default in ("", "{}") else option.default
     described: dict[str, Any] = {
         "description": option.description + (f" Unit: {option.unit}." if option.unit else ""),

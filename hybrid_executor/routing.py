@@ -1,4 +1,4 @@
-"""Routes: which pool, and which profile, a queue's tasks go to. Pure; checked once when a process starts."""
+"""Routes: the pool and the profile of each queue. Pure; checked once when a process starts."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class Routes:
         self._find = lru_cache(maxsize=4096)(self._search)
 
     def find(self, queue: str) -> Route:
-        """Return the route of ``queue``; there always is one."""
+        """Return the route of ``queue``; every queue has one."""
         return self._find(queue)
 
     @property
     def pools(self) -> tuple[str, ...]:
-        """The pools that some queue may reach, in order of first mention."""
+        """The pools of all routes, in the order of the routes."""
         return tuple(dict.fromkeys(route.pool for route in self.routes))
 
     @property
     def profiles(self) -> tuple[str, ...]:
-        """The profiles that routes name."""
+        """The profiles of all routes."""
         return tuple(dict.fromkeys(route.profile for route in self.routes if route.profile))
 
     def _search(self, queue: str) -> Route:
@@ -57,24 +57,24 @@ class Routes:
 def parse_routes(text: str, *, profiles: Collection[str], option: str = "[hybrid_executor] routes") -> Routes:
     """Return the routes that ``text`` describes: ``pattern=pool[:profile]``, separated by commas.
 
-    :param profiles: names of the profiles there are.
-    :raises ConfigError: a part is malformed, names an unknown pool or profile, repeats a pattern or can never match, or
-        no last ``*`` catches the rest; the message says what to write.
+    :param profiles: names of the known profiles.
+    :raises ConfigError: a route is malformed, has an unknown pool or profile, repeats a pattern or can never match, or
+        the last pattern is not ``*``; the message says what to write.
     """
     routes: list[Route] = []
     for part in filter(None, (part.strip() for part in re.split(r"[,\n]", text))):
         route = _parse_route(part, profiles=profiles, option=option)
         for earlier in routes:
             if earlier.pattern == route.pattern:
-                raise ConfigError(f"{option}: the pattern {route.pattern!r} is there twice; remove one of them.")
+                raise ConfigError(f"{option}: the pattern {route.pattern!r} appears twice; remove one of them.")
             if _covers(earlier.pattern, route.pattern):
                 raise ConfigError(
-                    f"{option}: {str(route)!r} can never match, since {str(earlier)!r} before it takes all its queues; "
+                    f"{option}: {str(route)!r} can never match, because {str(earlier)!r} matches all its queues first; "
                     f"write it before {str(earlier)!r} or remove it."
                 )
         routes.append(route)
     if not routes or routes[-1].pattern != "*":
-        raise ConfigError(f"{option}: nothing catches the remaining queues; end with '*=celery' (or another pool).")
+        raise ConfigError(f"{option}: the remaining queues have no pool; add '*=celery' (or another pool) at the end.")
     return Routes(routes)
 
 
@@ -86,25 +86,25 @@ def _parse_route(part: str, *, profiles: Collection[str], option: str) -> Route:
         )
     pool, separator, profile = (piece.strip() for piece in target.partition(":"))
     if pool not in POOLS:
-        raise ConfigError(
-            f"{option}: {part!r} names the pool {pool!r}, which there is not; write one of {_listed(POOLS)}."
-        )
+        raise ConfigError(f"{option}: unknown pool {pool!r} in {part!r}; write one of {_listed(POOLS)}.")
     if separator and not profile:
-        raise ConfigError(f"{option}: {part!r} names no profile after the colon; write {pattern}={pool}.")
+        raise ConfigError(f"{option}: {part!r} has no profile after the colon; write {pattern}={pool}.")
     if profile and pool != "kubernetes":
-        raise ConfigError(f"{option}: {part!r} gives a profile to the pool {pool!r}; profiles are for kubernetes only.")
+        raise ConfigError(
+            f"{option}: {part!r} has a profile for the pool {pool!r}; only the pool kubernetes has profiles."
+        )
     if profile and profile not in profiles:
         known = (
-            f"it has {_listed(profiles)}" if profiles else "there are no profiles; set [hybrid_executor] profiles_file"
+            f"write one of {_listed(profiles)}, or add it to [hybrid_executor] profiles_file"
+            if profiles
+            else "set [hybrid_executor] profiles_file to a file that has it"
         )
-        raise ConfigError(
-            f"{option}: {part!r} names the profile {profile!r}, which the profiles file has not: {known}."
-        )
+        raise ConfigError(f"{option}: unknown profile {profile!r} in {part!r}; {known}.")
     return Route(pattern, pool, profile)
 
 
 def _covers(earlier: str, later: str) -> bool:
-    """Return whether ``earlier`` surely matches every queue that ``later`` does."""
+    """Return whether ``earlier`` certainly matches every queue that ``later`` matches."""
     if earlier == "*":
         return True
     has_wildcard = any(sign in later for sign in "*?[")

@@ -1,6 +1,6 @@
-"""The states of an attempt and which may follow which: the one place that says so.
+"""The states of an attempt, and which state may follow which. Nothing else decides this.
 
-The store's scripts enforce what they are told; they are told :func:`sources_of`.
+The store passes :func:`sources_of` to its scripts, which enforce it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from functools import cache
 
 
 class State(str, Enum):
-    """Where an attempt stands.
+    """The state of an attempt.
 
-    ``lost`` is a suspicion: its holder is gone and its owner has yet to decide whether it is submitted again (its task
-    never started) or failed.
+    ``lost`` is not final: the holder is gone, and the owner decides whether the attempt is submitted again (its task
+    never started) or has failed.
     """
 
     SUBMITTED = "submitted"
@@ -25,11 +25,11 @@ class State(str, Enum):
     FAILED = "failed"
     REVOKED = "revoked"
     UNKNOWN = "unknown"
-    """Never written: the record holds no state that this release knows. It is left alone; a newer release wrote it."""
+    """A state of a newer release, which this release does not know. Such a record is not changed."""
 
     @property
     def is_terminal(self) -> bool:
-        """Nothing can follow."""
+        """No other state can follow."""
         return self in _TERMINAL
 
     @property
@@ -43,7 +43,7 @@ _STARTED = frozenset({State.RUNNING, State.LOST}) | _TERMINAL
 
 TERMINAL_STATES = tuple(state for state in State if state in _TERMINAL)
 
-# Pods skip states when nobody watched in between: a relist may find a pod finished whose launch was never recorded.
+# A pod can skip states if no agent watched it: a relist may find a finished pod whose launch was never recorded.
 _FOLLOWERS: dict[State, frozenset[State]] = {
     State.SUBMITTED: frozenset({State.LAUNCHING, State.PENDING, State.RUNNING}),
     State.LAUNCHING: frozenset({State.SUBMITTED, State.PENDING, State.RUNNING}),
@@ -64,5 +64,5 @@ def may_follow(old: State, new: State) -> bool:
 
 @cache
 def sources_of(new: State) -> tuple[State, ...]:
-    """Return the states that ``new`` may follow, in declaration order."""
+    """Return the states that ``new`` may follow, in the order of :class:`State`."""
     return tuple(old for old in State if may_follow(old, new))

@@ -1,7 +1,7 @@
-"""Twelve weeks of sales, added up shop by shop: each kind of task runs where its queue sends it.
+"""Adds up twelve weeks of sales, shop by shop. The queue of each task decides where it runs.
 
-``default`` goes to a Celery worker, ``kubernetes`` to a pod, ``gpu-queue`` to a pod with the profile ``gpu``. Nothing
-else in this file knows of that: a task's ``queue`` decides.
+Tasks of the queue ``default`` run on a Celery worker, those of ``kubernetes`` in a pod, and those of ``gpu-queue`` in a
+pod with the profile ``gpu``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DATA = Path(os.environ.get("EXAMPLE_DATA", Path(__file__).resolve().parents[1] /
 
 
 def read_sales(shop: str | None = None) -> list[dict[str, str]]:
-    """Return the rows of one shop, or of all."""
+    """Return the rows of one shop, or of all shops."""
     with (DATA / "sales.csv").open(newline="", encoding="utf-8") as file:
         return [row for row in csv.DictReader(file) if shop in (None, row["shop"])]
 
@@ -43,12 +43,12 @@ with DAG(dag_id="sales_report", schedule=None, catchup=False, tags=["example"], 
 
     @task
     def list_shops() -> list[str]:
-        """Say which parts the file has."""
+        """Return the names of the shops."""
         return sorted({row["shop"] for row in read_sales()})
 
     @task(queue="kubernetes")
     def sum_up(shop: str) -> dict[str, object]:
-        """Add up one shop in a pod of its own."""
+        """Add up one shop in its own pod."""
         rows = read_sales(shop)
         by_day: dict[str, int] = defaultdict(int)
         for row in rows:
@@ -63,15 +63,15 @@ with DAG(dag_id="sales_report", schedule=None, catchup=False, tags=["example"], 
 
     @task
     def add_up(shops: list[dict]) -> dict[str, int]:
-        """Bring the parts together."""
+        """Add up the shops."""
         return {key: sum(shop[key] for shop in shops) for key in ("rows", "units", "revenue_cents")}
 
     @task
     def check(total: dict[str, int]) -> None:
-        """Compare with what the file adds up to when it is read by other programs."""
+        """Compare with the totals that other programs computed."""
         expected = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
         if total != expected:
-            raise ValueError(f"the parts add up to {total}, and the file to {expected}")
+            raise ValueError(f"the shops add up to {total}, but {expected} was expected")
 
     @task(
         queue="gpu-queue",
@@ -85,7 +85,7 @@ with DAG(dag_id="sales_report", schedule=None, catchup=False, tags=["example"], 
         },
     )
     def forecast(shops: list[dict]) -> dict[str, int]:
-        """Fit a straight line through the days, with one factor per weekday, and go on with it."""
+        """Forecast the next days with a straight line and one factor per weekday."""
         by_day: dict[date, int] = defaultdict(int)
         for shop in shops:
             for day, cents in shop["by_day"].items():
@@ -110,9 +110,9 @@ with DAG(dag_id="sales_report", schedule=None, catchup=False, tags=["example"], 
 
     @task(retries=1, retry_delay=timedelta(seconds=2))
     def publish(total: dict[str, int], outlook: dict[str, int]) -> str:
-        """Hand the report on. The archive turns everybody away once, so that a retry can be seen."""
+        """Publish the report. The first try fails on purpose, to show a retry."""
         if get_current_context()["ti"].try_number == 1:
-            raise ConnectionError("the archive is busy; this try fails on purpose and is repeated")
+            raise ConnectionError("the archive is busy (the first try fails on purpose)")
         days = len(outlook)
         return f"{total['revenue_cents'] / 100:,.2f} so far, {sum(outlook.values()) / 100:,.2f} in the next {days} days"
 

@@ -1,4 +1,4 @@
-"""The opening hours of three shops: an example whose tasks all run on Celery workers, so it needs no pods."""
+"""The opening hours of three shops: an example whose tasks all run on Celery workers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ with DAG(dag_id="shop_hours", schedule=None, catchup=False, tags=["example"], do
 
     @task
     def open_hours(shop: str) -> int:
-        """Say how long one shop is open."""
+        """Return how many hours a shop is open."""
         opens, closes = HOURS[shop]
         return closes - opens
 
     @task
     def add_up(hours: list[int]) -> int:
-        """Bring the shops together."""
+        """Add up the shops."""
         return sum(hours)
 
     add_up(open_hours.expand(shop=sorted(HOURS)))

@@ -1,4 +1,4 @@
 """``airflow hybrid ...``: tables in ``definition``, one module per command.
 
-Belongs here: arguments, output, exit codes. Does not belong here: what the commands do; they call other packages.
+Belongs here: arguments, output, exit codes. The work itself is done in other packages, which the commands call.
 """

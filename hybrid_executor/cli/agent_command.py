@@ -1,4 +1,4 @@
-"""``airflow hybrid agent``: a process of its own that launches and watches pods."""
+"""``airflow hybrid agent``: a separate process that creates and watches pods."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from hybrid_executor.cli.replacement import become, given
 
 
 def agent(args: Namespace) -> None:
-    """Become an agent."""
+    """Replace this process by an agent."""
     become("hybrid_executor.agent", given(name=args.name, parent_pid=args.parent_pid))

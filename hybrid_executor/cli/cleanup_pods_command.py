@@ -1,6 +1,6 @@
-"""``airflow hybrid cleanup-pods``: deletes task pods that nobody deleted.
+"""``airflow hybrid cleanup-pods``: deletes leftover task pods.
 
-Redis is only asked which pods belong to another deployment; where it does not answer, all pods of the instance count.
+Redis is only asked which pods belong to this deployment. If it does not answer, all pods with this instance name do.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from typing import Any
 
 from hybrid_executor.agent.namespaces import namespaces_to_watch
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import Settings, airflow_config, read_settings
+from hybrid_executor.config import Settings, airflow_config
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
+from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.errors import ConfigError, KubeError, KubeGone, StoreUnavailable
 from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.kube.leftovers import Age, why_left_over
 from hybrid_executor.kube.names import LABEL_REDIS, instance_selector
-from hybrid_executor.standalone.configured import shape_of
 from hybrid_executor.store import open_configured_store
 
 FEWEST_PENDING_MINUTES = 5
-"""Pods are launched all the time: what is younger may still start."""
+"""Younger pods may still start."""
 
 ANY_AIRFLOW = "dag_id,task_id,try_number,airflow_version"
-"""Label names that every executor of Airflow gives to its pods."""
+"""Labels that every executor of Airflow gives to its pods."""
 
 
 @dataclass
 class Sweep:
-    """One namespace's pods, looked through once.
+    """One pass over the pods of a namespace.
 
-    :ivar own_ids: ids of our Redis, empty where all pods count as ours.
-    :ivar deleted: how many were deleted, or would have been. :ivar seen: how many were looked at.
-    :ivar foreign: how many belong to another deployment and were left alone.
+    :ivar own_ids: ids of our Redis; empty if all pods count as ours.
+    :ivar deleted: how many were deleted, or would have been. :ivar seen: how many were checked.
+    :ivar foreign: how many belong to another deployment and were not touched.
     """
 
     client: KubeClient
@@ -52,16 +52,16 @@ class Sweep:
     seen: int = 0
 
     def run(self) -> None:
-        """Delete what is left over, page by page; the first refusal of the cluster ends it.
+        """Delete leftover pods, page by page, until the cluster refuses something.
 
-        Ages are told by the API server's clock, which wrote the times; this machine's may differ.
+        Ages are measured with the API server's clock, since it wrote the times.
 
         :raises KubeError: pods cannot be listed or deleted.
         """
         try:
             self._run_once()
         except KubeGone:
-            # Deleting took longer than the list's snapshot lives; what is deleted is not on the next one.
+            # The list expired while pods were deleted. Deleted pods are not on the next list.
             self.seen, self.foreign = self.deleted, 0
             self._run_once()
 
@@ -87,17 +87,20 @@ class Sweep:
         if not self.is_dry:
             self.client.delete_pod(namespace, name, uid=metadata["uid"])
         self.deleted += 1
-        print(f"{'to go   ' if self.is_dry else 'deleted '} {namespace}/{name}: {why}")
+        print(f"{'delete  ' if self.is_dry else 'deleted '} {namespace}/{name}: {why}")
 
 
 @plainly
 def cleanup_pods(args: Namespace) -> int:
-    """Look through all namespaces that are asked for; one that fails is told and does not hold up the others."""
+    """Clean up all namespaces. An error in one of them is printed, and the others are still cleaned up."""
     conf = airflow_config()
-    settings = read_settings(conf, shape=shape_of(str(conf.get("core", "executor", fallback=""))) or "hybrid")
+    settings = read_configured_settings(conf)
     kubernetes = read_kubernetes_settings(conf)
     if args.min_pending_minutes < FEWEST_PENDING_MINUTES:
-        print(f"--min-pending-minutes is {FEWEST_PENDING_MINUTES} at least", file=sys.stderr)
+        print(
+            f"--min-pending-minutes must be at least {FEWEST_PENDING_MINUTES}; {FEWEST_PENDING_MINUTES} is used",
+            file=sys.stderr,
+        )
     age = Age(
         pending=timedelta(minutes=max(args.min_pending_minutes, FEWEST_PENDING_MINUTES)),
         completed=timedelta(minutes=args.min_completed_minutes),
@@ -120,21 +123,21 @@ def cleanup_pods(args: Namespace) -> int:
     print(f"{count} of {seen} pods {'would be deleted' if args.dry_run else 'deleted'}")
     if foreign := sum(sweep.foreign for sweep in sweeps):
         print(
-            f"{foreign} pods of another deployment with instance {settings.instance} were left alone: its own agent "
-            "deletes them, or --any-airflow does"
+            f"{foreign} pods belong to another deployment whose instance is also {settings.instance}; they are not "
+            "touched. Its own agent deletes them; --any-airflow deletes them too."
         )
     return 1 if failures else 0
 
 
 def _ids_of_redis(settings: Settings) -> frozenset[str]:
-    """Return the ids that our pods carry, none where Redis cannot be asked or has lost them."""
+    """Return the ids in the labels of our pods; none if Redis does not answer or has lost them."""
     if settings.redis is None:
         return frozenset()
     store = open_configured_store(settings, connect_seconds=1.0, answer_seconds=3.0, retries=0)
     try:
         return store.identity.read()
     except StoreUnavailable as error:
-        print(f"Redis does not say which pods are ours, so all of the instance count: {error}", file=sys.stderr)
+        print(f"Redis is unavailable, so all pods with this instance name are cleaned up: {error}", file=sys.stderr)
         return frozenset()
     finally:
         store.close()
@@ -143,12 +146,14 @@ def _ids_of_redis(settings: Settings) -> frozenset[str]:
 def _places(
     settings: Settings, kubernetes: KubernetesSettings, namespaces: Sequence[str] | None
 ) -> Iterator[tuple[str, KubeClient, str | None]]:
-    """Yield cluster, client and namespace (None: all) of each place to look at.
+    """Yield cluster, client and namespace (None: all) of each place to clean up.
 
-    :raises ConfigError: there is no cluster, or where it is cannot be found out.
+    :raises ConfigError: no route leads to a cluster, or the cluster's address is not configured.
     """
     if not settings.clusters:
-        raise ConfigError("No route of [hybrid_executor] routes leads to kubernetes, so there are no pods to clean up.")
+        raise ConfigError(
+            "There are no pods to clean up: no route in [hybrid_executor] routes leads to the pool kubernetes."
+        )
     named = [name.strip() for text in namespaces or () for name in text.split(",") if name.strip()]
     for cluster, profile in settings.clusters.items():
         client = connect(

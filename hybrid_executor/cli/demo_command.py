@@ -1,4 +1,4 @@
-"""``airflow hybrid demo``: the examples on a whole Airflow in a temporary home."""
+"""``airflow hybrid demo``: runs the example DAGs on a whole Airflow in a temporary home."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FILE_WIDTH = 132
 
 @apart
 def demo(args: Namespace) -> int:
-    """Run, show, judge; the exit code is 0 only if all is well."""
+    """Run the DAGs, show and check the result; the exit code is 0 only if everything is correct."""
     dags = find_dags(args.dags)
     home = Path(tempfile.mkdtemp(prefix="hybrid-demo-"))
     console = Console(highlight=False)
@@ -50,13 +50,13 @@ def demo(args: Namespace) -> int:
         if args.json:
             report.write(Path(args.json))
         if args.keep and not wish.stop.is_set():
-            console.print(f"The UI stays up until Ctrl-C: {airflow.login}", soft_wrap=True)
+            console.print(f"The UI is available until you press Ctrl-C: {airflow.login}", soft_wrap=True)
             sys.stdout.flush()
             wish.stop.wait()
         airflow.stop(hurry=wish.hurry)
     logs.close()
     if report.problems:
-        console.print(f"logs are kept in {home}", soft_wrap=True)
+        console.print(f"The logs are in {home}", soft_wrap=True)
     else:
         shutil.rmtree(home, ignore_errors=True)
     console.print(report.verdict, soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""``airflow hybrid flower``: Celery's monitor on the application of our workers. Flower is installed separately."""
+"""``airflow hybrid flower``: Flower, a monitor for Celery, for our workers. Flower is an extra install."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OPTIONS = {option.name: option for option in CELERY_OPTIONS}
 
 @plainly
 def flower(args: Namespace) -> None:
-    """Become Flower."""
+    """Replace this process by Flower."""
     if find_spec("flower") is None:
         raise ConfigError("Flower is not installed: pip install flower.")
     words, secrets = flower_arguments(args, airflow_config())
@@ -26,7 +26,7 @@ def flower(args: Namespace) -> None:
 
 
 def flower_arguments(args: Namespace, conf: ConfigSource) -> tuple[list[str], dict[str, str]]:
-    """Return Flower's arguments, and as environment variables those that hold passwords."""
+    """Return Flower's arguments; those that may hold passwords are returned as environment variables."""
     words = [
         f"--address={args.hostname or _OPTIONS['flower_host'].read(conf)}",
         f"--port={args.port or _OPTIONS['flower_port'].read(conf)}",

@@ -1,4 +1,4 @@
-"""What all commands have in common: errors in one clear line, and the standalone that runs in this Airflow home."""
+"""What all commands share: a known error is one line on stderr, and a running standalone is used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Command = Callable[[Namespace], "int | None"]
 
 
 def plainly(command: Command) -> Callable[[Namespace], None]:
-    """Make a command use the standalone that runs in the same Airflow home, if one does, and tell errors plainly."""
+    """Make a command use the standalone of the same Airflow home, if one runs, and print known errors as one line."""
 
     @functools.wraps(command)
     def run(args: Namespace) -> int | None:
@@ -27,7 +27,7 @@ def plainly(command: Command) -> Callable[[Namespace], None]:
 
 
 def apart(command: Command) -> Callable[[Namespace], None]:
-    """Make a command print a :class:`HybridError` on stderr and exit with 2; what it returns is its exit code."""
+    """Make a command print a :class:`HybridError` on stderr and exit with 2. Its return value is its exit code."""
 
     @functools.wraps(command)
     def run(args: Namespace) -> None:
@@ -37,7 +37,7 @@ def apart(command: Command) -> Callable[[Namespace], None]:
             print(f"airflow hybrid: {error}", file=sys.stderr)
             raise SystemExit(EXIT_ERROR) from None
         except BrokenPipeError:
-            # Whoever read our output has gone; nobody is left to tell.
+            # The reader of our output (such as "head") has ended.
             sys.stderr.close()
             raise SystemExit(0) from None
         if code:
@@ -47,9 +47,9 @@ def apart(command: Command) -> Callable[[Namespace], None]:
 
 
 def join_standalone() -> None:
-    """Have this process use the ``airflow hybrid standalone`` that runs in the same Airflow home, if one does.
+    """Let this process use the ``airflow hybrid standalone`` of the same Airflow home, if one runs.
 
-    What this process was told itself wins.
+    Environment variables that are already set win.
     """
     from airflow.configuration import AIRFLOW_HOME
 

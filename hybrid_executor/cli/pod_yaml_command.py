@@ -1,7 +1,7 @@
-"""``airflow hybrid pod-yaml``: the pods that tasks would get, after routing, profile, executor_config and hook.
+"""``airflow hybrid pod-yaml``: the pods that tasks would get, after routes, profile, executor_config and hook.
 
-Uses what agents use, so what is shown is what would be created. Dags are read from Airflow's database, as the
-scheduler reads them; no token is made, Redis is not asked, and a cluster only with ``--check``.
+It uses the code of the agents, so it shows the pods that an agent would create. Dags are read from Airflow's database,
+as the scheduler reads them. No token is made, Redis is not used, and a cluster only with ``--check``.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from hybrid_executor import compat
 from hybrid_executor.agent.mutation_hook import airflow_config_folder, load_mutation_hook
 from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import DEFAULT_PROFILE, Profile, Settings, airflow_config, read_settings
+from hybrid_executor.config import DEFAULT_PROFILE, Profile, Settings, airflow_config
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
+from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.errors import HybridError, KubeError, TaskRejected
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.pools.kubernetes import KubernetesPool
 from hybrid_executor.pools.work import Work
-from hybrid_executor.standalone.configured import shape_of
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
 
@@ -36,9 +36,10 @@ RUN_ID = "example-run"
 
 @dataclass(frozen=True)
 class Planned:
-    """A task's pod; or no pod, and why. ``is_wrong``: it should have had one.
+    """A task's pod, or the reason why there is none.
 
-    :ivar profile: whose cluster the pod would go to.
+    :ivar is_wrong: the task should have a pod, but it cannot be made or is refused.
+    :ivar profile: names the cluster of the pod.
     """
 
     title: str
@@ -52,7 +53,7 @@ def pod_yaml(args: Namespace) -> int:
     """Print a Dag's pods, or one task's, or write them to a file."""
     tasks = _find_tasks(args.dag_id, args.task_id)
     conf = airflow_config()
-    settings = read_settings(conf, shape=shape_of(str(conf.get("core", "executor", fallback=""))) or "hybrid")
+    settings = read_configured_settings(conf)
     hook = load_mutation_hook(
         config_folder=airflow_config_folder(), plugins_folder=str(conf.get("core", "plugins_folder", fallback="") or "")
     )
@@ -99,10 +100,10 @@ def plan_pod(
     run_id: str = RUN_ID,
     map_index: int | None = None,
 ) -> Planned:
-    """Return the pod of a task's first try, or why there is none.
+    """Return the pod of a task's first try, or the reason why there is none.
 
-    :param build: from record, payload and overrides to a pod.
-    :param map_index: of a mapped task, None for its first.
+    :param build: makes a pod from record, payload and overrides.
+    :param map_index: of a mapped task; None for 0.
     """
     queue = task.queue or default_queue
     route = settings.routes.find(queue)
@@ -142,14 +143,14 @@ def plan_pod(
         )
         pod = build(record, submission.payload, submission.overrides)
     except TaskRejected as error:
-        return Planned(f"{title}: it would fail. {error}", None, is_wrong=True)
+        return Planned(f"{title}: this task would fail. {error}", None, is_wrong=True)
     return Planned(f"{title}, cluster {profile.cluster}", pod, profile=profile)
 
 
 def check_pods(planned: Sequence[Planned], kubernetes: KubernetesSettings) -> list[Planned]:
-    """Let each pod's cluster check it strictly, without creating it; return the plans with what it said.
+    """Let the cluster of each pod check it (dry run, strict validation); return the plans with the answers.
 
-    :raises ConfigError: where a cluster is cannot be found out.
+    :raises ConfigError: the address of a cluster is not configured.
     """
     clients: dict[str, KubeClient] = {}
     checked = []
@@ -178,14 +179,14 @@ def _check(item: Planned, pod: dict[str, Any], client: KubeClient, kubernetes: K
         client.dry_run_pod(pod["metadata"].get("namespace") or kubernetes.namespace, pod)
     except KubeError as error:
         is_pod_wrong = error.status in (400, 422)
-        words = "the cluster refuses this pod" if is_pod_wrong else "the cluster could not check this pod"
+        words = "the cluster refuses this pod" if is_pod_wrong else "the cluster cannot check this pod"
         return replace(item, title=f"{item.title}\n{words}: {error}", is_wrong=True)
     warnings = "".join(f"\nthe cluster warns: {text}" for text in heard[before:])
-    return replace(item, title=f"{item.title}\nthe cluster would take this pod{warnings}")
+    return replace(item, title=f"{item.title}\nthe cluster accepts this pod{warnings}")
 
 
 def to_yaml(planned: Sequence[Planned]) -> str:
-    """Return one YAML document per pod; what has no pod is a comment."""
+    """Return one YAML document per pod, and a comment for each task without a pod."""
     parts = []
     for item in planned:
         title = "".join(f"# {line}\n" for line in item.title.splitlines())
@@ -195,18 +196,18 @@ def to_yaml(planned: Sequence[Planned]) -> str:
 
 
 def _find_tasks(dag_id: str, task_id: str | None) -> list[compat.PlannedTask]:
-    """Return the Dag's tasks, or the one that is named.
+    """Return all tasks of the Dag, or the task with this id.
 
-    :raises HybridError: there is no such Dag or task.
+    :raises HybridError: unknown Dag or task.
     """
     tasks = compat.read_planned_tasks(dag_id)
     if tasks is None:
         raise HybridError(
-            f"Airflow's database has no Dag {dag_id!r}: check its name, or wait until the Dag processor has read it "
-            "('airflow dags reserialize' does so at once)."
+            f"Unknown Dag {dag_id!r}: check its name, or wait until the Dag processor has read it "
+            "('airflow dags reserialize' reads all Dags now)."
         )
     found = [task for task in tasks if task_id in (None, task.task_id)]
     if not found:
         names = ", ".join(task.task_id for task in tasks)
-        raise HybridError(f"Dag {dag_id!r} has no task {task_id!r}; it has {names}.")
+        raise HybridError(f"Unknown task {task_id!r}: the tasks of the Dag {dag_id!r} are {names}.")
     return found

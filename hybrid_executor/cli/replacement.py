@@ -1,4 +1,4 @@
-"""Commands that become another program: this process, which has loaded all of Airflow, is replaced by a lean one."""
+"""Commands that replace this process, which has loaded all of Airflow, by a program that needs less memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NoReturn
 
 
 def become(module: str, arguments: Sequence[str]) -> NoReturn:
-    """Replace this process by ``python -m module arguments``; process id, output and signals stay the same."""
+    """Replace this process by ``python -m module arguments``; the process id and the open files stay the same."""
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

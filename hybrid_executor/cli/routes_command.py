@@ -1,4 +1,4 @@
-"""``airflow hybrid routes``: where queues go, and which route says so. Needs nothing but the configuration."""
+"""``airflow hybrid routes``: the pool of each queue and the route that decides. Needs only the configuration."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import airflow_config, read_settings
+from hybrid_executor.config import airflow_config
+from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.routing import Routes
-from hybrid_executor.standalone.configured import shape_of
 
 
 @plainly
 def routes(args: Namespace) -> None:
-    """Show all routes, or those of the queues that were named."""
+    """Show all routes, or the routes of the given queues."""
     conf = airflow_config()
-    settings = read_settings(conf, shape=shape_of(str(conf.get("core", "executor", fallback=""))) or "hybrid")
+    settings = read_configured_settings(conf)
     rows = explain_queues(settings.routes, args.queues) if args.queues else list_routes(settings.routes)
     if args.json:
         print(json.dumps(rows, indent=2))
@@ -34,7 +34,7 @@ def routes(args: Namespace) -> None:
 
 
 def explain_queues(routes: Routes, queues: Sequence[str]) -> list[dict[str, Any]]:
-    """Return pool and profile of each queue, with the route that decides, which is the first one that matches."""
+    """Return pool and profile of each queue, with the route that decides: the first one that matches."""
     found = [(queue, routes.find(queue)) for queue in queues]
     return [
         {"queue": queue, "pool": route.pool, "profile": route.profile, "because of": str(route)}

@@ -1,4 +1,4 @@
-"""``airflow hybrid sandbox``: a small Kubernetes API on loopback, whose pods are processes of this machine."""
+"""``airflow hybrid sandbox``: a small Kubernetes API on 127.0.0.1 whose pods are processes of this machine."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from hybrid_executor.cli.replacement import become, given
 
 
 def sandbox(args: Namespace) -> None:
-    """Become a sandbox."""
+    """Replace this process by a sandbox."""
     become("hybrid_executor.sandbox", given(port=args.port, kubeconfig=args.kubeconfig, capacity=args.capacity))

@@ -1,4 +1,4 @@
-"""``airflow hybrid standalone``: everything on this machine, until Ctrl-C."""
+"""``airflow hybrid standalone``: a whole Airflow on this machine, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _START_SECONDS = 240
 
 @apart
 def standalone(args: Namespace) -> int:
-    """Start what is not configured elsewhere, show all logs, and stop everything at the end."""
+    """Start the parts that are not configured elsewhere, show all logs, and stop everything at the end."""
     from airflow.configuration import AIRFLOW_HOME
 
     plan = plan_standalone(
@@ -40,11 +40,11 @@ def standalone(args: Namespace) -> int:
         except StackFailed as error:
             failure = error
         finally:
-            console.say("stopping all" + ("" if failure else "; Ctrl-C again to kill"))
+            console.say("stopping all components" + ("" if failure else "; press Ctrl-C again to kill them"))
             airflow.stop(hurry=wish.hurry)
             running.withdraw(plan.state_dir)
     if failure:
-        # Last, so that it is what is left on the screen.
+        # Printed last, so that it stays on the screen.
         print(f"airflow hybrid: {failure}", file=sys.stderr)
         return 1
     console.say("stopped")
@@ -52,9 +52,9 @@ def standalone(args: Namespace) -> int:
 
 
 def _run(airflow: LocalAirflow, wish: StopWish, console: ComponentConsole) -> None:
-    console.say(f"starting {', '.join(airflow.stack.names)}; executor {airflow.plan.executor}; Ctrl-C stops all")
+    console.say(f"starting {', '.join(airflow.stack.names)}; executor {airflow.plan.executor}; press Ctrl-C to stop")
     if airflow.plan.port and airflow.addresses.api_port != airflow.plan.port:
-        console.say(f"port {airflow.plan.port} is taken; the UI is on port {airflow.addresses.api_port}")
+        console.say(f"port {airflow.plan.port} is in use; the UI is on port {airflow.addresses.api_port}")
     if airflow.stack.wait_ready(timeout_seconds=_START_SECONDS, stop=wish.stop):
         console.say(f"Airflow is ready: {airflow.login}")
     while not wish.stop.wait(0.5):

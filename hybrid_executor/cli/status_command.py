@@ -1,4 +1,4 @@
-"""``airflow hybrid status``: who is alive, what is under way, what it waits for, and what nobody serves."""
+"""``airflow hybrid status``: workers, agents, live attempts, what they wait for, and queues that nobody serves."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import airflow_config, read_settings
+from hybrid_executor.config import airflow_config
+from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.executor.unserved import find_unserved, place_of
 from hybrid_executor.routing import POOLS
-from hybrid_executor.standalone.configured import shape_of
 from hybrid_executor.store import Member, Record, Store, open_configured_store
 
 
@@ -25,7 +25,7 @@ from hybrid_executor.store import Member, Record, Store, open_configured_store
 def status(args: Namespace) -> None:
     """Read the store once and show it."""
     conf = airflow_config()
-    settings = read_settings(conf, shape=shape_of(str(conf.get("core", "executor", fallback=""))) or "hybrid")
+    settings = read_configured_settings(conf)
     settings.require_redis()
     store = open_configured_store(settings)
     try:
@@ -39,10 +39,10 @@ def status(args: Namespace) -> None:
 
 
 def read_status(store: Store) -> dict[str, Any]:
-    """Return how Redis is ("ok" or what is wrong), workers, agents, counts of live attempts, what they wait for, and
-    what nobody serves, in plain types.
+    """Return the state of Redis ("ok" or the problem), workers, agents, counts of live attempts, what they wait
+    for, and what nobody serves, in plain types.
 
-    :raises StoreUnavailable: Redis cannot be asked.
+    :raises StoreUnavailable: Redis does not answer.
     """
     store.ping()
     trouble = trouble_of(store)
@@ -66,7 +66,7 @@ def read_status(store: Store) -> dict[str, Any]:
 
 
 def trouble_of(store: Store) -> str:
-    """Return in words why Redis takes no writes although it answers, "" where it takes them."""
+    """Return why Redis answers but refuses writes; "" if it accepts them."""
     try:
         store.check_writes()
     except StoreUnavailable as error:
@@ -84,7 +84,7 @@ def count_live(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def count_notes(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Return what attempts that have not started wait for, with how many of each queue wait for it, most first."""
+    """Return what attempts that have not started wait for, and how many of each queue; the most frequent first."""
     noted = [record for record in records if record.note and not record.state.is_started]
     counts = Counter((record.pool, record.queue, record.note) for record in noted)
     return [
@@ -94,11 +94,11 @@ def count_notes(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def clashes_of(agents: Sequence[Mapping[str, Any]], instance: str) -> list[str]:
-    """Return a sentence for each place where agents found pods of a deployment that has another Redis."""
+    """Return a sentence for each place where agents found pods of another deployment with the same instance name."""
     found = {place: pod for agent in agents for place, pod in json.loads(agent.get("clashes") or "{}").items()}
     return [
-        f"{place} holds pods of another deployment with instance {instance}, such as {pod}. They are left alone: give "
-        "each deployment a [hybrid_executor] instance of its own."
+        f"{place} has pods of another deployment whose instance is also {instance}, such as {pod}. They are not "
+        "touched. Set a different [hybrid_executor] instance in each deployment."
         for place, pod in sorted(found.items())
     ]
 
@@ -114,12 +114,12 @@ def _describe(member: Member) -> dict[str, Any]:
 
 
 def show(found: dict[str, Any], *, instance: str) -> None:
-    """Print what :func:`read_status` has found."""
+    """Print the result of :func:`read_status`."""
     console = Console(highlight=False)
     if found["redis"] != "ok":
         console.print(found["redis"], style="bold red", markup=False)
     members = Table(title=f"Instance {instance}", title_justify="left", title_style="bold")
-    for column in ("role", "name", "state", "queues", "running", "last heard of"):
+    for column in ("role", "name", "state", "queues", "running", "last seen"):
         members.add_column(column, overflow="fold")
     for role in ("workers", "agents"):
         for member in found[role]:
@@ -131,7 +131,7 @@ def show(found: dict[str, Any], *, instance: str) -> None:
                 _count_of(member.get("running", "")),
                 f"{member['silent_seconds']:.0f} s ago",
             )
-    console.print(members if members.row_count else f"Instance {instance}: no worker and no agent has been heard of.")
+    console.print(members if members.row_count else f"Instance {instance}: no workers and no agents.")
     for words in clashes_of(found["agents"], instance):
         console.print(f"[bold yellow]Warning:[/] {words}")
     live = Table(title="Live attempts", title_justify="left", title_style="bold")
@@ -140,9 +140,9 @@ def show(found: dict[str, Any], *, instance: str) -> None:
     live.add_column("attempts", justify="right")
     for row in found["live"]:
         live.add_row(row["pool"], row["queue"], row["state"], str(row["attempts"]))
-    console.print(live if live.row_count else "No attempt is live.")
+    console.print(live if live.row_count else "No live attempts.")
     if found["notes"]:
-        notes = Table(title="What attempts wait for", title_justify="left", title_style="bold")
+        notes = Table(title="Attempts that wait", title_justify="left", title_style="bold")
         for column in ("pool", "queue"):
             notes.add_column(column)
         notes.add_column("attempts", justify="right")
@@ -155,7 +155,7 @@ def show(found: dict[str, Any], *, instance: str) -> None:
 
 
 def _queues_of(member: dict[str, Any]) -> str:
-    """Return a member's queues, with those that it serves no more until it is told to."""
+    """Return a member's queues, and those that it has paused."""
     paused = member.get("paused_queues", "")
     served = str(member.get("queues", ""))
     return " ".join(part for part in (served, f"(paused: {paused})" if paused else "") if part)
@@ -166,7 +166,7 @@ def _state_of(member: dict[str, Any]) -> str:
 
 
 def _count_of(running: str) -> str:
-    """Return how many attempts a member says it runs: a number, or a JSON list of their ids."""
+    """Return how many attempts a member runs; it announces a number, or a JSON list of their ids."""
     try:
         told = json.loads(running)
     except ValueError:

@@ -1,4 +1,4 @@
-"""``airflow hybrid worker``: hands over to the far side, which the near side knows by name only."""
+"""``airflow hybrid worker`` and ``worker-probe``: call ``hybrid_workers``, which may be imported by name only."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def worker(args: Namespace) -> int | None:
 
 @plainly
 def worker_probe(args: Namespace) -> int:
-    """Say whether the workers of this host are well."""
+    """Check the workers of this host; the exit code is 0 if all are healthy."""
     code: int = import_module("hybrid_workers.probe").probe(args.celery_hostname, args.seconds)
     return code

@@ -1,7 +1,7 @@
-"""``airflow hybrid workers`` and the commands that tell workers what to do.
+"""``airflow hybrid workers`` and the commands that control workers.
 
-Orders go through the store and are obeyed within about a second; each command waits until the worker's own
-announcement shows it.
+Orders go through Redis, and workers obey within about a second. Each command waits until the worker itself shows the
+new state.
 """
 
 from __future__ import annotations
@@ -31,28 +31,31 @@ IsDone = Callable[[Member | None], bool]
 
 @plainly
 def workers(args: Namespace) -> None:
-    """Show all workers heard of in the last day."""
+    """Show all workers that were alive in the last day."""
     with _configured_store() as store:
         rows = [describe(member, now=time.time()) for member in store.presence.members("worker")]
         if trouble := trouble_of(store):
-            print(f"airflow hybrid workers: {trouble}; workers cannot announce themselves now", file=sys.stderr)
+            print(
+                f"airflow hybrid workers: {trouble}; workers cannot report now, so this list may be old",
+                file=sys.stderr,
+            )
     if args.json:
         print(json.dumps(rows, indent=2))
         return
     shown = Table()
-    for column in ("worker", "state", "queues", "running", "waiting", "slots", "since", "last heard of"):
+    for column in ("worker", "state", "queues", "running", "waiting", "slots", "since", "last seen"):
         shown.add_column(column, overflow="fold")
     for row in rows:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["since"])) if row["since"] else ""
         texts = [str(row[name]) for name in ("waiting", "concurrency")]
         count, age = str(len(row["running"])), f"{row['heartbeat_age']:.0f} s ago"
         shown.add_row(row["name"], row["state"], ",".join(row["queues"]), count, *texts, since, age)
-    Console(highlight=False).print(shown if rows else "No worker has been heard of.")
+    Console(highlight=False).print(shown if rows else "No workers.")
 
 
 @plainly
 def drain(args: Namespace) -> int:
-    """Have workers take no more work, and with ``--undo`` have them take it again."""
+    """Stop workers from taking new tasks; with ``--undo`` let them take tasks again."""
     with _configured_store() as store:
         chosen = choose(store.presence.members("worker"), name=args.worker, queue=args.queue)
         if args.undo:
@@ -65,7 +68,7 @@ def drain(args: Namespace) -> int:
 
 @plainly
 def stop(args: Namespace) -> int:
-    """Have workers finish what they run and end."""
+    """Stop workers after their running tasks have ended."""
     with _configured_store() as store:
         members = store.presence.members("worker")
         chosen = [m for m in members if m.is_alive] if args.all else choose(members, name=args.worker, queue=None)
@@ -74,7 +77,7 @@ def stop(args: Namespace) -> int:
 
 @plainly
 def add_queue(args: Namespace) -> int:
-    """Have a worker serve one more queue."""
+    """Let a worker serve one more queue."""
     with _configured_store() as store:
         chosen = choose(store.presence.members("worker"), name=args.worker, queue=None)
         is_done: IsDone = lambda m: args.queue in _queues(m) or _state(m) in ("draining", "drained")  # noqa: E731
@@ -83,7 +86,7 @@ def add_queue(args: Namespace) -> int:
 
 @plainly
 def remove_queue(args: Namespace) -> int:
-    """Have a worker serve a queue no longer."""
+    """Let a worker stop serving a queue."""
     with _configured_store() as store:
         chosen = choose(store.presence.members("worker"), name=args.worker, queue=None)
         order = Order("remove-queue", args.queue)
@@ -98,7 +101,7 @@ def describe(member: Member, *, now: float) -> dict[str, Any]:
     now (autoscaling).
     """
     fields = member.fields
-    # The worker's times are its own clock's, which may differ from this one.
+    # The worker's times come from its own clock, which may differ from ours.
     clock = fields.get("clock")
     is_ahead = now - (float(clock) + member.silent_seconds) if clock else 0.0
     now -= is_ahead
@@ -122,11 +125,11 @@ def describe(member: Member, *, now: float) -> dict[str, Any]:
 
 
 def choose(members: Sequence[Member], *, name: str | None, queue: str | None) -> list[Member]:
-    """Return the living workers that are meant, by name (``host`` alone does too) or by a queue.
+    """Return the live workers with this name or host, or with this queue.
 
-    A worker that drains is meant by the queues that it will serve again.
+    The queues of a worker that drains are those that it will serve again.
 
-    :raises ConfigError: nobody is meant; the message says who there is.
+    :raises ConfigError: there is none; the message lists the live workers.
     """
     alive = [member for member in members if member.is_alive]
     if name:
@@ -134,18 +137,20 @@ def choose(members: Sequence[Member], *, name: str | None, queue: str | None) ->
     elif queue:
         chosen = [m for m in alive if queue in _queues(m) | _queues(m, "paused_queues")]
     else:
-        raise ConfigError("Say which worker: give its name, or the option for several (see --help).")
+        raise ConfigError(
+            "No worker given: write the name of a worker, or an option that selects several (see --help)."
+        )
     if not chosen:
         known = ", ".join(member.name for member in alive) or "none"
-        meant = f"is named {name}" if name else f"serves queue {queue}"
-        raise ConfigError(f"No living worker {meant}. Alive: {known}.")
+        meant = f"with the name or host {name}" if name else f"that serves the queue {queue}"
+        raise ConfigError(f"There is no live worker {meant}. Live workers: {known}.")
     return chosen
 
 
 def command(
     store: Store, chosen: Sequence[Member], order: Order, *, is_done: IsDone, seconds: float = OBEYED_SECONDS
 ) -> int:
-    """Give an order to workers and wait until they have obeyed; return 1 if one has not."""
+    """Give an order to workers and wait until they have obeyed; return 1 if one has not obeyed in time."""
     for member in chosen:
         store.orders.give(member.fields["life"], order)
     return _await(store, chosen, is_done, seconds=seconds)
@@ -167,7 +172,7 @@ def _await(store: Store, chosen: Sequence[Member], is_done: IsDone, *, seconds: 
             return 0
         if deadline is not None and time.monotonic() >= deadline:
             for name in left:
-                print(f"{name}: not yet; see airflow hybrid workers", file=sys.stderr)
+                print(f"{name}: has not done it yet; see 'airflow hybrid workers'", file=sys.stderr)
             return 1
         time.sleep(_LOOK_SECONDS)
 
@@ -192,7 +197,7 @@ def _configured_store() -> Iterator[Store]:
     conf = airflow_config()
     redis = read_redis(conf)
     if redis is None:
-        raise ConfigError("Set [hybrid_executor] redis_url to the Redis that the workers use.")
+        raise ConfigError("[hybrid_executor] redis_url is not set: write the URL of the Redis that the workers use.")
     store = open_store(RedisSettings(url=redis.url, options=redis.options), instance=table.INSTANCE.read(conf))
     try:
         store.ping()

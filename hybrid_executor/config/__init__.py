@@ -1,7 +1,7 @@
 """Configuration: one table of options, read once into frozen settings.
 
-Belongs here: what can be set, its default, unit and reason, and the check of what was set. Does not belong here:
-anything that acts on it. Reading never connects anywhere.
+Belongs here: options with default, unit and meaning, and the check of their values. Does not belong here: anything that
+uses them. Reading never opens a connection.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The Celery broker: where it is, and how Celery and a Redis client reach it. Never connects.
+"""The Celery broker: its address, and the arguments with which Celery and a Redis client connect. Opens no connection.
 
-Promises: a wrong value is a ConfigError that names section, option, value and what to write; passwords are not shown.
+Promises: a wrong value is a ConfigError that names section, option, value and what to write. Passwords are not shown.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from hybrid_executor.config.options import ConfigSource
 from hybrid_executor.config.redis_url import is_redis_url, parse_redis_url
 from hybrid_executor.errors import ConfigError
 
-# Airflow writes this into every airflow.cfg that it generates, whether or not there is a host of that name.
+# Airflow writes this into every airflow.cfg that it generates, even if no such host exists.
 GENERATED_BROKER = "redis://redis:6379/0"
 
 _AMQP_BROKERS = ("amqp://", "amqps://", "pyamqp://")
 _OBJECTS = frozenset({"predefined_queues", "queue_tags", "sqs-creation-attributes", "client-config", "retry_policy"})
 _TLS_OPTIONS = ("ssl_active", "ssl_mutual_tls", "ssl_key", "ssl_cert", "ssl_cacert")
-# What is overdue is looked for every 10 s and not every 100 s (interval x throttle, where kombu knows the option), and
-# a worker that dies while it looks keeps the others from it for 30 s and not for 300 s.
+# Look for overdue messages every 10 s instead of every 100 s (interval x throttle, if kombu has this option). If a
+# worker dies while it looks, the others wait for 30 s instead of 300 s.
 _RESTORES_SOON = {"unacked_restore_interval": 1, "unacked_mutex_expire": 30}
 _OPTIONS = {option.name: option for option in CELERY_OPTIONS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """Where messages travel.
+    """The broker.
 
-    :ivar url: as Celery understands it, "" where there is none. It may hold a password.
-    :ivar tls: arguments of a TLS connection in the words of the broker's transport; ``None`` for no TLS.
-    :ivar transport_options: numbers, truth values and JSON objects already read as such.
-    :ivar client: what a Redis URL says of the client beside its place: timeouts and the like.
+    :ivar url: as Celery reads it; "" for none. It may hold a password.
+    :ivar tls: arguments of a TLS connection, with the names of the broker's transport; ``None`` for no TLS.
+    :ivar transport_options: already converted to numbers, truth values and dicts.
+    :ivar client: options of the Redis client in the URL, such as timeouts.
     """
 
     url: str = field(repr=False)
@@ -46,23 +46,23 @@ class Broker:
 
     @property
     def is_redis(self) -> bool:
-        """It is some Redis."""
+        """It is a Redis."""
         return is_redis_url(self.url)
 
     @property
     def is_amqp(self) -> bool:
-        """It is RabbitMQ, or speaks its protocol."""
+        """It is RabbitMQ, or a broker with the same protocol."""
         return self.url.startswith(_AMQP_BROKERS)
 
     @property
     def key_prefix(self) -> str:
-        """What the transport puts in front of every Redis key."""
+        """The prefix that the transport puts before every Redis key."""
         return str(self.transport_options.get("global_keyprefix", ""))
 
     def is_at(self, redis_url: str, options: Mapping[str, Any] | None = None) -> bool:
-        """Return whether it is the very Redis database that ``redis_url`` names, however that is written.
+        """Return whether it is the same Redis database as ``redis_url``, which may be written differently.
 
-        :param options: the further arguments of that Redis: Sentinels may watch several.
+        :param options: more arguments of that Redis, such as ``master_name``.
         """
         if not self.is_redis:
             return False
@@ -71,9 +71,9 @@ class Broker:
 
 
 def read_broker(conf: ConfigSource) -> Broker:
-    """Return the broker that ``conf`` names: ``[celery] broker_url``, else the store's Redis.
+    """Return the configured broker: ``[celery] broker_url``, else the store's Redis.
 
-    Where that Redis is named, a ``broker_url`` that Airflow has generated is nobody's wish.
+    If the store's Redis is configured, a ``broker_url`` that Airflow has generated is ignored.
 
     :raises ConfigError: a value is wrong.
     """
@@ -83,7 +83,7 @@ def read_broker(conf: ConfigSource) -> Broker:
     tls, options = _tls_of(url, conf), _read_transport_options(conf, url)
     if not is_redis_url(url):
         return Broker(url=url, tls=tls, transport_options=options)
-    stores = _store_options(conf) if is_stores else {}
+    stores = table.REDIS_OPTIONS.read(conf) if is_stores else {}
     address = parse_redis_url(
         url,
         {**stores, **({"ssl": True, **tls} if tls is not None else {})},
@@ -103,13 +103,13 @@ def read_broker(conf: ConfigSource) -> Broker:
 
 
 def redis_client_arguments(broker: Broker) -> tuple[str, dict[str, Any]]:
-    """Return URL and options with which the store reaches the broker as Celery does (TLS files, Sentinel).
+    """Return URL and options with which the store connects to the broker as Celery does (TLS files, Sentinel).
 
     :raises ConfigError: the broker is not a Redis.
     """
     if not broker.is_redis:
         raise ConfigError(
-            f"[{SECTION}] broker_url is not a Redis: set [hybrid_executor] redis_url to a Redis or Valkey that holds "
+            f"[{SECTION}] broker_url is not a Redis: set [hybrid_executor] redis_url to a Redis or Valkey for "
             "the shared state."
         )
     names = ("master_name", "sentinel_kwargs")
@@ -127,7 +127,7 @@ def _tls_of(broker_url: str, conf: ConfigSource) -> dict[str, Any] | None:
     elif is_redis_url(broker_url):
         names = {"key": "ssl_keyfile", "cert": "ssl_certfile", "cacert": "ssl_ca_certs", "reqs": "ssl_cert_reqs"}
     else:
-        raise _OPTIONS["ssl_active"].error("True", "False: only Redis and RabbitMQ brokers can be reached with TLS")
+        raise _OPTIONS["ssl_active"].error("True", "False: TLS works only with Redis and RabbitMQ brokers")
     tls: dict[str, Any] = {names["reqs"]: ssl.CERT_REQUIRED}
     if values["ssl_mutual_tls"] and bool(values["ssl_key"]) != bool(values["ssl_cert"]):
         missing = "ssl_key" if not values["ssl_key"] else "ssl_cert"
@@ -145,13 +145,6 @@ def _read_transport_options(conf: ConfigSource, broker_url: str) -> dict[str, An
     if is_redis_url(broker_url) or broker_url.startswith("sqs://"):
         options["visibility_timeout"] = celery_table.VISIBILITY_TIMEOUT.read(conf)
     return {**_RESTORES_SOON, **options} if is_redis_url(broker_url) else options
-
-
-def _store_options(conf: ConfigSource) -> dict[str, Any]:
-    options = table.REDIS_OPTIONS.read(conf)
-    if not isinstance(options, dict):
-        raise table.REDIS_OPTIONS.error("", "a JSON object")
-    return options
 
 
 def _read_transport_value(name: str, text: str) -> Any:

@@ -1,13 +1,12 @@
-"""``[celery]`` as settings, and the Celery configuration made from them.
+"""The settings of ``[celery]``, and the Celery configuration made from them.
 
-Promises: every documented option is accepted; a wrong value is a ConfigError that names section, option, value and
-what to write; one place decides how Celery is set up, for workers and senders alike. Never imports Celery. The only
-foreign code it runs is the module that ``celery_config_options`` names.
+Promises: every documented option is accepted. A wrong value is a ConfigError that names section, option, value and what
+to write. Workers and senders get the same Celery configuration. Celery is never imported. The only code of others that
+runs here is the module of ``celery_config_options``.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 from hybrid_executor.config import celery_table
 from hybrid_executor.config.broker import Broker, read_broker
 from hybrid_executor.config.celery_table import CELERY_OPTIONS, SECTION
-from hybrid_executor.config.options import ConfigSource
+from hybrid_executor.config.options import ConfigSource, parse_bool
 from hybrid_executor.config.overlay import without_broker
 
 __all__ = [
@@ -32,19 +31,20 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-AUTOSCALE_FORM = "two whole numbers as 'max,min', e.g. 16,4, of which max is at least 1"
+AUTOSCALE_FORM = "two whole numbers 'max,min' such as 16,4, where max is at least 1"
 
 _OPTIONS = {option.name: option for option in CELERY_OPTIONS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CelerySettings:
-    """What a deployment says of Celery.
+    """The Celery settings of a deployment.
 
-    :ivar extra: settings of ``extra_celery_config``; ``overlay``: those of ``celery_config_options``, which win.
-    :ivar json_logs, task_logs_to_stdout: ``None`` where ``[logging]`` decides.
+    :ivar extra: settings of ``extra_celery_config``.
+    :ivar overlay: settings of ``celery_config_options``; they win.
+    :ivar json_logs, task_logs_to_stdout: ``None`` if ``[logging]`` decides.
     :ivar values: every other option by its name.
-    :ivar without_effect: what is set and does nothing here.
+    :ivar without_effect: options that are set but do nothing here.
     """
 
     app_name: str
@@ -69,8 +69,7 @@ def read_celery_settings(conf: ConfigSource) -> CelerySettings:
         raise _OPTIONS["worker_autoscale"].error(values["worker_autoscale"], AUTOSCALE_FORM)
     _check_umask(values["worker_umask"])
     broker = read_broker(conf)
-    extra = _object(values["extra_celery_config"], "extra_celery_config")
-    extra = without_broker(extra, broker, option="extra_celery_config")
+    extra = without_broker(values["extra_celery_config"], broker, option="extra_celery_config")
     overlay = _import_overlay(values["celery_config_options"])
     overlay = without_broker(overlay, broker, option="celery_config_options")
     return CelerySettings(
@@ -90,15 +89,15 @@ def read_celery_settings(conf: ConfigSource) -> CelerySettings:
 def build_celery_config(settings: CelerySettings, *, default_queue: str) -> dict[str, Any]:
     """Return the Celery configuration of workers and senders.
 
-    Without a result backend whatever the overlays say: with Redis as one, each message sent would subscribe to a
-    channel and never leave it; and completion travels in the store.
+    A result backend is always removed: with Redis as result backend, each sent message would subscribe to a channel and
+    never unsubscribe. The store holds the results.
     """
     values = settings.values
     config: dict[str, Any] = {
         "broker_url": settings.broker.url,
         "broker_transport_options": dict(settings.broker.transport_options),
         "broker_connection_retry_on_startup": values["broker_connection_retry_on_startup"],
-        # Celery gives up after 100 attempts, and ends on the refusals of a Redis that fails over; workers run for years
+        # By default Celery gives up after 100 attempts, and ends if a Redis refuses commands during a fail-over
         "broker_connection_max_retries": None,
         "broker_channel_error_retry": True,
         "accept_content": ["json"],
@@ -111,7 +110,7 @@ def build_celery_config(settings: CelerySettings, *, default_queue: str) -> dict
         "task_store_errors_even_if_ignored": False,
         "task_track_started": False,
         "task_acks_late": values["task_acks_late"],
-        # a workload whose process died is reported, not run again behind the scheduler's back
+        # the worker reports a workload whose process died; it must not run again without the scheduler
         "task_reject_on_worker_lost": False,
         "worker_concurrency": values["worker_concurrency"],
         "worker_pool": values["pool"],
@@ -119,7 +118,7 @@ def build_celery_config(settings: CelerySettings, *, default_queue: str) -> dict
         "worker_enable_remote_control": values["worker_enable_remote_control"],
         "worker_redirect_stdouts": False,
         "worker_hijack_root_logger": False,
-        # what runs goes on while the broker is away; the second delivery that follows is refused at its claim
+        # running tasks continue while the broker is unavailable; their second delivery is refused when it is claimed
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_deduplicate_successful_tasks": False,
     }
@@ -132,25 +131,19 @@ def build_celery_config(settings: CelerySettings, *, default_queue: str) -> dict
 
 
 def explain_without_effect(settings: CelerySettings) -> None:
-    """Log a line for each option that is set and does nothing here. Call it once, when a process starts."""
+    """Log a line for each option that is set but does nothing here. Call it once, when a process starts."""
     for name in settings.without_effect:
         log.info("[%s] %s has no effect here: %s.", SECTION, name, celery_table.WITHOUT_EFFECT[name])
 
 
 def is_autoscale(text: str) -> bool:
-    """Return whether ``text`` is in :data:`AUTOSCALE_FORM`; the second number may be left out.
+    """Return whether ``text`` has the form of :data:`AUTOSCALE_FORM`; the second number is optional.
 
-    Celery takes the numbers in either order. With 0 task processes at most, nothing would ever run.
+    Celery accepts the numbers in either order. With a maximum of 0 task processes, nothing would run.
     """
     parts = [part.strip() for part in text.split(",")]
     are_numbers = len(parts) <= 2 and all(part.isascii() and part.isdigit() for part in parts)
     return are_numbers and max(int(part) for part in parts) >= 1
-
-
-def _object(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _OPTIONS[name].error(json.dumps(value), "a JSON object")
-    return value
 
 
 def _import_overlay(path: str) -> dict[str, Any]:
@@ -170,9 +163,10 @@ def _import_overlay(path: str) -> dict[str, Any]:
 def _read_truth(text: str, name: str) -> bool | None:
     if text.lower() in ("", "none"):
         return None
-    if text.lower() not in ("true", "false", "1", "0", "t", "f", "yes", "no", "on", "off"):
-        raise _OPTIONS[name].error(text, "True or False")
-    return text.lower() in ("true", "1", "t", "yes", "on")
+    try:
+        return parse_bool(text)
+    except ValueError:
+        raise _OPTIONS[name].error(text, "True or False") from None
 
 
 def _check_umask(text: str) -> None:
@@ -183,7 +177,7 @@ def _check_umask(text: str) -> None:
 
 
 def _find_without_effect(conf: ConfigSource, overlays: Mapping[str, Any]) -> tuple[str, ...]:
-    # Airflow writes defaults into every airflow.cfg that it generates; they ask for nothing.
+    # Airflow writes its defaults into every airflow.cfg that it generates; a default is not a decision of the user.
     names = (
         name
         for name in celery_table.WITHOUT_EFFECT

@@ -1,7 +1,7 @@
-"""The options of ``[celery]``, as they stand in an existing deployment, each with its own default.
+"""The options of ``[celery]`` that existing deployments use, each with its own default.
 
-Nothing here depends on which provider declared the section. Options whose work is done otherwise now are listed too,
-in :data:`WITHOUT_EFFECT`, with the words that explain them.
+Nothing here depends on which provider declares the section. :data:`WITHOUT_EFFECT` lists the options that do nothing
+here, with the reason.
 """
 
 from __future__ import annotations
@@ -26,56 +26,57 @@ CELERY_OPTIONS: tuple[Option, ...] = (
         "broker_url",
         "str",
         "",
-        "Celery broker. Unset, or redis://redis:6379/0 as Airflow generates it: the Redis of [hybrid_executor] "
-        "redis_url, where that is set. Where both are the same Redis, a record and its message are written in one "
-        "step.",
+        "Celery broker. If unset, or redis://redis:6379/0 (which Airflow writes into a new airflow.cfg), "
+        "the Redis of [hybrid_executor] redis_url is used, if that is set. If both are the same Redis, a "
+        "record and its message are written in one step.",
         sensitive=True,
     ),
     _option(
         "broker_connection_retry_on_startup",
         "bool",
         "True",
-        "A worker that finds no broker when it starts goes on trying instead of ending.",
+        "A worker that cannot reach the broker when it starts retries instead of exiting.",
     ),
     _option(
         "worker_concurrency",
         "int",
         "16",
-        "Task processes of a worker: how many workloads it runs at the same time.",
+        "Number of task processes of a worker: how many workloads it runs at the same time.",
         minimum=1,
     ),
     _option(
         "worker_autoscale",
         "str",
         "",
-        "Most and fewest task processes, as 'max,min'. Takes the place of worker_concurrency.",
+        "Maximum and minimum number of task processes, as 'max,min'. Replaces worker_concurrency.",
     ),
     _option(
         "worker_prefetch_multiplier",
         "int",
         "1",
-        "Messages a worker holds per task process. Over 1, some wait behind a long task while others idle. 0: any.",
+        "How many messages a worker takes per task process. With more than 1, messages may wait behind a "
+        "long task while other workers are idle. 0: no limit.",
         minimum=0,
     ),
     _option(
         "worker_enable_remote_control",
         "bool",
         "True",
-        "Whether workers obey Celery's control commands. Flower needs it; some brokers cannot do it.",
+        "Whether workers obey Celery's control commands. Flower needs it. Some brokers do not support it.",
     ),
     _option(
         "pool",
         "str",
         "prefork",
-        "Celery's pool of task processes: prefork, or the import path of a class made from it. Workers refuse solo, "
-        "threads, eventlet and gevent: Airflow supervises each workload in a process of its own.",
+        "Celery's pool of task processes: prefork, or the import path of a subclass of it. Workers refuse "
+        "solo, threads, eventlet and gevent, because Airflow supervises each workload in its own process.",
     ),
     _option("task_acks_late", "bool", "True", "Acknowledge a message when its workload has ended, not when it starts."),
     _option(
         "operation_timeout",
         "float",
         "1.0",
-        "Longest time that the scheduler spends on sending one batch to a broker which is not the store's Redis.",
+        "Maximum time that the scheduler spends on sending one batch to a broker that is not the store's Redis.",
         unit="seconds",
         minimum=0.1,
     ),
@@ -83,66 +84,77 @@ CELERY_OPTIONS: tuple[Option, ...] = (
         "task_publish_max_retries",
         "int",
         "3",
-        "Kept for existing configurations, without effect: a message that could not be sent waits and goes out when "
-        "the broker is back, however long that takes, and no task fails for it.",
+        "Accepted for existing configurations, but has no effect: a message that cannot be sent is sent "
+        "when the broker is available again, however long that takes. No task fails because of it.",
         minimum=-1,
     ),
     _option("ssl_active", "bool", "False", "Connect to the broker with TLS."),
-    _option("ssl_mutual_tls", "bool", "True", "With TLS: show our certificate too; needs ssl_key and ssl_cert."),
-    _option("ssl_key", "str", "", "File of the client's private key."),
-    _option("ssl_cert", "str", "", "File of the client's certificate."),
-    _option("ssl_cacert", "str", "", "File of the certificate authority that the broker's certificate comes from."),
+    _option("ssl_mutual_tls", "bool", "True", "With TLS: send a client certificate too. Needs ssl_key and ssl_cert."),
+    _option("ssl_key", "str", "", "File with the client's private key."),
+    _option("ssl_cert", "str", "", "File with the client's certificate."),
+    _option("ssl_cacert", "str", "", "File with the certificate authority (CA) that signed the broker's certificate."),
     _option(
         "extra_celery_config",
         "json",
         "{}",
-        "JSON object of further Celery settings for workers and senders.",
+        "JSON object with more Celery settings for workers and senders.",
     ),
     _option(
         "celery_config_options",
         "str",
         "",
-        "Import path of a dict of Celery settings that goes over all others.",
+        "Import path of a dict with Celery settings. They win over all others.",
     ),
     _option(
         "mp_start_method",
         "str",
         "",
-        "How the worker starts its helper processes (log server, clean-up); from Airflow 3.3 on. "
-        "Unset: [core] mp_start_method.",
+        "How the worker starts its helper processes (log server, clean-up). Airflow 3.3 and newer. Unset: "
+        "[core] mp_start_method.",
         allowed=("fork", "spawn", "forkserver"),
     ),
     _option(
         "mp_forkserver_preload",
         "list",
         "",
-        "With forkserver: modules that it imports before it forks.",
+        "With mp_start_method = forkserver: modules that the fork server imports before it forks.",
     ),
-    _option("json_logs", "str", "", "Worker logs as JSON. Unset: [logging] json_logs."),
-    _option("task_logs_to_stdout", "str", "", "Task logs to the worker's output too. Unset: [logging] of that name."),
-    _option("worker_umask", "str", "", "Octal umask of a worker that runs as a daemon. Unset: Airflow's."),
+    _option("json_logs", "str", "", "Write worker logs as JSON. Unset: [logging] json_logs."),
+    _option(
+        "task_logs_to_stdout",
+        "str",
+        "",
+        "Write task logs to the worker's output too. Unset: the option of the same name in [logging].",
+    ),
+    _option("worker_umask", "str", "", "Octal umask of a worker that runs in the background. Unset: Airflow's."),
     _option("flower_host", "str", "0.0.0.0", "Address that Flower listens on."),
     _option("flower_port", "int", "5555", "Port that Flower listens on.", minimum=1),
-    _option("flower_url_prefix", "str", "", "Path that Flower is served under."),
-    _option("flower_basic_auth", "str", "", "user:password pairs that Flower asks for, by comma.", sensitive=True),
-    _option("task_track_started", "bool", "True", "Kept for existing configurations, without effect."),
-    _option("result_backend", "str", "", "Kept for existing configurations, without effect.", sensitive=True),
+    _option("flower_url_prefix", "str", "", "URL path under which Flower is served."),
+    _option(
+        "flower_basic_auth",
+        "str",
+        "",
+        "user:password pairs that may log in to Flower, separated by commas.",
+        sensitive=True,
+    ),
+    _option("task_track_started", "bool", "True", "Accepted for existing configurations, but has no effect."),
+    _option("result_backend", "str", "", "Accepted for existing configurations, but has no effect.", sensitive=True),
     _option(
         "result_backend_sqlalchemy_engine_options",
         "str",
         "",
-        "Kept for existing configurations, without effect.",
+        "Accepted for existing configurations, but has no effect.",
         sensitive=True,
     ),
-    _option("sync_parallelism", "int", "0", "Kept for existing configurations, without effect."),
+    _option("sync_parallelism", "int", "0", "Accepted for existing configurations, but has no effect."),
 )
 
 WITHOUT_EFFECT: Mapping[str, str] = {
-    "result_backend": "that a workload started or ended travels in the store, and Celery keeps no results",
+    "result_backend": "the store holds the start and the end of each workload, and Celery keeps no results",
     "result_backend_sqlalchemy_engine_options": "there is no result backend",
-    "sync_parallelism": "a batch is sent in one round trip and nothing is polled, so no processes are needed",
-    "task_publish_max_retries": "what could not be sent waits and goes out when the broker is back, however long that "
-    "takes, and no task fails for it",
+    "sync_parallelism": "a batch is sent in one round trip and nothing is polled, so no extra processes are needed",
+    "task_publish_max_retries": "a message that cannot be sent is sent when the broker is available again, however "
+    "long that takes, and no task fails because of it",
     "task_track_started": "every start is recorded in the store",
 }
 
@@ -153,8 +165,8 @@ VISIBILITY_TIMEOUT = Option(
     default="86400",
     minimum=1,
     unit="seconds",
-    description="After this time without an acknowledgement Redis and SQS deliver a message again. A second delivery "
-    "of work that runs or ended is ignored.",
+    description="Redis and SQS deliver a message again if it is not acknowledged within this time. A second delivery "
+    "of work that runs or has ended is ignored.",
 )
 
 CORE_DEFAULT_QUEUE = Option(
@@ -162,5 +174,5 @@ CORE_DEFAULT_QUEUE = Option(
     name="default_queue",
     type="str",
     default="default",
-    description="Queue of tasks that name none, and of workers that are told none.",
+    description="Queue of tasks that name no queue, and of workers that are started without queues.",
 )

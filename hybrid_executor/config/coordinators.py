@@ -1,7 +1,7 @@
-"""What ``[sdk] coordinators`` and ``queue_to_coordinator`` say about the pods of queues whose tasks are not Python.
+"""Pod settings from ``[sdk] coordinators`` and ``queue_to_coordinator``, for queues whose tasks are not Python.
 
-Airflow's own description of these options gives ``extra.pod_template_file``, ``extra.worker_container_repository`` and
-``extra.worker_container_tag`` to executors that make pods. Nothing of the coordinators themselves is loaded here.
+Airflow documents ``extra.pod_template_file``, ``extra.worker_container_repository`` and ``extra.worker_container_tag``
+for executors that create pods. The coordinators themselves are not loaded here.
 """
 
 from __future__ import annotations
@@ -22,21 +22,18 @@ _EXTRAS = ("pod_template_file", "worker_container_repository", "worker_container
 
 @dataclass(frozen=True, kw_only=True)
 class CoordinatorPod:
-    """What a queue's coordinator asks of pods; "" for nothing."""
+    """The pod settings of a queue's coordinator; "" for none."""
 
     template_file: str = ""
     image: str = ""
 
 
 def read_coordinator_pods(conf: ConfigSource) -> dict[str, CoordinatorPod]:
-    """Return what coordinators ask of the pods of their queues, by queue; queues without any such wish are left out.
+    """Return the pod settings of coordinators by queue; queues without such settings are left out.
 
-    :raises ConfigError: a value is wrong, or a queue names a coordinator that there is not.
+    :raises ConfigError: a value is wrong, or a queue has an unknown coordinator.
     """
     coordinators, queues = _COORDINATORS.read(conf), _QUEUES.read(conf)
-    for option, value in ((_COORDINATORS, coordinators), (_QUEUES, queues)):
-        if not isinstance(value, dict):
-            raise option.error(str(value), "a JSON object, for example {}")
     found = {}
     for queue, key in queues.items():
         coordinator = coordinators.get(key)
@@ -51,7 +48,7 @@ def read_coordinator_pods(conf: ConfigSource) -> dict[str, CoordinatorPod]:
 def _read_extra(key: str, extra: object) -> CoordinatorPod:
     values = [extra.get(name) or "" for name in _EXTRAS] if isinstance(extra, Mapping) else [None]
     if not all(isinstance(value, str) for value in values):
-        raise _COORDINATORS.error(key, f"an object of texts as its extra: {', '.join(_EXTRAS)}")
+        raise _COORDINATORS.error(key, f"text values in its extra: {', '.join(_EXTRAS)}")
     template_file, repository, tag = map(str, values)
     if bool(repository) != bool(tag):
         raise _COORDINATORS.error(key, "both worker_container_repository and worker_container_tag, or neither")

@@ -1,12 +1,12 @@
-"""The ``[kubernetes_executor]`` section, read as it stands in an existing deployment.
+"""The section ``[kubernetes_executor]`` of an existing deployment, read unchanged.
 
 Promises: every documented option is accepted and has its own default here, so nothing depends on which provider
-declared the section; a wrong value is a :class:`~hybrid_executor.errors.ConfigError` that says what to write.
+declares the section; a wrong value is a :class:`~hybrid_executor.errors.ConfigError` that says what to write.
 Must never import Airflow or the Kubernetes library.
 
-Options that tuned the one loop in which pods used to be created (``worker_pods_creation_batch_size``,
-``async_pod_creation``, ``pod_creation_max_concurrency``) are accepted and only ever raise
-:attr:`KubernetesSettings.launch_concurrency`: their defaults do not slow anything down here.
+Upstream creates pods in one loop and has options for it (``worker_pods_creation_batch_size``, ``async_pod_creation``,
+``pod_creation_max_concurrency``). They are accepted. Their defaults do not limit anything here; higher values raise
+:attr:`KubernetesSettings.launch_concurrency`.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ Timeout = float | tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesSettings:
-    """The section in its types. A field that is not described here is the option of the same name.
+    """The values of the section. A field that is not described here is the option of the same name.
 
-    :ivar retry_arguments: arguments of urllib3's Retry, empty for ours.
+    :ivar retry_arguments: arguments of urllib3's Retry; empty for our defaults.
     :ivar running_pod_log_lines: lines. :ivar fatal_pending_reasons: waiting reasons that fail a pending pod.
-    :ivar namespace_list: namespaces of multi-namespace mode, empty for the whole cluster.
-    :ivar request_timeout: seconds, or (connect, read) seconds; None for ours (5 and 30).
-    :ivar request_query: query parameters, already in the API's spelling, sent with every call but patches and logs.
-    :ivar delete_options: fields of DeleteOptions in the API's spelling, with gracePeriodSeconds where it is configured.
+    :ivar namespace_list: namespaces of multi-namespace mode; empty for the whole cluster.
+    :ivar request_timeout: seconds, or (connect, read) seconds; None for our defaults (5 and 30).
+    :ivar request_query: query parameters with the API's names, sent with every call except patches and logs.
+    :ivar delete_options: fields of DeleteOptions with the API's names; gracePeriodSeconds only if it is configured.
     :ivar tcp_keep_idle: seconds. :ivar tcp_keep_intvl: seconds. :ivar tcp_keep_cnt: probes.
-    :ivar task_publish_max_retries: None until the token's life ends, -1 without limit.
-    :ivar pod_launch_failure_retries: -1 without limit.
+    :ivar task_publish_max_retries: None for as long as the token is valid; -1 for no limit.
+    :ivar pod_launch_failure_retries: -1 for no limit.
     """
 
     retry_arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -86,14 +86,14 @@ class KubernetesSettings:
 
     @property
     def image(self) -> str:
-        """The configured image of the base container, "" for the template's."""
+        """The configured image of the container ``base``; "" for the template's image."""
         if not self.worker_container_repository:
             return ""
         return f"{self.worker_container_repository}:{self.worker_container_tag}"
 
     @property
     def watched_namespaces(self) -> tuple[str | None, ...]:
-        """Namespaces to watch; ``(None,)`` is the whole cluster. The configured namespace is always among them."""
+        """Namespaces to watch; ``(None,)`` is the whole cluster. It always contains the configured namespace."""
         if not self.multi_namespace_mode:
             return (self.namespace,)
         if not self.namespace_list:
@@ -101,7 +101,7 @@ class KubernetesSettings:
         return tuple(dict.fromkeys((*self.namespace_list, self.namespace)))
 
     def may_publish_again(self, failures: int) -> bool:
-        """Return whether a pod whose creation failed ``failures`` times may be tried again, as far as counting goes."""
+        """Return whether the limit of retries allows another creation after ``failures`` failed ones."""
         limit = self.task_publish_max_retries
         return limit is None or limit == UNLIMITED or failures <= limit
 
@@ -112,22 +112,26 @@ class KubernetesSettings:
 
 
 def read_kubernetes_settings(conf: ConfigSource) -> KubernetesSettings:
-    """Return the settings held in ``conf``.
+    """Return the settings in ``conf``.
 
-    :raises ConfigError: naming section, option, value and what is allowed.
+    :raises ConfigError: a value is wrong; the message names section, option, value and what is allowed.
     """
     values = {option.name: option.read(conf) for option in KUBERNETES_OPTIONS}
     repository, tag = values["worker_container_repository"], values["worker_container_tag"]
     if repository and not tag:
-        raise _error("worker_container_tag", tag, f"the tag of the image {repository}, or unset the repository")
+        raise _error(
+            "worker_container_tag", tag, f"the tag of the image {repository}, or unset worker_container_repository"
+        )
     if tag and not repository:
-        raise _error("worker_container_repository", repository, f"the repository of tag {tag}, or unset the tag")
-    request_arguments = _object(values, "kube_client_request_args")
-    delete_options = {camel_case(key): value for key, value in _object(values, "delete_option_kwargs").items()}
+        raise _error(
+            "worker_container_repository", repository, f"the repository of the tag {tag}, or unset worker_container_tag"
+        )
+    request_arguments = values["kube_client_request_args"]
+    delete_options = {camel_case(key): value for key, value in values["delete_option_kwargs"].items()}
     if values["termination_grace_period_seconds"] is not None:
         delete_options.setdefault("gracePeriodSeconds", values["termination_grace_period_seconds"])
     return KubernetesSettings(
-        retry_arguments=_object(values, "api_client_retry_configuration"),
+        retry_arguments=values["api_client_retry_configuration"],
         logs_task_metadata=values["logs_task_metadata"],
         running_pod_log_lines=values["running_pod_log_lines"],
         pod_template_file=values["pod_template_file"],
@@ -161,12 +165,12 @@ def read_kubernetes_settings(conf: ConfigSource) -> KubernetesSettings:
 
 
 def camel_case(name: str) -> str:
-    """Return a Python argument's name in the API's spelling (``grace_period_seconds`` is ``gracePeriodSeconds``)."""
+    """Return the API's name of a Python argument (``grace_period_seconds`` is ``gracePeriodSeconds``)."""
     return re.sub(r"_+([a-zA-Z0-9])", lambda match: match.group(1).upper(), name)
 
 
 def _fatal_reasons(listed: tuple[str, ...]) -> frozenset[str]:
-    """Return the reasons that are listed; where the Kubernetes provider is installed, its default reads as listed."""
+    """Return the listed reasons; the default of Airflow's Kubernetes provider is replaced by ours."""
     reasons = frozenset(listed)
     return KubernetesSettings.fatal_pending_reasons if reasons == _UPSTREAM_FATAL_REASONS else reasons
 
@@ -176,15 +180,8 @@ def _error(name: str, value: object, expected: str) -> Exception:
     return option.error(str(value), expected)
 
 
-def _object(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = values[name]
-    if not isinstance(value, dict):
-        raise _error(name, value, "a JSON object, for example {}")
-    return value
-
-
 def _timeout(value: object) -> Timeout | None:
-    """Return ``_request_timeout`` as the HTTP library wants it: JSON knows lists only, it wants a tuple."""
+    """Return ``_request_timeout`` for the HTTP library, which needs a tuple where JSON has a list."""
     if value is None:
         return None
     parts = value if isinstance(value, list) else [value]
@@ -202,7 +199,7 @@ def _timeout(value: object) -> Timeout | None:
 
 
 def _query(arguments: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Return arguments that the API itself knows. Names with ``_`` in front only shaped the library's answers."""
+    """Return the arguments that the API itself knows. Names that begin with ``_`` are for the Python library only."""
     pairs = []
     for name, value in arguments.items():
         if name.startswith("_") or value is None:

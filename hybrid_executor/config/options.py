@@ -1,7 +1,7 @@
-"""One table row per option, and the one way to read it.
+"""One table row per option, and the way to read it.
 
-Promises: a wrong value is a :class:`ConfigError` that names section, option, value and what is allowed; an option
-that nobody declared to Airflow still resolves, because every row carries its own default. Never logs a value.
+Promises: a wrong value is a :class:`ConfigError` that names section, option, value and what is allowed. An option that
+is not declared to Airflow can be read too, because every row has its own default. Values are never logged.
 """
 
 from __future__ import annotations
@@ -18,18 +18,31 @@ _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 
 
+def parse_bool(text: str) -> bool:
+    """Return the truth value that a text means, in any case of letters.
+
+    :raises ValueError: it is none of true, t, yes, y, on, 1, false, f, no, n, off and 0.
+    """
+    word = text.lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError(text)
+
+
 class ConfigSource(Protocol):
-    """What this project needs of a configuration: Airflow's ``conf``, an ``ExecutorConf``, or a test's dict."""
+    """A configuration: Airflow's ``conf``, an ``ExecutorConf``, or a dict of a test."""
 
     def get(self, section: str, key: str, *, fallback: Any = None) -> Any:
-        """Return the option's text, or ``fallback`` where it is not set."""
+        """Return the option's text, or ``fallback`` if it is not set."""
 
     def options(self, section: str) -> dict[str, str]:
-        """Return every option that a person has set in ``section``, for sections that take any."""
+        """Return every option that is set in ``section``, for sections that accept any option."""
 
 
 class DictConfig:
-    """A configuration held in ``{section: {option: text}}``, for tests and for commands that need none of Airflow."""
+    """A configuration held in ``{section: {option: text}}``, for tests and for commands that do not use Airflow's."""
 
     def __init__(self, sections: dict[str, dict[str, str]] | None = None) -> None:
         self._sections = sections or {}
@@ -45,10 +58,10 @@ class DictConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One option: where it stands, what it may hold, and why it exists.
+    """One option: its section and name, its type and limits, and its meaning.
 
-    :ivar type: ``json`` is a JSON object or array; ``list`` is comma-separated text, read as a tuple of stripped,
-        non-empty strings.
+    :ivar type: ``json`` is a JSON object, read as a dict; ``list`` is comma-separated text, read as a tuple of
+        stripped, non-empty strings.
     :ivar unit: unit of a number, for the docs ("seconds", "pods").
     :ivar allowed: the values that a ``str`` may have; empty means any.
     :ivar sensitive: the value may hold a password and is never shown.
@@ -84,7 +97,7 @@ class Option:
         return value
 
     def error(self, text: str, expected: str) -> ConfigError:
-        """Return the error for value ``text``, saying what is ``expected`` instead."""
+        """Return the error for the value ``text``; it says what is ``expected``."""
         shown = "<hidden>" if self.sensitive else repr(text)
         return ConfigError(f"[{self.section}] {self.name} = {shown} is not valid: write {expected}.")
 
@@ -94,13 +107,12 @@ class Option:
         if self.type == "float":
             return float(text)
         if self.type == "bool":
-            if text.lower() in _TRUE:
-                return True
-            if text.lower() in _FALSE:
-                return False
-            raise ValueError(text)
+            return parse_bool(text)
         if self.type == "json":
-            return json.loads(text)
+            value = json.loads(text)
+            if not isinstance(value, dict):
+                raise ValueError(text)
+            return value
         if self.type == "list":
             return tuple(part.strip() for part in text.split(",") if part.strip())
         return text
@@ -110,7 +122,7 @@ class Option:
             "int": "a whole number",
             "float": "a number",
             "bool": "True or False",
-            "json": "valid JSON",
+            "json": "a JSON object, such as {}",
             "list": "comma-separated names",
             "str": "text",
         }[self.type]

@@ -1,7 +1,7 @@
-"""Further Celery settings of a deployment, as far as they speak of a Redis broker.
+"""Checks of more Celery settings of a deployment: they must not name another Redis broker.
 
-``[celery] broker_url`` alone says where that is: schedulers write to it without asking Celery. Settings that say the
-same do no harm, since many deployments start from a copy of another provider's whole configuration. Others are refused.
+Schedulers read only ``[celery] broker_url``, and write to that Redis without Celery. Settings with the same broker are
+accepted, since many deployments copy the whole configuration of another provider. Different ones are refused.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _TRANSPORT = "broker_transport_options"
 
 
 def without_broker(overlay: Mapping[str, Any], broker: Broker, *, option: str) -> dict[str, Any]:
-    """Return Celery settings without what they repeat of the broker.
+    """Return Celery settings without those that only repeat the broker.
 
-    :param option: where they were set, for the error.
-    :raises ConfigError: they name another broker, or other TLS, than ``[celery]`` does, and one of them is a Redis.
+    :param option: the option with these settings, for the error.
+    :raises ConfigError: their broker or TLS differs from ``[celery]``, and one of the brokers is a Redis.
     """
     urls = {name: _text(overlay[name]) for name in _URLS if overlay.get(name)}
     if not broker.is_redis and not any(is_redis_url(url) for url in urls.values() if url != GENERATED_BROKER):
@@ -57,6 +57,6 @@ def _is_same_tls(broker: Broker, tls: Any) -> bool:
 
 def _refusal(option: str, name: str, instead: str) -> ConfigError:
     return ConfigError(
-        f"[{SECTION}] {option} sets {name}, and schedulers would not use the same broker as workers: set {instead} "
+        f"[{SECTION}] {option} sets {name}, so schedulers and workers would use different brokers: set {instead} "
         "instead, which both read."
     )

@@ -1,4 +1,4 @@
-"""Profiles: named pod settings that a route may give to its queues."""
+"""Profiles: named pod settings for routes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _KEYS = ("cluster_context", "config_file", "in_cluster", "namespace", "pod_templ
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Named pod settings. Everything unset is as in ``[kubernetes_executor]``.
+    """Named pod settings. Unset values come from ``[kubernetes_executor]``.
 
-    :ivar cluster_context, config_file, in_cluster: where the cluster is; ``None`` means unset.
-    :ivar executor_config: as a task may give it; the task's own wins over it.
+    :ivar cluster_context, config_file, in_cluster: the cluster; ``None`` means unset.
+    :ivar executor_config: as in a task; the task's own wins.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Profile:
 
     @property
     def cluster(self) -> str:
-        """Name of the profile's cluster in Redis: "default", or the profile's own where it says which one."""
+        """Name of the profile's cluster in Redis: "default", unless the profile sets its own cluster."""
         if self.cluster_context is None and self.config_file is None and self.in_cluster is None:
             return DEFAULT_CLUSTER
         return self.cluster_context or self.name
@@ -57,7 +57,9 @@ def read_profiles(path: str) -> dict[str, Profile]:
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{option}: {error.strerror}; write the path of a readable file, or leave it out.") from error
+        raise ConfigError(
+            f"{option}: {error.strerror}; write the path of a readable file, or unset the option."
+        ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{option} is not valid YAML: {error}") from error
     for words in keys_given_twice(path):
@@ -72,7 +74,9 @@ def read_profiles(path: str) -> dict[str, Profile]:
 def _parse_profile(name: str, settings: Mapping[str, Any], option: str) -> Profile:
     for key, value in settings.items():
         if key not in _KEYS:
-            raise ConfigError(f"{option}: profile {name!r} has the key {key!r}; allowed are {', '.join(_KEYS)}.")
+            raise ConfigError(
+                f"{option}: unknown key {key!r} in the profile {name!r}; write one of {', '.join(_KEYS)}."
+            )
         wanted = {"in_cluster": bool, "executor_config": dict}.get(key, str)
         if not isinstance(value, wanted):
             raise ConfigError(

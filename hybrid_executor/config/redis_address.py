@@ -1,7 +1,7 @@
-"""Where a Redis is, in one form that the store's client and Celery's transport are both made from. Pure.
+"""The address of a Redis, from which the store's client and Celery's transport are made. Pure.
 
-Promises: both connect to the same server and database with the same user and the same TLS checks, and neither relies on
-a default of its library. No representation of an address shows a password.
+Promises: both connect to the same server and database with the same user and the same TLS checks, and no default of a
+library is used. The text form of an address never shows a password.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class RedisAddress:
     """One Redis or Valkey database.
 
     :ivar hosts: host and port of the server, or those of all Sentinels; ``None`` for the usual port.
-    :ivar path: file of the socket, where it is reached by one.
-    :ivar tls: arguments of a TLS connection in redis-py's words; ``None`` for no TLS.
-    :ivar client: timeouts and the like, in redis-py's words, which kombu's transport knows too.
-    :ivar credential_provider: import path of a class that gives user and password, "" for none.
+    :ivar path: file of the socket, if it is a socket.
+    :ivar tls: arguments of a TLS connection with redis-py's names; ``None`` for no TLS.
+    :ivar client: timeouts and similar options with redis-py's names, which kombu's transport knows too.
+    :ivar credential_provider: import path of a class that returns user and password; "" for none.
     :ivar further: arguments that only the store's client knows.
     """
 
@@ -53,13 +53,13 @@ class RedisAddress:
         ending = f"?{urlencode(query)}" if query else ""
         scheme = "sentinel" if self.kind == "sentinel" else "redis" if self.tls is None else "rediss"
         places = [f"{scheme}://{self._login}{_netloc(host, port)}" for host, port in self.hosts]
-        # kombu reads database and user from whichever Sentinel's URL it has come to; without one it takes database 0
+        # kombu reads database and user from the URL of the Sentinel that it uses; the default is database 0
         others = f"/{self.database}{ending}" if self.database or ending else ""
         return "".join(f"{place}{others};" for place in places[:-1]) + f"{places[-1]}/{self.database}{ending}"
 
     @property
     def place(self) -> tuple[object, ...]:
-        """What two addresses of the same database have in common, however they are written."""
+        """A value that is equal for two addresses of the same database, even if they are written differently."""
         if self.kind == "socket":
             return "socket", self.path, self.database
         usual = SENTINEL_PORT if self.kind == "sentinel" else DEFAULT_PORT
@@ -67,7 +67,7 @@ class RedisAddress:
         return self.kind, frozenset(hosts), self.master_name, self.database
 
     def connection_arguments(self) -> dict[str, Any]:
-        """Return the arguments of a redis-py connection to the data's server, without place and credential provider."""
+        """Return the arguments of a redis-py connection, without address and credential provider."""
         arguments: dict[str, Any] = {"db": self.database, **self.client, **self.further}
         arguments |= {"username": self.username} if self.username else {}
         arguments |= {"password": self.password} if self.password else {}
@@ -75,7 +75,7 @@ class RedisAddress:
         return self.without_foreign(arguments)
 
     def without_foreign(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments without those that a connection of this kind does not have."""
+        """Return the arguments without those that this kind of connection does not accept."""
         return {name: value for name, value in arguments.items() if self.kind != "socket" or name not in _OF_TCP}
 
     @property

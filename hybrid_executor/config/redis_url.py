@@ -1,8 +1,8 @@
-"""Redis URLs: one way to read them, for the store and for Celery's broker. Never connects.
+"""Reads Redis URLs, for the store and for Celery's broker. Opens no connection.
 
-Two libraries read these URLs, redis-py and kombu, and they differ. Whatever one of them accepts is read here in its own
-meaning, and handed to both in one form. What they cannot both be told is a ConfigError. No error repeats any part of a
-URL: in a wrong one nobody can say where the password ends.
+Two libraries read these URLs, redis-py and kombu, and they differ. A form that one of them accepts is read here with
+its meaning in that library, and both get the same address. What both cannot do is a ConfigError. No error repeats a
+part of a URL: in a wrong URL, any part may belong to the password.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from hybrid_executor.config.options import parse_bool
 from hybrid_executor.config.redis_address import RedisAddress, tls_of
 from hybrid_executor.errors import ConfigError
 
@@ -29,7 +30,6 @@ _SCHEMES = {
     "socket": "socket",
     "sentinel": "sentinel",
 }
-REDIS_SCHEMES = tuple(f"{scheme}://" for scheme in _SCHEMES)
 
 _NUMBERS = frozenset({"socket_timeout", "socket_connect_timeout", "health_check_interval", "max_connections"})
 _WHOLE = frozenset({"health_check_interval", "max_connections"})
@@ -42,16 +42,15 @@ _LOGIN = frozenset({"username", "password", "credential_provider"})
 _IN_QUERY = _CLIENT | _TLS | _DATABASE | _LOGIN | {"master_name"}
 _TAKEN = frozenset({"host", "port", "path", "unix_socket_path", "connection_class", "decode_responses"})
 _CERT_REQS = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
-_TRUE, _FALSE = frozenset({"true", "t", "yes", "y", "on", "1"}), frozenset({"false", "f", "no", "n", "off", "0"})
 _RESERVED = "in user and password write %2F for /, %40 for @, %23 for #, %3F for ?, %3B for ;, %25 for %"
 
 
 class _Wrong(Exception):
-    """What is wrong with a URL, in words that hold no part of it."""
+    """The problem of a URL; the message has no part of it."""
 
 
 def is_redis_url(url: str) -> bool:
-    """Return whether a broker's URL is meant for a Redis, well written or not."""
+    """Return whether a broker's URL is meant for a Redis, even if it is malformed."""
     scheme = url.strip().partition(":")[0].lower()
     return scheme in _SCHEMES or scheme.startswith(("redis", "valkey", "sentinel"))
 
@@ -59,13 +58,13 @@ def is_redis_url(url: str) -> bool:
 def parse_redis_url(
     url: str, options: Mapping[str, Any] | None = None, *, option: str = "The Redis URL"
 ) -> RedisAddress:
-    """Return the address that a URL and further arguments of the client describe.
+    """Return the address in a URL and in more arguments of the client.
 
-    Where both say something, the URL wins, as with redis-py.
+    If both have the same option, the URL wins, as in redis-py.
 
-    :param options: in redis-py's words, with ``master_name`` and ``sentinel_kwargs``. Unknown ones go to the store.
-    :param option: where the URL was set, for the error.
-    :raises ConfigError: it cannot be read, or cannot mean the same to both libraries.
+    :param options: with redis-py's names, and ``master_name`` and ``sentinel_kwargs``. Unknown ones go to the store.
+    :param option: the option with the URL, for the error.
+    :raises ConfigError: it is malformed, or both libraries cannot do the same with it.
     """
     try:
         return _parse(url.strip(), dict(options or {}))
@@ -93,10 +92,10 @@ def _parse(url: str, options: dict[str, Any]) -> RedisAddress:
     )
     provider = values.get("credential_provider") or ""
     if provider and (username or password):
-        raise _Wrong("it has a credential_provider and a user or password too; leave one of them out")
+        raise _Wrong("it has a credential_provider and also a user or password; remove one of them")
     sentinel_kwargs = options.get("sentinel_kwargs") or {}
     if not isinstance(sentinel_kwargs, Mapping):
-        raise _Wrong("its sentinel_kwargs are no JSON object")
+        raise _Wrong("sentinel_kwargs is not a JSON object")
     return RedisAddress(
         kind="sentinel" if kind == "sentinel" else "socket" if kind == "socket" else "tcp",
         hosts=() if kind == "socket" else tuple(_host(part) for part in parts),
@@ -120,8 +119,8 @@ def _members(url: str, kind: str) -> list[str]:
             raise _Wrong("begin each Sentinel of the list with sentinel://")
     elif len(members) > 1 or ";" in url:
         raise _Wrong(
-            "it has a ';'. Several Redis servers, of which workers and schedulers each take one, would each hold a "
-            f"part of the state: write one of them, or sentinel:// URLs; {_RESERVED}"
+            "it has a ';'. With several Redis servers, each of them would have a part of the state: write one server, "
+            f"or sentinel:// URLs; {_RESERVED}"
         )
     return members
 
@@ -129,20 +128,20 @@ def _members(url: str, kind: str) -> list[str]:
 def _split(url: str) -> SplitResult:
     """Return a URL's parts.
 
-    What stands between two slashes or after a ``#`` because a password was not encoded is found here.
+    A password that is not encoded is found here: it leaves text between two slashes or after a ``#``.
     """
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in url):
-        raise _Wrong(f"it holds a control character; {_RESERVED}, %0A for a line break")
+        raise _Wrong(f"it has a control character; {_RESERVED}, %0A for a line break")
     try:
         parts = urlsplit(url)
         is_port = parts.port is None or parts.port > 0
     except ValueError:
         is_port = False
     if not is_port:
-        raise _Wrong(f"host or port cannot be read: write {FORMS}; {_RESERVED}, and IPv6 addresses as [::1]:6379")
+        raise _Wrong(f"host or port is malformed: write {FORMS}; {_RESERVED}, and IPv6 addresses as [::1]:6379")
     is_path_text = parts.scheme not in ("unix", "socket", "redis+socket") and "@" in parts.path
     if "#" in url or "@" in parts.query or is_path_text:
-        raise _Wrong(f"it has a # or a second @ where none can be; {_RESERVED}")
+        raise _Wrong(f"it has a # or a second @; {_RESERVED}")
     return parts
 
 
@@ -150,9 +149,9 @@ def _read_query(parts: SplitResult) -> dict[str, str]:
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     query = dict(pairs)
     if query.keys() - _IN_QUERY:
-        raise _Wrong(f"after its '?' is an option that is none of {', '.join(sorted(_IN_QUERY))}; {_RESERVED}")
+        raise _Wrong(f"unknown option after '?': write one of {', '.join(sorted(_IN_QUERY))}; {_RESERVED}")
     if len(query) != len(pairs):
-        raise _Wrong("after its '?' is an option twice")
+        raise _Wrong("an option after '?' appears twice")
     return query
 
 
@@ -170,7 +169,7 @@ def _database(texts: list[str]) -> int:
     if not all(text.isascii() and text.isdigit() for text in texts):
         raise _Wrong(f"the database is not a number: end the URL with /0 or another number; {_RESERVED}")
     if len({int(text) for text in texts}) > 1:
-        raise _Wrong("it names two different databases: write the number once, as in redis://host:6379/0")
+        raise _Wrong("it has two different databases: write the number once, as in redis://host:6379/0")
     return int(texts[0])
 
 
@@ -186,14 +185,16 @@ def _socket_path(parts: SplitResult) -> str:
     path = unquote(parts.path)
     is_login_whole = not parts.netloc or (parts.netloc.endswith("@") and "@" not in parts.path)
     if not is_login_whole or not path.strip("/"):
-        raise _Wrong(f"write the socket's whole path after three slashes, redis+socket:///run/redis.sock; {_RESERVED}")
+        raise _Wrong(
+            f"write the full path of the socket after three slashes, redis+socket:///run/redis.sock; {_RESERVED}"
+        )
     return path
 
 
 def _further(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments that only the store's client gets."""
+    """Return the arguments for the store's client only."""
     if taken := sorted(_TAKEN & options.keys()):
-        raise _Wrong(f"{', '.join(taken)} cannot stand among its further arguments: the URL says where Redis is")
+        raise _Wrong(f"redis_options must not have {', '.join(taken)}: the URL says where Redis is")
     return {name: value for name, value in options.items() if name not in _IN_QUERY | {"ssl", "sentinel_kwargs"}}
 
 
@@ -201,22 +202,23 @@ def _tls(kind: str, values: Mapping[str, Any], *, wants_tls: bool) -> dict[str, 
     given = {name: values[name] for name in sorted(_TLS & values.keys())}
     is_wanted = kind == "tls" or wants_tls or (kind == "sentinel" and bool(given))
     if not is_wanted and given:
-        raise _Wrong("it has options of TLS and does not ask for TLS: begin it with rediss://, or leave them out")
+        raise _Wrong("it has TLS options, but does not use TLS: begin it with rediss://, or remove the options")
     if is_wanted and kind == "socket":
-        raise _Wrong("a socket has no TLS: leave the options of TLS out")
+        raise _Wrong("a socket has no TLS: remove the TLS options")
     return tls_of(given) if is_wanted else None
 
 
 def _convert(name: str, value: Any) -> Any:
-    """Return the value in its type; text comes from a URL, other types from ``redis_options``."""
+    """Return the value with its type. A URL has text only; ``redis_options`` may have other types."""
     if name == "ssl_cert_reqs":
         return _cert_reqs(value)
     if not isinstance(value, str):
         return value
     if name in _TRUTHS:
-        if value.lower() not in _TRUE | _FALSE:
-            raise _Wrong(f"{name} is not True or False")
-        return value.lower() in _TRUE
+        try:
+            return parse_bool(value)
+        except ValueError:
+            raise _Wrong(f"{name} is not True or False") from None
     try:
         if name in _NUMBERS:
             return int(value) if name in _WHOLE else float(value)
@@ -232,5 +234,5 @@ def _cert_reqs(value: Any) -> ssl.VerifyMode:
         return value
     text = "none" if value is None else str(value).lower().removeprefix("cert_")
     if text not in _CERT_REQS:
-        raise _Wrong("ssl_cert_reqs is none of required, optional and none (or CERT_REQUIRED and so on)")
+        raise _Wrong("ssl_cert_reqs is unknown: write required, optional or none (or CERT_REQUIRED and so on)")
     return _CERT_REQS[text]

@@ -1,4 +1,4 @@
-"""The settings of one deployment, read once when a process starts."""
+"""The settings of a deployment, read once when a process starts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Shape = Literal["hybrid", "kubernetes", "local_kubernetes"]
 
 @dataclass(frozen=True)
 class RedisLocation:
-    """Where Redis is: a URL and further arguments of the client. Both may hold a password."""
+    """The address of Redis: a URL and more arguments of the client. Both may hold a password."""
 
     url: str = field(repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -47,15 +47,15 @@ class RedisLocation:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What executor, agents and workers of one deployment agree on.
+    """The settings that executor, agents and workers of a deployment share.
 
-    :ivar redis: ``None`` where neither ``redis_url`` nor a Redis ``broker_url`` is set; see :meth:`require_redis`.
+    :ivar redis: ``None`` if neither ``redis_url`` nor a Redis ``broker_url`` is set; see :meth:`require_redis`.
     :ivar broker: the Celery broker.
-    :ivar parallelism: most attempts of one scheduler in each pool.
-    :ivar starting_pods: most pods of a cluster on their way to their task's start, 0 for an adaptive limit.
-    :ivar launch_patience_seconds: how long a refusal is waited for that may end soon, or never.
-    :ivar token_seconds: how long a workload may wait before its token is void.
-    :ivar coordinator_pods: what Airflow's coordinators ask of the pods of their queues, by queue.
+    :ivar parallelism: maximum number of attempts of one scheduler, by pool.
+    :ivar starting_pods: maximum number of starting pods of a cluster; 0 for an adaptive limit.
+    :ivar launch_patience_seconds: how long to retry after a refusal that may end soon or never.
+    :ivar token_seconds: how long the token of a queued workload is valid.
+    :ivar coordinator_pods: pod settings of Airflow's coordinators, by queue.
     """
 
     instance: str
@@ -83,39 +83,39 @@ class Settings:
         return self.redis is not None and self.broker.is_at(self.redis.url, self.redis.options)
 
     def profile_of(self, route: Route) -> Profile:
-        """Return the profile that a route names, or the empty one."""
+        """Return the profile of a route, or the empty profile."""
         return self.profiles.get(route.profile, DEFAULT_PROFILE)
 
     def cluster_of(self, queue: str) -> str:
-        """Return the cluster that a queue's pods go to."""
+        """Return the cluster of a queue's pods."""
         return self.profile_of(self.routes.find(queue)).cluster
 
     @property
     def clusters(self) -> dict[str, Profile]:
-        """The clusters that kubernetes routes reach, by name, each with a profile that says where it is."""
+        """The clusters of the routes by name, each with a profile that has its address."""
         reached = [self.profile_of(route) for route in self.routes.routes if route.pool == "kubernetes"]
         return {profile.cluster: profile for profile in reversed(reached)}
 
     def require_redis(self) -> RedisLocation:
-        """Return where Redis is.
+        """Return the address of Redis.
 
-        :raises ConfigError: nobody said, or only Airflow's generated configuration did and its host does not exist.
+        :raises ConfigError: none is configured, or only the one that Airflow generates, whose host does not exist.
         """
         is_generated = self.redis is not None and self.redis.url == GENERATED_BROKER
         if self.redis is None or (is_generated and not has_address(GENERATED_BROKER)):
             because = (
-                f" ({GENERATED_BROKER}, which Airflow generates, has no host of that name)" if is_generated else ""
+                f" (the host of {GENERATED_BROKER}, which Airflow generates, does not exist)" if is_generated else ""
             )
             raise ConfigError(
                 f"No Redis is configured{because}. Set [hybrid_executor] redis_url "
-                "(AIRFLOW__HYBRID_EXECUTOR__REDIS_URL) to a Redis or Valkey, e.g. redis://localhost:6379/0; or set "
+                "(AIRFLOW__HYBRID_EXECUTOR__REDIS_URL) to a Redis or Valkey, such as redis://localhost:6379/0; or set "
                 "[celery] broker_url to one; or run 'airflow hybrid standalone', which starts an embedded one."
             )
         return self.redis
 
 
 def has_address(url: str) -> bool:
-    """Return whether the name of a URL's host is known; asks the resolver."""
+    """Return whether a URL's host name can be resolved."""
     try:
         return bool(getaddrinfo(urlsplit(url).hostname, None))
     except gaierror:
@@ -123,9 +123,9 @@ def has_address(url: str) -> bool:
 
 
 def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
-    """Return the settings that ``conf`` holds.
+    """Return the settings in ``conf``.
 
-    :param shape: which of the documented executors is asked for; it decides the routes where none are set.
+    :param shape: which executor class is used; it decides the routes if none are set.
     :raises ConfigError: a value is wrong; the message names section, option, value and what to write.
     """
     profiles = read_profiles(table.PROFILES_FILE.read(conf))
@@ -171,8 +171,8 @@ def read_record_retention(conf: ConfigSource) -> int:
     kept = int(visibility_timeout) + _WAITS_AFTER_REDELIVERY_SECONDS
     log.warning(
         "[hybrid_executor] record_retention = %s is shorter than [celery_broker_transport_options] "
-        "visibility_timeout = %s, so that a message that is delivered again might run twice. Records are kept for "
-        "%s s; set record_retention to at least %s",
+        "visibility_timeout = %s, so a message that is delivered again could run twice. Records are kept for "
+        "%s s instead; set record_retention to at least %s",
         wanted,
         visibility_timeout,
         kept,
@@ -201,20 +201,18 @@ def _read_routes(conf: ConfigSource, profiles: Mapping[str, Profile], shape: Sha
 def _check_pools(routes: Routes, shape: Shape) -> None:
     if shape == "local_kubernetes" and "celery" in routes.pools:
         raise ConfigError(
-            "[hybrid_executor] routes sends queues to celery, but LocalKubernetesExecutor has no Celery pool: write "
-            "'local' in their place, or set [core] executor = hybrid_executor.HybridExecutor."
+            "[hybrid_executor] routes has the pool celery, but LocalKubernetesExecutor has no Celery pool: write "
+            "'local' instead, or set [core] executor = hybrid_executor.HybridExecutor."
         )
 
 
 def read_redis(conf: ConfigSource) -> RedisLocation | None:
-    """Return where the store is: ``redis_url``, else the Celery broker where that is a Redis, else ``None``.
+    """Return the address of the store: ``redis_url``, else the Celery broker if that is a Redis, else ``None``.
 
     :raises ConfigError: a value is wrong.
     """
     url = table.REDIS_URL.read(conf)
     options = table.REDIS_OPTIONS.read(conf)
-    if not isinstance(options, dict):
-        raise table.REDIS_OPTIONS.error("", "a JSON object")
     if url:
         parse_redis_url(url, options, option=f"[{table.SECTION}] {table.REDIS_URL.name}")
         return RedisLocation(url, options)

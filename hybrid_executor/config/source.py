@@ -1,9 +1,9 @@
 """Airflow's configuration as this project reads it.
 
-Airflow and installed providers carry defaults for the sections of upstream's executors (a broker at ``redis:6379``,
-no retries of pod creation, ...). Whether such a provider is installed must change nothing here, so in these sections
-only what a person has set counts, every option's default is the one in our own table, and ``<option>_cmd`` and
-``<option>_secret`` work for all options (Airflow allows them where a provider has declared an option as sensitive).
+Airflow and its providers have defaults for the sections of upstream's executors (a broker at ``redis:6379``, no retries
+of pod creation, ...). It must make no difference here whether such a provider is installed. So in these sections only
+values count that a person has set, and the defaults are those of our own tables. ``<option>_cmd`` and
+``<option>_secret`` work for all options; in Airflow, only for options that a provider has declared as sensitive.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class AirflowConfig:
     def get(self, section: str, key: str, *, fallback: Any = None) -> Any:
         """Return the option's text, or ``fallback``.
 
-        In Airflow's order: the environment (the option, its command, its secret), then the file in the same order. As
-        in Airflow, what the file says is interpolated (``%%`` means ``%``) and what a command prints is not, and a
-        command or secret of the file that gives nothing counts as not set. White space around the output is dropped.
+        The order is Airflow's: the environment (option, command, secret), then the file (option, command, secret). As
+        in Airflow, values in the file are interpolated (``%%`` means ``%``), and the output of commands is not. An
+        empty output of a command or secret in the file counts as not set. White space around an output is removed.
 
-        :raises ConfigError: a command fails; its output, which may hold a password, is not shown.
+        :raises ConfigError: a command fails; its output is not shown, since it may hold a password.
         """
         if section not in _OUR_DEFAULTS_COUNT:
             return self._conf.get(section, key, fallback=fallback)
@@ -61,7 +61,7 @@ class AirflowConfig:
         return fallback
 
     def options(self, section: str) -> dict[str, str]:
-        """Return every option that a person has set in ``section``, by name in lower case."""
+        """Return every option that a person has set in ``section``, with names in lower case."""
         prefix = f"AIRFLOW__{section.upper()}__"
         names = {name[len(prefix) :].lower() for name in os.environ if name.startswith(prefix)}
         if RawConfigParser.has_section(self._conf, section):
@@ -83,7 +83,7 @@ def _run(command: str, option: str) -> str:
         return run_command(command).strip()
     except (AirflowConfigException, OSError, ValueError) as error:
         raise ConfigError(
-            f"The command of {option} fails ({type(error).__name__}): run it by hand to see why. Its output is not "
+            f"The command of {option} failed ({type(error).__name__}): run it by hand to see why. Its output is not "
             "shown here, since it may hold a password."
         ) from None
 
@@ -96,7 +96,7 @@ def _ask_secrets_backend(path: str, option: str) -> str | None:
         return backend.get_config(path) if backend is not None else None
     except Exception as error:
         raise ConfigError(
-            f"The secrets backend could not be asked for {option} ({type(error).__name__}): correct [secrets] backend "
+            f"The secrets backend failed to return {option} ({type(error).__name__}): correct [secrets] backend "
             "and backend_kwargs, or set the option itself."
         ) from error
 

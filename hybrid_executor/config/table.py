@@ -11,16 +11,18 @@ ROUTES = Option(
     name="routes",
     type="str",
     default="",
-    description="Which queues go where: pattern=pool or pattern=pool:profile, separated by commas, first match wins, "
-    "ending with '*'. Pools are celery, kubernetes and local. Unset: '<kubernetes_queue>=kubernetes, *=celery' with "
-    "kubernetes_queue from [celery_kubernetes_executor].",
+    description="Which queues go to which pool: pattern=pool or pattern=pool:profile, separated by commas. The "
+    "first match wins. The last pattern must be '*'. Pools are celery, kubernetes and local. Unset: "
+    "'<kubernetes_queue>=kubernetes, *=celery' with kubernetes_queue from "
+    "[celery_kubernetes_executor].",
 )
 PROFILES_FILE = Option(
     section=SECTION,
     name="profiles_file",
     type="str",
     default="",
-    description="YAML file of named pod settings (cluster, namespace, pod template, executor_config) for routes.",
+    description="YAML file with named pod settings (cluster, namespace, pod template, executor_config) that "
+    "routes can use.",
 )
 REDIS_URL = Option(
     section=SECTION,
@@ -28,8 +30,8 @@ REDIS_URL = Option(
     type="str",
     default="",
     sensitive=True,
-    description="Redis or Valkey that holds the shared state; no Redis Cluster. docs/redis-urls.md has all forms. "
-    "Unset: [celery] broker_url, where that is a Redis.",
+    description="Redis or Valkey that holds the shared state. A Redis Cluster is not supported. "
+    "docs/redis-urls.md lists all forms. Unset: [celery] broker_url, if that is a Redis.",
 )
 REDIS_OPTIONS = Option(
     section=SECTION,
@@ -37,17 +39,18 @@ REDIS_OPTIONS = Option(
     type="json",
     default="{}",
     sensitive=True,
-    description="Further arguments of the Redis client as a JSON object: TLS files (ssl_ca_certs, ...), master_name "
-    "and sentinel_kwargs for sentinel:// URLs, username, password, credential_provider. Where the URL says something "
-    "else, the URL wins. Celery gets what says where Redis is and how to log in, where it uses redis_url too.",
+    description="More arguments for the Redis client, as a JSON object: TLS files (ssl_ca_certs, ...), "
+    "master_name and sentinel_kwargs for sentinel:// URLs, username, password, credential_provider. A "
+    "value in the URL wins over the same value here. If Celery uses redis_url too, it gets the "
+    "address and the login from here as well.",
 )
 INSTANCE = Option(
     section=SECTION,
     name="instance",
     type="str",
     default="airflow",
-    description="Name of this Airflow deployment in Redis keys and pod labels. Deployments that share a Redis or a "
-    "namespace need different ones.",
+    description="Name of this Airflow deployment in Redis keys and pod labels. Two deployments that share a Redis "
+    "or a namespace need two different names.",
 )
 AGENT = Option(
     section=SECTION,
@@ -55,8 +58,9 @@ AGENT = Option(
     type="str",
     default="child",
     allowed=("child", "external", "none"),
-    description="Who launches and watches pods: a child process of each scheduler, or agents that you run yourself "
-    "(airflow hybrid agent). 'none' starts nothing.",
+    description="Which process creates and watches pods. 'child': the scheduler starts an agent as its child "
+    "process. 'external': you run agents yourself (airflow hybrid agent). 'none': no agent is "
+    "started.",
 )
 CELERY_PARALLELISM = Option(
     section=SECTION,
@@ -65,7 +69,7 @@ CELERY_PARALLELISM = Option(
     default="0",
     minimum=0,
     unit="tasks",
-    description="Most tasks that one scheduler has queued or running on Celery. 0: as many as [core] parallelism.",
+    description="Maximum number of tasks that one scheduler has queued or running on Celery. 0: as [core] parallelism.",
 )
 KUBERNETES_PARALLELISM = Option(
     section=SECTION,
@@ -74,7 +78,7 @@ KUBERNETES_PARALLELISM = Option(
     default="0",
     minimum=0,
     unit="tasks",
-    description="Most tasks that one scheduler has queued or running in pods. 0: as many as [core] parallelism.",
+    description="Maximum number of tasks that one scheduler has queued or running in pods. 0: as [core] parallelism.",
 )
 LOCAL_PARALLELISM = Option(
     section=SECTION,
@@ -83,7 +87,7 @@ LOCAL_PARALLELISM = Option(
     default="0",
     minimum=0,
     unit="tasks",
-    description="Most tasks that run in the scheduler's own local pool. 0: as many as [core] parallelism.",
+    description="Maximum number of tasks that run in the scheduler's own local pool. 0: as [core] parallelism.",
 )
 POD_CREATION_RATE = Option(
     section=SECTION,
@@ -92,7 +96,7 @@ POD_CREATION_RATE = Option(
     default="100",
     minimum=0.1,
     unit="pods per second",
-    description="Pods that all agents together create per second and cluster.",
+    description="Maximum rate of pod creation in one cluster, for all agents together.",
 )
 STARTING_PODS = Option(
     section=SECTION,
@@ -101,9 +105,10 @@ STARTING_PODS = Option(
     default="0",
     minimum=0,
     unit="pods",
-    description="Most pods of one cluster, over all agents, that are between their creation and the start of their "
-    "task. More of them only slow each other and Airflow's API server down. 0: adapts to how quickly tasks start; "
-    "begins with 4 and doubles for as long as they start within 10 seconds.",
+    description="Maximum number of pods in one cluster that are starting: created, but their task does not run "
+    "yet. It counts the pods of all agents. Too many starting pods slow down each other and Airflow's "
+    "API server. 0: the limit adapts. It begins at 4 and doubles as long as tasks start within 10 "
+    "seconds.",
 )
 LAUNCH_PATIENCE = Option(
     section=SECTION,
@@ -112,9 +117,10 @@ LAUNCH_PATIENCE = Option(
     default="120",
     minimum=0,
     unit="seconds",
-    description="How long a pod is tried again while the cluster refuses it for what may be repaired soon: a missing "
-    "service account or right to create pods, a registry that is busy or down. A missing namespace is waited for "
-    "15 seconds at most. What surely passes (quota, throttling, server errors) is waited for longer.",
+    description="How long to retry a pod that the cluster refuses for a reason that may be fixed soon: a missing "
+    "service account, a missing right to create pods, a registry that is busy or down. A missing "
+    "namespace is retried for at most 15 seconds. Temporary refusals (quota, throttling, server "
+    "errors) are retried for longer.",
 )
 RECORD_RETENTION = Option(
     section=SECTION,
@@ -123,9 +129,10 @@ RECORD_RETENTION = Option(
     default="86400",
     minimum=600,
     unit="seconds",
-    description="How long the record of an ended attempt stays in Redis. Not less than a token lives. A second "
-    "delivery of a message is known by the record: where this is shorter than [celery_broker_transport_options] "
-    "visibility_timeout, records are kept for that time and an hour more.",
+    description="How long Redis keeps the record of an attempt after it ended. It must not be shorter than a "
+    "token is valid. The record also shows that a message is a duplicate: if this value is shorter "
+    "than [celery_broker_transport_options] visibility_timeout, records are kept for "
+    "visibility_timeout plus one hour.",
 )
 REPAIR_INTERVAL = Option(
     section=SECTION,
@@ -143,7 +150,7 @@ WORKER_LOST_AFTER = Option(
     default="30",
     minimum=5,
     unit="seconds",
-    description="Silence after which a worker is suspected to be lost.",
+    description="A worker that has been silent for this long may be lost.",
 )
 AGENT_LEASE = Option(
     section=SECTION,
@@ -152,7 +159,8 @@ AGENT_LEASE = Option(
     default="10",
     minimum=2,
     unit="seconds",
-    description="How long a watch belongs to an agent that does not renew it; another takes over after that.",
+    description="An agent that does not renew its lease for this long loses it, and another agent takes over the "
+    "watch.",
 )
 RELIST_INTERVAL = Option(
     section=SECTION,
@@ -161,7 +169,7 @@ RELIST_INTERVAL = Option(
     default="300",
     minimum=10,
     unit="seconds",
-    description="How often the watcher lists all pods to repair what events missed.",
+    description="How often the watcher lists all pods, to find changes that were missed.",
 )
 EVENT_RETENTION = Option(
     section=SECTION,
@@ -170,15 +178,16 @@ EVENT_RETENTION = Option(
     default="3600",
     minimum=60,
     unit="seconds",
-    description="How long events stay readable; the newest 10,000 stay in any case.",
+    description="How long events are kept in Redis. The newest 10,000 events are always kept.",
 )
 WORKER_PRELOAD = Option(
     section=SECTION,
     name="worker_preload",
     type="list",
     default="",
-    description="Modules that a Celery worker imports once, before it starts its task processes, besides those that "
-    "every task needs. They must open no connection and start no thread when they are imported.",
+    description="Python modules that a Celery worker imports once, before it starts its task processes. Airflow's "
+    "own modules that every task needs are always imported. The modules must not open connections or "
+    "start threads when they are imported.",
 )
 WORKER_SHUTDOWN_TIMEOUT = Option(
     section=SECTION,
@@ -187,8 +196,9 @@ WORKER_SHUTDOWN_TIMEOUT = Option(
     default="0",
     minimum=0,
     unit="seconds",
-    description="How long a Celery worker that was told to stop waits for what it runs; what has not ended by then is "
-    "ended and fails with that reason. Set it below the grace period of whatever stops the worker. 0: no limit.",
+    description="How long a stopping Celery worker waits for its running tasks. Tasks that still run after that "
+    "are ended, and they fail with this reason. Set it to less than the grace period of the system "
+    "that stops the worker (Kubernetes, systemd, Docker). 0: no limit.",
 )
 
 HYBRID_OPTIONS: tuple[Option, ...] = (
@@ -214,18 +224,18 @@ HYBRID_OPTIONS: tuple[Option, ...] = (
     WORKER_SHUTDOWN_TIMEOUT,
 )
 
-# Options of removed or foreign executors that this one reads as they stand.
+# Options of executors that Airflow removed; this executor reads them too.
 CELERY_KUBERNETES_QUEUE = Option(
     section="celery_kubernetes_executor",
     name="kubernetes_queue",
     type="str",
     default="kubernetes",
-    description="Queue whose tasks run in pods, where routes is not set.",
+    description="Queue whose tasks run in pods if routes is not set.",
 )
 LOCAL_KUBERNETES_QUEUE = Option(
     section="local_kubernetes_executor",
     name="kubernetes_queue",
     type="str",
     default="kubernetes",
-    description="Queue whose tasks LocalKubernetesExecutor runs in pods, where routes is not set.",
+    description="Queue whose tasks LocalKubernetesExecutor runs in pods if routes is not set.",
 )

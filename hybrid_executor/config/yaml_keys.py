@@ -1,4 +1,4 @@
-"""Keys that a YAML file gives twice: the reader takes the last one and says nothing."""
+"""Finds duplicate keys in a YAML file; the YAML library ignores all but the last one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import yaml
 
 
 def keys_given_twice(path: str) -> list[str]:
-    """Return the keys that a YAML file gives twice, with their lines; the last one counts.
+    """Return the duplicate keys of a YAML file, with their lines.
 
-    A file that cannot be read, or is no YAML, has none: whoever uses it says what is wrong with it.
+    A file that cannot be read or is not YAML has none: the code that uses it reports the problem.
     """
     try:
         document = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -31,6 +31,6 @@ def _twice(node: yaml.Node) -> Iterator[str]:
             if isinstance(key.value, Hashable) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in lines:
                     first = lines[key.value]
-                    yield f"the key {key.value!r} in line {line} stands in line {first} already: the last one counts"
+                    yield f"the key {key.value!r} in line {line} is also in line {first}: the last one is used"
                 lines[key.value] = line
             yield from _twice(value)

@@ -1,4 +1,4 @@
-"""The course of a demo: start, run, watch, judge."""
+"""The steps of a demo: start, run, watch, check."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SETTLE_SECONDS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """One demo on an Airflow that this starts, and that the caller stops.
+    """One demo. It starts the Airflow; the caller stops it.
 
-    :ivar timeout_seconds: after which runs that have not ended count as failed.
+    :ivar timeout_seconds: runs that have not ended after this time count as failed.
     """
 
     airflow: LocalAirflow
@@ -37,7 +37,7 @@ class Course:
     timeout_seconds: float
 
     def run(self) -> Report:
-        """Run every DAG once and judge what happened; stops early when asked to."""
+        """Run every DAG once and check the result; returns early if a stop is requested."""
         begun = time.monotonic()
         seconds = {"start": 0.0, "runs": 0.0}
         runs = Runs(self.airflow.api, Journal(self.airflow.store))
@@ -72,7 +72,7 @@ class Course:
             self.screen.say(f"running {', '.join(sorted(found))} with the routes {self.routes}")
 
     def _watch(self, runs: Runs) -> list[str]:
-        """Follow the runs to their end and return what is wrong."""
+        """Follow the runs to their end and return the problems."""
         deadline = time.monotonic() + self.timeout_seconds
         complaint = ""
         while not runs.are_over and not self.wish.stop.wait(_LOOK_SECONDS):
@@ -81,11 +81,11 @@ class Course:
             self.screen.show(runs.rows, headline=_headline(runs))
             if time.monotonic() > deadline:
                 states = ", ".join(f"{dag_id} is {state}" for dag_id, state in runs.states.items())
-                return [f"not over within {self.timeout_seconds:.0f} s: {states}. {complaint}".strip()]
+                return [f"the runs did not end within {self.timeout_seconds:.0f} s: {states}. {complaint}".strip()]
         return self._judge(runs)
 
     def _judge(self, runs: Runs) -> list[str]:
-        """Judge, giving the last events of the last tasks a moment to arrive."""
+        """Check the result; wait some seconds for the last events of the last tasks."""
         deadline = time.monotonic() + _SETTLE_SECONDS
         while True:
             complaint = follow(runs)

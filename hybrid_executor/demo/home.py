@@ -1,4 +1,4 @@
-"""Where a demo's DAGs and profiles come from, and the temporary home it runs in."""
+"""The DAGs and profiles of a demo, and its temporary Airflow home."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _SOURCE_ROOT = Path(hybrid_executor.__file__).parents[1]
 
 
 def find_dags(wanted: str | None) -> Path:
-    """Return the folder of the DAGs to run: the one asked for, or the examples of the source tree.
+    """Return the folder with the DAGs to run: the wanted one, or the examples of the source tree.
 
-    :raises ConfigError: it is not there, or holds no DAG file.
+    :raises ConfigError: it does not exist, or has no DAG file.
     """
     places = [Path(wanted)] if wanted else [_SOURCE_ROOT / "examples" / "dags", Path("examples") / "dags"]
     folder = next((place.resolve() for place in places if place.is_dir()), None)
     if folder is None and wanted:
-        raise ConfigError(f"--dags {wanted}: there is no such folder; name one that holds DAG files.")
+        raise ConfigError(f"--dags {wanted}: there is no such folder; write a folder with DAG files.")
     if folder is None:
         raise ConfigError(
-            "The examples are part of the source tree and not of the installed package: run the demo in a clone of the "
-            "project, or name a folder of your own DAGs with --dags."
+            "The examples are not part of the installed package: run the demo in a clone of the project, or write a "
+            "folder with your own DAGs after --dags."
         )
     if not dag_files(folder):
-        raise ConfigError(f"{folder} holds no .py file; name a folder of DAG files with --dags.")
+        raise ConfigError(f"{folder} has no .py file; write a folder with DAG files after --dags.")
     return folder
 
 
 def dag_files(folder: Path) -> list[Path]:
-    """Return the files that Airflow will look for DAGs in."""
+    """Return the files that Airflow searches for DAGs."""
     return [path for path in sorted(folder.rglob("*.py")) if "DAG" in (text := path.read_text()) or "dag" in text]
 
 

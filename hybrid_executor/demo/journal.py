@@ -1,4 +1,4 @@
-"""Every attempt that the store has heard of, gathered while a demo runs."""
+"""All attempts in the store, collected while a demo runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hybrid_executor.store import Record, Store
 
 
 class Journal:
-    """Follows the events stream from its beginning and keeps the attempts' records as they stand."""
+    """Follows the events stream from its beginning and keeps the latest records."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -24,7 +24,7 @@ class Journal:
     def update(self) -> None:
         """Read what has changed.
 
-        :raises StoreUnavailable: Redis cannot be asked; nothing is lost.
+        :raises StoreUnavailable: Redis does not answer; nothing is lost.
         """
         is_full = True
         touched = {attempt for attempt, record in self._records.items() if not record.state.is_terminal}

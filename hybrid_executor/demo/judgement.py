@@ -1,4 +1,4 @@
-"""Did every run succeed, and did each task run where its queue says? Pure."""
+"""Checks that every run succeeded and that each task ran where its queue says. Pure."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def judge(
     routes: Routes,
     workers: Mapping[str, str],
 ) -> list[str]:
-    """Return what is wrong, in words; an empty list means that all is well.
+    """Return the problems; an empty list means that everything is correct.
 
-    :param run_states: the end of each DAG's run.
-    :param instances, tries: task instances, and all tries of them, as Airflow's REST API tells them.
-    :param records: what the store knows of attempts.
-    :param workers: host by name of the Celery workers that were there.
+    :param run_states: the final state of each DAG's run.
+    :param instances, tries: task instances and all their tries, from Airflow's REST API.
+    :param records: the attempts in the store.
+    :param workers: hosts of the Celery workers by name.
     """
     by_try: dict[Any, list[Record]] = {}
     for record in records:

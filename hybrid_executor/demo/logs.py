@@ -10,9 +10,9 @@ from hybrid_executor.standalone.console import ComponentConsole
 
 
 class ComponentLogs:
-    """Writes lines to ``<folder>/<component>.log``; for several threads.
+    """Writes lines to ``<folder>/<component>.log``. Thread-safe.
 
-    :param echo: shows the lines too.
+    :param echo: prints the lines too.
     """
 
     def __init__(self, folder: Path, *, echo: ComponentConsole | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What came of a demo, as JSON."""
+"""The result of a demo, as JSON."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _PACKAGES = ("apache-airflow", "airflow-hybrid-executor", "celery", "redis", "ku
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The outcome.
+    """The result.
 
-    :ivar problems: what is wrong, in words; empty where all is well.
+    :ivar problems: what is wrong; empty if everything is correct.
     :ivar seconds: duration by phase.
     """
 

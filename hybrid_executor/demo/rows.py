@@ -1,4 +1,4 @@
-"""What a person sees of one attempt: the store's record and Airflow's own row, side by side. Pure."""
+"""One attempt as the demo shows it: the store's record together with Airflow's own row. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hybrid_executor.store import Record
 TryKey = tuple[str, str, str, int, int]
 """dag, run, task, map index, try number."""
 
-# What the store calls the end of a process, Airflow knows better: whether the task succeeded.
+# The store knows how the process ended. Airflow knows how the task ended.
 _TOLD_BY_AIRFLOW = frozenset({"success", "failed", "skipped", "upstream_failed", "up_for_retry", "deferred"})
 
 
@@ -22,11 +22,11 @@ class Row:
     """One attempt.
 
     :ivar where: the worker or the pod.
-    :ivar hostname: what the task itself said about where it runs, "" before.
-    :ivar seconds_to_start: from the attempt's submission until a worker took it or its container ran; ``None`` before.
-    :ivar seconds_to_running: from its submission until its task reported to Airflow that it runs; ``seconds_to_start``
-        for a resumed task, of which Airflow keeps the first report only.
-    :ivar seconds_started: from the start to the end that the store knows.
+    :ivar hostname: the host that the task itself reported; "" before it did.
+    :ivar seconds_to_start: from the submission until a worker took it or its container ran; ``None`` before that.
+    :ivar seconds_to_running: from the submission until the task reported to Airflow that it runs. For a resumed task
+        this is ``seconds_to_start``, since Airflow keeps only the first report.
+    :ivar seconds_started: from the start to the end in the store.
     """
 
     attempt: str
@@ -51,19 +51,19 @@ class Row:
 
 
 def key_of_record(record: Record) -> TryKey:
-    """Return which try the record belongs to."""
+    """Return the try of a record."""
     return record.dag_id, record.run_id, record.task_id, record.map_index, record.try_number
 
 
 def key_of_try(row: Mapping[str, Any]) -> TryKey:
-    """Return which try a row of Airflow's REST API is about."""
+    """Return the try of a row of Airflow's REST API."""
     return row["dag_id"], row["dag_run_id"], row["task_id"], int(row["map_index"]), int(row["try_number"])
 
 
 def build_rows(records: Sequence[Record], tries: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Return one row per record, in their order.
+    """Return one row per record, in the same order.
 
-    :param tries: tries as Airflow's REST API tells them.
+    :param tries: tries from Airflow's REST API.
     """
     told = {key_of_try(row): row for row in tries}
     latest = {key_of_record(record): record.id for record in records}

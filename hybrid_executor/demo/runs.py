@@ -22,7 +22,7 @@ class DemoFailed(HybridError):
 
 @dataclass
 class Runs:
-    """One run of each DAG, as last seen.
+    """One run of each DAG, as it was at the last update.
 
     :ivar ids: run id by DAG.
     :ivar states: state by DAG.
@@ -48,15 +48,15 @@ class Runs:
         return build_rows([r for r in self.journal.records if r.run_id in self.ids.values()], self.tries)
 
     def start(self) -> None:
-        """Start a run of every DAG that there is."""
+        """Start a run of every DAG."""
         for dag_id in sorted(self.api.dag_ids()):
             self.ids[dag_id] = self.api.trigger(dag_id)
             self.states[dag_id] = "queued"
 
     def update(self) -> None:
-        """Look again, at Airflow and at Redis.
+        """Read the runs again, from Airflow and from Redis.
 
-        :raises ApiError, StoreUnavailable: one of them does not answer; what was seen before stays.
+        :raises ApiError, StoreUnavailable: one of them does not answer; the earlier values stay.
         """
         instances = []
         for dag_id, run_id in self.ids.items():
@@ -67,7 +67,7 @@ class Runs:
         self.tries = [row for instance in instances for row in self._tries_of(instance)]
 
     def _tries_of(self, instance: dict[str, Any]) -> Sequence[dict[str, Any]]:
-        """Return all tries of a task instance; the earlier ones are asked for once, since they change no more."""
+        """Return all tries of a task instance; earlier tries are read only once, since they do not change any more."""
         number = int(instance["try_number"])
         if number <= 1:
             return [instance]
@@ -78,9 +78,9 @@ class Runs:
 
 
 def wait_for_dags(api: AirflowApi, *, expected: int, timeout_seconds: float, stop: threading.Event) -> set[str]:
-    """Return the ids of the DAGs once ``expected`` files' worth of them has been read.
+    """Return the ids of the DAGs when Airflow has read at least ``expected`` of them.
 
-    :raises DemoFailed: a file cannot be imported, or nothing has been read in time.
+    :raises DemoFailed: a file cannot be imported, or too few DAGs were read in time.
     """
     deadline = time.monotonic() + timeout_seconds
     seen: set[str] = set()
@@ -96,12 +96,12 @@ def wait_for_dags(api: AirflowApi, *, expected: int, timeout_seconds: float, sto
             return found
         seen = found
         if time.monotonic() > deadline:
-            raise DemoFailed(f"only {len(seen)} DAGs were read within {timeout_seconds:.0f} s from {expected} files")
+            raise DemoFailed(f"Airflow read only {len(seen)} DAGs from {expected} files within {timeout_seconds:.0f} s")
     return set()
 
 
 def follow(runs: Runs) -> str:
-    """Look once; return what could not be asked, "" where all went well."""
+    """Update once; return the error if Airflow or Redis did not answer, else ""."""
     try:
         runs.update()
     except (ApiError, StoreUnavailable) as error:

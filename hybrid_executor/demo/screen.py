@@ -1,4 +1,4 @@
-"""What the demo shows: a live table on a terminal, plain lines elsewhere, and the summary at the end."""
+"""The output of the demo: a live table on a terminal, lines elsewhere, and the summary at the end."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _STYLES = {
 
 
 class Screen(Protocol):
-    """Shows how far things are; a context manager."""
+    """Shows the progress; a context manager."""
 
     def say(self, line: str) -> None:
         """Show a line of our own."""
 
     def show(self, rows: Sequence[Row], *, headline: str) -> None:
-        """Show how the attempts stand now."""
+        """Show the current attempts."""
 
     def __enter__(self) -> Screen: ...
 
@@ -49,7 +49,7 @@ def open_screen(console: Console, *, is_live: bool) -> Screen:
 
 
 class LiveScreen:
-    """A table that is drawn again in place."""
+    """A table that is redrawn in place."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -67,7 +67,7 @@ class LiveScreen:
         self._console.print(line, soft_wrap=True)
 
     def show(self, rows: Sequence[Row], *, headline: str) -> None:
-        """Draw the newest rows that fit."""
+        """Draw the newest rows that fit on the screen."""
         fitting = max(5, self._console.height - 7)
         shown = build_table(rows[-fitting:], title=headline) if rows else Text(headline, style="dim")
         self._live.update(shown, refresh=True)

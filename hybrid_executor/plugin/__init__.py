@@ -1,7 +1,7 @@
-"""What this project adds to Airflow's API server: why an attempt failed, first on the log page of its task.
+"""The plugin for Airflow's API server: it puts the reason of a failed attempt at the top of the task's log page.
 
-Belongs here: the plugin and what it adds. Does not belong here: finding out why something failed. Airflow loads plugins
-in most of its processes, so importing this package imports little, and only the API server does anything with it.
+Belongs here: the plugin and its middleware. Does not belong here: finding the reason. Airflow loads plugins in most of
+its processes, so this package imports little, and only the API server uses it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hybrid_executor.plugin.log_page import ReasonFirst
 
 
 class HybridPlugin(AirflowPlugin):
-    """Airflow finds it through the entry point ``airflow.plugins``."""
+    """Airflow loads it from the entry point ``airflow.plugins``."""
 
     name = "hybrid_executor"
     fastapi_root_middlewares: list[Any] = [  # noqa: RUF012 - the base class has an instance variable

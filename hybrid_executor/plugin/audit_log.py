@@ -1,4 +1,4 @@
-"""Why an attempt failed, as Airflow's audit log has it. Needs Airflow's database and nothing else."""
+"""Reads from Airflow's audit log why an attempt failed. Needs only Airflow's database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _OURS = "hybrid executor: "
-# What the scheduler writes itself where it ends an attempt.
+# Events that the scheduler itself writes when it ends an attempt.
 _SCHEDULERS = ("stuck in queued reschedule", "stuck in queued tries exceeded", "heartbeat timeout")
 _MISMATCH = "state mismatch"
 _MOST_ROWS = 50
@@ -32,9 +32,9 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """One thing that is to be said about an attempt.
+    """A text about an attempt.
 
-    :ivar at: when it happened, in ISO 8601; ``None`` where that is not known.
+    :ivar at: when it happened, in ISO 8601; ``None`` if unknown.
     """
 
     text: str
@@ -46,7 +46,7 @@ class Words:
 class Ending:
     """How an attempt ended.
 
-    :ivar has_started: its task ran, so that it may have written a log.
+    :ivar has_started: its task ran, so it may have written a log.
     """
 
     words: Sequence[Words]
@@ -54,7 +54,7 @@ class Ending:
 
 
 def read_ending(attempt: Attempt) -> Ending | None:
-    """Return why an attempt failed; ``None`` for one that did not, and where nobody but its own log knows."""
+    """Return why an attempt failed; ``None`` if it did not fail, or if only its own log has the reason."""
     from airflow.models.log import Log
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.taskinstancehistory import TaskInstanceHistory
@@ -70,7 +70,7 @@ def read_ending(attempt: Attempt) -> Ending | None:
             query = select(columns.state, columns.start_date, columns.queued_dttm).where(
                 *(getattr(columns, name) == getattr(attempt, name) for name in (*names, "try_number"))
             )
-            # One that was cleared has its old state in the history until it is queued again.
+            # A cleared task has no state until it is queued again; its old state is in the history.
             if task is None or task.state is None:
                 task = session.execute(query).first() or task
         if task is None or str(getattr(task.state, "value", task.state)) not in _ENDED_BADLY:
@@ -88,10 +88,10 @@ def read_ending(attempt: Attempt) -> Ending | None:
 
 
 def judge(rows: Sequence[Any], *, queued_at: Any, started_at: Any) -> Ending | None:
-    """Return what the rows of the audit log (``event``, ``extra``, ``dttm``) say about a failed attempt.
+    """Return the end of a failed attempt from rows of the audit log (``event``, ``extra``, ``dttm``).
 
-    :param queued_at: when it was queued, ``None`` where it was not.
-    :param started_at: when its task started, or that of an earlier try; ``None`` where none did.
+    :param queued_at: when it was queued; ``None`` if it was not.
+    :param started_at: when its task, or that of an earlier try, started; ``None`` if none did.
     """
     has_started = started_at is not None and (queued_at is None or started_at >= queued_at)
     told = [row for row in rows if row.event.startswith(_OURS) or row.event in _SCHEDULERS]

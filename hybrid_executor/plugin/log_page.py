@@ -1,11 +1,11 @@
-"""The log page of a failed attempt begins with the reason: an ASGI middleware around Airflow's own answer.
+"""An ASGI middleware that puts the reason of a failed attempt at the top of its log page.
 
-Airflow asks an executor for the log of running tasks only, so an attempt that failed before its task could write a log,
-or that was killed while it wrote one, has a log page without the reason. The page needs no shared folder and no remote
-log for it: the reason is in the audit log, in Airflow's database.
+Airflow asks executors only for the logs of running tasks. So without this middleware, the log page of an attempt that
+failed before its task could write a log, or that was killed, does not show the reason. The reason is read from the
+audit log in Airflow's database; no shared folder and no remote log is needed.
 
-Changes nothing but successful answers to the first request for one log. Where the reason cannot be read, the answer
-stays as it is.
+Only successful answers to the first request for a log are changed. If the reason cannot be read, the answer is not
+changed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _GROUP, _END_OF_GROUP = "::group::", "::endgroup::"
 class ReasonFirst:
     """Puts the reason of a failed attempt before its log.
 
-    :param read: returns how an attempt ended, ``None`` where there is nothing to say; may block and may raise.
+    :param read: returns how an attempt ended, or ``None``; it may block and may raise.
     """
 
     def __init__(self, app: App, read: Callable[[Attempt], Ending | None] = read_ending) -> None:
@@ -55,7 +55,7 @@ class ReasonFirst:
 
 
 def asked_attempt(scope: Scope) -> Attempt | None:
-    """Return the attempt whose log a request asks for; ``None`` for other requests and for the rest of a long log."""
+    """Return the attempt whose log is requested; ``None`` for other requests and for later parts of a long log."""
     if scope["type"] != "http" or scope["method"] != "GET":
         return None
     found = _PATH.search(scope["path"])
@@ -75,7 +75,7 @@ def asked_attempt(scope: Scope) -> Attempt | None:
 
 
 class _Answer:
-    """One answer on its way. Held back until it is known whether there is a reason to put before it."""
+    """One answer. Its start waits until the reason has been read."""
 
     def __init__(self, send: Send, read: Callable[[], Ending | None]) -> None:
         self._send = send
@@ -107,8 +107,8 @@ class _Answer:
             return None
         try:
             ending = await asyncio.to_thread(self._read)
-        except Exception:  # noqa: BLE001 - a log is shown without its reason rather than not at all
-            log.exception("The reason of a failed attempt could not be read; its log page is shown without")
+        except Exception:  # noqa: BLE001 - a log without the reason is better than no log
+            log.exception("The reason of a failed attempt could not be read; its log page does not show it")
             return None
         if ending is None:
             return None
@@ -139,7 +139,7 @@ class _Document:
 
 @dataclass
 class _Lines:
-    """A log as lines of JSON, handed on as they come."""
+    """A log as lines of JSON, which are sent as they arrive."""
 
     ending: Ending
     held: bytes = b""
@@ -150,7 +150,7 @@ class _Lines:
         self.is_begun = True
         if self.ending.has_started:
             return first + body
-        # There is nothing long about the log of a task that never ran.
+        # The log of a task that never ran is short.
         self.held += body
         if not is_last:
             return first
@@ -158,7 +158,7 @@ class _Lines:
 
 
 def entries(ending: Ending) -> list[dict[str, Any]]:
-    """Return the words about an attempt's end as entries of a log, one for each line of them."""
+    """Return the texts about an attempt's end as log entries, one for each line."""
     return [
         {"timestamp": said.at, "event": line, "level": said.level, "logger": "hybrid_executor"}
         for said in ending.words
@@ -167,7 +167,7 @@ def entries(ending: Ending) -> list[dict[str, Any]]:
 
 
 def without_sources(lines: Iterable[Any], event_of: Callable[[Any], str]) -> Iterator[Any]:
-    """Yield a log without the group it begins with: where Airflow has looked for the log of a task that never ran."""
+    """Yield a log without its first group: the places where Airflow has looked for the log of a task that never ran."""
     inside = None
     for line in lines:
         event = event_of(line)

@@ -1,8 +1,7 @@
-"""The embedded default: what this project needs of the outside world, small and on loopback.
+"""Small servers for one machine: a Kubernetes API and an embedded Redis-compatible server, on 127.0.0.1.
 
-Belongs here: a Kubernetes API whose pods are real processes of this machine, and an embedded Redis-compatible server.
-Does not belong here: anything that a production deployment would run. Nothing outside of this package may depend on how
-it works inside; it is reached as its models are, through a kubeconfig and a Redis URL. It imports of the project only
-``errors``, and neither Airflow nor a client of the services it stands in for. Importing this package imports nothing
-else.
+Belongs here: a Kubernetes API whose pods are real processes of this machine, and the embedded Valkey. Does not belong
+here: anything for production. Other packages use these servers like real ones, through a kubeconfig and a Redis URL. Of
+the project this package imports only ``errors`` and pure functions of ``kube``; it imports neither Airflow nor clients
+of Kubernetes and Redis.
 """

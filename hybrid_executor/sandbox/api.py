@@ -1,4 +1,4 @@
-"""The whole application: all routes behind the gate."""
+"""The ASGI application: all routes, behind the gate."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from hybrid_executor.sandbox import discovery
 from hybrid_executor.sandbox.cluster import Cluster
 from hybrid_executor.sandbox.collection_routes import Collections
 from hybrid_executor.sandbox.connections import Connections
-from hybrid_executor.sandbox.disturbances import Disturbances
-from hybrid_executor.sandbox.fault_routes import FaultRoutes
-from hybrid_executor.sandbox.fault_rules import FaultRules
 from hybrid_executor.sandbox.gate import Gate
+from hybrid_executor.sandbox.interference import Interference
 from hybrid_executor.sandbox.logs import LogStore
 from hybrid_executor.sandbox.object_routes import ObjectRoutes
 from hybrid_executor.sandbox.pod_routes import PodRoutes
@@ -26,8 +24,7 @@ def make_application(
     cluster: Cluster,
     pods: Pods,
     logs: LogStore,
-    rules: FaultRules,
-    disturbances: Disturbances,
+    interference: Interference,
     connections: Connections,
     switch: WatchSwitch,
     token: str,
@@ -38,14 +35,13 @@ def make_application(
     router = Router(
         routes=[
             *PodRoutes(cluster, pods, collections, logs).routes(),
-            *ObjectRoutes(cluster, collections, rules).routes(),
+            *ObjectRoutes(cluster, collections, interference).routes(),
             *discovery.routes(),
-            *FaultRoutes(rules, disturbances).routes(),
         ],
         redirect_slashes=False,
         default=_refuse,
     )
-    return Gate(router, token=token, rules=rules, connections=connections)
+    return Gate(router, token=token, interference=interference)
 
 
 async def _refuse(_scope: Scope, _receive: Receive, _send: Send) -> None:

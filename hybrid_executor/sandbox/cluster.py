@@ -1,8 +1,8 @@
-"""The object store: what etcd and the watch cache are to a real cluster.
+"""The object store, like etcd and the watch cache of a real cluster.
 
-One version counter for all resources, rising by one with each write. It promises that every write is seen by whoever
-waits, once, in order. It knows nothing of HTTP, of validation and of what the objects mean. All writes happen in the
-server's event loop; reading single objects from other threads is safe.
+One version counter for all resources rises by one with each write. Every waiting reader gets every write once and in
+order. HTTP, validation and the meaning of objects are handled elsewhere. All writes happen in the server's event loop;
+other threads may read single objects.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hybrid_executor.sandbox.objects import (
 from hybrid_executor.sandbox.status import already_exists, modified_meanwhile, not_found
 
 FIRST_VERSION = 1000
-"""Versions start here, so that version 1 is too old, as on a cluster with a past."""
+"""Versions start here, so version 1 is too old, as on a cluster that has run for some time."""
 
 HISTORY_LIMIT = 50_000
 """Remembered changes per resource: ten thousand pods' whole lives."""

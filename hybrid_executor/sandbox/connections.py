@@ -1,4 +1,4 @@
-"""The open connections of the server, so that faults can cut them as a network does: at once, with no farewell."""
+"""The open connections of the server, so that they can be cut like in a network failure, without a closing message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One container's runs: pull its image, resolve its environment, start it, and start it again as its policy says."""
+"""One container's runs: pull its image, resolve its environment, start it, and restart it according to its policy."""
 
 from __future__ import annotations
 

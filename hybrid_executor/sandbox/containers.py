@@ -1,4 +1,4 @@
-"""Containers as awaitable things: the sandbox's end of the runtime process."""
+"""Containers as awaitable objects: the sandbox's side of the connection to the runtime process."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import time
 
 
 class Deadline:
-    """The time that a pod may be active, counted from its start; it may be set and shortened meanwhile."""
+    """The time that a pod may be active, counted from its start; it may be set or shortened later."""
 
     def __init__(self, seconds: int | None) -> None:
         self._began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the API fills in where a pod's author said nothing. Pure."""
+"""The defaults that the API fills in. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server says it can do: version and discovery documents, enough for clients that look before they ask."""
+"""The version and discovery documents, as far as clients need them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A container's command and environment, from its manifest. Pure but for looking up secrets and config maps.
+"""A container's command and environment, from its manifest. Pure, except for the lookup of secrets and config maps.
 
-Order, later wins: the image's environment, what every sandbox pod has, ``envFrom``, ``env``. ``$(NAME)`` is expanded in
-commands, arguments and values as Kubernetes does, ``$$(NAME)`` is not.
+A later source wins: the image's environment, variables of every sandbox pod, ``envFrom``, ``env``. ``$(NAME)`` is
+expanded in commands, arguments and values as Kubernetes does, ``$$(NAME)`` is not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Lookup = Callable[[str, str], "Mapping[str, str] | None"]
 
 
 class ContainerConfigError(HybridError):
-    """A container's environment refers to what does not exist."""
+    """A container's environment refers to a secret or config map that does not exist."""
 
 
 def expand(text: str, environment: Mapping[str, str]) -> str:

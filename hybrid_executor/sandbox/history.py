@@ -1,7 +1,7 @@
-"""What happened to the objects of one resource, in order, back to a floor.
+"""The changes of one resource's objects, in order, back to an oldest version.
 
-The history serves watches that resume from a version and lists at a past version. What lies below the floor is
-forgotten: asking for it is the API's 410.
+Watches that resume from a version, and lists at a past version, read it. A request for an older version gets the API's
+410.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The host name that a task in a sandbox pod reports: the pod's, as it would be in a real one.
+"""The host name that a task in a sandbox pod reports: the name of the pod, as in a real pod.
 
-Named by ``[core] hostname_callable`` in the environment of the pods. Imports next to nothing, since tasks import it.
+Pods have it as ``[core] hostname_callable`` in their environment. It imports little, since tasks import it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import os
 import socket
 
 POD_NAME_VARIABLE = "HYBRID_SANDBOX_POD"
-"""Holds the pod's name in the environment of its processes, and of no others."""
+"""Environment variable with the pod's name; only processes of a pod have it."""
 
 
 def pod_hostname() -> str:
-    """Return the pod's name inside of a sandbox pod, elsewhere the machine's full name."""
+    """Return the pod's name in a sandbox pod, else the full name of the machine."""
     return os.environ.get(POD_NAME_VARIABLE) or socket.getfqdn()

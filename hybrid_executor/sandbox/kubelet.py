@@ -1,7 +1,6 @@
-"""The node's kubelet and the controllers around it: turns pods of the API into processes, and back into statuses.
+"""The node's kubelet and the controllers: they run the API's pods as processes and report their status.
 
-Acts on the state of the API, told of each change. Only pods of its own node are its business; a pod that names another
-node stays as it is.
+The API calls them for each change. A pod that names another node is not touched.
 """
 
 from __future__ import annotations

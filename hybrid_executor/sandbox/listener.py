@@ -1,4 +1,4 @@
-"""The HTTP server on its port of the loopback address, which can go down and come back."""
+"""The HTTP server on 127.0.0.1, which can stop serving for some time and continue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from hybrid_executor.sandbox.connections import Connections
 LOOPBACK = "127.0.0.1"
 KEEP_ALIVE_SECONDS = 90
 BACKLOG = 4096
-REPLY_SECONDS = 0.02
 
 
 def bind(port: int) -> socket.socket:
@@ -73,12 +72,9 @@ class Listener:
                 bound = bind(self._port)
 
     def restart(self, down_seconds: float) -> None:
-        """Refuse and cut all connections, in a moment, and serve again after so many seconds.
-
-        The moment lets the reply to a restart that was asked for over HTTP through.
-        """
+        """Refuse and cut all connections, and serve again after so many seconds."""
         self._pause_seconds = down_seconds
-        asyncio.get_running_loop().call_later(REPLY_SECONDS, self._leave)
+        self._leave()
 
     def stop(self) -> None:
         """Cut all connections and end :meth:`serve`; also while it pauses."""

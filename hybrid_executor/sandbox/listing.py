@@ -1,4 +1,4 @@
-"""Lists: at a version, in pages that show one moment, as whole objects or as metadata only."""
+"""Lists: at a version, in pages of the same version, as whole objects or as metadata only."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What containers print: one file per container and restart, kept until the pod's deletion.
+"""The output of containers: one file per container and restart, kept until the pod is deleted.
 
-Standard output and error go to the same file, as they come. Lines carry no times, so ``timestamps`` and
-``sinceSeconds`` are not served (they are ignored).
+Standard output and standard error go to the same file. Lines have no times, so ``timestamps`` and ``sinceSeconds`` are
+ignored.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What may be a name, a label or an annotation, with the API's own words for what may not. Pure."""
+"""Checks of names, labels and annotations, with the API's own error messages. Pure."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from hybrid_executor.sandbox.pods import Deletion, Pods
 
 
 class NamespaceController:
-    """Finishes what a DELETE of a namespace began. Pods get their grace; the namespace goes after the last one."""
+    """Finishes the deletion of a namespace. It is removed after its last pod, which gets its grace period."""
 
     def __init__(self, cluster: Cluster, pods: Pods) -> None:
         self._cluster = cluster

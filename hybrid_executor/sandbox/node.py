@@ -1,4 +1,4 @@
-"""The one node of a sandbox: what it has, and which pods fit on it. Pure."""
+"""The node of a sandbox: its resources, and which pods fit on it. Pure."""
 
 from __future__ import annotations
 

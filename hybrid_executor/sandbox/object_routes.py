@@ -1,4 +1,4 @@
-"""The routes of everything but pods: namespaces, events, quotas, secrets, config maps, access reviews."""
+"""The routes of all resources except pods: namespaces, events, quotas, secrets, config maps, access reviews."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hybrid_executor.sandbox.answers import JsonResponse, read_json, read_object
 from hybrid_executor.sandbox.cluster import Cluster, new_namespace
 from hybrid_executor.sandbox.collection_routes import Collections, Endpoint
 from hybrid_executor.sandbox.discovery import AUTHORIZATION
-from hybrid_executor.sandbox.fault_rules import FaultRules
+from hybrid_executor.sandbox.interference import Interference
 from hybrid_executor.sandbox.listing import list_objects
 from hybrid_executor.sandbox.objects import (
     CONFIG_MAPS,
@@ -39,12 +39,12 @@ REVIEW = "SelfSubjectAccessReview"
 
 
 class ObjectRoutes:
-    """Serves the resources that need no rules of their own."""
+    """Serves the resources without special rules."""
 
-    def __init__(self, cluster: Cluster, collections: Collections, rules: FaultRules) -> None:
+    def __init__(self, cluster: Cluster, collections: Collections, interference: Interference) -> None:
         self._cluster = cluster
         self._collections = collections
-        self._rules = rules
+        self._interference = interference
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
@@ -67,14 +67,14 @@ class ObjectRoutes:
         ]
 
     async def review(self, request: Request) -> Response:
-        """Answer whether the token's user may do something: all but what is denied."""
+        """Answer whether the token's user has a right: every right that is not denied."""
         body = await read_object(request)
         spec = body.get("spec") or {}
         asked: dict[str, Any] = spec.get("resourceAttributes") or {}
         resource = asked.get("resource", "")
         if asked.get("subresource"):
             resource = f"{resource}/{asked['subresource']}"
-        is_denied = bool(asked) and self._rules.is_denied(
+        is_denied = bool(asked) and self._interference.is_denied(
             verb=asked.get("verb", ""), resource=resource, namespace=asked.get("namespace", "")
         )
         answer = {

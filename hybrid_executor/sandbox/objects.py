@@ -1,8 +1,8 @@
 """API objects as plain JSON values.
 
-An object is never changed in place: whoever changes one builds a new dict that shares the unchanged parts. So objects
-may be handed out, kept in histories and compared without copies. The store holds them without ``kind`` and
-``apiVersion``; those are added on the way out, as the API does, which leaves them off the items of a list.
+Objects are never changed in place: a change builds a new dict that shares the unchanged parts. So objects can be
+returned, kept in histories and compared without copies. The store has them without ``kind`` and ``apiVersion``. Answers
+add these fields, except to the items of lists, as the API does.
 """
 
 from __future__ import annotations

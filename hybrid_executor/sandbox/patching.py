@@ -1,4 +1,4 @@
-"""The three patch formats of the API, as pure functions: the original is never changed, the result shares its parts."""
+"""The three patch formats of the API, as pure functions. The result shares unchanged parts with the original."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A pod's status as a kubelet reports it, computed from the state of its containers. Pure.
 
-A kubelet holds back how a pod ended (phase, reason, message, the condition DisruptionTarget) until it has seen to the
-end of all its containers; only the reason of the condition Ready already shows it.
+A kubelet reports how a pod ended (phase, reason, message, the condition DisruptionTarget) only after all containers
+have ended. Only the reason of the condition Ready shows it earlier.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One pod's life on its node: pull, init containers, containers, restarts, the end.
+"""The life of a pod on its node: pull, init containers, containers, restarts, end.
 
-A worker owns the pod's status from the moment the pod is on the node. It reports through :class:`Pods` whatever
-happens to its containers, and stops reporting as soon as the pod is gone from the API.
+Only the worker writes the status of a pod that is on the node. It reports through :class:`Pods` what happens to the
+containers, and stops when the pod has been removed from the API.
 """
 
 from __future__ import annotations

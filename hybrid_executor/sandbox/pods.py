@@ -1,7 +1,7 @@
-"""What the API does to pods: create, change, delete by steps, evict. Every write to a pod goes through here.
+"""The API's operations on pods: create, change, delete in steps, evict. Every write to a pod goes through this module.
 
-Deletion is the API's: first ``deletionTimestamp`` is set (one change), and only where no grace is left, or once the
-kubelet says so, the pod is removed (another change). A pod that no node has, or that has ended, gets no grace.
+A deletion has two steps, as in the real API. First ``deletionTimestamp`` is set. The pod is removed when the grace
+period is over, or when the kubelet says so. A pod without a node, or one that has ended, has no grace period.
 """
 
 from __future__ import annotations

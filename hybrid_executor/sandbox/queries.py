@@ -1,4 +1,4 @@
-"""What a request asks for beyond its path: parameters, Accept header, DeleteOptions, patch format. Pure."""
+"""The parts of a request besides its path: parameters, Accept header, DeleteOptions, patch format. Pure."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ PATCH_FORMATS: Mapping[str, Callable[[Any, Any], Any]] = {
     "application/merge-patch+json": merge_patch,
     "application/strategic-merge-patch+json": strategic_merge_patch,
 }
-
-Renderer = Callable[[Object], Object]
 
 WATCH_TIMEOUT_SECONDS = (1800, 3600)
 """A watch without ``timeoutSeconds`` ends somewhere in this span, as on a real server."""

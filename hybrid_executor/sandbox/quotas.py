@@ -1,4 +1,4 @@
-"""Resource quotas on the number of pods and on what they request."""
+"""Resource quotas for the number of pods and for their requests."""
 
 from __future__ import annotations
 

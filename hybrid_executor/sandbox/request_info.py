@@ -1,4 +1,4 @@
-"""What a request is about, read from its method and path: the words that authorization and faults are written in."""
+"""What a request is about, read from its method and path: in the terms of Kubernetes' authorization."""
 
 from __future__ import annotations
 

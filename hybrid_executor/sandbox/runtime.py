@@ -1,11 +1,10 @@
 """The container runtime: a small process that starts, signals and ends all processes of all pods.
 
-It is run as a script, by its path, and imports nothing but the standard library. Its standard input is a socket: JSON
-lines in (``start``, ``signal``), JSON lines out (``started``, ``failed``, ``exited``). It exists so that no pod
-outlives the sandbox, however the sandbox ends: when the socket closes or its parent is gone, it kills every process
-that descends from it, including those that left their session, removes the sandbox's files, and ends. A container's
-main process leads a session of its own; when it ends, what is left of its container is killed, as the end of PID 1
-does in a real one.
+It is run as a script, by its path, and imports only the standard library. Its standard input is a socket: JSON lines in
+(``start``, ``signal``), JSON lines out (``started``, ``failed``, ``exited``). It makes sure that all pods end with the
+sandbox: when the socket closes or its parent has died, it kills all its descendants, including those that left their
+session, removes the sandbox's files, and ends. The main process of a container leads a new session. When it ends, the
+other processes of its container are killed, like after the end of PID 1 in a real container.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Gives pods to the node, first come, first served; pods that do not fit wait and say why."""
+"""Assigns pods to the node in the order of their creation. Pods that do not fit wait, and their status says why."""
 
 from __future__ import annotations
 

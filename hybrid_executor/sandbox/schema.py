@@ -1,7 +1,7 @@
 """The shape of a pod manifest: which fields exist, of which JSON type.
 
-Answers what a real server's decoder answers: 400 for a value of the wrong type; unknown fields are dropped, or refused
-where the client asks for strict validation. Deep or rarely used parts are taken as they come (:data:`ANY`).
+The answers are those of a real server: 400 for a value of the wrong type; unknown fields are dropped, or refused if the
+client asks for strict validation. Deep or rarely used parts are not checked (:data:`ANY`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Label and field selectors: text to predicate, pure.
+"""Label and field selectors, made from text. Pure.
 
-Grammar and errors are the API's: ``a=b``, ``a==b``, ``a!=b``, ``a in (b,c)``, ``a notin (b,c)``, ``a``, ``!a``,
+Grammar and errors are those of the API: ``a=b``, ``a==b``, ``a!=b``, ``a in (b,c)``, ``a notin (b,c)``, ``a``, ``!a``,
 joined by commas. ``!=`` and ``notin`` also match an object without the label.
 """
 

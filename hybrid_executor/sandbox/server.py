@@ -1,9 +1,9 @@
-"""The sandbox as a whole: a Kubernetes API on loopback whose pods are real processes of this machine.
+"""The sandbox: a Kubernetes API on 127.0.0.1 whose pods are real processes of this machine.
 
-What it promises: it listens on 127.0.0.1 only and asks for a token; no process of a pod outlives it, not even where
-it is killed; it leaves nothing on the disk but a kubeconfig that was asked for. What it does not emulate: images
-(every image is this machine with ``NodeSettings.image_environment``), volumes and mounts, networks, probes, service
-accounts, managedFields and anything that a task's pod does not need.
+Promises: it listens on 127.0.0.1 only and asks for a token. All processes of its pods end with it, even if it is
+killed. It leaves no files except a kubeconfig that was asked for. Not emulated: images (every image is this machine
+with ``NodeSettings.image_environment``), volumes and mounts, networks, probes, service accounts, managedFields, and
+everything else that a task's pod does not need.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ from hybrid_executor.sandbox.api import make_application
 from hybrid_executor.sandbox.cluster import HISTORY_LIMIT, Cluster
 from hybrid_executor.sandbox.connections import Connections
 from hybrid_executor.sandbox.containers import Containers
-from hybrid_executor.sandbox.disturbances import Disturbances
-from hybrid_executor.sandbox.fault_rules import FaultRules
-from hybrid_executor.sandbox.faults import Faults
+from hybrid_executor.sandbox.interference import Interference, Parts
 from hybrid_executor.sandbox.kubelet import Kubelet
 from hybrid_executor.sandbox.listener import LOOPBACK, Listener, bind
 from hybrid_executor.sandbox.logs import LogStore
@@ -57,10 +55,10 @@ class SandboxServer:
     :param runs_pods: False leaves pods and ending namespaces alone, for whoever plays kubelet through the API.
     :param bookmark_seconds: how often watches that ask for bookmarks get one.
     :param history_limit: how many changes per resource a watch can go back.
+    :param interference: for tests: what happens to requests besides being answered.
     :ivar directory: logs and working directories of the pods; removed at the end. Made by :meth:`start`.
     :ivar token: the bearer token that requests must carry.
     :ivar cluster: the objects; read single ones from any thread, change them in the event loop only.
-    :ivar faults: what can be made to go wrong.
     """
 
     def __init__(
@@ -72,6 +70,7 @@ class SandboxServer:
         runs_pods: bool = True,
         bookmark_seconds: float = BOOKMARK_SECONDS,
         history_limit: int = HISTORY_LIMIT,
+        interference: Interference | None = None,
     ) -> None:
         self.token = secrets.token_urlsafe(24)
         self.cluster = Cluster(history_limit=history_limit, namespaces=namespaces)
@@ -80,26 +79,18 @@ class SandboxServer:
         self._node = node or NodeSettings()
         self._runs_pods = runs_pods
         self._bookmark_seconds = bookmark_seconds
-        self._rules = FaultRules()
+        self._interference = interference or Interference()
         self._port = 0
         self._grace_seconds = 0.0
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener: Listener | None = None
-        self._faults: Faults | None = None
         self._containers: Containers | None = None
 
     @property
     def url(self) -> str:
         """The address of the API."""
         return f"http://{LOOPBACK}:{self._port}"
-
-    @property
-    def faults(self) -> Faults:
-        """What can be made to go wrong, from :meth:`start` on."""
-        if self._faults is None:
-            raise HybridError("the sandbox has not been started: call start() first")
-        return self._faults
 
     @property
     def runtime_pid(self) -> int:
@@ -212,21 +203,19 @@ class SandboxServer:
             directory=directory / "pods",
         )
         kubelet = Kubelet(services) if self._runs_pods else None
-        disturbances = Disturbances(
-            self.cluster, switch, connections, self._rules, kubelet=kubelet, restart=self._restart
+        self._interference.attach(
+            Parts(cluster=self.cluster, switch=switch, connections=connections, kubelet=kubelet, restart=self._restart)
         )
         application = make_application(
             cluster=self.cluster,
             pods=pods,
             logs=logs,
-            rules=self._rules,
-            disturbances=disturbances,
+            interference=self._interference,
             connections=connections,
             switch=switch,
             token=self.token,
             bookmark_seconds=self._bookmark_seconds,
         )
-        self._faults = Faults(self._rules, disturbances, self.call)
         self._listener = Listener(application, connections, bound)
         if kubelet:
             await kubelet.open()

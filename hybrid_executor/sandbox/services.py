@@ -1,4 +1,4 @@
-"""What the worker of every pod is given."""
+"""The objects that the worker of every pod uses."""
 
 from __future__ import annotations
 

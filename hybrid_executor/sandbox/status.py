@@ -1,6 +1,6 @@
-"""The API's ``Status`` answers, word for word as a real server gives them.
+"""The API's ``Status`` answers, with the same text as a real server.
 
-Every refusal is raised as :class:`StatusError` where it is found and becomes an HTTP answer in one place, at the edge.
+A refusal is raised as :class:`StatusError`. The gate turns it into an HTTP answer.
 """
 
 from __future__ import annotations
@@ -91,12 +91,6 @@ def not_found(resource: Resource, name: str) -> StatusError:
 def no_such_path() -> StatusError:
     """404 for a path that the server does not serve."""
     return StatusError(404, "NotFound", "the server could not find the requested resource", {})
-
-
-def method_not_allowed() -> StatusError:
-    """405: the path exists and this verb does not."""
-    message = "the server does not allow this method on the requested resource"
-    return StatusError(405, "MethodNotAllowed", message, {})
 
 
 def unsupported_media_type(given: str, accepted: Sequence[str]) -> StatusError:

@@ -1,7 +1,7 @@
-"""Which pods and other objects the API takes: pure checks that raise the refusal a real server gives.
+"""The API's validation of pods and other objects, with the errors of a real server. Pure.
 
-Covers what a task's pod can get wrong. It is not the whole of Kubernetes' validation: probes, affinities, security
-contexts and the insides of volumes are taken as they come.
+It covers the likely errors of a task's pod, and not all of Kubernetes' validation: probes, affinities, security
+contexts and the contents of volumes are not checked.
 """
 
 from __future__ import annotations

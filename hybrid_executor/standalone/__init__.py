@@ -1,4 +1,4 @@
-"""A whole Airflow on one machine: the processes, what they are told, and that none is left behind.
+"""A whole Airflow on one machine: its processes, their environment, and the guarantee that all of them end.
 
 Belongs here: starting, watching and stopping processes, and the environment that makes them one deployment. Does not
 belong here: what the processes do. Used by ``airflow hybrid standalone``, by the demo and by end-to-end tests.

@@ -1,4 +1,4 @@
-"""What this project asks of Airflow's REST API: is it healthy, start a run, how do its tasks stand."""
+"""The requests to Airflow's REST API: health, starting a run, the state of its tasks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _COMPONENTS = ("scheduler", "triggerer", "dag_processor")
 
 
 class ApiError(HybridError):
-    """Airflow's REST API did not answer, or refused. Callers that poll ask again."""
+    """Airflow's REST API did not answer, or refused. Callers that poll retry."""
 
 
 class AirflowApi:
-    """One user's view of the REST API of an Airflow with the simple auth manager.
+    """The REST API of an Airflow with the simple auth manager, for one user.
 
     :param base_url: such as ``http://127.0.0.1:8080``.
     """
@@ -35,7 +35,7 @@ class AirflowApi:
         self._client.close()
 
     def beats(self) -> dict[str, str]:
-        """Return the time of the last heartbeat of each component that is healthy; empty while there is no answer."""
+        """Return the last heartbeat of each healthy component; empty if there is no answer."""
         try:
             answer = self._client.get("/api/v2/monitor/health", timeout=1.0)
             health = answer.json() if answer.status_code == 200 else {}
@@ -51,11 +51,11 @@ class AirflowApi:
         }
 
     def dag_ids(self) -> set[str]:
-        """Return the ids of the DAGs that have been read and can be run."""
+        """Return the ids of the DAGs that Airflow has read."""
         return {dag["dag_id"] for dag in self._list("/api/v2/dags", "dags")}
 
     def import_errors(self) -> dict[str, str]:
-        """Return what went wrong while DAG files were read, by file."""
+        """Return the import errors by DAG file."""
         rows = self._list("/api/v2/importErrors", "import_errors")
         return {row["filename"]: row["stack_trace"] for row in rows}
 
@@ -69,7 +69,7 @@ class AirflowApi:
         return str(self._ask("GET", f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}")["state"])
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return a run's task instances as they stand."""
+        """Return a run's task instances."""
         path = f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances"
         return self._list(path, "task_instances")
 

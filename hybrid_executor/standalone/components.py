@@ -1,4 +1,4 @@
-"""Which processes a machine runs, what each waits for, and in which order they stop."""
+"""The processes of a standalone Airflow, what each waits for, and the order in which they stop."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from hybrid_executor.standalone.environment import pod_environment
 from hybrid_executor.standalone.stack import Component
 
-# Schedulers end first, so that nothing new is handed out; then what runs tasks, which still needs the API server to
-# report; then the servers.
+# Schedulers stop first, so that no new task starts. Then worker and sandbox, whose tasks report to the API server. Then
+# the servers.
 _RANKS = {"scheduler": 0, "dag-processor": 0, "triggerer": 0, "worker": 1, "sandbox": 2, "api-server": 3, "valkey": 4}
-# A triggerer takes 10 s to end the process of its triggers, and any triggerer can go on with them.
+# A triggerer needs 10 s to end the process of its triggers. It is killed earlier, since a later one can continue them.
 _GRACE_SECONDS = {"scheduler": 15.0, "triggerer": 2.0}
-# The API server needs the database at its first request only: it starts while the tables are still being made.
+# The API server needs the database only at its first request, so it can start while the tables are created.
 _API_SERVER_OPTIONS = {"AIRFLOW__DATABASE__CHECK_MIGRATIONS": "False"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probes:
-    """How to find out whether a component is ready; each answers within a second."""
+    """Functions that return whether a component is ready, within a second."""
 
     valkey: Callable[[], bool]
     sandbox: Callable[[], bool]
@@ -33,11 +33,11 @@ class Probes:
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What this machine runs besides Airflow.
+    """The processes besides Airflow.
 
-    :ivar valkey: command of the embedded server, empty where another Redis is configured.
-    :ivar sandbox: command of the small Kubernetes API, empty where a cluster is configured or none is needed.
-    :ivar worker: arguments of the Celery worker, ``None`` where no queue goes to Celery.
+    :ivar valkey: command of the embedded server; empty if another Redis is configured.
+    :ivar sandbox: command of the small Kubernetes API; empty if a cluster is configured or none is needed.
+    :ivar worker: arguments of the Celery worker; ``None`` if no queue goes to Celery.
     """
 
     valkey: tuple[str, ...] = ()
@@ -46,12 +46,12 @@ class Choices:
 
 
 def airflow_command(*arguments: str) -> tuple[str, ...]:
-    """Return the command for ``airflow ...`` in this interpreter, wherever ``airflow`` stands on the path."""
+    """Return the command for ``airflow ...`` in this interpreter; the search path is not used."""
     return (sys.executable, "-m", "airflow", *arguments)
 
 
 def build_components(choices: Choices, probes: Probes, environment: Mapping[str, str]) -> list[Component]:
-    """Return the components, each to start as early as it can."""
+    """Return the components; each starts as early as possible."""
     servers = [name for name, command in (("valkey", choices.valkey), ("sandbox", choices.sandbox)) if command]
 
     def make(

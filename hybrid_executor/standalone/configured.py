@@ -1,4 +1,4 @@
-"""What ``airflow hybrid standalone`` starts, from what is configured already: only what is missing."""
+"""Decides what ``airflow hybrid standalone`` starts: only the parts that are not configured elsewhere."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from pathlib import Path
 from hybrid_executor.config import ConfigSource, Settings, read_settings, table
 from hybrid_executor.config.broker import GENERATED_BROKER
 from hybrid_executor.config.settings import Shape, has_address
+from hybrid_executor.config.shape import shape_of
 from hybrid_executor.standalone.environment import SIMPLE_AUTH_MANAGER
 from hybrid_executor.standalone.local_airflow import Plan
 from hybrid_executor.store import RedisSettings
 
 HYBRID_EXECUTOR = "hybrid_executor.HybridExecutor"
-_SHAPES: dict[str, Shape] = {
-    "HybridExecutor": "hybrid",
-    "KubernetesExecutor": "kubernetes",
-    "LocalKubernetesExecutor": "local_kubernetes",
-}
 _SHARED_SECRETS = (("core", "fernet_key"), ("api", "secret_key"), ("api_auth", "jwt_secret"))
 _WILDCARDS = frozenset("*?[")
 _GPU_QUEUES, _GPU_PROFILE = "gpu-*", "gpu"
@@ -34,12 +30,12 @@ def plan_standalone(
     concurrency: int,
     has_address: Callable[[str], bool] = has_address,
 ) -> Plan:
-    """Return the plan: what is configured is used, and what is not is started here.
+    """Return the plan: configured servers are used, and missing ones are started.
 
     :param home: Airflow's home.
-    :param port: the port that was asked for, ``None`` for the configured one.
-    :param queues: the worker's queues, ``None`` for all that can be told from the routes.
-    :param has_address: tells whether a URL's host name is known.
+    :param port: the wanted port; ``None`` for the configured one.
+    :param queues: the worker's queues; ``None`` for those of the routes.
+    :param has_address: returns whether a URL's host name can be resolved.
     :raises ConfigError: a setting of this project is wrong.
     """
     executor = str(conf.get("core", "executor", fallback=HYBRID_EXECUTOR))
@@ -73,16 +69,8 @@ def plan_standalone(
     )
 
 
-def shape_of(executor: str) -> Shape | None:
-    """Return which of our executors ``[core] executor`` names first, ``None`` where that is none of ours."""
-    path = executor.split(";")[0].split(",")[0].rpartition(":")[2].strip()
-    if not path.startswith("hybrid_executor."):
-        return None
-    return _SHAPES.get(path.rpartition(".")[2])
-
-
 def has_cluster(conf: ConfigSource, environment: Mapping[str, str]) -> bool:
-    """Return whether somebody said which Kubernetes cluster to use."""
+    """Return whether a Kubernetes cluster is configured."""
     if conf.get("kubernetes_executor", "config_file", fallback="") or environment.get("KUBECONFIG"):
         return True
     wants_in_cluster = str(conf.get("kubernetes_executor", "in_cluster", fallback="True")).lower() in ("true", "1", "t")
@@ -90,7 +78,7 @@ def has_cluster(conf: ConfigSource, environment: Mapping[str, str]) -> bool:
 
 
 def sandbox_image(conf: ConfigSource) -> dict[str, str]:
-    """Return an image for pods where none is configured; the sandbox runs every image as this very interpreter."""
+    """Return an image for pods if none is configured; the sandbox runs this interpreter for every image."""
     section = "kubernetes_executor"
     if any(conf.get(section, key, fallback="") for key in ("worker_container_repository", "pod_template_file")):
         return {}
@@ -101,9 +89,9 @@ def sandbox_image(conf: ConfigSource) -> dict[str, str]:
 
 
 def _routes(conf: ConfigSource, settings: Settings, shape: Shape) -> dict[str, str]:
-    """Return the routes where none are configured: the usual ones, and queues for GPUs to pods, as in the README.
+    """Return the routes if none are configured: the defaults, and also ``gpu-*`` to pods, as in the README.
 
-    Their pods have the profile ``gpu`` where there is one.
+    The pods of ``gpu-*`` have the profile ``gpu`` if it exists.
     """
     if shape == "kubernetes" or table.ROUTES.read(conf):
         return {}
@@ -125,7 +113,7 @@ def _worker_queues(settings: Settings, conf: ConfigSource, queues: str | None) -
 
 
 def _shared_secrets(conf: ConfigSource) -> dict[str, str]:
-    """Return what all components must agree on, so that one that makes its own up is none of them."""
+    """Return the secrets that all components share, so that no component generates its own."""
     if conf.get("api_auth", "jwt_private_key_path", fallback=None):
         shared: tuple[tuple[str, str], ...] = _SHARED_SECRETS[:-1]
     else:
@@ -144,7 +132,7 @@ def _patience(conf: ConfigSource) -> dict[str, str]:
 
 
 def _kept(conf: ConfigSource) -> dict[str, str]:
-    """Return what stays as it is configured, though it is usually derived from our own addresses."""
+    """Return configured values that would otherwise be replaced by our own addresses."""
     url = conf.get("core", "execution_api_server_url", fallback="")
     return {"AIRFLOW__CORE__EXECUTION_API_SERVER_URL": str(url)} if url else {}
 

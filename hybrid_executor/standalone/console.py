@@ -1,4 +1,4 @@
-"""Lines of many components on one terminal, each told apart by name and colour."""
+"""Prints the output of many components on one terminal, with the name of the component in its colour."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class ComponentConsole:
-    """Prints lines with the name of who wrote them; for several threads."""
+    """Prints lines with the name of their component. Thread-safe."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
         self._lock = threading.Lock()
 
     def print_line(self, name: str, line: str) -> None:
-        """Print one line of a component; its own colours are dropped."""
+        """Print one line of a component; its own colours are removed."""
         style = "bold" if name == _OURS else ""
         text = Text.assemble((f"{name:<{_WIDTH}}", _COLOURS.get(name, "")), " | ", (_ESCAPES.sub("", line), style))
         with self._lock:

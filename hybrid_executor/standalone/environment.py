@@ -1,4 +1,4 @@
-"""What the components of one machine are told: pure functions from addresses to environment variables."""
+"""The environment variables of the components: pure functions of their addresses."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SIMPLE_AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
-# Without bytecode every one of the components would compile all of Airflow again.
+# Without bytecode, each component would compile all of Airflow again.
 _DROPPED = frozenset({"PYTHONDONTWRITEBYTECODE"})
-# What a pod of a real cluster would not be told either: its task asks the API server for all that it needs.
+# A pod of a real cluster would not get these either: its task gets everything from the API server.
 _NOT_FOR_PODS = frozenset(
     {
         "AIRFLOW__HYBRID_EXECUTOR__REDIS_URL",
@@ -26,10 +26,10 @@ _FOREIGN_PREFIXES = ("AIRFLOW", "KUBECONFIG", "KUBERNETES_")
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """Where the components of one machine find each other. The Redis URLs may hold a password.
+    """The addresses of the components. The Redis URLs may hold a password.
 
-    :ivar broker_url: "" where no broker of ours is to be used.
-    :ivar kubeconfig: ``None`` where the cluster that is configured already is to be used.
+    :ivar broker_url: "" if the configured broker is used.
+    :ivar kubeconfig: ``None`` if the configured cluster is used.
     """
 
     api_port: int
@@ -41,12 +41,12 @@ class Addresses:
 
     @property
     def base_url(self) -> str:
-        """Where the UI and the REST API are."""
+        """The address of the UI and the REST API."""
         return f"http://127.0.0.1:{self.api_port}"
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return ``environment`` without anything that configures another Airflow or cluster."""
+    """Return ``environment`` without variables that configure another Airflow or cluster."""
     return {name: value for name, value in environment.items() if not name.startswith(_FOREIGN_PREFIXES)}
 
 
@@ -62,7 +62,7 @@ def component_environment(
 
     :param base: the environment to start from.
     :param passwords_file: file of the simple auth manager's passwords; ``None`` keeps the auth manager as it is.
-    :param options: further variables, which win over all others.
+    :param options: more variables, which win over all others.
     """
     told = {
         "PYTHONUNBUFFERED": "1",
@@ -91,5 +91,5 @@ def component_environment(
 
 
 def pod_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what of the components' environment the sandbox, and so every pod in it, gets."""
+    """Return the part of the components' environment that the sandbox and its pods get."""
     return {name: value for name, value in environment.items() if name not in _NOT_FOR_PODS}

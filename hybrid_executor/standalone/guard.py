@@ -1,13 +1,13 @@
-"""Runs one command and sees to it that no process of it outlives whoever asked for it.
+"""Runs one command, and ends it with all its child processes when the starter stops or dies.
 
-A program of its own: ``python -I -S guard.py GRACE_SECONDS COMMAND...``. It imports only the standard library, since
-one runs beside each component. Whoever starts it holds the other end of its standard input:
+A separate program: ``python -I -S guard.py GRACE_SECONDS COMMAND...``. One of them runs for each component, so it
+imports only the standard library. The starter holds the other end of its standard input:
 
 * the byte ``s``, or end of file (the starter died in any way): the command gets SIGTERM, after GRACE_SECONDS SIGKILL;
 * the byte ``k``: SIGKILL at once.
 
-When the command has ended, whatever it left behind is ended too, wherever in the process tree it went: on Linux orphans
-come to the guard, elsewhere only the command's process group is reached. Exit code: the command's, 128+n for signal n.
+When the command has ended, its remaining child processes are ended too. On Linux this includes orphans, which become
+children of the guard; on other systems only the process group. Exit code: the command's, or 128+n for signal n.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _spawn(command: list[str]) -> int:
 
 
 def _watch(child: int, *, woken: int, grace_seconds: float) -> int:
-    """Return the wait status of ``child`` once it has ended, by itself or because it was asked to."""
+    """Return the wait status of ``child`` after it has ended, by itself or on request."""
     inputs = [0, woken]
     deadline: float | None = None
     while True:
@@ -95,7 +95,7 @@ def _reap() -> Iterator[tuple[int, int]]:
 
 
 def _end_leftovers(child: int) -> None:
-    """End every process that the command left behind: first asked, then killed, until there is none."""
+    """End the remaining processes of the command: SIGTERM first, then SIGKILL, until there are none."""
     deadline = time.monotonic() + _LEFTOVER_GRACE_SECONDS
     number = signal.SIGTERM
     with contextlib.suppress(OSError):
@@ -115,7 +115,7 @@ def _end_leftovers(child: int) -> None:
 
 
 def _descendants(root: int) -> set[int]:
-    """Return all processes below ``root`` that are not zombies; none where there is no /proc."""
+    """Return all processes below ``root`` that are not zombies; none without /proc."""
     children: dict[int, list[int]] = {}
     zombies = set()
     for name in os.listdir("/proc") if _IS_LINUX else ():

@@ -1,4 +1,4 @@
-"""A whole Airflow on this machine, from a plan: what ``standalone``, the demo and end-to-end tests have in common."""
+"""A whole Airflow on this machine, made from a plan. ``standalone``, the demo and end-to-end tests use it."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _USERNAME = "admin"
 class Plan:
     """What to run on this machine.
 
-    :ivar state_dir: folder of what outlives a run: Valkey's data, the kubeconfig, the login's password.
-    :ivar environment: what the components' environment is made from.
-    :ivar options: variables that win over all that are derived here.
+    :ivar state_dir: folder for Valkey's data, the kubeconfig and the password; it is kept between runs.
+    :ivar environment: the components' environment is made from it.
+    :ivar options: variables that win over all others.
     :ivar redis: the Redis to use; ``None`` starts the embedded one.
-    :ivar uses_our_broker: Celery's messages go through that same Redis, as by default.
-    :ivar runs_sandbox: start the small Kubernetes API and point the executor to it.
-    :ivar worker_queues: queues of the Celery worker, ``None`` for no worker, "" for its default.
-    :ivar port: the port wanted for the UI; another is taken where that is in use.
-    :ivar has_own_login: make a user ``admin``; otherwise the auth manager stays as it is configured.
+    :ivar uses_our_broker: the same Redis is the Celery broker.
+    :ivar runs_sandbox: start the small Kubernetes API, and let the executor use it.
+    :ivar worker_queues: queues of the Celery worker; ``None`` for no worker, "" for its default.
+    :ivar port: the wanted port of the UI; another one is used if it is in use.
+    :ivar has_own_login: create a user ``admin``; otherwise the auth manager is not changed.
     """
 
     state_dir: Path
@@ -55,15 +55,15 @@ class Plan:
 
 
 class LocalAirflow:
-    """The running whole. Use as a context manager: leaving it stops everything.
+    """The running Airflow. A context manager: leaving it stops everything.
 
-    :param print_line: takes every line that a component writes.
-    :raises ConfigError: something needed is not installed.
+    :param print_line: called with every output line of a component.
+    :raises ConfigError: a needed package is not installed.
     """
 
     def __init__(self, plan: Plan, *, print_line: Printer) -> None:
         plan.state_dir.mkdir(parents=True, exist_ok=True)
-        # Valkey's data holds tokens, and its server makes files that others may read.
+        # Valkey's data holds tokens, and its files are readable by others.
         plan.state_dir.chmod(0o700)
         self.plan = plan
         self._started_at = time.monotonic()
@@ -88,7 +88,7 @@ class LocalAirflow:
 
     @property
     def login(self) -> str:
-        """Address and login, in words for a person."""
+        """Address and login, as text."""
         if not self.plan.has_own_login:
             return self.addresses.base_url
         return f"{self.addresses.base_url}  (user {_USERNAME}, password {self.password})"
@@ -185,7 +185,7 @@ class LocalAirflow:
         return any(worker.is_alive and worker.silent_seconds < age_seconds for worker in workers)
 
     def _has_begun(self, component: str) -> bool:
-        """Return whether the component's last heartbeat is one of this run, not of an earlier one's."""
+        """Return whether the component's last heartbeat is from this run and not from an earlier one."""
         return self._recent_beats().get(component, "") > self._begun
 
     def _recent_beats(self) -> dict[str, str]:

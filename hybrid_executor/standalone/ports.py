@@ -1,4 +1,4 @@
-"""Free ports on loopback."""
+"""Free ports on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 
 
 def choose_port(preferred: int | None = None) -> int:
-    """Return ``preferred`` where nobody listens on it, else a free port of the system's choice."""
+    """Return ``preferred`` if it is free, else any free port."""
     if preferred and _is_free(preferred):
         return preferred
     with socket.socket() as sock:

@@ -1,4 +1,4 @@
-"""An Airflow in a home of its own, which shares nothing with the one that this machine may have."""
+"""The plan of an Airflow with its own home, which shares nothing with another Airflow on this machine."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def plan_private(
     options: Mapping[str, str] | None = None,
     port: int | None = None,
 ) -> Plan:
-    """Return the plan of a whole Airflow below ``home``, on SQLite unless ``options`` say otherwise.
+    """Return the plan of a whole Airflow in ``home``, with SQLite unless ``options`` set another database.
 
-    :param environment: what is left of it is what does not configure another Airflow or cluster.
+    :param environment: variables that configure another Airflow or cluster are removed.
     :param options: variables that win over all others.
     """
     home.mkdir(parents=True, exist_ok=True)
-    # Where it is missing, each component that starts first writes its own, at the same time.
+    # Without this file, several components would write one at the same time.
     (home / "airflow.cfg").write_text("# All options of this home are environment variables.\n", encoding="utf-8")
     return Plan(
         state_dir=home / "state",
@@ -41,14 +41,14 @@ def plan_private(
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            # What a worker says of itself, so that the two can be compared; pods say their own name.
+            # The same host name as workers use, so that the two can be compared; pods report their own name.
             "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            # Airflow's supervisor may wait this long for the end of a task process that has ended already (default 5).
+            # Airflow's supervisor may notice the end of a task process that late (default 5).
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             # On a busy machine Airflow's API server may take longer than 5 s to answer a task that wants to start.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",

@@ -1,4 +1,4 @@
-"""One component's process, with its output, behind a guard that leaves nothing of it running."""
+"""The process of a component with its output. A guard ends all its child processes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Listener = Callable[[str], None]
 
 
 class GuardedProcess:
-    """A command that ends when :meth:`stop` is called or when this process dies, in whatever way.
+    """A command that ends when :meth:`stop` is called or when this process dies.
 
-    :param grace_seconds: time that the command has to end after SIGTERM.
-    :param on_line: called for each line of output, on a thread of its own; the lines hold no line break.
+    :param grace_seconds: time between SIGTERM and SIGKILL.
+    :param on_line: called for each line of output, without its line break, on a separate thread.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class GuardedProcess:
         self.grace_seconds = grace_seconds
         self._on_line = on_line
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        # A session of its own: Ctrl-C in the terminal reaches us alone, and we stop components in order.
+        # In a separate session, since Ctrl-C must reach only us; we stop the components in order.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_GUARD), str(grace_seconds), *command],
             stdin=subprocess.PIPE,
@@ -49,7 +49,7 @@ class GuardedProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """The command's exit code, ``None`` while anything of it runs."""
+        """The command's exit code; ``None`` while one of its processes runs."""
         return self._process.poll()
 
     @property
@@ -63,15 +63,15 @@ class GuardedProcess:
         return list(self._tail)
 
     def stop(self) -> None:
-        """Ask it to end; returns at once. Safe to repeat."""
+        """Send SIGTERM; returns at once. May be repeated."""
         self._tell(b"s")
 
     def kill(self) -> None:
-        """End it without asking; returns at once."""
+        """Send SIGKILL; returns at once."""
         self._tell(b"k")
 
     def wait(self, *, timeout_seconds: float) -> bool:
-        """Return whether all of it has ended within the time."""
+        """Return whether all its processes have ended within the time."""
         try:
             self._process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""How other commands find a running standalone: by a file in the folder of its Airflow home that is its own."""
+"""The file in the Airflow home by which other commands find a running standalone."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _SAME_SECONDS = 0.5
 
 
 def announce(state_dir: Path, environment: Mapping[str, str], *, base: Mapping[str, str]) -> None:
-    """Write down what the components of this process are told and others on this machine are not.
+    """Write the file: the environment variables that other commands need to use this standalone.
 
-    The file holds the passwords of this standalone, so only its user may read it.
+    It holds passwords, so only its user may read it.
 
     :param environment: the components' environment.
     :param base: the environment that this process was started with.
@@ -34,13 +34,13 @@ def announce(state_dir: Path, environment: Mapping[str, str], *, base: Mapping[s
 
 
 def withdraw(state_dir: Path) -> None:
-    """Take back what this process has announced."""
+    """Delete the file if this process has written it."""
     if _read(state_dir).get("pid") == os.getpid():
         (state_dir / _FILE).unlink(missing_ok=True)
 
 
 def find(state_dir: Path) -> dict[str, str]:
-    """Return the environment of the standalone that runs now; empty where none does."""
+    """Return the environment of the running standalone; empty if none runs."""
     described = _read(state_dir)
     try:
         if abs(psutil.Process(int(described["pid"])).create_time() - float(described["started"])) > _SAME_SECONDS:

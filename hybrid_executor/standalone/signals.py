@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin as events: the first asks to stop, the second to hurry."""
+"""Signals such as Ctrl-C as events: the first one requests a stop, the second one a kill."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class StopWish:
-    """What the user wants: ``stop`` in good order, or ``hurry`` at any price."""
+    """The user's request: ``stop`` in order, or ``hurry`` and kill everything."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     hurry: threading.Event = field(default_factory=threading.Event)

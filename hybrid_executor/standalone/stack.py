@@ -1,8 +1,7 @@
-"""A stack of components: started as soon as what they need is ready, watched, stopped in order.
+"""Starts components when their requirements are ready, watches them, and stops them in order.
 
-Promises: after :meth:`Stack.stop` none of the stack's processes runs, and neither does any after the death of this
-process. A component that ends on its own is an error that tells its last words; it is never silently started again,
-since on a developer's machine that hides what is broken.
+Promises: no process of the stack runs after :meth:`Stack.stop`, or after this process has died. A component that ends
+by itself is an error with its last output lines. It is not restarted, because a restart would hide the error.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Printer = Callable[[str, str], None]
 
 
 class StackFailed(HybridError):
-    """A component ended that should not have, or did not become ready in time."""
+    """A component ended unexpectedly, or was not ready in time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +31,10 @@ class Component:
     """One process of a stack.
 
     :ivar after: names of the components that must be ready before this one starts.
-    :ivar is_ready: asked several times a second once it runs; must return within a second. Components that
-        ``runs_once`` are ready when they have ended well.
-    :ivar stop_rank: components of a lower rank have ended before those of a higher one are asked to.
-    :ivar grace_seconds: how long it may take to end.
+    :ivar is_ready: called several times a second while it runs; must return within a second.
+    :ivar runs_once: it is ready when it has ended with exit code 0.
+    :ivar stop_rank: components with a lower rank end before those with a higher one are stopped.
+    :ivar grace_seconds: time to end after SIGTERM.
     """
 
     name: str
@@ -49,9 +48,9 @@ class Component:
 
 
 class Stack:
-    """Components that live and die together. Not for several threads.
+    """Components that start and stop together. Not thread-safe.
 
-    :param print_line: takes every line that a component writes.
+    :param print_line: called with every output line of a component.
     """
 
     def __init__(self, components: Sequence[Component], *, print_line: Printer) -> None:
@@ -77,9 +76,9 @@ class Stack:
         stop: threading.Event | None = None,
         on_wait: Callable[[tuple[str, ...]], None] = lambda names: None,
     ) -> bool:
-        """Start everything and return whether all of it became ready; ``False`` only where ``stop`` was set.
+        """Start all components and return whether all became ready; ``False`` only if ``stop`` was set.
 
-        :param on_wait: called several times a second with the names of what is not ready yet.
+        :param on_wait: called several times a second with the names of the components that are not ready.
         :raises StackFailed: a component ended, or is not ready within the time.
         """
         deadline = time.monotonic() + timeout_seconds
@@ -98,9 +97,9 @@ class Stack:
         return False
 
     def advance(self) -> None:
-        """Start what can start, and look at what runs; returns at once.
+        """Start the components that can start, and check those that run; returns at once.
 
-        :raises StackFailed: a component ended that should not have.
+        :raises StackFailed: a component ended unexpectedly.
         """
         for name, component in self._components.items():
             process = self._processes.get(name)
@@ -121,9 +120,9 @@ class Stack:
         return {name: process.pid for name, process in self._processes.items() if process.exit_code is None}
 
     def stop(self, *, hurry: threading.Event | None = None) -> None:
-        """Stop all components, those of the lowest rank first, and wait until nothing of them runs.
+        """Stop all components, those with the lowest rank first, and wait until no process runs.
 
-        :param hurry: once set, what still runs is killed.
+        :param hurry: when set, remaining processes are killed.
         """
         hurry = hurry or threading.Event()
         started = [component for component in self._components.values() if component.name in self._processes]

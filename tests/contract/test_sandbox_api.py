@@ -12,20 +12,20 @@ from kubernetes import config as kube_config
 from kubernetes import watch as kube_watch
 from kubernetes.dynamic import DynamicClient
 
-from hybrid_executor.sandbox.server import SandboxServer
 from tests.contract.sandbox_client import PODS, SandboxClient, until
+from tests.faulty_sandbox import FaultySandbox
 
 METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"}
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer(runs_pods=False, bookmark_seconds=0.05) as server:
+def sandbox() -> Iterator[FaultySandbox]:
+    with FaultySandbox(runs_pods=False, bookmark_seconds=0.05) as server:
         yield server
 
 
 @pytest.fixture
-def client(sandbox: SandboxServer) -> Iterator[SandboxClient]:
+def client(sandbox: FaultySandbox) -> Iterator[SandboxClient]:
     client = SandboxClient(sandbox)
     yield client
     sandbox.faults.clear()
@@ -34,7 +34,7 @@ def client(sandbox: SandboxServer) -> Iterator[SandboxClient]:
 
 
 @pytest.fixture
-def official(sandbox: SandboxServer) -> Iterator[kube.ApiClient]:
+def official(sandbox: FaultySandbox) -> Iterator[kube.ApiClient]:
     with kube_config.new_client_from_config_dict(sandbox.kubeconfig()) as api_client:
         yield api_client
 
@@ -82,7 +82,7 @@ def test_a_watch_that_asks_for_bookmarks_gets_them_while_nothing_happens(client:
     assert bookmark["object"]["metadata"] == {"resourceVersion": version}
 
 
-def test_a_bookmarks_version_can_be_resumed_from(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_a_bookmarks_version_can_be_resumed_from(client: SandboxClient, sandbox: FaultySandbox) -> None:
     start = client.get(PODS)["metadata"]["resourceVersion"]
     client.post("/api/v1/namespaces/default/configmaps", {"metadata": {"generateName": "other-"}})
     with client.watch(resourceVersion=start, allowWatchBookmarks="true", timeoutSeconds=30) as events:
@@ -117,7 +117,7 @@ def test_a_watch_of_metadata_carries_no_spec(client: SandboxClient) -> None:
     assert one["kind"] == "PartialObjectMetadata"
 
 
-def test_a_compacted_version_is_gone_for_watches_lists_and_pages(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_a_compacted_version_is_gone_for_watches_lists_and_pages(client: SandboxClient, sandbox: FaultySandbox) -> None:
     client.create("one", "true")
     client.create("two", "true")
     page = client.get(PODS, limit=1)["metadata"]
@@ -213,13 +213,12 @@ def test_events_secrets_and_config_maps_are_plain_objects(client: SandboxClient)
     assert client.get("/api/v1/events", fieldSelector="involvedObject.name=two")["items"] == []
 
 
-def test_only_health_and_version_are_answered_without_a_token(sandbox: SandboxServer) -> None:
+def test_only_health_and_version_are_answered_without_a_token(sandbox: FaultySandbox) -> None:
     answers = {path: httpx.get(sandbox.url + path).status_code for path in ("/readyz", "/version", "/api", PODS)}
     assert answers == {"/readyz": 200, "/version": 200, "/api": 403, PODS: 403}
-    assert httpx.get(f"{sandbox.url}/sandbox/faults").status_code == 403
 
 
-def test_a_denied_verb_is_refused_and_the_access_review_says_so(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_a_denied_verb_is_refused_and_the_access_review_says_so(client: SandboxClient, sandbox: FaultySandbox) -> None:
     sandbox.faults.deny("delete", "pods", namespace="default")
     client.create("one", "true")
     answer = client.http.delete(f"{PODS}/one")
@@ -251,7 +250,7 @@ def test_a_watch_sees_what_is_written_while_it_is_open(client: SandboxClient) ->
 
 
 def test_objects_can_be_looked_at_and_changed_from_the_test_itself(
-    client: SandboxClient, sandbox: SandboxServer
+    client: SandboxClient, sandbox: FaultySandbox
 ) -> None:
     version = sandbox.call(lambda: sandbox.cluster.version)
     client.create("one", "true")

@@ -8,20 +8,19 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from hybrid_executor.sandbox.fault_rules import Fault
-from hybrid_executor.sandbox.server import SandboxServer
 from hybrid_executor.sandbox.status import StatusError
 from tests.contract.sandbox_client import PODS, Json, SandboxClient, until
+from tests.faulty_sandbox import Fault, FaultySandbox
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer() as server:
+def sandbox() -> Iterator[FaultySandbox]:
+    with FaultySandbox() as server:
         yield server
 
 
 @pytest.fixture
-def client(sandbox: SandboxServer) -> Iterator[SandboxClient]:
+def client(sandbox: FaultySandbox) -> Iterator[SandboxClient]:
     client = SandboxClient(sandbox)
     yield client
     sandbox.faults.clear()
@@ -39,7 +38,7 @@ def names(client: SandboxClient) -> list[str]:
     return [pod["metadata"]["name"] for pod in client.get(PODS)["items"]]
 
 
-def test_too_many_requests_is_plain_text_with_a_time_to_wait(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_too_many_requests_is_plain_text_with_a_time_to_wait(client: SandboxClient, sandbox: FaultySandbox) -> None:
     fault = sandbox.faults.fail(429, verb="create", times=2)
     refused = [create(client) for _ in range(2)]
     assert [answer.status_code for answer in refused] == [429, 429]
@@ -54,28 +53,28 @@ def test_too_many_requests_is_plain_text_with_a_time_to_wait(client: SandboxClie
     ("code", "reason"), [(500, "InternalError"), (503, "ServiceUnavailable"), (504, "Timeout"), (410, "Expired")]
 )
 def test_an_injected_error_is_a_status_of_its_code(
-    client: SandboxClient, sandbox: SandboxServer, code: int, reason: str
+    client: SandboxClient, sandbox: FaultySandbox, code: int, reason: str
 ) -> None:
     sandbox.faults.fail(code, verb="list")
     answer = client.http.get(PODS)
     assert (answer.status_code, answer.json()["code"], answer.json()["reason"]) == (code, code, reason)
 
 
-def test_an_error_can_come_as_an_event_of_a_watch(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_an_error_can_come_as_an_event_of_a_watch(client: SandboxClient, sandbox: FaultySandbox) -> None:
     sandbox.faults.fail(410, verb="watch", as_event=True)
     with client.watch() as events:
         (event,) = events
     assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
 
 
-def test_a_dropped_request_has_no_effect(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_a_dropped_request_has_no_effect(client: SandboxClient, sandbox: FaultySandbox) -> None:
     sandbox.faults.drop(verb="create")
     with pytest.raises(httpx.TransportError):
         create(client)
     assert names(client) == []
 
 
-def test_a_lost_reply_is_that_of_a_request_which_took_effect(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_a_lost_reply_is_that_of_a_request_which_took_effect(client: SandboxClient, sandbox: FaultySandbox) -> None:
     sandbox.faults.lose_reply(verb="create")
     with pytest.raises(httpx.TransportError):
         create(client)
@@ -83,21 +82,21 @@ def test_a_lost_reply_is_that_of_a_request_which_took_effect(client: SandboxClie
     assert create(client).json()["reason"] == "AlreadyExists"
 
 
-def test_a_slow_request_is_late_and_right(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_a_slow_request_is_late_and_right(client: SandboxClient, sandbox: FaultySandbox) -> None:
     sandbox.faults.slow(0.2, verb="list", times=1)
     started = time.monotonic()
     assert names(client) == []
     assert time.monotonic() - started >= 0.2
 
 
-def test_a_rule_can_be_taken_back(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_a_rule_can_be_taken_back(client: SandboxClient, sandbox: FaultySandbox) -> None:
     fault = sandbox.faults.add(Fault("status", code=503, path=r"/pods$"))
     assert client.http.get(PODS).status_code == 503
     sandbox.faults.remove(fault)
     assert client.http.get(PODS).status_code == 200
 
 
-def test_cut_watches_break_off_without_an_end(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_cut_watches_break_off_without_an_end(client: SandboxClient, sandbox: FaultySandbox) -> None:
     client.create("one", nodeName="elsewhere")
     with client.watch(timeoutSeconds=30) as events:
         assert next(events)["type"] == "ADDED"
@@ -107,7 +106,7 @@ def test_cut_watches_break_off_without_an_end(client: SandboxClient, sandbox: Sa
     assert sandbox.faults.cut_watches() == 0
 
 
-def test_a_stalled_watch_is_silent_and_later_misses_nothing(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_a_stalled_watch_is_silent_and_later_misses_nothing(client: SandboxClient, sandbox: FaultySandbox) -> None:
     client.create("one", nodeName="elsewhere")
     quiet = httpx.Client(base_url=sandbox.url, timeout=0.3, headers={"Authorization": f"Bearer {sandbox.token}"})
     version = client.get(PODS)["metadata"]["resourceVersion"]
@@ -121,7 +120,7 @@ def test_a_stalled_watch_is_silent_and_later_misses_nothing(client: SandboxClien
         assert next(events)["object"]["metadata"]["name"] == "two"
 
 
-def test_events_can_come_twice_and_again(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_events_can_come_twice_and_again(client: SandboxClient, sandbox: FaultySandbox) -> None:
     def name_of(event: Json) -> tuple[str, str]:
         return event["type"], event["object"]["metadata"]["name"]
 
@@ -138,7 +137,7 @@ def test_events_can_come_twice_and_again(client: SandboxClient, sandbox: Sandbox
 
 
 def test_a_restarted_api_refuses_connections_and_comes_back_with_everything(
-    client: SandboxClient, sandbox: SandboxServer
+    client: SandboxClient, sandbox: FaultySandbox
 ) -> None:
     client.create("kept", "sleep", "1000")
     running = client.wait_for_phase("kept", "Running")
@@ -150,7 +149,7 @@ def test_a_restarted_api_refuses_connections_and_comes_back_with_everything(
             next(events)
     until(lambda: not answers(sandbox))
     until(lambda: answers(sandbox))
-    assert client.post("/sandbox/commands/restart", {}) == {"result": None}
+    sandbox.faults.restart()
     until(lambda: not answers(sandbox))
     until(lambda: answers(sandbox))
     assert client.pod("kept") == running
@@ -159,43 +158,14 @@ def test_a_restarted_api_refuses_connections_and_comes_back_with_everything(
         assert next(events)["object"]["metadata"]["name"] == "new"
 
 
-def answers(sandbox: SandboxServer) -> bool:
+def answers(sandbox: FaultySandbox) -> bool:
     try:
         return httpx.get(f"{sandbox.url}/readyz", timeout=5).status_code == 200
     except httpx.TransportError:
         return False
 
 
-def test_faults_can_be_scripted_over_http(client: SandboxClient) -> None:
-    faults = "/sandbox/faults"
-    made = client.post(faults, {"action": "status", "code": 503, "verb": "list", "times": 1})
-    assert client.http.get(PODS).status_code == 503
-    assert client.http.get(PODS).status_code == 200
-    (shown,) = client.get(faults)["faults"]
-    assert (shown["id"], shown["hits"]) == (made["id"], 1)
-    client.ok(client.http.delete(f"{faults}/{made['id']}"))
-    assert client.get(faults) == {"faults": []}
-    client.post(faults, {"action": "drop"})
-    client.ok(client.http.delete(faults))
-    assert client.http.get(PODS).status_code == 200
-    assert client.http.post(faults, json={"action": "explode"}).status_code == 400
-
-
-def test_commands_can_be_given_over_http(client: SandboxClient) -> None:
-    client.create("one", "sleep", "1000")
-    client.wait_for_phase("one", "Running")
-    client.post("/sandbox/commands/oom_kill", {"namespace": "default", "name": "one"})
-    client.wait_for_phase("one", "Failed")
-    client.post("/sandbox/commands/compact", {})
-    with client.watch(timeoutSeconds=30) as events:
-        next(events)
-        assert client.post("/sandbox/commands/cut_watches", {}) == {"result": 1}
-    assert client.http.post("/sandbox/commands/explode", json={}).status_code == 404
-    assert client.http.post("/sandbox/commands/_node", json={}).status_code == 404
-    assert client.http.post("/sandbox/commands/evict", json={"nosuch": 1}).status_code == 400
-
-
-def test_only_a_running_pod_can_be_killed(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_only_a_running_pod_can_be_killed(client: SandboxClient, sandbox: FaultySandbox) -> None:
     with pytest.raises(StatusError, match='pods "nope" not found'):
         sandbox.faults.oom_kill("nope")
     client.create("done", "true")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from hybrid_executor.sandbox.node import NodeSettings
-from hybrid_executor.sandbox.server import SandboxServer
 from tests.contract.sandbox_client import PODS, Json, SandboxClient, terminated, until, waiting_reason
+from tests.faulty_sandbox import FaultySandbox
 
 NODE = NodeSettings(
     pod_capacity=8,
@@ -28,13 +28,13 @@ SLEEP = ("sleep", "1000")
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer(node=NODE) as server:
+def sandbox() -> Iterator[FaultySandbox]:
+    with FaultySandbox(node=NODE) as server:
         yield server
 
 
 @pytest.fixture
-def client(sandbox: SandboxServer) -> Iterator[SandboxClient]:
+def client(sandbox: FaultySandbox) -> Iterator[SandboxClient]:
     client = SandboxClient(sandbox)
     yield client
     client.http.delete(PODS, params={"gracePeriodSeconds": 0})
@@ -374,7 +374,7 @@ def test_the_end_of_the_log_can_be_the_termination_message(client: SandboxClient
     assert terminated(client.wait_for_phase("because", "Failed"))["message"] == "because\n"
 
 
-def test_an_oom_killed_container_says_so(client: SandboxClient, sandbox: SandboxServer) -> None:
+def test_an_oom_killed_container_says_so(client: SandboxClient, sandbox: FaultySandbox) -> None:
     client.create("greedy", *SLEEP)
     client.wait_for_phase("greedy", "Running")
     sandbox.faults.oom_kill("greedy")
@@ -383,7 +383,7 @@ def test_an_oom_killed_container_says_so(client: SandboxClient, sandbox: Sandbox
 
 
 def test_an_evicted_pod_stays_behind_as_failed_and_its_node_says_why_last(
-    client: SandboxClient, sandbox: SandboxServer
+    client: SandboxClient, sandbox: FaultySandbox
 ) -> None:
     client.create("evicted", *SLEEP)
     client.wait_for_phase("evicted", "Running")
@@ -436,7 +436,7 @@ def test_an_eviction_through_the_api_deletes_the_pod_with_its_grace(client: Sand
 
 
 def test_a_lost_node_takes_its_pods_with_it_and_new_ones_wait_for_its_return(
-    client: SandboxClient, sandbox: SandboxServer, tmp_path: Path
+    client: SandboxClient, sandbox: FaultySandbox, tmp_path: Path
 ) -> None:
     pids = tmp_path / "pids"
     client.create("lost", "sh", "-c", f"echo $$$$ > {pids}; exec sleep 1000")

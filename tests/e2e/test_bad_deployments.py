@@ -73,6 +73,6 @@ def test_a_wrong_password_ends_the_scheduler_without_showing_the_password(home: 
 def test_an_unknown_pool_in_a_route_ends_the_scheduler_and_names_the_pools(home: Path) -> None:
     done = run_airflow_command(home, "scheduler", hybrid_executor__routes="gpu=kubernets, *=celery")
     assert done.returncode != 0
-    assert "names the pool 'kubernets', which there is not; write one of celery, kubernetes, local" in (
+    assert "unknown pool 'kubernets' in 'gpu=kubernets'; write one of celery, kubernetes, local" in (
         done.stdout + done.stderr
     )

@@ -99,7 +99,7 @@ def test_an_option_reaches_celery(option: str, text: str, setting: str, value: o
         ("worker_umask", "0x9", "an octal number"),
         ("json_logs", "perhaps", "True or False"),
         ("extra_celery_config", "[1]", "a JSON object"),
-        ("extra_celery_config", "{", "valid JSON"),
+        ("extra_celery_config", "{", "a JSON object"),
         ("celery_config_options", "no.such.module", "the import path of a dict"),
         ("celery_config_options", f"{__name__}.NO_OVERLAY", "the import path of a dict"),
         ("mp_start_method", "thread", "fork, spawn, forkserver"),

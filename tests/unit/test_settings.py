@@ -46,7 +46,7 @@ def test_without_any_redis_the_ways_out_are_named() -> None:
 
 def test_the_broker_that_airflow_generates_counts_only_where_its_host_exists() -> None:
     generated = DictConfig({"celery": {"broker_url": "redis://redis:6379/0"}})
-    with pytest.raises(ConfigError, match=r"No Redis is configured \(redis://redis:6379/0, .*redis_url"):
+    with pytest.raises(ConfigError, match=r"No Redis is configured \(the host of redis://redis:6379/0, .*redis_url"):
         read_settings(generated).require_redis()
 
 
@@ -63,7 +63,7 @@ def test_a_redis_of_its_own_stands_beside_the_broker() -> None:
         ({"celery_parallelism": "many"}, "celery_parallelism = 'many'.*a whole number"),
         ({"record_retention": "5"}, "record_retention = '5'.*at least 600"),
         ({"redis_options": "[1]"}, "redis_options.*a JSON object"),
-        ({"redis_options": "{"}, "redis_options.*valid JSON"),
+        ({"redis_options": "{"}, "redis_options.*a JSON object"),
         ({"redis_url": "http://host"}, "redis_url.*redis://"),
         ({"routes": "*=celery, a=local"}, "can never match"),
         ({"profiles_file": "/nowhere.yaml"}, "/nowhere.yaml.*readable file"),
@@ -107,7 +107,7 @@ def test_profiles_name_clusters_and_pod_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("gpu: {image: x}", "profile 'gpu' has the key 'image'; allowed are cluster_context"),
+        ("gpu: {image: x}", "unknown key 'image' in the profile 'gpu'; write one of cluster_context"),
         ("gpu: {namespace: 3}", "namespace = 3; write text"),
         ("gpu: {executor_config: x}", "write a mapping"),
         ("[1, 2]", "write a mapping of profile names"),
@@ -182,7 +182,7 @@ def test_the_environments_command_goes_over_the_file(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("command", ["sh -c 'echo swordfish; exit 3'", "/no/such/program swordfish", "echo 'swordfish"])
 def test_a_command_that_fails_is_named_without_its_output(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.setenv("AIRFLOW__HYBRID_EXECUTOR__REDIS_URL_CMD", command)
-    with pytest.raises(ConfigError, match="AIRFLOW__HYBRID_EXECUTOR__REDIS_URL_CMD fails") as caught:
+    with pytest.raises(ConfigError, match="AIRFLOW__HYBRID_EXECUTOR__REDIS_URL_CMD failed") as caught:
         read_settings(airflow_config())
     assert "swordfish" not in str(caught.value)
 

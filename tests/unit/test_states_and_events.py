@@ -41,7 +41,7 @@ def test_an_event_is_decoded_and_fields_of_newer_versions_are_ignored() -> None:
     event = decode_event(
         "5-1", {"attempt": "a", "state": "running", "generation": "2", "owner": "1", "pool": "celery", "new": "x"}
     )
-    assert (event.attempt, event.generation, event.at_milliseconds, event.reason) == ("a", 2, 5, "")
+    assert (event.attempt, event.generation, event.reason) == ("a", 2, "")
 
 
 def test_an_entry_without_an_attempt_is_no_event() -> None:

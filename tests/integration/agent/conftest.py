@@ -18,10 +18,9 @@ from hybrid_executor.config import DictConfig, Settings, read_settings
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
 from hybrid_executor.events import STREAM_START, AttemptId, OwnerId
 from hybrid_executor.kube.client import KubeClient, connect
-from hybrid_executor.sandbox.fault_rules import Fault
-from hybrid_executor.sandbox.server import SandboxServer
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Restoration, Store, Submission, open_store
+from tests.faulty_sandbox import Fault, FaultySandbox
 from tests.store_view import launches_length, lease_holder
 from tests.waiting import wait_until
 
@@ -68,7 +67,7 @@ class World:
         self.template = directory / "template.yaml"
         self.template.write_text(TEMPLATE)
         self.kubeconfig = directory / "kubeconfig"
-        self.sandbox = SandboxServer(namespaces=("default", "other")).start()
+        self.sandbox = FaultySandbox(namespaces=("default", "other")).start()
         self.sandbox.write_kubeconfig(self.kubeconfig)
         self.store: Store = open_store(RedisSettings(url=redis_url), instance=INSTANCE)
         self.kube: KubeClient = connect(self.kubernetes_settings())

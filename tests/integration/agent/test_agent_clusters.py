@@ -12,9 +12,9 @@ import yaml
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.kube.client import KubeClient, connect
-from hybrid_executor.sandbox.server import SandboxServer
 from hybrid_executor.states import State
 from hybrid_executor.store import Submission
+from tests.faulty_sandbox import FaultySandbox
 
 from .conftest import World, wait_until
 
@@ -22,9 +22,9 @@ ROUTES = "gpu-*=kubernetes:gpu, far=kubernetes:far, *=kubernetes"
 
 
 @pytest.fixture
-def far(tmp_path: Path) -> Iterator[SandboxServer]:
+def far(tmp_path: Path) -> Iterator[FaultySandbox]:
     """A second cluster, with the profile ``far``."""
-    with SandboxServer(namespaces=("default", "jobs")) as server:
+    with FaultySandbox(namespaces=("default", "jobs")) as server:
         server.write_kubeconfig(tmp_path / "far-kubeconfig")
         yield server
 
@@ -71,7 +71,7 @@ def submit(world: World, queue: str, *, profile: str, cluster: str, script: str 
 
 
 def test_one_agent_serves_two_clusters_and_one_that_is_down_leaves_the_other_untouched(
-    world: World, far: SandboxServer, profiles: str, tmp_path: Path
+    world: World, far: FaultySandbox, profiles: str, tmp_path: Path
 ) -> None:
     world.start_agent(settings=world.settings(routes=ROUTES, profiles_file=profiles))
     near_run = submit(world, "q", profile="", cluster="default")
@@ -95,7 +95,7 @@ def test_one_agent_serves_two_clusters_and_one_that_is_down_leaves_the_other_unt
     wait_until(lambda: not client_of(tmp_path).list_pods(None, "").items, what="no pod left far away")
 
 
-def test_a_gpu_queue_needs_nothing_from_its_tasks(world: World, far: SandboxServer, profiles: str) -> None:
+def test_a_gpu_queue_needs_nothing_from_its_tasks(world: World, far: FaultySandbox, profiles: str) -> None:
     seen = []
 
     def hook(pod: object) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.names import LABEL_DONE
-from hybrid_executor.sandbox.fault_rules import Fault
 from hybrid_executor.states import State
+from tests.faulty_sandbox import Fault
 
 from .conftest import World, wait_until
 

@@ -12,10 +12,10 @@ import pytest
 import redis
 
 from hybrid_executor.events import AttemptId
-from hybrid_executor.sandbox.fault_rules import Fault
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
 from tests.conftest import RedisServer
+from tests.faulty_sandbox import Fault
 
 from .conftest import World
 

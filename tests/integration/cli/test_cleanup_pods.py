@@ -13,9 +13,8 @@ from hybrid_executor.cli.cleanup_pods_command import cleanup_pods
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.kube.names import LABEL_DONE, LABEL_INSTANCE, LABEL_REDIS
-from hybrid_executor.sandbox.fault_rules import Fault
-from hybrid_executor.sandbox.server import SandboxServer
 from hybrid_executor.store import Store
+from tests.faulty_sandbox import Fault, FaultySandbox
 from tests.integration.cli.exit_codes import exit_code_of
 from tests.integration.conftest import set_options
 
@@ -28,7 +27,7 @@ AIRFLOWS = {"dag_id": "d", "task_id": "t", "try_number": "1", "airflow_version":
 class Place:
     """A cluster where nothing runs; pods are what the test says they are."""
 
-    def __init__(self, server: SandboxServer, client: KubeClient) -> None:
+    def __init__(self, server: FaultySandbox, client: KubeClient) -> None:
         self.server = server
         self.client = client
 
@@ -53,7 +52,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    with SandboxServer(runs_pods=False, namespaces=("default", "team-a", "team-b")) as server:
+    with FaultySandbox(runs_pods=False, namespaces=("default", "team-a", "team-b")) as server:
         config = tmp_path / "kubeconfig"
         server.write_kubeconfig(config)
         set_options(monkeypatch, kubernetes_executor__in_cluster="False", kubernetes_executor__config_file=str(config))
@@ -93,7 +92,7 @@ def test_a_dry_run_deletes_nothing_and_says_what_would_go(place: Place, clean: C
     place.put("succeeded", "Succeeded")
     told = clean(dry_run=True)
     assert place.names() == ["succeeded"]
-    assert "to go    default/succeeded" in told
+    assert "delete   default/succeeded" in told
     assert "1 of 1 pods would be deleted" in told
 
 
@@ -118,7 +117,7 @@ def test_young_pending_pods_are_safe_whatever_is_asked_for(place: Place, clean: 
     place.put("waits", "Pending")
     told = clean(min_pending_minutes=0)
     assert place.names() == ["waits"]
-    assert "--min-pending-minutes is 5 at least" in told
+    assert "--min-pending-minutes must be at least 5" in told
 
 
 def test_many_pods_are_read_and_deleted_page_by_page(place: Place, clean: Callable[..., str]) -> None:
@@ -154,7 +153,7 @@ def test_pods_of_a_deployment_with_another_redis_are_left_alone(
     place.put("ours", "Succeeded", {**OURS, LABEL_REDIS: ours})
     place.put("theirs", "Succeeded", {**OURS, LABEL_REDIS: "another"})
     place.put("of-an-older-version", "Succeeded")
-    assert "1 pods of another deployment with instance airflow were left alone" in clean()
+    assert "1 pods belong to another deployment whose instance is also airflow; they are not touched." in clean()
     assert place.names() == ["theirs"]
 
 
@@ -163,5 +162,5 @@ def test_without_redis_all_pods_of_the_instance_count(
 ) -> None:
     set_options(monkeypatch, hybrid_executor__redis_url="redis://127.0.0.1:1/0")
     place.put("any", "Succeeded", {**OURS, LABEL_REDIS: "another"})
-    assert "Redis does not say which pods are ours" in clean()
+    assert "Redis is unavailable, so all pods with this instance name are cleaned up" in clean()
     assert place.names() == []

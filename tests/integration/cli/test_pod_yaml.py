@@ -149,7 +149,7 @@ def test_a_whole_dag_shows_its_pods_and_why_others_have_none(show: Show) -> None
     text, pods = show(code=1)
     assert sorted(pod["metadata"]["annotations"]["task_id"] for pod in pods) == ["each", "pod", "train"]
     assert "# task here: queue default goes to celery by *=celery: no pod" in text
-    assert "# task wrong: queue kubernetes goes to kubernetes by kubernetes=kubernetes: it would fail." in text
+    assert "# task wrong: queue kubernetes goes to kubernetes by kubernetes=kubernetes: this task would fail." in text
     assert "containers belong below 'spec'" in text
 
 
@@ -161,9 +161,9 @@ def test_pods_are_written_to_a_file(show: Show, tmp_path: Path) -> None:
 
 def test_a_dag_or_task_that_is_not_there_is_told_with_what_is(show: Show) -> None:
     text, _ = show(code=2, dag_id="nothing")
-    assert "no Dag 'nothing'" in text
+    assert "Unknown Dag 'nothing'" in text
     text, _ = show("nothing", code=2)
-    assert "has no task 'nothing'; it has" in text
+    assert "Unknown task 'nothing': the tasks of the Dag" in text
     assert "train" in text
 
 
@@ -180,7 +180,7 @@ def test_a_cluster_checks_the_pods_and_creates_none(
     show: Show, cluster: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text, [_] = show("train", check=True)
-    assert "# the cluster would take this pod" in text
+    assert "# the cluster accepts this pod" in text
     template = tmp_path / "template.yaml"
     template.write_text("spec: {containers: [{name: base, imagePullPolice: Always}], tolerationz: []}")
     set_options(monkeypatch, kubernetes_executor__pod_template_file=str(template))
@@ -194,4 +194,4 @@ def test_a_cluster_checks_the_pods_and_creates_none(
 def test_a_cluster_that_cannot_be_asked_is_told(show: Show, cluster: SandboxServer) -> None:
     cluster.stop()
     text, [_] = show("train", check=True, code=1)
-    assert "# the cluster could not check this pod" in text
+    assert "# the cluster cannot check this pod" in text

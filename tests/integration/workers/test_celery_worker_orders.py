@@ -90,7 +90,10 @@ def test_draining_a_queue_is_for_its_workers_alone_and_can_be_undone_by_the_queu
 
     assert tell(workers_command.drain, **(drain | {"queue": "unknown"})) == 2
     told = capsys.readouterr().err
-    assert told == f"airflow hybrid: No living worker serves queue unknown. Alive: {worker.name}, {of_queue.name}.\n"
+    assert told == (
+        "airflow hybrid: There is no live worker that serves the queue unknown. "
+        f"Live workers: {worker.name}, {of_queue.name}.\n"
+    )
 
     [running] = near.submit(near.work(queue=QUEUE, mark=str(mark), until=str(gate)))
     wait_until(lambda: runs(mark), what="the script runs")

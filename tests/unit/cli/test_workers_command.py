@@ -41,9 +41,9 @@ def test_a_drained_worker_is_meant_by_the_queues_that_it_will_serve_again() -> N
 @pytest.mark.parametrize(
     ("name", "queue", "words"),
     [
-        ("w0@gone", None, r"No living worker is named w0@gone. Alive: w1@host, w2@host\."),
-        (None, "c", "No living worker serves queue c"),
-        (None, None, "Say which worker"),
+        ("w0@gone", None, r"There is no live worker with the name or host w0@gone. Live workers: w1@host, w2@host\."),
+        (None, "c", "There is no live worker that serves the queue c"),
+        (None, None, "No worker given"),
     ],
 )
 def test_nobody_to_tell_is_an_error_that_says_who_there_is(name: str | None, queue: str | None, words: str) -> None:
@@ -76,7 +76,7 @@ def test_a_worker_that_does_not_obey_in_time_is_exit_code_1(store: Store, capsys
     store.presence.announce("worker", "w", {"life": "l", "state": "running"}, seconds=30)
     chosen = store.presence.members("worker")
     assert command(store, chosen, Order("drain"), is_done=lambda _: False, seconds=0) == 1
-    assert capsys.readouterr().err == "w: not yet; see airflow hybrid workers\n"
+    assert capsys.readouterr().err == "w: has not done it yet; see 'airflow hybrid workers'\n"
 
 
 def test_a_worker_that_came_after_under_the_same_name_counts_as_gone(

@@ -21,7 +21,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_without_dag_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.py").write_text("x = 1\n")
-    with pytest.raises(ConfigError, match=r"holds no \.py file"):
+    with pytest.raises(ConfigError, match=r"has no \.py file"):
         find_dags(str(tmp_path))
 
 

@@ -53,8 +53,8 @@ def test_keys_given_twice_are_told_with_their_lines(tmp_path: Path) -> None:
     file = tmp_path / "template.yaml"
     file.write_text("spec:\n  containers:\n  - name: base\n    image: a\n    image: b\nspec: {}\n")
     assert keys_given_twice(str(file)) == [
-        "the key 'image' in line 5 stands in line 4 already: the last one counts",
-        "the key 'spec' in line 6 stands in line 1 already: the last one counts",
+        "the key 'image' in line 5 is also in line 4: the last one is used",
+        "the key 'spec' in line 6 is also in line 1: the last one is used",
     ]
 
 
@@ -88,4 +88,4 @@ def test_an_agent_names_what_it_finds_in_templates_and_profiles(
     assert "Profile 'legacy'" in found
     profiles.write_text("gpu: {namespace: a}\ngpu: {namespace: b}\n")
     assert read_profiles(str(profiles))["gpu"].namespace == "b"
-    assert "the key 'gpu' in line 2 stands in line 1 already" in caplog.text
+    assert "the key 'gpu' in line 2 is also in line 1" in caplog.text

@@ -133,7 +133,7 @@ def test_launch_retries_are_counted_as_configured(configured: str, launches: int
         ("pod_launch_failure_retries", "-2", "at least -1"),
         ("delete_worker_pods", "perhaps", "True or False"),
         ("kube_client_request_args", "[1]", "a JSON object"),
-        ("kube_client_request_args", "{", "valid JSON"),
+        ("kube_client_request_args", "{", "a JSON object"),
         ("kube_client_request_args", '{"_request_timeout": [1, 2, 3]}', "[connect, read]"),
         ("kube_client_request_args", '{"_request_timeout": "soon"}', "[connect, read]"),
         ("kube_client_request_args", '{"_request_timeout": [0, 5]}', "[connect, read]"),
@@ -153,7 +153,7 @@ def test_a_wrong_value_is_an_error_that_names_option_and_remedy(option: str, val
 def test_an_image_repository_without_a_tag_is_an_error_and_so_is_a_tag_alone() -> None:
     with pytest.raises(ConfigError, match=r"worker_container_tag.*the tag of the image apache/airflow"):
         read(worker_container_repository="apache/airflow")
-    with pytest.raises(ConfigError, match=r"worker_container_repository.*the repository of tag 3\.3\.2"):
+    with pytest.raises(ConfigError, match=r"worker_container_repository.*the repository of the tag 3\.3\.2"):
         read(worker_container_tag="3.3.2")
 
 

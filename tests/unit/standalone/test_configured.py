@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hybrid_executor.config import DictConfig
-from hybrid_executor.standalone.configured import has_cluster, plan_standalone, shape_of
+from hybrid_executor.config.shape import shape_of
+from hybrid_executor.standalone.configured import has_cluster, plan_standalone
 from hybrid_executor.standalone.local_airflow import Plan
 
 

@@ -1,6 +1,6 @@
 """Scripted faults of the API, as rules: which requests, how often, and what happens to them instead.
 
-Rules are values; :class:`FaultRules` holds those in force and counts what they hit. It may be used from any thread.
+Rules are values. :class:`FaultRules` holds the rules in force and counts their hits; it may be used from any thread.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import itertools
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from hybrid_executor.sandbox.request_info import RequestInfo
-from hybrid_executor.sandbox.status import StatusError, bad_request
+from hybrid_executor.sandbox.status import StatusError
 
 Action = Literal["status", "slow", "drop", "lose_reply"]
 
@@ -66,7 +66,7 @@ class Fault:
         )
 
     def as_status(self) -> StatusError:
-        """Return the answer of a ``status`` fault (429 has a plain-text body instead, see the gate)."""
+        """Return the answer of a ``status`` fault (429 has a plain-text body instead, see ``faults``)."""
         reason, message = SERVER_ERRORS.get(self.code, ("", f"fault {self.code}"))
         retry_after = self.retry_after_seconds
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
@@ -88,24 +88,6 @@ class Denial:
     def covers(self, *, verb: str, resource: str, namespace: str) -> bool:
         """Whether this denial answers the question."""
         return self.verb in {"*", verb} and self.resource in {"*", resource} and self.namespace in {"", namespace}
-
-
-def fault_from(values: Mapping[str, Any]) -> Fault:
-    """Return the rule written as JSON.
-
-    :raises StatusError: 400, it is none.
-    """
-    known = {field.name for field in fields(Fault)} - {"id"}
-    unknown = set(values) - known
-    if unknown:
-        raise bad_request(f"unknown fields of a fault: {', '.join(sorted(unknown))}; known: {sorted(known)}")
-    if values.get("action") not in get_args(Action):
-        raise bad_request(f"action must be one of {', '.join(get_args(Action))}")
-    try:
-        re.compile(values.get("path", ""))
-    except re.error as error:
-        raise bad_request(f"path is no regular expression: {error}") from error
-    return Fault(**values)
 
 
 class FaultRules:
@@ -167,8 +149,3 @@ class FaultRules:
                 if fault.action != "slow":
                     break
         return struck
-
-    def as_json(self) -> list[dict[str, Any]]:
-        """Return the rules in force with the number of their hits."""
-        with self._lock:
-            return [{**asdict(fault), "hits": self._hits[fault.id]} for fault in self._faults.values()]
