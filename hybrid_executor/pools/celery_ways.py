@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from hybrid_executor.pools.celery_message import build_message
 from hybrid_executor.pools.work import Work
-from hybrid_executor.store import Misfit, is_misfit, words_for
+from hybrid_executor.store import WrongType, is_wrong_type, words_for
 
 Publish = Callable[[Any, Work], None]
 """Publishes the message of one work with a kombu producer."""
@@ -109,8 +109,8 @@ class OnePipeline:
                 pipeline.lpush(work.queue, message)
             answers = pipeline.execute(raise_on_error=False)
         for work, answer in zip(batch, answers, strict=True):
-            if is_misfit(answer):
-                self._on_refused(work, words_for(Misfit.QUEUE, work.queue))
+            if is_wrong_type(answer):
+                self._on_refused(work, words_for(WrongType.QUEUE, work.queue))
             elif isinstance(answer, Exception):
                 raise answer
         return []

@@ -14,7 +14,6 @@ from hybrid_executor.store.client import RedisSettings, Store, check_server, ope
 from hybrid_executor.store.epochs import Epoch
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
-from hybrid_executor.store.misfits import Misfit, is_misfit, words_for
 from hybrid_executor.store.orders import Order, Orders
 from hybrid_executor.store.permissions import BROKER_COMMANDS, Needs, check_broker_permissions
 from hybrid_executor.store.presence import Member, Presence
@@ -24,6 +23,7 @@ from hybrid_executor.store.refusals import explain, refusal_of
 from hybrid_executor.store.resource_version import ResourceVersion
 from hybrid_executor.store.starts import Starts
 from hybrid_executor.store.streams import EventBatch, EventStream, LaunchEntry, LaunchStream
+from hybrid_executor.store.wrong_types import WrongType, is_wrong_type, words_for
 
 __all__ = [
     "BROKER_COMMANDS",
@@ -40,7 +40,6 @@ __all__ = [
     "Lease",
     "Leases",
     "Member",
-    "Misfit",
     "Needs",
     "Order",
     "Orders",
@@ -55,10 +54,11 @@ __all__ = [
     "Starts",
     "Store",
     "Submission",
+    "WrongType",
     "check_broker_permissions",
     "check_server",
     "explain",
-    "is_misfit",
+    "is_wrong_type",
     "open_configured_store",
     "open_store",
     "refusal_of",

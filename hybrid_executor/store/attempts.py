@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 from uuid import uuid4
 
 import redis
@@ -15,10 +15,10 @@ from hybrid_executor.states import TERMINAL_STATES, State, sources_of
 from hybrid_executor.store.changes import Change, Claim, Outcome, Restoration, Submission
 from hybrid_executor.store.epochs import KEPT_SECONDS, SETTLING_SECONDS
 from hybrid_executor.store.keys import Key, Keys
-from hybrid_executor.store.misfits import Misfit, is_misfit, words_for
 from hybrid_executor.store.records import Record, parse_record, unreadable_record
 from hybrid_executor.store.scripts import calls, run_script, run_scripts
 from hybrid_executor.store.translation import translated
+from hybrid_executor.store.wrong_types import WrongType, is_wrong_type, words_for
 
 T = TypeVar("T")
 _BATCH = 200
@@ -29,7 +29,7 @@ class Attempts:
 
     :param retention_seconds: how long the record of an ended attempt is kept.
     :param payload_seconds: how long a workload may wait; its token lives no longer.
-    :param live_seconds: how long a record that nobody touches is kept while its attempt lives.
+    :param live_seconds: how long the record of a live attempt is kept after its last change.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Attempts:
         """Record attempts as submitted, with payload, message or launch entry, and event; one round trip.
 
         :return: each attempt's new generation, 0 where its record was not as expected and nothing was done. Where a key
-            that it needs holds something else, a number of :class:`Misfit`; see :meth:`explain`.
+            that it needs holds a value of another type, a number of :class:`WrongType`; see :meth:`explain`.
         """
         batches = [submissions[start : start + _BATCH] for start in range(0, len(submissions), _BATCH)]
         answers = run_scripts(self._client, [self._submit_call(batch) for batch in batches])
@@ -105,16 +105,16 @@ class Attempts:
         )
 
     def explain(self, submission: Submission, answer: int) -> str:
-        """Return in words why :meth:`submit` answered a :class:`Misfit`, "" for every other answer."""
+        """Return in words why :meth:`submit` answered a :class:`WrongType`, "" for every other answer."""
         if answer >= 0:
             return ""
-        misfit = Misfit(answer)
+        wrong_type = WrongType(answer)
         keys = {
-            Misfit.RECORD: self._keys.attempt(submission.attempt),
-            Misfit.QUEUE: submission.queue_key,
-            Misfit.LAUNCHES: self._keys.launch(submission.cluster),
+            WrongType.RECORD: self._keys.attempt(submission.attempt),
+            WrongType.QUEUE: submission.queue_key,
+            WrongType.LAUNCHES: self._keys.launch(submission.cluster),
         }
-        return words_for(misfit, keys[misfit])
+        return words_for(wrong_type, keys[wrong_type])
 
     @translated
     def claim(
@@ -127,9 +127,9 @@ class Attempts:
         pool: str = "celery",
         fields: Mapping[str, str | int] | None = None,
     ) -> Claim:
-        """Take a submitted attempt for ``worker``; a missing record is written anew from ``fields``.
+        """Take a submitted attempt for ``worker``; a missing record is written again from ``fields``.
 
-        Refused where the attempt runs, ended or was revoked: whoever asks must drop its message and do nothing else.
+        Refused where the attempt runs, has ended or was revoked: the caller must drop its message and do nothing else.
 
         :param token: names this one run, so that a claim whose answer was lost can be asked again; the record keeps it
             as ``claim_token``.
@@ -159,8 +159,8 @@ class Attempts:
         claim = _claim_of(run_script(self._client, call))
         if claim.outcome is Outcome.NOT_YET:
             raise StoreUnavailable(
-                f"the Redis server was replaced or started anew; attempts that were submitted before start "
-                f"{SETTLING_SECONDS} s later, when it is known which of them had run"
+                f"the Redis server was replaced or restarted; attempts that were submitted before start "
+                f"{SETTLING_SECONDS} s later, when it is known which of them have run already"
             )
         return claim
 
@@ -172,7 +172,7 @@ class Attempts:
     def advance_all(self, changes: Sequence[Change]) -> list[Claim]:
         """Make changes in one round trip, each by itself; a repeated one answers ILLEGAL and does nothing.
 
-        Where a key of one attempt holds something else, its change answers UNREADABLE and the others are made.
+        Where a key of one attempt holds a value of another type, its change answers UNREADABLE; the others are made.
         """
         answers = run_scripts(self._client, [self._advance_call(change) for change in changes])
         return [_claim_of(answer) for answer in answers]
@@ -228,11 +228,11 @@ class Attempts:
 
     @staticmethod
     def _of_list(ask: Callable[[], T], *, otherwise: T) -> T:
-        """Return what a broker list says; ``otherwise`` where the key is no list: no message waits there."""
+        """Return the answer about a broker list; ``otherwise`` where the key is no list and so holds no message."""
         try:
             return ask()
         except redis.ResponseError as error:
-            if is_misfit(error):
+            if is_wrong_type(error):
                 return otherwise
             raise
 
@@ -264,7 +264,7 @@ class Attempts:
 
     @translated
     def restore(self, restorations: Sequence[Restoration]) -> None:
-        """Write lost records anew; one that exists by now stays as it is, unless it is older and to be replaced."""
+        """Write lost records again. One that exists by now stays as it is, unless it is older and is to be replaced."""
         run_scripts(
             self._client,
             [
@@ -290,7 +290,7 @@ class Attempts:
     def records(self, attempts: Sequence[AttemptId]) -> list[Record | None]:
         """Return records, ``None`` where there is none; one round trip.
 
-        One whose key holds something else has its ``trouble`` said; it keeps nobody from reading the others.
+        Where the key of one holds a value of another type, its ``trouble`` says so; the others are read.
         """
         pipeline = self._client.pipeline(transaction=False)
         for attempt in attempts:
@@ -304,7 +304,7 @@ class Attempts:
         )
 
     def _unreadable(self, attempt: AttemptId) -> Record:
-        return unreadable_record(attempt, words_for(Misfit.RECORD, self._keys.attempt(attempt)))
+        return unreadable_record(attempt, words_for(WrongType.RECORD, self._keys.attempt(attempt)))
 
     def workload(self, attempt: AttemptId) -> tuple[Record | None, str, str]:
         """Return record, payload and overrides of one attempt; "" for what is gone. Never log the texts."""
@@ -359,11 +359,11 @@ class Attempts:
         return self._members(self._keys.live(pool))
 
     def _members(self, key: str) -> set[AttemptId]:
-        """Return the members of an index; none where the key holds something else, which the next writer drops."""
+        """Return the members of an index; none where the key holds another type, which the next writer deletes."""
         try:
             return {AttemptId(str(member)) for member in self._client.smembers(key)}
         except redis.ResponseError as error:
-            if is_misfit(error):
+            if is_wrong_type(error):
                 return set()
             raise
 
@@ -410,13 +410,13 @@ def _claim_of(answer: Sequence[str | int]) -> Claim:
     return Claim(Outcome(int(code)), str(state), int(generation), str(holder))
 
 
-def _checked(answers: list[Any]) -> list[Any]:
-    """Return a pipeline's answers; those that complain of a key that holds something else stay as they are.
+def _checked(answers: list[object]) -> list[object]:
+    """Return a pipeline's answers; errors about a key that holds another type stay among them.
 
     :raises redis.RedisError: the first other error.
     """
     for answer in answers:
-        if isinstance(answer, Exception) and not is_misfit(answer):
+        if isinstance(answer, Exception) and not is_wrong_type(answer):
             raise answer
     return answers
 

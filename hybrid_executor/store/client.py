@@ -71,11 +71,11 @@ def connect(settings: RedisSettings) -> redis.Redis:
     try:
         client = _connect_sentinel(address, arguments) if address.kind == "sentinel" else _client(address, arguments)
         pool = client.connection_pool
-        pool.connection_class(**pool.connection_kwargs)  # connects nowhere; refuses what it does not know
+        pool.connection_class(**pool.connection_kwargs)  # makes no connection; refuses unknown arguments
     except (ValueError, TypeError, RedisError) as error:
         detail = f": {error}" if isinstance(error, TypeError) else ""  # names an argument; others may show its value
         raise ConfigError(
-            f"The Redis client does not take the arguments in [hybrid_executor] redis_options "
+            f"The Redis client does not accept the arguments in [hybrid_executor] redis_options "
             f"({type(error).__name__}{detail}): correct them."
         ) from None
     return client
@@ -110,7 +110,7 @@ def _connect_sentinel(address: RedisAddress, arguments: dict[str, Any]) -> redis
 
 
 def _credential_provider(path: str) -> redis.CredentialProvider:
-    """Return what gives user and password for each connection, as kombu makes it: of a class without arguments.
+    """Return the provider of user and password for each connection, as kombu makes it: a class without arguments.
 
     :raises ConfigError: there is no such class.
     """
@@ -163,7 +163,7 @@ class Store:
 
     @translated
     def ping(self) -> None:
-        """Ask Redis for a sign of life, and what it is.
+        """Check that Redis answers, and that it can be used.
 
         :raises StoreUnavailable: it cannot be reached.
         :raises ConfigError: it refuses user or password, is a Redis Cluster, or lacks the database.
@@ -172,9 +172,9 @@ class Store:
 
     @translated
     def check_writes(self) -> None:
-        """Write a key that is gone a second later: a Redis that answers may still refuse writes.
+        """Write a key that expires a second later: a Redis that answers may still refuse writes.
 
-        :raises StoreUnavailable: it does, or cannot be reached; the message says why.
+        :raises StoreUnavailable: Redis refuses the write or cannot be reached; the message says why.
         """
         self.client.set(self.keys.probe, "", ex=1)
 

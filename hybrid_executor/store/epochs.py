@@ -1,8 +1,8 @@
-"""Which data Redis holds: an epoch ends when data may have been lost, and then everybody tells what they know.
+"""Which data Redis holds. An epoch ends when data may have been lost; then all write again what they know.
 
-Data is lost where the epoch's key is gone (flushed, an empty server), and may be lost where the server is another one:
-started anew from a file that lacks the last second, or a replica that took over before it had everything. The server's
-replication id tells that. A server that does not tell it (some hosted ones) is trusted.
+Data is lost where the epoch's key is gone (flushed, an empty server). It may be lost where the server is another one:
+it was restarted from a file that lacks the last second, or a replica took over before it had everything. Then the
+server has another replication id. A server that does not show its id (some hosted ones) is trusted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SETTLING_SECONDS = 15
-"""How long what was submitted before waits: owners ask a Redis that was away every 10 s, workers every second."""
+"""How long attempts submitted before wait. Owners ask an unavailable Redis every 10 s, workers every second."""
 
 KEPT_SECONDS = 30 * 86400
 
@@ -19,8 +19,8 @@ KEPT_SECONDS = 30 * 86400
 class Epoch:
     """One epoch.
 
-    :ivar unsettled_before: what was submitted before this time is not to start yet; the server's milliseconds, 0 for
-        nothing.
+    :ivar unsettled_before: attempts submitted before this time must not start yet; milliseconds of the server, 0 for
+        none.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Orders: what people tell one worker to do. Given to one life of it: who comes after under its name gets none."""
+"""Orders of people to one worker process. A worker that is started later under the same name does not get them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from uuid import uuid4
 import redis
 
 from hybrid_executor.store.keys import Keys
-from hybrid_executor.store.misfits import is_misfit
 from hybrid_executor.store.translation import translated
+from hybrid_executor.store.wrong_types import is_wrong_type
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Order:
     """One order.
 
     :ivar queue: the queue that ``add-queue`` and ``remove-queue`` are about.
-    :ivar id: tells an order that is read twice from one that is given twice.
+    :ivar id: distinguishes an order that is read twice from one that is given twice.
     """
 
     verb: Verb
@@ -35,7 +35,7 @@ class Order:
 
 
 class Orders:
-    """Orders of one instance's workers, forgotten after five minutes where nobody takes them."""
+    """Orders to one instance's workers. An order expires after five minutes."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client = client
@@ -52,9 +52,9 @@ class Orders:
 
     @translated
     def take(self, life: str, *, obey: Callable[[list[Order]], None] = lambda _: None) -> list[Order]:
-        """Return the orders given since the last call, oldest first; nobody gets them again.
+        """Return the orders given since the last call, oldest first, and delete them.
 
-        They leave the list after ``obey`` has had them. Where Redis goes away in between, they are handed out again,
+        They are deleted after ``obey`` has returned. Where Redis fails in between, the next call returns them again,
         with the same ids.
         """
         orders = self._read(life)
@@ -68,7 +68,7 @@ class Orders:
         try:
             texts = cast("list[str]", self._client.lrange(key, 0, -1))
         except redis.ResponseError as error:
-            if not is_misfit(error):
+            if not is_wrong_type(error):
                 raise
             self._client.delete(key)
             return []
@@ -76,7 +76,7 @@ class Orders:
 
 
 def _decode(text: str) -> Order:
-    """Return an order; one that cannot be read, of a newer release perhaps, asks for nothing."""
+    """Return an order. One that cannot be read, perhaps of a newer release, has the verb "none"."""
     try:
         known = json.loads(text)
         return Order(known["verb"], str(known.get("queue", "")), str(known.get("id", text)))

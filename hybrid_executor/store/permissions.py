@@ -1,7 +1,7 @@
-"""Which permissions a Redis user lacks, found out by trying, so that it needs no right to read ACLs.
+"""Which permissions a Redis user lacks. They are found by trying, so that the user needs no right to read ACLs.
 
-Each command is tried on a key that nobody uses, which holds a text for a second: the server checks permissions first,
-and then refuses most of them for the type of the key. Each key pattern is tried by reading a key of it.
+Each command is tried on an unused key, which holds a text for a second. The server checks permissions first and then
+refuses most commands because of the type of the key. Each key pattern is tried by reading one key.
 """
 
 from __future__ import annotations

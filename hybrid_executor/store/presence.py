@@ -1,4 +1,4 @@
-"""Who is alive: workers and agents announce themselves; silence is a suspicion, not a verdict."""
+"""Who is alive: workers and agents announce themselves. Silence does not prove that one is dead."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import redis
 
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store.keys import Keys
-from hybrid_executor.store.misfits import is_misfit
 from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
+from hybrid_executor.store.wrong_types import is_wrong_type
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _FORGOTTEN_SECONDS = 86400
 class Member:
     """A worker or agent.
 
-    :ivar fields: what it says of itself (queues, running attempts, pid, ...); empty once it has been silent too long.
+    :ivar fields: its announcement (queues, running attempts, pid, ...); empty once that has expired.
     :ivar silent_seconds: time since it was last heard of, on the Redis server's clock.
     """
 
@@ -41,10 +41,6 @@ class Member:
         return bool(self.fields)
 
 
-def _texts(fields: Mapping[str, str]) -> dict[Any, Any]:
-    return dict(fields)
-
-
 class Presence:
     """Announcements of one instance's workers and agents."""
 
@@ -54,11 +50,11 @@ class Presence:
 
     @translated
     def announce(self, role: Role, name: str, fields: Mapping[str, str], *, seconds: float) -> None:
-        """Say that ``name`` is alive and what it does; holds for ``seconds``."""
+        """Announce that ``name`` is alive and what it does; valid for ``seconds``."""
         try:
             self._announce(role, name, fields, seconds=seconds)
         except redis.ResponseError as error:
-            if not is_misfit(error):
+            if not is_wrong_type(error):
                 raise
             self._client.delete(self._keys.members(role))
             self._announce(role, name, fields, seconds=seconds)
@@ -67,9 +63,9 @@ class Presence:
         clock, micros = self._client.time()
         key = self._keys.member(role, name)
         pipeline = self._client.pipeline(transaction=True)
-        # Written whole: what an older announcement said beside is gone, and so is anything else that the key held.
+        # Replaced as a whole, so that no field of an older announcement remains, nor a value of another type.
         pipeline.delete(key)
-        pipeline.hset(key, mapping={**_texts(fields), "name": name})
+        pipeline.hset(key, items=[text for pair in {**fields, "name": name}.items() for text in pair])
         pipeline.pexpire(key, int(seconds * 1000))
         pipeline.zadd(self._keys.members(role), {name: clock + micros / 1e6})
         pipeline.zremrangebyscore(self._keys.members(role), 0, clock - _FORGOTTEN_SECONDS)
@@ -78,9 +74,9 @@ class Presence:
 
     @translated
     def withdraw(self, role: Role, name: str, *, life: str = "") -> None:
-        """Say that ``name`` has left in good order.
+        """Withdraw the announcement of ``name``, which ends in good order.
 
-        :param life: of the one that leaves; nothing happens where another one has taken the name over.
+        :param life: identifies the one that ends; nothing happens where another one uses the name now.
         """
         run_script(
             self._client,
@@ -91,12 +87,12 @@ class Presence:
 
     @translated
     def fields(self, role: Role, name: str) -> dict[str, str]:
-        """Return what ``name`` says of itself; empty where it has been silent too long."""
+        """Return the announcement of ``name``; empty where it has expired."""
         return cast("dict[str, str]", self._client.hgetall(self._keys.member(role, name)))
 
     @translated
     def members(self, role: Role) -> list[Member]:
-        """Return everyone heard of in the last day, by name."""
+        """Return all that announced themselves in the last day, by name."""
         clock, micros = self._client.time()
         known = self._heard(role)
         pipeline = self._client.pipeline(transaction=False)
@@ -112,21 +108,21 @@ class Presence:
         )
 
     def _heard(self, role: Role) -> list[tuple[str, float]]:
-        """Return names and times; none where the key holds something else, which the next announcement drops."""
+        """Return names and times; none where the key holds another type, which the next announcement deletes."""
         try:
             return cast(
                 "list[tuple[str, float]]", self._client.zrange(self._keys.members(role), 0, -1, withscores=True)
             )
         except redis.ResponseError as error:
-            if is_misfit(error):
+            if is_wrong_type(error):
                 return []
             raise
 
     def in_hand(self) -> set[AttemptId]:
-        """Return every attempt that a living worker says it runs or holds.
+        """Return every attempt that a live worker says it runs or holds.
 
-        A worker that was restarted under its old name lives, and has not what its former self had. What cannot be read
-        of one worker's announcement hides nothing of the others: being in nobody's hand is a suspicion, not a verdict.
+        A restarted worker of the same name does not hold its predecessor's attempts. A part of an announcement that
+        cannot be read is left out: an attempt that is missing here may still run.
         """
         found: set[AttemptId] = set()
         for member in self.members("worker"):
@@ -134,17 +130,17 @@ class Presence:
                 try:
                     found |= {AttemptId(str(attempt)) for attempt in json.loads(member.fields.get(name) or "[]")}
                 except (ValueError, TypeError):
-                    log.warning("Worker %s says something that cannot be read of what it has: %s", member.name, name)
+                    log.warning("The announcement of worker %s has an unreadable field: %s", member.name, name)
         return found
 
 
 def _fields(answer: object) -> Mapping[str, str]:
-    """Return an announcement, empty where its key holds something else.
+    """Return an announcement, empty where its key holds a value of another type.
 
     :raises redis.RedisError: the answer is any other error.
     """
     if not isinstance(answer, Exception):
         return cast("Mapping[str, str]", answer)
-    if is_misfit(answer):
+    if is_wrong_type(answer):
         return {}
     raise answer

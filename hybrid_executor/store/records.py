@@ -22,7 +22,7 @@ class Record:
     :ivar launches: times that it was submitted again without costing a try.
     :ivar note: what it is waiting for, e.g. the scheduler's words about an unschedulable pod.
     :ivar category: the diagnosis behind a pod's end, "" for none.
-    :ivar trouble: why nothing can be read of it, in words; its state is unknown then. "" for a record that is one.
+    :ivar trouble: why the record cannot be read, in words; its state is unknown then. "" for a readable record.
     """
 
     id: AttemptId
@@ -79,8 +79,8 @@ _NUMBERS = frozenset(
 def parse_record(fields: Mapping[str, str]) -> Record | None:
     """Return the record held by a hash, ``None`` for an empty one; unknown fields are kept in ``extra``.
 
-    A state that a newer release wrote is :attr:`State.UNKNOWN`; a number that is none counts as 0. So one record that
-    cannot be understood keeps nobody from reading the others.
+    A state that a newer release wrote is :attr:`State.UNKNOWN`; a text in place of a number counts as 0. So one bad
+    record does not prevent reading the others.
     """
     if "state" not in fields:
         return None
@@ -97,7 +97,7 @@ def parse_record(fields: Mapping[str, str]) -> Record | None:
 
 
 def unreadable_record(attempt: AttemptId, trouble: str) -> Record:
-    """Return what stands for a record whose key holds something else."""
+    """Return what is shown for a record whose key holds a value of another type."""
     return Record(id=attempt, state=State.UNKNOWN, generation=0, trouble=trouble)
 
 

@@ -1,4 +1,4 @@
-"""Which Redis this is: ids that it carries, so that pods can say to which Redis they belong.
+"""Which Redis this is: ids that are stored in it and written on its pods.
 
 Made at random, since an address proves nothing: two deployments may both call theirs ``redis:6379``, and one deployment
 may know its own by two names. Agents remember the ids and write them again after a loss of data.
@@ -18,7 +18,7 @@ _KEPT_SECONDS = 30 * 86400
 
 
 class RedisIdentity:
-    """The ids of one instance's Redis: one, and one more for each loss of data that nobody remembered the ids over."""
+    """The ids of one instance's Redis: one, plus one for each loss of data after which no agent remembered the ids."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client = client
@@ -26,7 +26,7 @@ class RedisIdentity:
 
     @translated
     def share(self, remembered: Collection[str]) -> frozenset[str]:
-        """Write what is remembered and return all ids there are; where there is none, one is made.
+        """Write the remembered ids and return all ids; where there is none, create one.
 
         The ids expire 30 days after the last call.
         """
@@ -34,7 +34,7 @@ class RedisIdentity:
 
     @translated
     def read(self) -> frozenset[str]:
-        """Return all ids there are; writes nothing."""
+        """Return all ids; writes nothing."""
         return frozenset(str(text) for text in self._client.smembers(self._key))
 
     def _add(self, ids: Collection[str]) -> frozenset[str]:

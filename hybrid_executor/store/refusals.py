@@ -1,4 +1,4 @@
-"""Why Redis does not serve us, told by the class of its error and by its error code: here, and nowhere else.
+"""Why Redis refuses a command, by the class and the code of its error. Nothing else interprets errors of Redis.
 
 The first word of an error reply is its code. redis-py makes a class of some codes, and of which ones depends on its
 release. It then removes the code from the text. For all other codes the text still begins with the code, behind what

@@ -6,9 +6,9 @@ import redis
 
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease
-from hybrid_executor.store.misfits import is_misfit
 from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
+from hybrid_executor.store.wrong_types import is_wrong_type
 
 _KEPT_SECONDS = 3600
 
@@ -30,7 +30,7 @@ class ResourceVersion:
         try:
             return str(self._client.get(self._key) or "")
         except redis.ResponseError as error:
-            if is_misfit(error):
+            if is_wrong_type(error):
                 return ""
             raise
 

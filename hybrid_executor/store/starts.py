@@ -36,7 +36,7 @@ class Starts:
 
     @translated
     def leave(self, cluster: str, attempts: Iterable[AttemptId]) -> None:
-        """These are not on their way to a start: refused, unschedulable, failed. Says nothing about the pace."""
+        """These pods will not start a task: refused, unschedulable, failed. Does not change the pace."""
         self._run("leave", cluster, list(attempts))
 
     @translated
@@ -51,7 +51,7 @@ class Starts:
 
     @translated
     def ended(self, cluster: str, attempts: Iterable[AttemptId]) -> None:
-        """The tasks of these have ended well; says nothing about the pace where they took long."""
+        """The tasks of these have succeeded. Changes the pace only where they took at most 10 s."""
         self._run("ended", cluster, list(attempts))
 
     @translated

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TypeVar, cast
 from uuid import uuid4
 
 import redis
@@ -15,12 +15,14 @@ from hybrid_executor.events import STREAM_START, AttemptId, Event, StreamId, dec
 from hybrid_executor.states import State
 from hybrid_executor.store.epochs import KEPT_SECONDS, SETTLING_SECONDS, Epoch
 from hybrid_executor.store.keys import LAUNCH_GROUP, Key, Keys
-from hybrid_executor.store.misfits import is_misfit
 from hybrid_executor.store.refusals import code_of
 from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
+from hybrid_executor.store.wrong_types import is_wrong_type
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _RENEWED_AT_ONCE = 2000  # so that thousands that wait do not keep the server from others
 
@@ -31,7 +33,7 @@ class EventBatch:
 
     :ivar cursor: where the next read begins.
     :ivar has_gap: entries after the old cursor were trimmed: reconcile from records.
-    :ivar epoch: Redis' epoch, "" when it has none: data was lost, or nobody has begun yet.
+    :ivar epoch: Redis' epoch, "" where it has none: data was lost, or no epoch has begun yet.
     :ivar is_full: there may be more to read at once.
     """
 
@@ -55,7 +57,7 @@ class EventStream:
         try:
             newest = self._client.xrevrange(self._keys.events, count=1)
         except ResponseError as error:
-            self._drop_misfit(self._keys.events, error)
+            self._drop_wrong_type(self._keys.events, error, otherwise=None)
             return STREAM_START
         return StreamId(str(newest[0][0])) if newest else STREAM_START
 
@@ -68,13 +70,13 @@ class EventStream:
         pipeline.get(self._keys.trimmed)
         entries, epoch, trimmed = pipeline.execute(raise_on_error=False)
         was_dropped = isinstance(entries, Exception)
-        entries = self._drop_misfit(self._keys.events, entries, otherwise=[])
-        epoch = self._drop_misfit(self._keys.epoch, epoch, otherwise="")
-        trimmed = self._drop_misfit(self._keys.trimmed, trimmed, otherwise="")
+        entries = self._drop_wrong_type(self._keys.events, entries, otherwise=[])
+        epoch = self._drop_wrong_type(self._keys.epoch, epoch, otherwise="")
+        trimmed = self._drop_wrong_type(self._keys.trimmed, trimmed, otherwise="")
         events = []
         for stream_id, fields in entries:
             try:
-                State(fields["state"])  # a newer version may tell of a state that is not known here
+                State(fields["state"])  # a newer release may write a state that is unknown here
                 events.append(decode_event(stream_id, fields))
             except (KeyError, ValueError):
                 log.warning("Ignored an entry of the events stream that is not an event: %s", stream_id)
@@ -94,24 +96,24 @@ class EventStream:
             self._client.delete(self._keys.trimmed)
             return True
 
-    def _drop_misfit(self, key: Key, answer: Any, *, otherwise: Any = None) -> Any:
-        """Return an answer about a key that all attempts share; where it holds something else, drop it.
+    def _drop_wrong_type(self, key: Key, answer: T | Exception, *, otherwise: T) -> T:
+        """Return an answer about a key that all attempts share. Where the key holds another type, delete it.
 
-        What it should hold is made anew by the next writer, and the records are the truth.
+        The next writer creates it again, and the records are the truth.
 
         :raises redis.RedisError: the answer is any other error.
         """
         if not isinstance(answer, Exception):
             return answer
-        if not is_misfit(answer):
+        if not is_wrong_type(answer):
             raise answer
-        log.error("The Redis key %s held something else and is dropped; find out what writes it", key)
+        log.error("Deleted the Redis key %s, which held a value of another type: find out what writes it", key)
         self._client.delete(key)
         return otherwise
 
     @translated
     def trim(self, *, keep_entries: int, keep_seconds: float) -> int:
-        """Drop entries older than ``keep_seconds`` but the newest ``keep_entries``; return how many went."""
+        """Delete entries older than ``keep_seconds``, except the newest ``keep_entries``; return how many."""
         call = calls.Trim(
             events_key=self._keys.events,
             trimmed_key=self._keys.trimmed,
@@ -121,12 +123,12 @@ class EventStream:
         return int(run_script(self._client, call))
 
     def begin_epoch(self, proposal: str) -> str:
-        """Return the epoch, made from ``proposal`` where there is none; see :meth:`present`."""
+        """Return the name of the epoch, ``proposal`` where a new one begins; see :meth:`present`."""
         return self.present(proposal).name
 
     @translated
     def present(self, proposal: str = "") -> Epoch:
-        """Return the present epoch. One begins where there is none, or where Redis is another server than before."""
+        """Return the present epoch. A new one begins where there is none, or where Redis is another server now."""
         call = calls.Epoch(
             epoch_key=self._keys.epoch,
             home_key=self._keys.home,
@@ -215,7 +217,7 @@ class LaunchStream:
 
     @translated
     def renew(self, entries: Sequence[StreamId]) -> None:
-        """Tell the group that entries are still being worked on; does not count as a delivery."""
+        """Keep entries from being taken over: they are still being worked on. Does not count as a delivery."""
         for start in range(0, len(entries), _RENEWED_AT_ONCE):
             self._client.xclaim(
                 self._key,
@@ -236,7 +238,7 @@ class LaunchStream:
 
     @translated
     def leave(self) -> None:
-        """Remove this consumer from the group, unless entries of its are left for others to take over."""
+        """Remove this consumer from the group, unless it has entries that others have to take over."""
         try:
             pending = self._client.xpending_range(
                 self._key, LAUNCH_GROUP, min="-", max="+", count=1, consumername=self._consumer
@@ -249,7 +251,7 @@ class LaunchStream:
 
     @translated
     def forget_silent(self, *, seconds: float) -> int:
-        """Drop consumers that hold nothing and have not asked for so long; return how many went."""
+        """Delete consumers that hold no entry and have been silent for ``seconds``; return how many."""
         try:
             consumers = self._client.xinfo_consumers(self._key, LAUNCH_GROUP)
         except ResponseError:
@@ -271,7 +273,7 @@ class LaunchStream:
 
     @translated
     def put_again(self, attempt: AttemptId, *, generation: int) -> None:
-        """Put a launch on the stream whose entry got lost. One too many is harmless: the record admits one outcome."""
+        """Put a launch whose entry was lost on the stream again. A duplicate is harmless: only one can succeed."""
         self._client.xadd(self._key, {"op": "launch", "attempt": attempt, "generation": str(generation)})
 
     def _decode(self, entries: Sequence[tuple[str, Mapping[str, str] | None]]) -> list[LaunchEntry]:
@@ -291,7 +293,7 @@ class LaunchStream:
                     )
                 )
             except (KeyError, ValueError):
-                log.warning("Dropped an entry of %s that is not a launch: %s", self._key, stream_id)
+                log.warning("Deleted an entry of %s that is not a launch: %s", self._key, stream_id)
                 self.acknowledge(StreamId(stream_id))
         return decoded
 

@@ -1,7 +1,7 @@
-"""Which kinds of Redis can hold the state, and how the others are told.
+"""Which kinds of Redis can hold the state, and which error the others get.
 
-A Redis Cluster cannot: Celery's messages stand on one list for each queue, under the queue's own name, so they live in
-other slots than the records that are written in the same transaction; and Celery's transport knows no cluster.
+A Redis Cluster cannot. Celery keeps the messages of a queue in a list with the queue's name, so they are in other slots
+than the records that are written in the same transaction. Celery's transport does not support a cluster either.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ URL_OPTIONS = "[hybrid_executor] redis_url (or [celery] broker_url, where that i
 
 
 def cluster_refusal(name: str) -> ConfigError:
-    """Return the error that a Redis Cluster is answered with.
+    """Return the error for a Redis Cluster.
 
-    :param name: of the option that leads there.
+    :param name: of the option that holds the address.
     """
     return ConfigError(
         f"{name} leads to a Redis Cluster (cluster-enabled yes), which cannot be used: Celery's queues and the records "
-        "of their tasks do not lie in one slot, and Celery cannot talk to a cluster. Use one Redis or Valkey, with "
+        "of their tasks are not in one slot, and Celery does not support a cluster. Use one Redis or Valkey, with "
         "replicas and Sentinel for fail-over, or a managed one with cluster mode disabled."
     )
 
 
 def check(client: redis.Redis, *, name: str) -> None:
-    """Ask a Redis for a sign of life, and whether it can be used.
+    """Check that a Redis answers, and that it can be used.
 
-    :param name: of the option that leads there.
+    :param name: of the option that holds the address.
     :raises ConfigError: it is a Redis Cluster, or has no database of that number.
     :raises redis.RedisError: it could not be asked.
     """
@@ -42,7 +42,7 @@ def check(client: redis.Redis, *, name: str) -> None:
         if type(error) is not ResponseError or not database or not _answers_in_first_database(client):
             raise
         raise ConfigError(
-            f"{name} names database {database}, which that Redis does not have: write a smaller number, or raise "
+            f"{name} names database {database}, which does not exist on that Redis: write a smaller number, or raise "
             "'databases' in redis.conf."
         ) from error
     if is_cluster(client):
@@ -60,7 +60,7 @@ def _answers_in_first_database(client: redis.Redis) -> bool:
 
 
 def is_cluster(client: redis.Redis) -> bool:
-    """Return whether the server is a node of a Redis Cluster; ``False`` where it does not let us know.
+    """Return whether the server is a node of a Redis Cluster; ``False`` where that cannot be found out.
 
     :raises redis.RedisError: it could not be asked.
     """

@@ -35,7 +35,7 @@ class Activity:
 
 @dataclass
 class WorkerCard:
-    """What the worker says of itself to everybody.
+    """What the worker announces of itself.
 
     :ivar life: names this worker from its start to its end; orders are given to it.
     :ivar paused_queues: those that it serves again when it need no longer drain.
@@ -96,7 +96,7 @@ class WorkerCard:
 
 
 def look() -> Activity:
-    """Return what the books say now; safe from any thread."""
+    """Return what Celery's books hold now; safe from any thread."""
     running = frozenset(AttemptId(request.id) for request in active_requests())
     reserved = frozenset(AttemptId(request.id) for request in _copy(books.reserved_requests))
     return Activity(running=running, waiting=reserved - running)
@@ -113,7 +113,7 @@ def waiting_requests() -> list[Any]:
 
 
 def handed_out_requests() -> list[Any]:
-    """Return Celery's requests that a task process has been handed and has not said yet that it has them."""
+    """Return Celery's requests that were handed to a task process and are not confirmed by it yet."""
     return [request for request in _not_active() if _is_handed_out(request)]
 
 

@@ -24,7 +24,7 @@ def create_worker_app(deployment: Deployment, *, run: Runner | None = None, pati
     """Return the application of a deployment's workers. Nothing is connected yet.
 
     :param run: what runs a workload; Airflow's own supervisor by default.
-    :param patience: how long to wait for a Redis that is away.
+    :param patience: how long to wait for an unavailable Redis.
     """
     app = Celery(deployment.celery.app_name)
     app.config_from_object({**deployment.celery_config, "worker_consumer": "hybrid_workers.consumer:CarefulConsumer"})

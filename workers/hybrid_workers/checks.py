@@ -1,4 +1,4 @@
-"""What is checked before a worker starts, so that what is wrong is said in one line and not in a thousand."""
+"""What is checked before a worker starts, so that a mistake is reported in one line."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def check_size(worker: Any) -> None:
 def check_store(store: Store, *, patience_seconds: float) -> None:
     """Wait until Redis answers.
 
-    :raises ConfigError: it does not in time, or refuses us; the message names the options that say where it is.
+    :raises ConfigError: it does not in time, or refuses us; the message names the options that hold its address.
     """
     deadline = time.monotonic() + patience_seconds
     complaints = Complaints()
@@ -105,7 +105,7 @@ def check_broker(app: Any, broker: Broker) -> None:
     """
     if broker.is_redis:
         url, options = redis_client_arguments(broker)
-        with suppress(StoreUnavailable):  # said below, in Celery's words
+        with suppress(StoreUnavailable):  # reported below, in Celery's words
             check_server(RedisSettings(url=url, options=options), name=f"[{SECTION}] broker_url")
     try:
         with app.connection_for_read() as connection:
@@ -153,7 +153,7 @@ def _needs_of(app: Any, channel: Any, *, queues: Sequence[str], name: str) -> Ne
 
 
 def check_name(store: Store, name: str) -> None:
-    """Make sure that no other worker of that name is alive; one that has just died is waited out.
+    """Make sure that no other worker of that name is alive. Waits until the announcement of a dead one expires.
 
     :raises ConfigError: there is one.
     :raises StoreUnavailable: Redis could not be asked.

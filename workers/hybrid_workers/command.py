@@ -138,7 +138,7 @@ def celery_options(arguments: Arguments, deployment: Deployment, conf: ConfigSou
 
 
 def worker_name(wanted: str | None) -> str:
-    """Return the worker's full name: what is wanted, on this host where it does not say."""
+    """Return the worker's full name: the given one, with this host's name where it has none."""
     from celery.utils.nodenames import default_nodename, host_format  # type: ignore[import-untyped]
 
     return str(host_format(default_nodename(wanted)))

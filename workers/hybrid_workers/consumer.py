@@ -26,7 +26,7 @@ from kombu.transport.virtual import Empty
 from hybrid_executor.errors import StoreRefused
 from hybrid_executor.events import AttemptId
 from hybrid_executor.hiding import hide_secrets
-from hybrid_executor.store import is_misfit, refusal_of
+from hybrid_executor.store import is_wrong_type, refusal_of
 from hybrid_workers import activity
 from hybrid_workers.debts import Debts, Refusals, is_careful, keep_what_is_refused, take_a_write
 from hybrid_workers.misused_queues import MisusedQueues
@@ -72,7 +72,7 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         hub.call_repeatedly(_COME_ROUND_SECONDS, self._come_round)
 
     def perform_pending_operations(self) -> None:
-        """Come round in Celery's loop without a hub too."""
+        """Do the regular work in Celery's loop without a hub too."""
         super().perform_pending_operations()
         if not self.hub:
             self._come_round()
@@ -95,9 +95,9 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
                 self._refusals.is_over()
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Try a broker that is away every three seconds; Celery would come to wait 32 s between two tries.
+        """Try an unavailable broker every three seconds; Celery would wait up to 32 s between two tries.
 
-        One that refuses is waited for with a connection and without taking messages, so that none is taken for nobody.
+        While a broker refuses, the worker keeps its connection and takes no messages.
         """
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=_PAUSE_SECONDS, interval_step=0)
         with self.app.worker_life.waiting_for_broker():
@@ -115,12 +115,12 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
                     refusal = refusal_of(error)
                     if refusal is None:
                         raise
-                    # kombu's Redis transport connects anew by itself, where it is asked again.
+                    # kombu's Redis transport connects again by itself at the next command.
                     conn.collect()
                     self._wait(refusal)
 
     def _wait(self, refusal: StoreRefused) -> None:
-        """Wait a while for a broker that refuses; a worker that is told to leave leaves."""
+        """Wait for a broker that refuses, for a while; a signal to stop ends the wait."""
         until = time.monotonic() + self._refusals.note(refusal)
         while time.monotonic() < until:
             books.maybe_shutdown()
@@ -139,7 +139,7 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         """Let go of a broken connection; what it delivered is taken care of when there is a new one.
 
         Left to itself, kombu would put everything back that is unacknowledged, also what runs; and fail where Redis
-        is away, which would end the worker or leave the old connection taking messages beside the new one.
+        is unavailable, which would end the worker or leave the old connection taking messages beside the new one.
         """
         self._left_behind += activity.waiting_requests()
         for request in (*activity.active_requests(), *activity.handed_out_requests()):
@@ -150,7 +150,7 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
         for channel in _channels(self.connection):
             channel.do_restore = False
         refusal = refusal_of(exc)
-        is_misused = is_misfit(exc)
+        is_misused = is_wrong_type(exc)
         if is_misused:
             try:
                 refusal = self._misused.leave_out(self)
@@ -300,7 +300,7 @@ class CarefulConsumer(Consumer):  # type: ignore[misc]
 
 @contextmanager
 def _said_by_us(*, is_refusal: bool) -> Iterator[None]:
-    """Keep Celery from telling each time, with a traceback in older releases, what is told once."""
+    """Keep Celery from logging each time (older releases with a traceback) what this worker logs once."""
     celerys = logging.getLogger("celery.worker.consumer.consumer")
     level = celerys.level
     if is_refusal:
@@ -330,7 +330,7 @@ def _run_loop(loop: Callable[..., Any], *args: Any) -> Any:
         if not _is_of_transport(error):
             raise
         log.error("What came from the broker is no message and is dropped (%s); reconnecting", type(error).__name__)
-        raise ConnectionResetError("made anew after something that the transport could not read") from None
+        raise ConnectionResetError("connected again after an answer that the transport could not read") from None
 
 
 def _is_of_transport(error: Exception) -> bool:
@@ -351,4 +351,4 @@ def _finish_poll(channel: Any) -> None:
         except Empty:
             pass
         except channel.connection_errors as error:
-            log.warning("The broker went away while the worker left: %s", hide_secrets(str(error)))
+            log.warning("The broker became unavailable while the worker ended: %s", hide_secrets(str(error)))

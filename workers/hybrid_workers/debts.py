@@ -1,7 +1,7 @@
 """What a Redis broker has refused from this worker, kept until it takes it: a full or read-only one takes no writes.
 
 kombu takes a message off its list first and notes it as unacknowledged after that. Where the note is refused, the
-message would be nowhere. The same holds for messages that are to go back to their queue, and for acknowledgements.
+message would be lost. The same holds for messages that are to go back to their queue, and for acknowledgements.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def take_a_write(channel: Any) -> None:
 
 
 class Refusals:
-    """How a worker waits while its broker refuses: longer and longer, and one line in the log for each trouble."""
+    """How a worker waits while its broker refuses: longer and longer, and one line in the log for each refusal."""
 
     def __init__(self) -> None:
         self._complaints = Complaints()

@@ -1,4 +1,4 @@
-"""How a worker's leave comes to its end: by itself, at the deadline, or because it was told a second time.
+"""How a worker ends: when its work is done, at the deadline, or at the second signal.
 
 What must end early is reported with that reason first. Then its task gets the chance to clean up (SIGTERM to the
 process that Airflow's supervisor runs it in), after that the task process is killed, and at last Celery is told to
@@ -52,7 +52,7 @@ class Departure:
         self._grace_seconds = 0.0
 
     def told(self, now: float) -> None:
-        """Note that the worker was told to leave; the second time is in earnest."""
+        """Note a signal to stop; the second one ends what runs."""
         if self._stage is Stage.STAYING:
             self._enter(Stage.FINISHING, now)
         elif self._stage is Stage.FINISHING:

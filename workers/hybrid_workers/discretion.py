@@ -1,4 +1,4 @@
-"""A worker's log shows no secrets, whoever writes to it.
+"""Hides secrets in a worker's log, in the messages of all libraries.
 
 Celery, kombu and redis-py quote messages where they cannot deliver them, at any level and in tracebacks.
 """

@@ -1,4 +1,4 @@
-"""A worker's duty: which queues it serves, whether it takes work at all, and what it is told from afar.
+"""A worker's duty: which queues it serves, whether it takes work at all, and the orders that it carries out.
 
 Orders come through the store and not through Celery's remote control: they reach a worker whose broker connection is
 deaf, need neither remote control nor one broker for all, and show in the worker's announcement when they are obeyed.
@@ -12,10 +12,13 @@ import os
 import signal
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hybrid_executor.store import Order
 from hybrid_workers.activity import Activity, WorkerCard
+
+if TYPE_CHECKING:
+    from hybrid_workers.consumer import CarefulConsumer
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +38,11 @@ class Duty:
         """Have orders carried out the next time the main thread comes round; safe from any thread."""
         self._orders.extend(orders)
 
-    def come_round(self, consumer: Any, *, now: float) -> None:
+    def come_round(self, consumer: CarefulConsumer, *, now: float) -> None:
         """Carry out orders and note that the main thread is alive.
 
         :param now: seconds since the epoch.
-        :raises ConnectionResetError: the worker is deaf; Celery answers by connecting anew.
+        :raises ConnectionResetError: the worker is deaf; Celery then connects again.
         """
         self._card.loop_at = now
         self._note_size(consumer)
@@ -50,10 +53,10 @@ class Duty:
         since = self._card.deaf_since
         if since and now - max(since, self._reconnected_at) > RECONNECT_AFTER_SECONDS:
             self._reconnected_at = now
-            log.error("Messages wait and none has come for %.0f s; connecting to the broker anew", now - since)
-            raise ConnectionResetError("connected anew because no message came although some wait")
+            log.error("Messages wait and none has come for %.0f s; connecting to the broker again", now - since)
+            raise ConnectionResetError("connected again because messages wait and none arrived")
 
-    def _note_size(self, consumer: Any) -> None:
+    def _note_size(self, consumer: CarefulConsumer) -> None:
         """Note how many task processes there are, and how many there may be where the worker makes more at need.
 
         Celery's commands ``pool_shrink`` and ``autoscale`` may leave none, and then nothing would ever run.
@@ -68,8 +71,8 @@ class Duty:
         self._card.processes = int(consumer.pool.num_processes)
         self._card.concurrency = max(self._card.processes, autoscaler.max_concurrency if autoscaler else 0)
 
-    def _try_to_obey(self, order: Order, consumer: Any) -> None:
-        """Obey one order; where the connection breaks meanwhile it stays, to be obeyed over the next one."""
+    def _try_to_obey(self, order: Order, consumer: CarefulConsumer) -> None:
+        """Carry out one order. Where the connection breaks meanwhile, it is carried out over the next connection."""
         try:
             self._obey(order, consumer)
         except (*consumer.connection_errors, *consumer.channel_errors):
@@ -77,8 +80,8 @@ class Duty:
         except Exception:  # noqa: BLE001 - one order that cannot be obeyed must not keep the others waiting
             log.exception("The order to %s could not be obeyed", order.verb)
 
-    def _obey(self, order: Order, consumer: Any) -> None:
-        log.info("Told to %s %s", order.verb, order.queue)
+    def _obey(self, order: Order, consumer: CarefulConsumer) -> None:
+        log.info("Order from a user: %s %s", order.verb, order.queue)
         if order.verb == "drain":
             self._drain(consumer)
         elif order.verb == "resume":
@@ -90,18 +93,18 @@ class Duty:
         elif order.verb == "remove-queue":
             self._remove(order.queue, consumer)
 
-    def _drain(self, consumer: Any) -> None:
+    def _drain(self, consumer: CarefulConsumer) -> None:
         if self._card.is_draining:
             return
         self._card.paused_queues = tuple(sorted(consumer.app.amqp.queues.consume_from))
         for queue in self._card.paused_queues:
             consumer.cancel_task_queue(queue)
-        # In this order: whoever reads that it drains may read that it serves nothing, too.
+        # In this order: a reader that sees that it drains also sees that it serves no queue.
         self._card.queues = ()
         self._card.is_draining = True
         consumer.give_back_waiting()
 
-    def _resume(self, consumer: Any) -> None:
+    def _resume(self, consumer: CarefulConsumer) -> None:
         if not self._card.is_draining or self._card.is_leaving:
             return
         for queue in self._card.paused_queues:
@@ -110,23 +113,23 @@ class Duty:
         self._card.paused_queues = ()
         self._card.is_draining = False
 
-    def _add(self, queue: str, consumer: Any) -> None:
+    def _add(self, queue: str, consumer: CarefulConsumer) -> None:
         if self._card.is_draining:
             self._card.paused_queues = tuple(sorted({*self._card.paused_queues, queue}))
         else:
             _serve(queue, consumer)
 
-    def serve(self, queue: str, consumer: Any) -> None:
+    def serve(self, queue: str, consumer: CarefulConsumer) -> None:
         """Serve a queue that was left out for a while, as soon as the worker takes work."""
         self._add(queue, consumer)
 
-    def _remove(self, queue: str, consumer: Any) -> None:
+    def _remove(self, queue: str, consumer: CarefulConsumer) -> None:
         self._card.paused_queues = tuple(name for name in self._card.paused_queues if name != queue)
         if queue in consumer.app.amqp.queues.consume_from:
             consumer.cancel_task_queue(queue)
 
 
-def _serve(queue: str, consumer: Any) -> None:
+def _serve(queue: str, consumer: CarefulConsumer) -> None:
     """Take messages from a queue, now and after each reconnect; Celery before 5.7 forgets a queue it had cancelled."""
     consumer.add_task_queue(queue)
     queues = consumer.app.amqp.queues

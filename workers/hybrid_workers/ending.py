@@ -22,7 +22,7 @@ class Ending:
     :ivar reason: "" for success.
     :ivar exit_code: of the process, negative for a signal, "" where there is none.
     :ivar category: what kind of failure it is, for programs.
-    :ivar untold: the attempt's last state, where the store could not be told of it; "" where it was.
+    :ivar untold: the attempt's last state, where it could not be recorded in the store; "" where it was recorded.
     """
 
     reason: str = ""
@@ -46,7 +46,7 @@ def of_exit_code(code: int, *, oom_kills: int) -> Ending:
     if code < 0:
         category = "oom_killed" if oom_kills and -code == signal.SIGKILL else "signal"
         return Ending(f"The task process was {_killed_by(-code, oom_kills)}", str(code), category)
-    return Ending(f"The task process ended with exit code {code}; its log may say why", str(code), "exit_code")
+    return Ending(f"The task process ended with exit code {code}; see its log", str(code), "exit_code")
 
 
 def of_lost_process(message: str, *, oom_kills: int) -> Ending:

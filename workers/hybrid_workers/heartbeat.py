@@ -1,7 +1,7 @@
-"""The worker's voice: a thread of its main process that tells the store who is alive and what it does.
+"""The worker's heartbeat: a thread of its main process that announces the worker and what it does in the store.
 
 Promises: an announcement every few seconds, however busy the task processes are; reports of dead task processes go out
-at once; an outage of Redis is said once and survived. Its connection is its own, and it holds no lock of any library
+at once; an outage of Redis is logged once and survived. Its connection is its own, and it holds no lock of any library
 while the main thread forks a task process.
 """
 
@@ -34,7 +34,7 @@ _BACKOFF = Backoff(first_seconds=1, most_seconds=5)
 
 
 class Heartbeat:
-    """Tells the store about one worker until it is stopped.
+    """Announces one worker in the store until it is stopped.
 
     :param look: reads what the worker is doing.
     :param obey: gets the orders that people gave to this worker.
@@ -101,7 +101,7 @@ class Heartbeat:
                 return
             except HybridError as error:
                 if time.monotonic() >= deadline:
-                    log.error("Left without telling the store, which cannot be asked: %s", error)
+                    log.error("The worker ended without a report to the store, which is unavailable: %s", error)
                     return
                 time.sleep(_LOOK_SECONDS)
 
@@ -118,9 +118,9 @@ class Heartbeat:
                     log.exception("A heartbeat failed; the next one tries again")
 
     def tell(self) -> None:
-        """Say once what there is to say.
+        """Announce, report and take orders once.
 
-        :raises StoreUnavailable: Redis could not be asked; what was not said will be.
+        :raises StoreUnavailable: Redis could not be asked; the next call does what was not done.
         """
         attempts = self._store().attempts
         activity = self._look()
@@ -128,7 +128,7 @@ class Heartbeat:
         self._do("deliver its reports", lambda: self._reports.deliver(attempts, worker=self._card.name))
         self._do("take its orders", lambda: self._store().orders.take(self._card.life, obey=self._obey_once))
         self._do("note what it received", lambda: self._note_received(activity))
-        # By a clock of its own: a busy worker has something new to say every second.
+        # By a clock of its own: a busy worker announces something new every second.
         if time.monotonic() - self._looked_at >= _PERIOD_SECONDS:
             self._do("keep its records", lambda: self.keep_records(activity))
             self._do("look for waiting messages", lambda: self._listen(activity))
@@ -143,15 +143,15 @@ class Heartbeat:
             self._was_announced = True
             self._said, self._said_at = saying, time.monotonic()
         if self._card.trouble:
-            # Not all that was said needed a write.
+            # Not all of it needed a write.
             self._store().check_writes()
-            self._complaints.settle(REDIS, "The store can be asked again")
+            self._complaints.settle(REDIS, "The store is available again")
             self._card.trouble, self._failures = "", 0
 
     def _give_way(self) -> None:
         """Leave, and use another name meanwhile, where a worker of the same name was there first.
 
-        Two that start at the same time find each other only here. One that was killed says nothing any more.
+        Two that start at the same time find each other only here. A killed one does not announce itself any more.
         """
         if not self._was_announced or self._shown_as != self._card.name:
             return
@@ -183,13 +183,11 @@ class Heartbeat:
             log.exception("The worker could not %s; trying again", name)
 
     def _keep_what_ran(self, activity: Activity) -> None:
-        """Take in what task processes did; where Redis may have fallen back to older data, tell it again."""
+        """Read what task processes did; where Redis may have fallen back to older data, write it again."""
         self._witness.gather(activity.running)
         epoch = self._store().events.present().name
         if self._epoch not in ("", epoch):
-            log.warning(
-                "Redis lost data, or may have lost its last changes; telling it again what runs and has run here"
-            )
+            log.warning("Redis lost data, or may have lost its last changes; writing again what runs and has run here")
             self._witness.say_again(self._store().attempts, active=activity.running)
         self._epoch = epoch
 
@@ -200,12 +198,12 @@ class Heartbeat:
         self._received = activity.waiting
 
     def _obey_once(self, orders: list[Order]) -> None:
-        """Obey what has not been obeyed: an order whose reception could not be told comes again."""
+        """Carry out new orders: one whose deletion failed comes again."""
         self._obey([order for order in orders if order.id not in self._obeyed])
         self._obeyed = {order.id for order in orders}
 
     def _listen(self, activity: Activity) -> None:
-        """Find out whether the worker is deaf; not knowable with a broker that is not this Redis."""
+        """Find out whether the worker is deaf; not possible with a broker that is not this Redis."""
         if self._queue_prefix is not None:
             keys = [self._queue_prefix + queue for queue in self._card.queues]
             waits = self._store().attempts.any_waiting(keys)
@@ -214,7 +212,7 @@ class Heartbeat:
             self._card.is_deaf = 0 < self._card.deaf_since < now
 
     def returned(self, attempts: list[AttemptId]) -> None:
-        """Note that messages went back to their queues: no record is to say that this worker has them."""
+        """Note that messages went back to their queues: no record may say that this worker has them."""
         try:
             with self._busy:
                 self._store().attempts.annotate({attempt: {"received_by": ""} for attempt in attempts})
@@ -235,12 +233,12 @@ class Heartbeat:
     def _note_cut_off(self, error: HybridError) -> None:
         code = error.code if isinstance(error, StoreRefused) else ""
         self._complaints.report(
-            REDIS, "The store cannot be asked; what runs goes on: %s", error, cause=code, level=logging.ERROR
+            REDIS, "The store is unavailable; what runs goes on: %s", error, cause=code, level=logging.ERROR
         )
         self._card.trouble = str(error)
         self._failures += 1
         self._closed_until = time.monotonic() + _BACKOFF.seconds(self._failures)
-        # Nothing can be heard of a Redis that is away.
+        # An unavailable Redis does not tell whether messages wait.
         self._card.deaf_since, self._card.is_deaf = 0.0, False
 
 

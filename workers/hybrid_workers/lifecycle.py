@@ -74,7 +74,7 @@ class WorkerLife:
 
     @contextmanager
     def waiting_for_broker(self) -> Iterator[None]:
-        """Tell that the main thread waits for the broker, and is not stuck, for as long as the context lasts."""
+        """Note, within the context, that the main thread waits for the broker and is not stuck."""
         before, self._card.is_waiting = self._card.is_waiting, True
         try:
             yield
@@ -91,7 +91,7 @@ class WorkerLife:
             _close_database()
 
     def _check(self, worker: Any) -> None:
-        """End the worker where it cannot work, which ``celery worker`` would start too. Redis may be away."""
+        """End the worker where it cannot work; ``celery worker`` would start it too. Redis may be unavailable."""
         store = self._store()
         try:
             check_pool(worker.pool_cls)
@@ -101,7 +101,7 @@ class WorkerLife:
         except ConfigError as error:
             raise SystemExit(str(error)) from None
         except StoreUnavailable as error:
-            log.error("The store cannot be asked, and the worker starts without: %s", error)
+            log.error("The store is unavailable; the worker starts without it: %s", error)
         finally:
             store.close()  # task processes must not inherit its connections
 
@@ -126,7 +126,7 @@ class WorkerLife:
             witness=self._witness,
         )
         self._heartbeat.start()
-        # Celery tells of its end only where it leaves warm, and not at all when it is torn out of that.
+        # Celery signals its end only for a warm shutdown, and not at all where that is interrupted.
         atexit.register(self._left)
 
     def _beat(self) -> None:

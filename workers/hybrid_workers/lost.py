@@ -1,4 +1,4 @@
-"""Celery's own account of a message, which also tells the store when a task process dies under it."""
+"""Celery's request of a message, which also reports to the store when its task process dies."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ReportingRequest(Request):  # type: ignore[misc]
         return super().info(safe=True)
 
     def revoked(self) -> bool:
-        """Say whether it is not to run: its message was given back, or Celery was told to revoke it.
+        """Return whether it must not run: its message was given back, or Celery was told to revoke it.
 
         The one question that Celery asks before it hands a request to a task process.
         """

@@ -1,4 +1,4 @@
-"""Queues whose Redis key holds something else than messages: they are not served, and all others are.
+"""Queues whose Redis key does not hold messages: they are not served, and all others are.
 
 A worker asks for the next message of all its queues at once, and Redis refuses the whole question because of one such
 key. So these queues are left out, with an error that says what to do, and are served again when the key is gone.
@@ -7,10 +7,13 @@ key. So these queues are left out, with an error that says what to do, and are s
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybrid_executor.errors import StoreRefused
-from hybrid_executor.store import is_misfit
+from hybrid_executor.store import is_wrong_type
+
+if TYPE_CHECKING:
+    from hybrid_workers.consumer import CarefulConsumer
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +27,7 @@ class MisusedQueues:
         self._names: set[str] = set()
         self._looked_at = 0.0
 
-    def leave_out(self, consumer: Any) -> StoreRefused | None:
+    def leave_out(self, consumer: CarefulConsumer) -> StoreRefused | None:
         """Find the queues that the broker complained about; the next connection does not ask for them.
 
         :return: what is wrong where it is none of the queues: a key of the broker's own books. The worker has to wait.
@@ -50,7 +53,7 @@ class MisusedQueues:
                     )
             return None if len(self._names) > found else _broken_books(channel)
 
-    def serve_again(self, consumer: Any, *, now: float) -> None:
+    def serve_again(self, consumer: CarefulConsumer, *, now: float) -> None:
         """Serve the queues again whose key is in order; asks every few seconds.
 
         :param now: monotonic seconds.
@@ -73,7 +76,7 @@ def _misused_key(channel: Any, queue: str) -> str:
         try:
             channel.client.llen(key)
         except Exception as error:
-            if not is_misfit(error):
+            if not is_wrong_type(error):
                 raise
             return f"{channel.global_keyprefix}{key}"
     return ""
@@ -85,7 +88,7 @@ def _broken_books(channel: Any) -> StoreRefused | None:
         try:
             count(key)
         except Exception as error:
-            if not is_misfit(error):
+            if not is_wrong_type(error):
                 raise
             return StoreRefused(
                 f"Celery cannot note which messages it has taken: the Redis key {channel.global_keyprefix}{key} holds "

@@ -48,10 +48,10 @@ def _split(logger: logging.Logger, **_: Any) -> None:
 
 
 def _say_as_json(message: str, file: Any = sys.__stderr__) -> None:
-    """Write what Celery says from its signal handlers, where nothing but a plain write is safe."""
+    """Write what Celery logs in its signal handlers, where only a plain write is safe."""
     now = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
     line = {"timestamp": now, "level": "info", "event": message, "logger": celery_worker.__name__}
     try:
         os.write(file.fileno(), json.dumps(line).encode() + b"\n")
     except OSError:
-        return  # what cannot be said must not keep the worker from leaving
+        return  # a message that cannot be written must not keep the worker from ending

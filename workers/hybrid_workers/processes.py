@@ -1,4 +1,4 @@
-"""Processes that a run has started, and how they are ended: all of them, before anybody says that the run has ended.
+"""Processes that a run has started, and how they are ended: all of them, before the end of the run is reported.
 
 Airflow's supervisor forks the task's process, and operators start further ones, some of them in sessions of their own.
 So they are found by who started whom and not by their group. Linux finds all of them; elsewhere one may be missed that

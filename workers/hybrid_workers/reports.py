@@ -1,4 +1,4 @@
-"""What a worker's main process has to tell of attempts whose task process cannot: it died, or never got the message.
+"""What a worker's main process reports of attempts whose task process cannot: it died, or never got the message.
 
 Put from the main thread, delivered by the heartbeat's thread; nothing here waits.
 """
@@ -53,11 +53,11 @@ class Reports:
         self._waiting.append(Report(attempt=attempt, end=ending.of_termination(number), process=process or -1))
 
     def crashed(self, attempt: AttemptId, error: BaseException, *, process: int | None) -> None:
-        """Note that a task process gave a message up before it could report the end itself."""
+        """Note that a task process gave up a message before it could report the end itself."""
         self._waiting.append(Report(attempt=attempt, end=ending.of_exception(error), process=process or -1))
 
     def ended(self, attempt: AttemptId, end: Ending, *, process: int | None) -> None:
-        """Note an end that the task process could not tell the store; it is kept for as long as this worker lives."""
+        """Note an end that the task process could not record; it is kept as long as this worker runs."""
         self._waiting.append(Report(attempt=attempt, end=end, process=process or -1))
 
     def timed_out(self, attempt: AttemptId, seconds: float, *, process: int | None) -> None:
@@ -81,7 +81,7 @@ class Reports:
         self._waiting.append(Report(attempt=attempt, end=end))
 
     def deliver(self, attempts: Attempts, *, worker: str) -> None:
-        """Record what waits; what Redis could not be told stays.
+        """Record what waits; what could not be recorded stays.
 
         :raises StoreUnavailable: Redis could not be asked.
         """
@@ -104,7 +104,7 @@ def _deliver(report: Report, attempts: Attempts, *, worker: str) -> None:
 
 
 def change_for(report: Report, record: Record | None, *, worker: str) -> Change | None:
-    """Return the change that a report asks for, ``None`` where the record tells that it is about another run.
+    """Return the change that a report asks for, ``None`` where the record is about another run.
 
     An attempt whose process died before it claimed it is lost, not failed: its owner submits it again.
     """

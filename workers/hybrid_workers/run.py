@@ -1,8 +1,8 @@
 """One message: claim its attempt, run the workload, report its end. Knows nothing of Celery.
 
 Promises: nothing runs unclaimed; an attempt that runs, ended or was revoked is not run again; every end reaches the
-store, through an outage of Redis too, with the reason in words; what is told as failed does not run any more; a
-message that cannot be read harms nobody else.
+store, through an outage of Redis too, with the reason in words; what is reported as failed does not run any more; a
+message that cannot be read fails alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -31,12 +31,13 @@ from hybrid_workers.workload import parse_workload
 
 if TYPE_CHECKING:
     from hybrid_executor.compat import Workload
+    from hybrid_executor.compat.workloads import AirflowWorkload
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _MOST_SIGNALS = 128
-Runner = Callable[[Any], int]
+Runner = Callable[["AirflowWorkload"], int]
 """Runs one of Airflow's workloads and returns the exit code of its process."""
 
 
@@ -50,7 +51,7 @@ class Disposition(Enum):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to go on asking a Redis that is away.
+    """How long to go on asking an unavailable Redis.
 
     :ivar claim_seconds: before the message goes back to its queue.
     :ivar report_seconds: before a finished workload's slot is given up; the worker's main process then keeps its end.
@@ -146,7 +147,7 @@ class WorkloadRuns:
 
         return self._patiently(ask, self._patience.claim_seconds)
 
-    def _run_to_end(self, workload: Any) -> tuple[Ending, State]:
+    def _run_to_end(self, workload: AirflowWorkload) -> tuple[Ending, State]:
         """Run a workload; nothing of it runs any more when this returns or raises, unless it succeeded."""
         processes = RunProcesses()
         try:
@@ -158,7 +159,7 @@ class WorkloadRuns:
             processes.end()
         return end, state
 
-    def _run_and_judge(self, workload: Any) -> tuple[Ending, State]:
+    def _run_and_judge(self, workload: AirflowWorkload) -> tuple[Ending, State]:
         oom_kills = ending.count_oom_kills()
         try:
             code = self._run(workload)
@@ -166,7 +167,7 @@ class WorkloadRuns:
             if isinstance(error.code, int) and error.code < -_MOST_SIGNALS:
                 raise  # Celery's own way to end a task process; the main process knows why and tells
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
-        except Exception as error:  # noqa: BLE001 - whatever a workload does, its slot lives on and its owner is told
+        except Exception as error:  # noqa: BLE001 - whatever a workload does, its slot goes on and its owner learns of it
             if type(error).__name__ == "TaskAlreadyRunningError":
                 return Ending("The API server says that it runs elsewhere", category="duplicate"), State.REVOKED
             log.error("The workload could not be run; it is reported as failed\n%s", traceback_of(error))
@@ -199,7 +200,7 @@ class WorkloadRuns:
         if answer.is_granted:
             self._on_note(Note(attempt=delivery.attempt, generation=answer.generation, end=state.value, fields=fields))
         else:
-            log.info("Attempt %s is %s meanwhile; its end changes nothing", delivery.attempt, _where(answer))
+            log.info("Attempt %s is %s by now; its end is ignored", delivery.attempt, _where(answer))
         return end
 
     def _patiently(self, ask: Callable[[], T], seconds: float) -> T:
@@ -214,7 +215,7 @@ class WorkloadRuns:
 
 def _say_once(state: RetryCallState) -> None:
     if state.attempt_number == 1 and state.outcome is not None:
-        log.warning("The store cannot be asked, trying on: %s", state.outcome.exception())
+        log.warning("The store is unavailable, trying again: %s", state.outcome.exception())
 
 
 def _read(delivery: Delivery) -> tuple[Workload | None, Ending]:

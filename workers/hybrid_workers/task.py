@@ -20,7 +20,7 @@ class WorkloadFailed(Exception):
 
 
 class EndNotReported(Exception):
-    """A workload ended and the store could not be told. Its arguments, plain texts, travel to the main process."""
+    """The end of a workload could not be recorded. Its arguments are strings and are sent to the main process."""
 
     @classmethod
     def of(cls, end: Ending) -> EndNotReported:
@@ -29,7 +29,7 @@ class EndNotReported(Exception):
 
     @property
     def end(self) -> Ending:
-        """What there is to tell."""
+        """The end that is not recorded yet."""
         return Ending(*self.args)
 
 
@@ -37,7 +37,7 @@ class ExecuteWorkload(Task):  # type: ignore[misc]
     """Runs the workload of one message.
 
     :ivar runs: does the work, in a task process.
-    :ivar reports: where the main process notes what a task process can no longer tell.
+    :ivar reports: where the main process records what a task process cannot record any more.
     """
 
     name = TASK_NAME
@@ -58,7 +58,7 @@ class ExecuteWorkload(Task):  # type: ignore[misc]
         """
         disposition, end = self.runs.handle(delivery_of(self.request, args))
         if disposition is Disposition.LATER:
-            raise Reject("the store cannot be asked", requeue=True)
+            raise Reject("the store is unavailable", requeue=True)
         if disposition is Disposition.IGNORED:
             raise Ignore()
         if end.untold:

@@ -1,6 +1,6 @@
-"""A worker's signs of life, in a file on its own host, for whoever must decide whether to restart it.
+"""A worker's health, in a file on its own host, for the probe that decides whether to restart it.
 
-In a file, so that Redis being away never makes a worker look dead, and so that reading it costs next to nothing:
+In a file, so that an unavailable Redis never makes a worker look dead, and so that reading it is cheap:
 this module imports the standard library alone.
 """
 
@@ -56,7 +56,7 @@ def write_vitals(vitals: Vitals) -> None:
 
 
 def remove_vitals(name: str) -> None:
-    """Take the worker's file away."""
+    """Delete the worker's file."""
     vitals_path(name).unlink(missing_ok=True)
 
 

@@ -1,7 +1,7 @@
 """What task processes did with their attempts, known in the worker's main process without asking Redis.
 
 A Redis that falls back to older data forgets claims and ends that it had confirmed. The task process that made them is
-busy or gone by then; so it tells the main process over a pipe, and the heartbeat tells Redis again.
+busy or gone by then. So it sends them to the main process over a pipe, and the heartbeat writes them again.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Witness:
             os.set_blocking(self._writing, False)
 
     def note(self, note: Note) -> None:
-        """Tell the main process; called in a task process. What does not fit is not told: it is a precaution only."""
+        """Send a note to the main process; called in a task process. A note that does not fit is left out."""
         fields = {name: str(value)[:_LONGEST_TEXT] for name, value in note.fields.items()}
         line = json.dumps({**asdict(note), "fields": fields}).encode() + b"\n"
         # One write of this size is never mixed with another process's.
@@ -67,10 +67,10 @@ class Witness:
         try:
             os.write(self._writing, line)
         except OSError as error:
-            log.debug("The worker's main process could not be told of attempt %s: %s", note.attempt, error)
+            log.debug("A note on attempt %s could not be sent to the worker's main process: %s", note.attempt, error)
 
     def gather(self, active: Collection[AttemptId], *, now: float | None = None) -> None:
-        """Take in what has been told, and forget what is long over.
+        """Read the notes, and forget old ones.
 
         :param active: what the task processes have.
         """
@@ -103,7 +103,7 @@ class Witness:
         return [Note(**json.loads(line)) for line in lines]
 
     def say_again(self, attempts: Attempts, *, active: Collection[AttemptId]) -> None:
-        """Tell Redis once more what runs here and what has ended here, where its records are older than that.
+        """Write again what runs here and what has ended here, where the records in Redis are older.
 
         :raises StoreUnavailable: Redis could not be asked; nothing is forgotten.
         """
@@ -116,7 +116,9 @@ class Witness:
         attempts.restore(behind)
         attempts.advance_all(changes)
         if behind or changes:
-            log.warning("Redis fell back: told it again of %d running and %d ended attempts", len(behind), len(changes))
+            log.warning(
+                "Redis fell back to older data: wrote %d running and %d ended attempts again", len(behind), len(changes)
+            )
 
 
 def _is_behind(record: Record | None, note: Note) -> bool:

@@ -21,6 +21,7 @@ from redis.exceptions import NoScriptError
 from hybrid_executor.states import State
 from hybrid_executor.store.keys import LUA_CONSTANTS, Key
 
+Argument = str | int | float
 Call = tuple[Any, ...]
 """One run of a script: an instance of a class in :mod:`~hybrid_executor.store.scripts.calls`."""
 
@@ -81,16 +82,15 @@ def run_scripts(client: redis.Redis, calls: Iterable[Call]) -> list[Any]:
 def _send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
     pipeline: Any = client.pipeline(transaction=False)
     for call in calls:
-        script = load_script(type(call))
-        pipeline.execute_command("EVALSHA", script.digest, *_pack(script.slots, call))
+        pipeline.execute_command("EVALSHA", load_script(type(call)).digest, *pack(call))
     return list(pipeline.execute(raise_on_error=False))
 
 
-def _pack(slots: Sequence[str], call: Call) -> list[Any]:
-    """Return the number of keys, the keys and the arguments."""
-    keys: list[Any] = []
-    arguments: list[Any] = []
-    for slot, value in zip(slots, call, strict=True):
+def pack(call: Call) -> list[Argument]:
+    """Return the number of keys, the keys and the arguments, as ``EVALSHA`` takes them."""
+    keys: list[Argument] = []
+    arguments: list[Argument] = []
+    for slot, value in zip(load_script(type(call)).slots, call, strict=True):
         if slot is _TEXT or slot is _NUMBER:
             arguments.append("" if value is None else value)
         elif slot is _KEY:

@@ -1,8 +1,8 @@
 -- Makes another scheduler job answer for an attempt, and tells how it stands. An ended attempt keeps its owner.
 --
--- Answers the record as {field, value, ...}, empty where there is none, 1 where the key holds something else.
+-- Answers the record as {field, value, ...}, empty where there is none, 1 where the key holds another type.
 local known = check(redis.pcall('HMGET', attempt_key, 'state', 'owner'))
-if holds_other(known) then
+if is_wrong_type(known) then
   return 1
 end
 local state, known_owner = known[1], known[2]

@@ -5,15 +5,15 @@
 --
 -- Answers {code, state, generation, holder}; code 1: changed, 0: not legal from its state (a duplicate, late or
 -- superseded), -1: no such record, -2: another generation, -3: the key of the record or of the launch stream holds
--- something else.
+-- another type.
 local known = check(redis.pcall('HMGET', attempt_key, 'state', 'generation', 'owner', 'pool', 'cluster', 'holder',
   'namespace', 'pod'))
 local function acknowledge()
-  if acknowledged_key and not holds_other(check(redis.pcall('XDEL', acknowledged_key, acknowledged_id))) then
+  if acknowledged_key and not is_wrong_type(check(redis.pcall('XDEL', acknowledged_key, acknowledged_id))) then
     redis.pcall('XACK', acknowledged_key, LAUNCH_GROUP, acknowledged_id)
   end
 end
-if holds_other(known) then
+if is_wrong_type(known) then
   acknowledge()
   return {-3, '', 0, ''}
 end
@@ -41,7 +41,7 @@ for i = fields_at, #ARGV, 2 do
     reason = ARGV[i + 1]
   end
 end
-if operation == 'launch' and holds_other(check(redis.pcall('XADD', prefix .. LAUNCH .. cluster, '*', 'op', 'launch',
+if operation == 'launch' and is_wrong_type(check(redis.pcall('XADD', prefix .. LAUNCH .. cluster, '*', 'op', 'launch',
     'attempt', id, 'generation', new_generation))) then
   return {-3, state, new_generation, holder}
 end

@@ -130,7 +130,7 @@ class Adopt(NamedTuple):
 
 
 class Restore(NamedTuple):
-    """Write the lost record of a live attempt anew."""
+    """Write the lost record of a live attempt again."""
 
     attempt_key: Key
     events_key: Key
@@ -174,7 +174,7 @@ class Sweep(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """Tell which data Redis holds."""
+    """Return which data Redis holds, or begin a new epoch."""
 
     epoch_key: Key
     home_key: Key
@@ -203,7 +203,7 @@ class Rate(NamedTuple):
 
 
 class Starts(NamedTuple):
-    """Say what happened to pods on their way to their task's start; ``fixed_limit`` 0 is for an adaptive one."""
+    """Report what happened to pods on their way to their task's start; ``fixed_limit`` 0 is for an adaptive one."""
 
     starting_key: Key
     pace_key: Key
@@ -232,7 +232,7 @@ class Version(NamedTuple):
 
 
 class Withdraw(NamedTuple):
-    """Take an announcement back. ``life`` is that of the one that leaves, "" for whoever."""
+    """Take an announcement back. ``life`` is that of the worker or agent that ends, "" for any."""
 
     member_key: Key
     members_key: Key

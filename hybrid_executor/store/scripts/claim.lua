@@ -1,14 +1,14 @@
 -- A Celery worker takes a message's attempt: exactly one taker wins, and nobody after it ended.
 --
 -- A claim that is repeated with the same token, because its answer was lost, is granted again. A missing record (Redis
--- lost data while the message was on its way) is written anew from the message. What was submitted before Redis may
--- have fallen back to older data is not claimed until everybody has told what they know: it may have run already.
+-- lost data while the message was on its way) is written again from the message. What was submitted before Redis may
+-- have fallen back to older data is not claimed until all have written again what they know: it may have run already.
 --
 -- Answers {code, state, generation, holder}; code 1: claimed, 0: refused, 2: not yet, -3: the record's key holds
--- something else.
+-- another type.
 local known = check(redis.pcall('HMGET', attempt_key, 'state', 'generation', 'owner', 'pool', 'holder', 'claim_token',
   'submitted_at'))
-if holds_other(known) then
+if is_wrong_type(known) then
   return {-3, '', 0, ''}
 end
 local state, generation, holder = known[1], tonumber(known[2] or '0') or 0, known[5] or ''

@@ -1,31 +1,31 @@
 -- Stands before every other script. After it come the local variables that calls.py names for the script.
 
--- Tells whether an answer of redis.pcall is the error that the key holds a value of another type, by the error's code.
-local function holds_other(answer)
+-- Returns whether an answer of redis.pcall is the error that the key holds a value of another type, by the error's code.
+local function is_wrong_type(answer)
   return type(answer) == 'table' and answer.err ~= nil and tostring(answer.err):match('^%-?(%u+)') == 'WRONGTYPE'
 end
 
 -- Raises an error that is anything else: an outage, a missing permission.
 local function check(answer)
-  if type(answer) == 'table' and answer.err and not holds_other(answer) then
+  if type(answer) == 'table' and answer.err and not is_wrong_type(answer) then
     -- Before Redis 7 an error is text; since then only a table keeps its code.
     error(redis.REDIS_VERSION_NUM and answer or answer.err, 0)
   end
   return answer
 end
 
--- Runs a command on a key that all attempts share (an index, the events, a lease). Where that key holds something
--- else, it is deleted and written anew: the records are the truth, and one bad key must not stop every attempt.
+-- Runs a command on a key that all attempts share (an index, the events, a lease). Where that key holds
+-- another type, it is deleted and written again: the records are the truth, and one bad key must not stop every attempt.
 local function shared(command, key, ...)
   local answer = check(redis.pcall(command, key, ...))
-  if holds_other(answer) then
+  if is_wrong_type(answer) then
     redis.call('DEL', key)
     answer = redis.call(command, key, ...)
   end
   return answer
 end
 
--- Tells whether a state is among states, given as ",a,b,".
+-- Returns whether a state is among states, given as ",a,b,".
 local function is_among(state, states)
   return string.find(states, ',' .. state .. ',', 1, true) ~= nil
 end
@@ -36,10 +36,10 @@ local function server_time()
   return tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 end
 
--- Tells which data Redis holds, and since when it may have fallen back: {epoch, milliseconds or 0}.
+-- Returns which data Redis holds, and since when it may have fallen back: {epoch, milliseconds or 0}.
 --
 -- A server has another replication id after each start and each fail-over. Then the last changes may be lost: another
--- epoch begins, and what was submitted before must not start until everybody has told what they know.
+-- epoch begins, and what was submitted before must not start until all have written again what they know.
 local function epoch_of(epoch_key, home_key, unsettled_key, proposal, epoch_seconds, settling_seconds)
   local told = redis.pcall('INFO', 'replication')
   local home = type(told) == 'string' and told:match('master_replid:(%x+)') or ''

@@ -1,9 +1,9 @@
--- Writes the record of a live attempt anew after Redis lost it. A record that exists stays as it is, unless it has
+-- Writes the record of a live attempt again after Redis lost it. A record that exists stays as it is, unless it has
 -- fallen back to an older generation and is to be replaced.
 --
 -- Answers 1 where it was written.
 local known = check(redis.pcall('HMGET', attempt_key, 'state', 'generation', 'ended_at'))
-if holds_other(known) then
+if is_wrong_type(known) then
   return 0
 end
 if known[1] and (not replaces_older or known[3] or (tonumber(known[2] or '0') or 0) >= generation) then

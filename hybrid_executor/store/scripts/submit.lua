@@ -1,7 +1,7 @@
 -- Records a batch of attempts as submitted, with all that their pools need, in one step.
 --
 -- Answers the new generation of each attempt, 0 where the record was not as expected (submitted already, moved on).
--- Where a key holds something else, nothing is written for that attempt: -1 the record's, -2 the queue's, -3 the launch
+-- Where a key holds another type, nothing is written for that attempt: -1 the record's, -2 the queue's, -3 the launch
 -- stream's.
 local now = string.format('%d', server_time())
 local answers = {}
@@ -13,13 +13,13 @@ for i = items_at, #ARGV, 4 do
   local attempt_key, payload_key, overrides_key = KEYS[first_key], KEYS[first_key + 1], KEYS[first_key + 2]
   local known = check(redis.pcall('HMGET', attempt_key, 'generation', 'state', 'owner'))
   local generation = tonumber(known[1] or '0') or 0
-  if holds_other(known) then
+  if is_wrong_type(known) then
     answers[#answers + 1] = -1
   elseif generation ~= item.expected_generation or (known[2] and is_among(known[2], terminal)) then
     answers[#answers + 1] = 0
-  elseif queue_key > 0 and holds_other(check(redis.pcall('LPUSH', KEYS[queue_key], message))) then
+  elseif queue_key > 0 and is_wrong_type(check(redis.pcall('LPUSH', KEYS[queue_key], message))) then
     answers[#answers + 1] = -2
-  elseif launch_key > 0 and holds_other(check(redis.pcall('XADD', KEYS[launch_key], '*', 'op', 'launch',
+  elseif launch_key > 0 and is_wrong_type(check(redis.pcall('XADD', KEYS[launch_key], '*', 'op', 'launch',
       'attempt', id, 'generation', generation + 1))) then
     answers[#answers + 1] = -3
   else

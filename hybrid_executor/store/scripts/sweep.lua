@@ -5,7 +5,7 @@ local found = shared('SSCAN', live_key, cursor, 'COUNT', size)
 for _, id in ipairs(found[2]) do
   local known = check(redis.pcall('HMGET', prefix .. ATTEMPT .. id, 'state'))
   local state = known[1]
-  if holds_other(known) or not state or is_among(state, terminal) then
+  if is_wrong_type(known) or not state or is_among(state, terminal) then
     redis.call('SREM', live_key, id)
   end
 end

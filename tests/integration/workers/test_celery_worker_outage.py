@@ -83,7 +83,7 @@ def test_what_a_worker_held_when_a_redis_that_keeps_its_data_crashed_is_done_and
     back.start()
     request.addfinalizer(back.stop)
     wait_until(lambda: worker.output.count("Connected to") == 2, what="it is connected again")
-    wait_until(lambda: "The store can be asked again" in worker.output, what="its heartbeat is back")
+    wait_until(lambda: "The store is available again" in worker.output, what="its heartbeat is back")
     assert running in near.running_on(worker)
     gate.touch()
     for attempt in (running, *waiting):

@@ -62,7 +62,7 @@ def test_an_outage_by_refusal_loses_nothing_runs_nothing_twice_and_is_said_once(
     [running] = near.submit(near.work(mark=str(mark), until=str(gate)))
     wait_until(lambda: runs(mark), what="the script runs")
     with SITUATIONS[code](server):
-        wait_until(lambda: "The store cannot be asked; what runs" in process.output[before:], what="it is noticed")
+        wait_until(lambda: "The store is unavailable; what runs" in process.output[before:], what="it is noticed")
         gate.touch()
         wait_until(lambda: probe() == 0 and "and waits: Redis refuses" in capsys.readouterr().out, what="it is shown")
     near.wait_for(running, State.SUCCEEDED, seconds=40)
@@ -71,7 +71,7 @@ def test_an_outage_by_refusal_loses_nothing_runs_nothing_twice_and_is_said_once(
     near.wait_for(late, State.SUCCEEDED, seconds=40)
     near.wait_until_acknowledged()
     assert len(runs(mark)) == 2
-    assert said.count("The store cannot be asked; what runs") == 1
+    assert said.count("The store is unavailable; what runs") == 1
     assert "Traceback" not in said, said
     assert said.count("\n") < 40
 
@@ -129,7 +129,7 @@ def test_a_worker_whose_user_is_changed_while_it_runs_waits_and_goes_on(
     near.wait_for(first, State.SUCCEEDED, seconds=40)
     server.client.execute_command("ACL", "SETUSER", user, "resetpass", ">another")
     server.client.execute_command("CLIENT", "KILL", "USER", user)
-    is_waiting("The store cannot be asked; what runs goes on: Redis refuses user or password")
+    is_waiting("The store is unavailable; what runs goes on: Redis refuses user or password")
     server.client.execute_command("ACL", "SETUSER", user, f">{PASSWORD}")
     [second] = near.submit(near.work(queue="guarded", mark=str(mark)))
     near.wait_for(second, State.SUCCEEDED, seconds=40)
