@@ -58,7 +58,7 @@ class LaunchPreparer:
         built: list[Built] = []
         for launch, workload in zip(launches, workloads, strict=True):
             record = workload[0]
-            if record is not None and record.submitted_at < unsettled_before:
+            if record is not None and unsettled_before and record.submitted_at <= unsettled_before:
                 # Redis may have fallen back to older data: it may have been launched already, and have ended.
                 built.append(Again(launch, _SETTLING_PAUSE_SECONDS))
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ def test_a_replica_that_took_over_without_the_last_claim_grants_it_to_nobody_unt
         assert claim.is_granted
         with pytest.raises(StoreUnavailable, match="when it is known which of them had run"):
             after.attempts.claim(old, worker="second", token="2-x")
+        time.sleep(0.005)  # the records' times are in milliseconds
         after.attempts.submit([submission(new)])
         assert after.attempts.claim(new, worker="second", token="3-x").is_granted
         assert after.events.present().unsettled_before > 0

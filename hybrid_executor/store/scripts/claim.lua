@@ -19,7 +19,7 @@ if state and state ~= 'submitted' then
   return {0, state, generation, holder}
 end
 local unsettled = epoch_of(epoch_key, home_key, unsettled_key, proposal, epoch_seconds, settling_seconds)[2]
-if unsettled > 0 and (tonumber(known[7] or '0') or 0) < unsettled then
+if unsettled > 0 and (tonumber(known[7] or '0') or 0) <= unsettled then
   return {2, state or '', generation, ''}
 end
 local now = string.format('%d', server_time())
