@@ -72,7 +72,7 @@ def test_a_worker_with_at_least_one_process_is_taken(autoscale: tuple[int, int] 
         (Arguments(concurrency=0), "--concurrency 0 is not valid: write a number of at least 1"),
         (Arguments(concurrency=-1), "--concurrency -1 is not valid: write a number of at least 1"),
         (Arguments(autoscale="many"), "--autoscale many is not valid: write two whole numbers"),
-        (Arguments(autoscale="0,0"), "--autoscale 0,0 is not valid: write .*of which max is at least 1"),
+        (Arguments(autoscale="0,0"), "--autoscale 0,0 is not valid: write .*where max is at least 1"),
         (Arguments(autoscale="0"), "--autoscale 0 is not valid"),
         (Arguments(autoscale="-1,-2"), "--autoscale -1,-2 is not valid"),
         (Arguments(autoscale="4,2,1"), "--autoscale 4,2,1 is not valid"),
