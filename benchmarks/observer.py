@@ -15,7 +15,7 @@ _LOOK_SECONDS = 0.02
 
 
 def cpu_seconds(guard_pid: int) -> float:
-    """Return the CPU time so far of a process and of all that it has started, whether they live or not."""
+    """Return the CPU time of a process and of all processes that it has started, also of those that have ended."""
     guard = psutil.Process(guard_pid)
     total = 0.0
     for process in (guard, *guard.children(recursive=True)):

@@ -1,4 +1,4 @@
-"""The two that are compared: what is installed where, and how their worker is started."""
+"""The two executors that are compared: where each is installed, and how its worker is started."""
 
 from __future__ import annotations
 

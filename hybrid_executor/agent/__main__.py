@@ -1,4 +1,4 @@
-"""``python -m hybrid_executor.agent``: an agent with Airflow's configuration and as little of Airflow as it takes."""
+"""``python -m hybrid_executor.agent``: an agent with as little of Airflow as possible."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop_on_signals(stop)
     if options.parent_pid:
         end_with_parent(options.parent_pid)
-    # As a library Airflow sets up neither its database nor its logging: an agent needs neither of them.
+    # As a library, Airflow sets up neither its database nor its logging. An agent needs neither.
     os.environ.setdefault("_AIRFLOW__AS_LIBRARY", "1")
+    from hybrid_executor.agent.launch.mutation_hook import airflow_config_folder, load_mutation_hook
     from hybrid_executor.agent.main import run_agent
-    from hybrid_executor.agent.mutation_hook import airflow_config_folder, load_mutation_hook
     from hybrid_executor.config import airflow_config, read_settings
     from hybrid_executor.config.kubernetes import read_kubernetes_settings
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         settings = read_settings(conf, shape=options.shape)
         kubernetes_settings = read_kubernetes_settings(conf)
-        # What Airflow brought along stays for good: looking through it for garbage would cost a third of our time.
+        # Airflow's own objects stay until the end. Searching them for garbage would cost a third of our time.
         gc.collect()
         gc.freeze()
         return run_agent(
@@ -77,6 +77,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 if __name__ == "__main__":
     code = main()
     logging.shutdown()
-    # A call to a server that hangs may hold a thread of a pool for its whole deadline; its work has been given up.
+    # A thread may still wait for a server that hangs, until its deadline. Its work has been given up.
     sys.stdout.flush()
     os._exit(code)

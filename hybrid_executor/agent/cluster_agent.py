@@ -1,4 +1,4 @@
-"""What an agent does in one cluster, independent of others: one launcher, and a watcher for each namespace."""
+"""One cluster's part of an agent, independent of other clusters: one launcher, and one watcher for each namespace."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 
 from hybrid_executor.agent.data_loss import DataLoss
 from hybrid_executor.agent.delayed_pool import DelayedPool
-from hybrid_executor.agent.deletion import PodRemover
-from hybrid_executor.agent.launcher import AirflowKubernetesScheduler
-from hybrid_executor.agent.leader import KeptLease, LeaseKeeper
-from hybrid_executor.agent.log_tails import LogTails
-from hybrid_executor.agent.namespace_survey import NamespaceSurvey
+from hybrid_executor.agent.launch.launcher import AirflowKubernetesScheduler
+from hybrid_executor.agent.launch.pod_factory import PodFactory
+from hybrid_executor.agent.leases import KeptLease, LeaseKeeper
 from hybrid_executor.agent.ownership import Ownership
-from hybrid_executor.agent.pod_factory import PodFactory
-from hybrid_executor.agent.pod_recorder import PodRecorder
-from hybrid_executor.agent.pod_stream import PodStream
-from hybrid_executor.agent.supervision import start_supervised
-from hybrid_executor.agent.watcher import KubernetesJobWatcher
+from hybrid_executor.agent.process import start_supervised
+from hybrid_executor.agent.removal import PodRemover
+from hybrid_executor.agent.watch.events import PodStream
+from hybrid_executor.agent.watch.log_tails import LogTails
+from hybrid_executor.agent.watch.recording import PodRecorder
+from hybrid_executor.agent.watch.relist import Relist
+from hybrid_executor.agent.watch.watcher import KubernetesJobWatcher
 from hybrid_executor.backoff import DENIED
 from hybrid_executor.complaints import Complaints
 from hybrid_executor.config import Settings
@@ -104,24 +104,24 @@ class ClusterAgent:
     def open(self) -> None:
         """Connect to the cluster; nothing is sent yet.
 
-        :raises ConfigError: where it is cannot be found out.
+        :raises ConfigError: the cluster's configuration cannot be loaded.
         """
         if self._client is None:
             self._client = self._connect()
 
     def start(self, stop: threading.Event) -> None:
-        """Launch and watch until ``stop``; a cluster whose configuration is not there yet is waited for."""
+        """Launch and watch until ``stop``. Where the cluster's configuration cannot be loaded yet, try again later."""
         self._threads.append(start_supervised(f"cluster-{self.cluster}", lambda: self._run(stop), stop))
 
     def relist_soon(self) -> None:
-        """Let all watchers list at once."""
+        """Make all watchers list their pods again now."""
         with self._lock:
             watchings = list(self._watchers.values())
         for watching in watchings:
             watching.watcher.relist_soon()
 
     def watch_namespace(self, namespace: str) -> None:
-        """Watch a namespace where a pod is, unless that is done already; see :meth:`retire_watchers`."""
+        """Watch a namespace that has a pod, if it is not watched yet; see :meth:`retire_watchers`."""
         with self._lock:
             if None in self._namespaces or namespace in self._namespaces or self._is_ending:
                 return
@@ -133,10 +133,10 @@ class ClusterAgent:
         self._start_watcher(namespace)
 
     def retire_watchers(self, *, now: float) -> None:
-        """Watch no longer where no pod has been for a while, but for the namespaces of the configuration.
+        """Stop watching namespaces without pods for ten minutes, except those of the configuration.
 
         :param now: monotonic seconds.
-        :raises StoreUnavailable: a lease could not be given back; it runs out by itself.
+        :raises StoreUnavailable: a lease could not be released; it expires by itself.
         """
         with self._lock:
             idle = [
@@ -146,13 +146,17 @@ class ClusterAgent:
             ]
             retired = [self._watchers.pop(name) for name in idle]
         for name, watching in zip(idle, retired, strict=True):
-            log.info("No pods have been in namespace %s of cluster %s for long: its watch ends", name, self.cluster)
+            log.info(
+                "Namespace %s of cluster %s has had no pods for ten minutes: it is not watched any more",
+                name,
+                self.cluster,
+            )
             watching.stop.set()
             self._around.keeper.remove(watching.lease)
         self._threads = [thread for thread in self._threads if thread.is_alive()]
 
     def stop_watching(self) -> None:
-        """Have all watchers end; no more are started."""
+        """Stop all watchers and start no more."""
         with self._lock:
             self._is_ending = True
             watchings = list(self._watchers.values())
@@ -160,7 +164,7 @@ class ClusterAgent:
             watching.stop.set()
 
     def finish(self, *, seconds: float) -> None:
-        """Let what is under way end, for at most ``seconds``."""
+        """Finish what is under way, for at most ``seconds``."""
         self.stop_watching()
         if self.launcher is not None:
             self.launcher.finish(seconds=seconds)
@@ -256,7 +260,7 @@ class ClusterAgent:
             selector=selector,
             lease=lease,
             version=around.store.version(self.cluster, namespace or ""),
-            survey=NamespaceSurvey(
+            relist=Relist(
                 cluster=self.cluster,
                 namespace=namespace,
                 client=client,

@@ -1,4 +1,4 @@
-"""Whether Redis lost data lately: then pods may exist that no record knows, and everybody looks twice."""
+"""Whether Redis lost data lately. Then pods may exist without a record, and everybody checks twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SUSPICIOUS_SECONDS = 600.0
 
 
 class DataLoss:
-    """Compares Redis' epoch with the one that was known, and remembers suspicions for a while."""
+    """Compares Redis' epoch with the last known one. A loss counts for ten minutes."""
 
     def __init__(self, events: EventStream, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._events = events
@@ -24,15 +24,15 @@ class DataLoss:
 
     @property
     def is_suspected(self) -> bool:
-        """Whether records may be missing or written anew."""
+        """Whether records may be missing, or may have been written again."""
         return self._clock() < self._suspected_until
 
     def suspect(self) -> None:
-        """Something showed that records are missing."""
+        """Remember that records seem to be missing."""
         self._suspected_until = self._clock() + _SUSPICIOUS_SECONDS
 
     def check(self) -> bool:
-        """Ask Redis; return whether it lost data since the last time, or may have. Makes an epoch where there is none.
+        """Ask Redis whether it lost data, or may have, since the last call. Creates the epoch if there is none.
 
         :raises StoreUnavailable: Redis could not be asked.
         """

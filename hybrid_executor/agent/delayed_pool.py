@@ -1,4 +1,4 @@
-"""Calls that run side by side on threads, now or after a delay. Waiting for a delay blocks no thread of the pool."""
+"""Calls that run on a pool of threads, now or after a delay. A delayed call blocks no thread of the pool."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Job = Callable[[], None]
 class DelayedPool:
     """A thread pool with a clock.
 
-    A job that raises is logged and forgotten: jobs that must not be lost see to that themselves.
+    A job that raises is logged and dropped. A job that must not be lost has to catch its own errors.
 
-    :param on_free: called by a thread of the pool each time that a job has ended.
+    :param on_free: called by a thread of the pool after each job.
     """
 
     def __init__(self, name: str, *, threads: int, on_free: Callable[[], None] | None = None) -> None:
@@ -37,12 +37,12 @@ class DelayedPool:
 
     @property
     def active(self) -> int:
-        """How many jobs run or wait for a thread; those that wait for their time are not counted."""
+        """How many jobs run or wait for a thread; delayed jobs are not counted."""
         return self._active
 
     @property
     def delayed(self) -> int:
-        """How many jobs wait for their time."""
+        """How many jobs are delayed."""
         return len(self._later)
 
     def submit(self, job: Job) -> None:
@@ -61,7 +61,7 @@ class DelayedPool:
                 self._changed.notify_all()
 
     def close(self, *, seconds: float) -> bool:
-        """Take no more jobs, drop the delayed ones, wait up to ``seconds`` for the rest; return whether all ended."""
+        """Take no more jobs, drop the delayed ones, wait up to ``seconds`` for the others; return whether all ended."""
         with self._changed:
             self._is_closed = True
             self._later.clear()

@@ -1,4 +1,4 @@
-"""Whose pod a pod is, read from what the launcher wrote on it. Pure."""
+"""To which attempt a pod belongs, read from the labels and annotations that the launcher wrote. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.kube.names import ANNOTATION_ATTEMPT, LABEL_ATTEMPT, LABEL_LAUNCH, LABEL_REDIS
 
 ANNOTATION_GENERATION = "hybrid-executor/generation"
-"""The generation of the record that the pod was launched for: what fences it off from its successors."""
+"""The generation of the record that the pod was launched for. It keeps an old pod from changing a newer launch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class PodIdentity:
     :ivar generation: of the record when the pod was launched.
     :ivar uid: differs for a later pod of the same name.
     :ivar version: the pod's resourceVersion, opaque.
-    :ivar redis_id: of the Redis that its record was in when it was launched, "" where the pod does not say.
+    :ivar redis_id: id of the Redis that held its record when it was launched, "" if the pod has none.
     """
 
     attempt: AttemptId
@@ -40,7 +40,7 @@ class PodIdentity:
 
 
 def identify(pod: Mapping[str, Any]) -> PodIdentity | None:
-    """Return whose pod this is; None for one that no launcher of ours has made."""
+    """Return the pod's identity, None for a pod that our launcher did not create."""
     metadata = pod.get("metadata") or {}
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     attempt = annotations.get(ANNOTATION_ATTEMPT) or labels.get(LABEL_ATTEMPT)

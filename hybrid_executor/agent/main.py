@@ -1,7 +1,7 @@
-"""An agent from start to end: parts are started, told to stop, and given time to finish.
+"""An agent from start to end: it starts its parts, tells them to stop, and gives them time to finish.
 
-Promises: a wrong configuration ends it at once with words that help; a Redis that is away is waited for; one cluster
-that is down leaves the others untouched; at its end it gives back what others could wait for.
+Promises: a wrong configuration ends the agent at once, and the error says what to write. The agent waits for a Redis
+that is unavailable. A cluster that is down does not affect the others. At its end the agent releases its leases.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from importlib.metadata import PackageNotFoundError, version
 
 from hybrid_executor.agent.cluster_agent import ClusterAgent, Surroundings
 from hybrid_executor.agent.data_loss import DataLoss
-from hybrid_executor.agent.leader import KeptLease, LeaseKeeper
-from hybrid_executor.agent.mutation_hook import Hook
+from hybrid_executor.agent.launch.mutation_hook import Hook
+from hybrid_executor.agent.launch.pod_factory import PodFactory
+from hybrid_executor.agent.leases import KeptLease, LeaseKeeper
 from hybrid_executor.agent.namespaces import namespaces_to_watch
 from hybrid_executor.agent.ownership import Ownership
-from hybrid_executor.agent.pod_factory import PodFactory
-from hybrid_executor.agent.process import default_name
+from hybrid_executor.agent.process import default_name, start_supervised
 from hybrid_executor.agent.reaper import Reaper
-from hybrid_executor.agent.supervision import start_supervised
 from hybrid_executor.backoff import RECONNECT
 from hybrid_executor.complaints import REDIS, REDIS_BACK, REDIS_UNAVAILABLE, Complaints
 from hybrid_executor.config import Profile, Settings
@@ -96,16 +95,16 @@ class Agent:
         self._began_at = time.time()
 
     def run(self, stop: threading.Event, *, has_lost_parent: Callable[[], bool]) -> int:
-        """Work until ``stop``, then finish in good order.
+        """Work until ``stop``, then finish what is under way.
 
-        :raises ConfigError: Redis refuses us, or no cluster can be found.
+        :raises ConfigError: Redis refuses the connection, or the configuration of every cluster is wrong.
         """
         try:
             self._check_clusters()
             if not _wait_for_redis(self._store, stop, self._complaints, has_lost_parent):
                 return 0
             self._start(stop)
-            self._keep_house(stop, has_lost_parent)
+            self._maintain(stop, has_lost_parent)
             self._finish()
         finally:
             stop.set()
@@ -118,8 +117,8 @@ class Agent:
         settings, kubernetes_settings = self._settings, self._kubernetes_settings
         if not settings.clusters:
             raise ConfigError(
-                "No route of [hybrid_executor] routes leads to kubernetes, so there is nothing for an agent to do: add "
-                "one, such as 'kubernetes=kubernetes', or run no agent."
+                "[hybrid_executor] routes has no route to kubernetes, so an agent has nothing to do: add a route, such "
+                "as 'kubernetes=kubernetes', or run no agent."
             )
         around = Surroundings(
             name=self.name,
@@ -145,7 +144,7 @@ class Agent:
             factory.check_template()
         except ConfigError as error:
             told = str(error)
-            log.error("Tasks that use the configured pod template fail until it is mended: %s", error)
+            log.error("Tasks that use the configured pod template fail until it is fixed: %s", error)
         for words in factory.findings():
             if words != told:
                 log.warning("%s", words)
@@ -161,7 +160,7 @@ class Agent:
         ]
 
     def _check_clusters(self) -> None:
-        """Fail where no cluster at all can be found; one of several is waited for."""
+        """Raise if every cluster's configuration is wrong; otherwise a wrong one is tried again later."""
         errors = []
         for cluster in self._clusters:
             try:
@@ -196,7 +195,7 @@ class Agent:
             if cluster.cluster == cluster_name:
                 cluster.watch_namespace(namespace)
 
-    def _keep_house(self, stop: threading.Event, has_lost_parent: Callable[[], bool]) -> None:
+    def _maintain(self, stop: threading.Event, has_lost_parent: Callable[[], bool]) -> None:
         next_announcement = next_check = 0.0
         while not stop.wait(_TICK_SECONDS):
             if has_lost_parent():
@@ -248,7 +247,7 @@ class Agent:
             self._keeper.release_all()
             self._store.presence.withdraw("agent", self.name)
         except HybridError as error:
-            log.warning("Agent %s could not sign off, its leases run out by themselves: %s", self.name, error)
+            log.warning("Agent %s could not release its leases, they will expire: %s", self.name, error)
         log.info("Agent %s ended", self.name)
 
 
@@ -264,9 +263,9 @@ def _connect(kubernetes_settings: KubernetesSettings, profile: Profile) -> KubeC
 def _wait_for_redis(
     store: Store, stop: threading.Event, complaints: Complaints, has_lost_parent: Callable[[], bool]
 ) -> bool:
-    """Wait until Redis answers and takes writes; return False where the agent is to end before that.
+    """Wait until Redis answers and takes writes; return False if the agent has to end before that.
 
-    :raises ConfigError: it refuses user or password, or a permission is missing.
+    :raises ConfigError: Redis refuses the user or password, or a permission is missing.
     """
     failures = 0
     while not stop.is_set() and not has_lost_parent():

@@ -11,8 +11,8 @@ def namespaces_to_watch(
 ) -> tuple[str | None, ...]:
     """Return the namespaces that routes lead to in ``cluster``; ``(None,)`` is the whole cluster.
 
-    Those are the configured ones (of other clusters than the default: only in multi-namespace mode, or where a profile
-    names none), and the namespaces of all profiles there.
+    Those are the configured namespaces and the namespaces of the cluster's profiles. For clusters other than the
+    default, the configured ones count only in multi-namespace mode, or for profiles without a namespace.
     """
     configured = kubernetes_settings.watched_namespaces
     if None in configured:

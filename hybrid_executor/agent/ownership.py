@@ -1,23 +1,34 @@
-"""Whose pods these are, where two deployments with the same instance name share a namespace.
+"""Which pods belong to this deployment, where two with the same instance name share a namespace.
 
-Promises: a pod is ours if it carries an id of our Redis, or if our Redis has the record of its attempt (which no other
-Redis has: attempts are UUIDs); all others are foreign, and nothing is done to them. Data loss of Redis changes nothing
-for those who saw the ids before it, and those who did not learn them from the others.
+Promises: a pod is ours if it has an id of our Redis, or if our Redis has the record of its attempt (no other Redis has
+it: attempts are UUIDs). All others are foreign and are left alone. When Redis loses its data, agents that knew the ids
+still know them, and tell them to the others.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 from hybrid_executor.agent.identity import PodIdentity
-from hybrid_executor.agent.sighting import Sighting
 from hybrid_executor.complaints import Complaints
 from hybrid_executor.store import Attempts, Record, RedisIdentity
 
 
+class Identified(Protocol):
+    """Anything that says which pod it is about."""
+
+    @property
+    def identity(self) -> PodIdentity:
+        """The pod."""
+
+
+T = TypeVar("T", bound=Identified)
+
+
 class Ownership:
-    """The ids of our Redis, and the clashes that were met. Safe for several threads."""
+    """The ids of our Redis, and the places with pods of other deployments. Safe for several threads."""
 
     def __init__(
         self, identity: RedisIdentity, *, attempts: Attempts, complaints: Complaints, instance: str = ""
@@ -31,9 +42,9 @@ class Ownership:
         self._clashes: dict[str, str] = {}
 
     def check(self) -> None:
-        """Exchange what is known with Redis.
+        """Exchange the known ids with Redis.
 
-        :raises StoreUnavailable: Redis could not be asked; what is known stays known.
+        :raises StoreUnavailable: Redis could not be asked; the known ids stay known.
         """
         self._ids |= self._identity.share(self._ids)
 
@@ -46,8 +57,8 @@ class Ownership:
         """Return whether a pod belongs to another deployment; pods of older versions carry no id and are ours."""
         return record is None and bool(identity.redis_id) and identity.redis_id not in self._ids
 
-    def own(self, sightings: Sequence[Sighting], *, place: str) -> list[Sighting]:
-        """Return the sightings of our pods, and report the others.
+    def own(self, sightings: Sequence[T], *, place: str) -> list[T]:
+        """Return those of our pods, and report the others.
 
         :raises StoreUnavailable: Redis could not be asked about pods that carry another id.
         """
@@ -55,7 +66,7 @@ class Ownership:
         if not doubtful:
             return list(sightings)
         records = dict(zip(doubtful, self._attempts.records(doubtful), strict=True))
-        own: list[Sighting] = []
+        own: list[T] = []
         foreign: list[PodIdentity] = []
         for seen in sightings:
             if self.is_foreign(seen.identity, records.get(seen.identity.attempt)):
@@ -67,25 +78,25 @@ class Ownership:
         return own
 
     def _report_clash(self, place: str, example: PodIdentity) -> None:
-        """Say once that a place holds pods of another deployment."""
+        """Report once that a place has pods of another deployment."""
         with self._lock:
             self._clashes[place] = example.path
         self._complaints.report(
             f"clash:{place}",
-            "In %s there are pods of another deployment, which has another Redis and the same [hybrid_executor] "
-            "instance = %s. They are left alone. Give each deployment an instance of its own.",
+            "Pods of another deployment are in %s: it has another Redis and the same [hybrid_executor] instance = %s. "
+            "This agent leaves them alone. Give each deployment its own instance.",
             place,
             self._instance,
         )
 
     def settle_clash(self, place: str) -> None:
-        """A list of the place showed no pod of anybody else."""
+        """Note that a list of the place showed no foreign pod."""
         with self._lock:
             self._clashes.pop(place, None)
-        self._complaints.settle(f"clash:{place}", "There are no pods of another deployment in %s any more", place)
+        self._complaints.settle(f"clash:{place}", "No pods of another deployment are in %s any more", place)
 
     @property
     def clashes(self) -> dict[str, str]:
-        """Places with pods of others, and one of those pods for each."""
+        """Places with foreign pods, and one such pod for each place."""
         with self._lock:
             return dict(self._clashes)

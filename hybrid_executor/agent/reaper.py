@@ -1,6 +1,6 @@
-"""Repair on a timer, by one agent of the instance at a time: what no event and no list would ever find.
+"""Repairs on a timer, made by one agent of the instance at a time. They fix what no event and no list would find.
 
-Promises: acts only on what it has seen unchanged for a while, by its own clock; whatever it does may be done twice.
+Promises: it acts only on what has not changed for a while by its own clock. Every repair may be done twice.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from hybrid_executor.agent.leader import KeptLease
+from hybrid_executor.agent.launch.entries import LAUNCHABLE
+from hybrid_executor.agent.leases import KeptLease
 from hybrid_executor.complaints import REDIS, REDIS_UNAVAILABLE, Complaints
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
@@ -27,30 +28,29 @@ KEPT_EVENTS = 10_000
 _EVERY_SECONDS = 12.0
 _SILENT_CONSUMER_SECONDS = 3600.0
 _BATCH = 500
-_BEFORE_POD = frozenset({State.SUBMITTED, State.LAUNCHING})
 _HAS_POD = frozenset({State.PENDING, State.RUNNING, State.LOST})
 
 
 class StuckLaunches:
-    """Tells which attempts have waited for their pod without any change. Pure but for what it remembers."""
+    """Finds attempts that have waited for their pod without a change. Its only effect is what it remembers."""
 
     def __init__(self, *, stuck_seconds: float = STUCK_SECONDS) -> None:
         self._stuck_seconds = stuck_seconds
         self._since: dict[tuple[AttemptId, int, State], float] = {}
 
     def update(self, records: Iterable[Record], *, now: float) -> list[Record]:
-        """Return the records that have stood before their pod for long, given all live ones."""
+        """Return those of all live records that have waited too long for their pod."""
         waiting = {(record.id, record.generation, record.state): record for record in records if _waits(record)}
         self._since = {key: self._since.get(key, now) for key in waiting}
         return [record for key, record in waiting.items() if now - self._since[key] >= self._stuck_seconds]
 
 
 class Reaper:
-    """Repairs one instance while it holds the lease.
+    """Repairs one instance while this agent holds the lease.
 
     :param event_seconds: how long events stay readable.
-    :param clusters: those whose launch streams are looked after.
-    :param on_pod_place: told cluster and namespace of every live record that has a pod.
+    :param clusters: clusters whose launch streams it repairs.
+    :param on_pod_place: called with cluster and namespace of each live record that has a pod.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Reaper:
             stop.wait(self._every_seconds * (0.9 + 0.2 * random.random()))
 
     def repair(self, *, now: float) -> None:
-        """Look at everything once.
+        """Do every repair once.
 
         :raises StoreUnavailable: Redis could not be asked.
         """
@@ -102,7 +102,7 @@ class Reaper:
 
     @staticmethod
     def _do(name: str, step: Callable[[], object]) -> None:
-        """Do one repair; whatever is wrong with it, the others are done."""
+        """Do one repair. If it fails, the others are done all the same."""
         try:
             step()
         except StoreUnavailable:
@@ -140,11 +140,11 @@ class Reaper:
         for record in records:
             if record.id not in waiting:
                 stream.put_again(record.id, generation=record.generation)
-                log.warning("Nobody was launching %s: put on the launch stream again", record.name)
+                log.warning("No agent was launching %s: put it on the launch stream again", record.name)
 
 
 def _waits(record: Record) -> bool:
-    return record.state in _BEFORE_POD and bool(record.cluster)
+    return record.state in LAUNCHABLE and bool(record.cluster)
 
 
 def _by_cluster(records: Iterable[Record]) -> Mapping[str, list[Record]]:

@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 from hybrid_executor import compat
-from hybrid_executor.agent.mutation_hook import airflow_config_folder, load_mutation_hook
-from hybrid_executor.agent.pod_factory import PodFactory
+from hybrid_executor.agent.launch.mutation_hook import airflow_config_folder, load_mutation_hook
+from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.cli.plainly import plainly
 from hybrid_executor.config import DEFAULT_PROFILE, Profile, Settings, airflow_config
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings

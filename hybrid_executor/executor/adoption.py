@@ -60,8 +60,6 @@ def resume_adoption(context: Context) -> None:
     :raises StoreUnavailable: Redis could not be asked; nothing is forgotten.
     """
     to_adopt = context.pending.to_adopt
-    if not to_adopt:
-        return
     rows = compat.read_tasks(to_adopt)
     records = _take_over(context, list(to_adopt.values()))
     for workload_id, attempt in list(to_adopt.items()):

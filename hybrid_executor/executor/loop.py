@@ -78,16 +78,20 @@ class Loop:
         if not context.outage.may_ask():
             return
         with context.outage.watch():
-            steps.do("send pending messages", lambda: submission.publish_unsent(context))
-            steps.do("fail what the broker refused", lambda: submission.fail_refused(context))
+            if pending.unsent:
+                steps.do("send pending messages", lambda: submission.publish_unsent(context))
+            if pending.refused:
+                steps.do("fail what the broker refused", lambda: submission.fail_refused(context))
             steps.do("take in events", self._intake.read)
             if pending.to_read:
                 steps.do("read records again", self._comparison.read_pending)
             if pending.to_decide:
                 steps.do(Repair.DECIDE_LOST.value, self._lost.decide_pending)
             steps.do("report which pods have started", self._start_reports.tell)
-            steps.do("revoke what Airflow has ended", lambda: revocation.revoke_pending(context))
-            steps.do("look up adopted task instances", lambda: adoption.resume_adoption(context))
+            if pending.to_revoke:
+                steps.do("revoke what Airflow has ended", lambda: revocation.revoke_pending(context))
+            if pending.to_adopt:
+                steps.do("look up adopted task instances", lambda: adoption.resume_adoption(context))
             if self._repair_timer.is_due():
                 pending.repairs |= REGULAR
             if pending.repairs:

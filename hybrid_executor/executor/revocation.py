@@ -57,6 +57,5 @@ def revoke_pending(context: Context) -> None:
     :raises StoreUnavailable: Redis could not be asked; they go on waiting.
     """
     attempts = set(context.pending.to_revoke)
-    if attempts:
-        context.store.attempts.revoke(attempts, reason="Airflow ended this attempt")
-        context.pending.to_revoke -= attempts
+    context.store.attempts.revoke(attempts, reason="Airflow ended this attempt")
+    context.pending.to_revoke -= attempts

@@ -134,7 +134,6 @@ def publish_unsent(context: Context) -> None:
     for pool in context.pools.values():
         batch = [work for work in pending.unsent.values() if context.pool_of(work) is pool]
         unsent = {work.attempt for work in publish(context, pool, batch)}
-        pending.refused.update((work.attempt, reason) for work, reason in pool.take_refused())
         for work in batch:
             if work.attempt not in unsent:
                 del pending.unsent[work.attempt]
@@ -181,11 +180,13 @@ def make_work(context: Context, workload: Workload, *, attempt: AttemptId, expec
 def publish(context: Context, pool: RecordedPool, batch: Sequence[Work]) -> list[Work]:
     """Send the messages of recorded work where the pool has a broker of its own; return what it did not accept.
 
-    What it accepted is marked in the record, so that a scheduler that adopts it knows what was never sent.
+    What it accepted is marked in the record, so that a scheduler that adopts it knows what was never sent. What it will
+    never accept is pending to be failed.
     """
     if not batch or not pool.has_own_broker:
         return []
     unsent = pool.publish(batch)
+    context.pending.refused.update((work.attempt, reason) for work, reason in pool.take_refused())
     missed = {work.attempt for work in unsent}
     context.store.attempts.annotate({work.attempt: {SENT_FIELD: "1"} for work in batch if work.attempt not in missed})
     return unsent

@@ -17,7 +17,7 @@ _TEXT = re.compile(r'\d{3} \S+ "((?:[^"\\]|\\.)*)"')
 class ApiWarnings:
     """Warnings of one API server. Safe for several threads.
 
-    :ivar texts: all that were heard, in their order; at most 200 are told apart.
+    :ivar texts: all warnings so far, in their order; at most 200 are remembered.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class ApiWarnings:
         self._lock = threading.Lock()
 
     def hear(self, headers: Sequence[str], *, doing: str) -> None:
-        """Take in the ``Warning`` headers of an answer."""
+        """Read the ``Warning`` headers of an answer."""
         for header in headers:
             for text in _TEXT.findall(header):
                 plain = re.sub(r"\\(.)", r"\1", text)
@@ -34,4 +34,4 @@ class ApiWarnings:
                     if is_news:
                         self.texts.append(plain)
                 if is_news:
-                    log.warning("The Kubernetes API warns, and is not quoted again with this: %s (%s)", plain, doing)
+                    log.warning("The Kubernetes API warns (logged once): %s (%s)", plain, doing)

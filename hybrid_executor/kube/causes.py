@@ -1,4 +1,4 @@
-"""Kubernetes' many words for what befell a pod, as one stable category each. Pure tables."""
+"""Kubernetes' many reasons for a pod's state, each as one stable category. Pure tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Category(str, Enum):
-    """What befell a pod. Values are stored and shown: never renamed."""
+    """Why a pod is in its state. Values are stored and shown: never rename them."""
 
     PENDING = "pending"
     UNSCHEDULABLE = "unschedulable"
@@ -54,7 +54,7 @@ WAITING = {
     "RunContainerError": Category.START_ERROR,
     "CrashLoopBackOff": Category.CRASH_LOOP,
 }
-"""Reasons of a container that waits. Others (ContainerCreating, PodInitializing) are the way of the world."""
+"""Reasons of a container that waits. Others (ContainerCreating, PodInitializing) are normal."""
 
 TERMINATED = {
     "OOMKilled": Category.OOM_KILLED,
@@ -110,7 +110,7 @@ WORDS = {
     Category.NODE_LOST: "was lost with its node",
     Category.NODE_SHUTDOWN: "ended because its node shut down",
     Category.NODE_REFUSED: "was refused by its node",
-    Category.PROVIDER_FAILED: "was failed by the node's provider",
+    Category.PROVIDER_FAILED: "was ended by the provider of its node",
     Category.DELETED: "was deleted while its task ran",
     Category.DELETED_BEFORE_START: "was deleted before its task started",
     Category.INIT_FAILED: "failed in an init container, before its task started",
@@ -120,8 +120,8 @@ WORDS = {
     Category.START_ERROR: "has a container that cannot be started",
     Category.CRASH_LOOP: "fails again and again",
     Category.POD_FAILED: "failed",
-    Category.UNLABELLED: "lost the labels by which it was watched",
-    Category.UNKNOWN: "is in a state that nobody knows",
+    Category.UNLABELLED: "lost the labels by which the agent watches it",
+    Category.UNKNOWN: "is in an unknown state",
 }
 
 

@@ -2,7 +2,7 @@
 
 Promises: a method returns what the API said or raises a KubeError; "could not ask" is never an empty answer. Every
 method may be called from several threads. The verbs used here are all that the agent's role needs: pods create, get,
-list, watch, patch, delete; pods/log get; events list; namespaces list.
+list, watch, patch, delete; pods/log get; events list.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable
 from hybrid_executor.kube.connection import open_transport
 from hybrid_executor.kube.transport import RawStream, Transport
 
-METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 DEFAULT_PAGE_SIZE = 500
 DEFAULT_WATCH_SECONDS = 600
 DEFAULT_LOG_BYTES = 1_048_576
@@ -30,10 +29,10 @@ DEFAULT_LOG_SECONDS = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class PodList:
-    """Pods as they were at one version.
+    """Pods at one version.
 
-    :ivar items: raw pods; of metadata-only lists just their metadata.
-    :ivar resource_version: where a watch that misses nothing begins.
+    :ivar items: raw pods.
+    :ivar resource_version: a watch from here misses nothing.
     """
 
     items: list[dict[str, Any]] = field(default_factory=list)
@@ -80,7 +79,7 @@ class KubeClient:
 
     @property
     def server_time(self) -> datetime | None:
-        """What time it was by the API server's clock at its last answer; what it created is as old as that says."""
+        """The time on the API server's clock at its last answer, None before. Ages of pods are measured by it."""
         return self.transport.server_time
 
     def close(self) -> None:
@@ -95,9 +94,9 @@ class KubeClient:
         )
 
     def dry_run_pod(self, namespace: str, manifest: Mapping[str, Any]) -> None:
-        """Let the server check a pod, strictly, and create none.
+        """Let the server check a pod strictly, without creating it.
 
-        :raises KubeError: it would refuse the pod, or knows one of its fields not; with the server's own words.
+        :raises KubeError: it would refuse the pod, or one of the fields is unknown; with the server's own message.
         """
         name = manifest.get("metadata", {}).get("name", "")
         query = {**self._query, "dryRun": "All", "fieldValidation": "Strict"}
@@ -114,15 +113,13 @@ class KubeClient:
         *,
         grace_period_seconds: int | None = None,
         uid: str | None = None,
-        options: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Ask for a pod's end. Idempotent: a pod that is not there is what was wanted.
+        """Delete a pod. Repeatable: a pod that does not exist is no error.
 
-        :param uid: delete only this very pod, not a later one of the same name.
-        :param options: more fields of DeleteOptions, in the API's spelling; they win over the configured ones.
+        :param uid: delete only the pod with this uid, not a later one of the same name.
         :return: whether there was such a pod.
         """
-        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", **self._delete_options, **(options or {})}
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", **self._delete_options}
         if grace_period_seconds is not None:
             body["gracePeriodSeconds"] = grace_period_seconds
         if uid:
@@ -136,7 +133,7 @@ class KubeClient:
                 body=body,
             )
         except KubeError as exc:
-            # 409 on our precondition: the name belongs to another pod now, so the one we meant is gone.
+            # 409 on our precondition: the name belongs to another pod now, so the pod we meant is gone.
             if exc.status == 404 or (uid and exc.status == 409 and "precondition" in str(exc)):
                 return False
             raise
@@ -157,7 +154,6 @@ class KubeClient:
         namespace: str | None,
         label_selector: str,
         *,
-        metadata_only: bool = False,
         page_size: int = DEFAULT_PAGE_SIZE,
     ) -> PodList:
         """Return all pods of a namespace (None: of the cluster) that the selector matches, read page by page.
@@ -167,16 +163,15 @@ class KubeClient:
         :raises KubeGone: it expired the second time too.
         """
         try:
-            return self._list_once(namespace, label_selector, metadata_only=metadata_only, page_size=page_size)
+            return self._list_once(namespace, label_selector, page_size=page_size)
         except KubeGone:
-            return self._list_once(namespace, label_selector, metadata_only=metadata_only, page_size=page_size)
+            return self._list_once(namespace, label_selector, page_size=page_size)
 
     def list_pod_pages(
         self,
         namespace: str | None,
         label_selector: str,
         *,
-        metadata_only: bool = False,
         page_size: int = DEFAULT_PAGE_SIZE,
     ) -> Iterator[PodList]:
         """Yield the pods of :meth:`list_pods` page by page, all of one version, for lists too large to be held whole.
@@ -192,7 +187,6 @@ class KubeClient:
                 _pods(namespace),
                 doing=f"list pods of {namespace or 'all namespaces'}",
                 query=query,
-                accept=METADATA_ONLY if metadata_only else "application/json",
             )
             metadata = page["metadata"]
             yield PodList(items=page.get("items") or [], resource_version=str(metadata.get("resourceVersion", "")))
@@ -330,37 +324,10 @@ class KubeClient:
             key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""),
         )
 
-    def list_namespaces(self) -> list[str]:
-        """Return the names of all namespaces."""
-        answer = self._json("GET", "/api/v1/namespaces", doing="list namespaces", query=self._query)
-        return [item["metadata"]["name"] for item in answer.get("items") or []]
-
-    def get_version(self) -> dict[str, Any]:
-        """Return the API server's version: ``gitVersion``, ``major``, ``minor`` and more."""
-        return self._json("GET", "/version", doing="get version")
-
-    def can(self, verb: str, resource: str, namespace: str | None) -> bool:
-        """Return whether we may do ``verb`` on ``resource`` ("pods", "pods/log") in a namespace (None: in all)."""
-        kind, _, subresource = resource.partition("/")
-        attributes = {"verb": verb, "resource": kind, "namespace": namespace or ""}
-        if subresource:
-            attributes["subresource"] = subresource
-        answer = self._json(
-            "POST",
-            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-            doing=f"ask whether we may {verb} {resource}",
-            body={
-                "apiVersion": "authorization.k8s.io/v1",
-                "kind": "SelfSubjectAccessReview",
-                "spec": {"resourceAttributes": attributes},
-            },
-        )
-        return bool(answer.get("status", {}).get("allowed"))
-
-    def _list_once(self, namespace: str | None, label_selector: str, *, metadata_only: bool, page_size: int) -> PodList:
+    def _list_once(self, namespace: str | None, label_selector: str, *, page_size: int) -> PodList:
         items: list[dict[str, Any]] = []
         version = ""
-        for page in self.list_pod_pages(namespace, label_selector, metadata_only=metadata_only, page_size=page_size):
+        for page in self.list_pod_pages(namespace, label_selector, page_size=page_size):
             items.extend(page.items)
             version = page.resource_version
         return PodList(items=items, resource_version=version)

@@ -1,4 +1,4 @@
-"""Where the API server is and who we are to it, through the official library's own configuration loading.
+"""Address and credentials of the API server, loaded by the official library's own configuration code.
 
 Promises: in-cluster accounts, kubeconfig files, exec plugins and token renewal work as in every other tool that uses
 the library; nothing of the library's global state is read or changed. The library is imported when a connection is
@@ -84,7 +84,7 @@ def _endpoint_of_factory(path: str) -> Endpoint:
 
 
 def keepalive_options(settings: KubernetesSettings) -> list[tuple[int, int, int]]:
-    """Return socket options that let the kernel find half-open connections; what a platform lacks is left out."""
+    """Return socket options that let the kernel find half-open connections, as far as the platform has them."""
     # urllib3 replaces its own options (TCP_NODELAY) by ours.
     options = [(int(level), int(name), int(value)) for level, name, value in HTTPConnection.default_socket_options]
     options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
@@ -123,7 +123,7 @@ def _load_configuration(*, context: str, config_file: str, in_cluster: bool) -> 
 
 
 def _forget_lost_files() -> None:
-    """Let the library write its temporary files anew that a cleaner of /tmp took; it would go on to name them."""
+    """Let the library write its temporary files again if a cleaner of /tmp removed them."""
     from kubernetes.config import kube_config
 
     files: dict[str, str] = getattr(kube_config, "_temp_files", {})

@@ -1,9 +1,9 @@
 """What a pod's status means for its task.
 
 Pure: a raw pod and its event's type in, one :class:`Diagnosis` out. The container ``base`` (else the first) runs the
-task and decides: once it has ended, sidecars that go on are of no interest.
+task and decides: once it has ended, running sidecars do not matter.
 
-A kubelet reports that a container ended before it reports what became of the pod: phase, reason, message and the
+A kubelet reports that a container ended before it reports the end of the pod: phase, reason, message and the
 condition DisruptionTarget follow a second or more later (recorded on Kubernetes 1.36). Until then a verdict is not
 settled: what looks like exit code 137 may turn out to be an eviction.
 """
@@ -32,7 +32,7 @@ _Raw = Mapping[str, Any]
 _BASE = "base"
 _NOTHING: dict[str, Any] = {}
 _MAX_MESSAGE = 500
-_HARMLESS_PULL_ERROR = "pull QPS exceeded"  # the kubelet throttles itself and goes on by itself
+_HARMLESS_PULL_ERROR = "pull QPS exceeded"  # the kubelet limits its own pulls and goes on by itself
 _NEVER_STARTED = frozenset({Category.NODE_REFUSED, Category.START_ERROR, Category.INIT_FAILED})
 _ENDED_PHASES = ("Succeeded", "Failed")
 
@@ -43,15 +43,15 @@ class Diagnosis:
 
     :ivar phase: the verdict. ``succeeded`` and ``failed`` are final. ``gone`` says nothing about the task: the pod left
         the watch by its labels (marked done, or relabelled by hand); ask for the pod itself. ``unknown``: wait.
-    :ivar category: what befell it, stable.
+    :ivar category: the stable category.
     :ivar container: the container that decided, "" for the pod as a whole.
     :ivar reason: Kubernetes' own word (OOMKilled, Evicted, ErrImagePull, ...), "" for none.
     :ivar exit_code: None where no container ended.
     :ivar signal: what killed the container, None for nothing.
-    :ivar message: Kubernetes' own words, "" for none, shortened.
-    :ivar node: "" before the pod had one.
-    :ivar task_may_have_started: False only where it certainly did not: then the pod may be launched again.
-    :ivar is_settled: False where the task's container has ended and its node has yet to say what became of the pod.
+    :ivar message: Kubernetes' own message, shortened, "" for none.
+    :ivar node: "" before the pod has one.
+    :ivar task_may_have_started: False only if it certainly did not: then the pod may be launched again.
+    :ivar is_settled: False if the task's container has ended and the node has not reported the end of the pod yet.
     """
 
     phase: Phase
@@ -106,7 +106,7 @@ def diagnose(pod: _Raw, *, event_type: str, fatal_pending_reasons: Collection[st
 
 
 def sentence(diagnosis: Diagnosis) -> str:
-    """Return the diagnosis in words for a person: what happened, to which container, where, and why."""
+    """Return the diagnosis as a sentence: what happened, to which container, where, and why."""
     details = []
     if diagnosis.container:
         details.append(f"container {diagnosis.container}")
@@ -125,7 +125,7 @@ def sentence(diagnosis: Diagnosis) -> str:
 
 
 class _Case:
-    """One pod's facts, and what each of its situations amounts to."""
+    """One pod's facts, and the diagnosis for each situation."""
 
     __slots__ = ("base", "base_state", "cause", "disruption", "has_ended", "has_run", "node", "spec", "status")
 
@@ -165,7 +165,7 @@ class _Case:
         )
 
     def is_settled(self, found: Diagnosis) -> bool:
-        """Return whether the node has said the last word about a pod whose task's container has ended.
+        """Return whether the node has made its final report about a pod whose task's container has ended.
 
         It says so by the phase. That of a success shows earlier: in the reason of the condition Ready, which a kubelet
         takes from the phase that it still holds back.
@@ -178,9 +178,9 @@ class _Case:
         )
 
     def of_end(self, *, is_terminating: bool, had_ended: bool) -> Diagnosis:
-        """The base container has ended: with 0 the task's supervisor did its work, unless it was made to end.
+        """The base container has ended: exit code 0 is a success, unless something ended the container.
 
-        :param had_ended: before the pod's deletion was asked for, as far as can be told.
+        :param had_ended: before the pod's deletion was asked for, as far as is known.
         """
         terminated: _Raw = self.base_state["terminated"]
         phase = self.status.get("phase")
@@ -228,10 +228,10 @@ class _Case:
             if known is not None and self.cause is None:
                 return self._of_wait("failed", known, self.base, waiting)
             return self.of_pod("failed", self.cause or Category.POD_FAILED, started=False)
-        # Old kubelets drop container statuses when they evict, so no status is no proof that nothing ran.
+        # Old kubelets drop container statuses when they evict, so without a status something may have run.
         was_on_node = bool(self.node and self.status.get("startTime")) or not self.spec
         category = self.cause or Category.POD_FAILED
-        # A container that ran counts for more than a node that says it refused the pod.
+        # If a container ran, that counts more than a node's report that it refused the pod.
         started = self.has_run or (was_on_node and category not in _NEVER_STARTED)
         return self.of_pod("failed", category, started=started)
 
@@ -271,7 +271,7 @@ class _Case:
         return self.of_pod("pending", Category.PENDING, started=self.has_run)
 
     def _of_termination(self, phase: Phase, category: Category, container: _Raw, terminated: _Raw) -> Diagnosis:
-        """One container's end. Where the cluster ended the pod, its words come before those of the container."""
+        """One container's end. If the cluster ended the pod, its reason comes before the container's."""
         exit_code = terminated.get("exitCode")
         reason, message = terminated.get("reason") or "", terminated.get("message") or ""
         if category is self.cause:
@@ -308,7 +308,7 @@ class _Case:
 
 
 def is_throttled_by_node(message: str) -> bool:
-    """Return whether it is the kubelet itself that lets a pull wait."""
+    """Return whether the kubelet itself delays the pull."""
     return _HARMLESS_PULL_ERROR in message
 
 
@@ -333,7 +333,7 @@ def _base_of(spec: _Raw, status: _Raw) -> _Raw:
 
 
 def _cause_of(status: _Raw, disruption: _Raw) -> Category | None:
-    """Return what the cluster itself did to the pod, None where it let the pod be."""
+    """Return what the cluster itself did to the pod, None for nothing."""
     reason = status.get("reason")
     known = category_of_pod_reason(reason) if reason else None
     return known or DISRUPTION.get(disruption.get("reason") or "")
@@ -348,7 +348,7 @@ def _disruption_of(status: _Raw) -> _Raw:
 
 
 def _never_ran(terminated: _Raw) -> bool:
-    """Return whether a kubelet only filled in an end for a container that it never had."""
+    """Return whether the kubelet only reports an end for a container that it never started."""
     return terminated.get("reason") == "ContainerStatusUnknown" and not terminated.get("startedAt")
 
 

@@ -24,7 +24,7 @@ class Endpoint:
     """Where requests go and how.
 
     :ivar credentials: returns the headers of authentication, valid now; called by one thread at a time; raises
-        KubeUnavailable where they cannot be had.
+        KubeUnavailable if there are none.
     """
 
     pool: urllib3.PoolManager
@@ -40,7 +40,7 @@ def endpoint_of(configuration: Any, *, pool: urllib3.PoolManager | None = None) 
     """
     host = str(configuration.host).rstrip("/")
     if pool is None:
-        # One that the kubeconfig names stands above the environment, as with kubectl.
+        # A proxy in the kubeconfig wins over the environment, as with kubectl.
         pool = _make_pool(configuration, proxy=configuration.proxy or proxy_for(host, os.environ))
     elif isinstance(pool, urllib3.ProxyManager) and _is_excepted(configuration, host):
         pool = _make_pool(configuration, proxy="")
@@ -48,7 +48,7 @@ def endpoint_of(configuration: Any, *, pool: urllib3.PoolManager | None = None) 
 
 
 def _is_excepted(configuration: Any, host: str) -> bool:
-    """Return whether the environment named the configuration's proxy, and NO_PROXY excepts this host."""
+    """Return whether the proxy comes from the environment and NO_PROXY excludes this host."""
     from_environment = {os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")}
     return configuration.proxy in from_environment and not proxy_for(host, os.environ)
 
@@ -108,7 +108,7 @@ class _Credentials:
                 f"Credentials for {host} could not be renewed: {exc}. Check the service account's token or the "
                 "kubeconfig's user."
             ) from exc
-        # Editors end a file, and so a token, with a newline; no header may hold one.
+        # Editors end a file, and so a token, with a newline; a header cannot have one.
         headers = {item["key"]: str(item["value"]).strip() for item in found if item["in"] == "header"}
         for value in headers.values():
             if not (value.isprintable() and value.isascii()):

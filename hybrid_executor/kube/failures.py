@@ -1,6 +1,6 @@
 """Answers and exceptions of the Kubernetes API, translated into this project's errors: once, here.
 
-Pure. Messages carry what was being done, the status and the server's own words, and never a token.
+Pure. Messages have the request, the status and the server's own message, and never a token.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hybrid_executor.hiding import hide_secrets
 UNAUTHORIZED = 401
 _MAX_MESSAGE = 1000
 _REJECTED = (
-    "credentials expired or rejected. They are loaded anew; if this goes on, renew the token, certificate or exec "
+    "credentials expired or rejected. They are loaded again; if this goes on, renew the token, certificate or exec "
     "plugin of the kubeconfig or service account"
 )
 _REASONS = {429: "TooManyRequests", 503: "ServiceUnavailable", 504: "Timeout"}
@@ -61,18 +61,18 @@ def error_of_status(doing: str, content: Mapping[str, Any]) -> KubeError:
 
 
 def error_of_silence(doing: str, cause: BaseException) -> KubeUnavailable:
-    """Return the error for a call that got no answer: refused, reset, timed out, not trusted."""
+    """Return the error for a call without an answer: refused, reset, timed out, or the certificate is not trusted."""
     text = " ".join(str(cause).split()) or type(cause).__name__
     advice = ""
     if is_broken_file(cause, untrusted=False):
         advice = " Check the files of CA, certificate and key that the kubeconfig or service account names."
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        advice = " Set [kubernetes_executor] ssl_ca_cert to the cluster's CA file, or mend the kubeconfig."
+        advice = " Set [kubernetes_executor] ssl_ca_cert to the cluster's CA file, or fix the kubeconfig."
     return KubeUnavailable(_clean(f"{doing}: no answer from the Kubernetes API: {text}") + advice)
 
 
 def is_broken_file(cause: BaseException | None, *, untrusted: bool = True) -> bool:
-    """Return whether a call failed since a file of CA, certificate or key is missing, unreadable or wrong.
+    """Return whether a call failed because a file of CA, certificate or key is missing, unreadable or wrong.
 
     :param untrusted: count a TLS handshake that failed: it may be that CA or certificate were replaced.
     """
@@ -89,7 +89,7 @@ def is_refused_connection(cause: BaseException | None) -> bool:
 
 
 def _chain(cause: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and those that it was made from, in each of the ways that urllib3 keeps them."""
+    """Yield an exception and its causes, wherever urllib3 keeps them."""
     for _ in range(10):
         if cause is None:
             return
@@ -120,7 +120,7 @@ def _status_object(body: bytes) -> dict[str, Any] | None:
 
 
 def _seconds(text: str) -> float:
-    """Return a Retry-After value; API servers send whole seconds, anything else counts as not said."""
+    """Return a Retry-After value; API servers send whole seconds, anything else counts as 0."""
     try:
         return max(0.0, float(text))
     except ValueError:

@@ -1,7 +1,7 @@
-"""What is suspicious in a template or a profile's pod: misspelt fields and wrong shapes. Asks no server.
+"""Finds suspicious fields in a template or a profile's pod: misspelt names and wrong types. Asks no server.
 
-Words for people who start an agent; nothing is refused for them: the API server may be newer than the installed models,
-and decides when a pod is created (or is asked by ``airflow hybrid pod-yaml --check``).
+The results are warnings for people who start an agent. Nothing is refused because of them: the API server may be newer
+than the installed models, and decides when a pod is created (or with ``airflow hybrid pod-yaml --check``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def findings_of_pod(pod: Mapping[str, Any]) -> list[str]:
     found = list(_look(fit_pod(pod), "V1Pod", path=""))
     policy = (pod.get("spec") or {}).get("restartPolicy") if isinstance(pod.get("spec"), Mapping) else None
     if policy == "Always":
-        found.append("spec.restartPolicy is Always, which would run an ended task again: it is taken for Never")
+        found.append("spec.restartPolicy is Always, which would run an ended task again: Never is used instead")
     elif policy == "OnFailure":
         found.append("spec.restartPolicy is OnFailure, which starts a failed task's container again: write Never")
     return found
@@ -73,7 +73,7 @@ def _look_at_model(value: Any, kind: str, *, path: str) -> Iterator[str]:
             continue
         near = get_close_matches(str(name), kinds, n=1)
         hint = f": did you mean {near[0]}?" if near else ": check its name and place"
-        yield f"{where} is no field that the installed kubernetes library knows{hint}"
+        yield f"{where} is not a field of the installed kubernetes library{hint}"
 
 
 def _shape(value: Any) -> str:

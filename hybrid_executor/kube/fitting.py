@@ -19,13 +19,13 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 def fit_pod(pod: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the pod with each value in its field's type; parts that fit already are shared, not copied."""
+    """Return the pod with each value in its field's type; parts that have the right type are shared, not copied."""
     fit = _fitter("V1Pod")
     return dict(pod) if fit is None else dict(fit(pod))
 
 
 def lost_fields(pod: Any, known: Any) -> Any:
-    """Return what of ``pod`` is not in ``known``, the same pod after its way through the models; None for nothing.
+    """Return the parts of ``pod`` that are missing in ``known``, the same pod after the models; None for nothing.
 
     Lists keep their length: places where nothing was lost hold None.
     """
@@ -75,7 +75,7 @@ def _key(item: Any, place: int) -> object:
 
 @cache
 def _fitter(kind: str) -> Fitter | None:
-    """Return what fits values of a type, in the words of the library's ``openapi_types``; None for what is taken as is.
+    """Return a function that converts to a type of the library's ``openapi_types``; None if nothing is to be converted.
 
     Made once for each type: agents fit hundreds of pods a second.
     """
@@ -114,7 +114,7 @@ def _model_fitter(model: Any) -> Fitter:
         for name, item in value.items():
             if name in kinds:
                 if name not in fields:
-                    # Found out when first met: types refer to each other, and most fields are never used.
+                    # Made at first use: types refer to each other, and most fields are never used.
                     fields[name] = _fitter(kinds[name]) or _as_it_is
                 fitted[name] = fields[name](item)
         return fitted

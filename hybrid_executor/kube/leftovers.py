@@ -1,6 +1,6 @@
-"""Which pods are left over: ended long ago, or pending for too long. Pure.
+"""Which pods are left over: they ended long ago, or are pending for too long. Pure.
 
-Promises: a pod that runs, or that says nothing of when it ended, is never left over.
+Promises: a pod that runs, or whose end has no time, is never left over.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Age:
-    """From when on a pod is left over. A pod that ended counts from its end, a pending one from its creation."""
+    """The age from which a pod is left over, counted from its end, or from its creation if it is pending."""
 
     pending: timedelta
     completed: timedelta
 
 
 def why_left_over(pod: Mapping[str, Any], age: Age, *, now: datetime) -> str:
-    """Return in words why a pod may be deleted, "" where it may not.
+    """Return why a pod may be deleted, as text; "" if it may not.
 
     A failed pod that its kubelet would start again has not ended; one that was evicted has, whatever its policy.
     """

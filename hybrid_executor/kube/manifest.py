@@ -1,12 +1,13 @@
-"""The pod that runs one workload: template, profile, our own part and executor_config, laid over each other.
+"""The pod that runs one workload: template, profile, our own layer and executor_config, laid over each other.
 
-Pure but for the mutation hook, which is the caller's function. Promises: a pod's name and ``hybrid-executor/`` labels
-are always ours, whatever an override or a hook says: by them a pod is created only once and found again.
+Pure except for the mutation hook, which is the caller's function. Promises: no override and no hook changes a pod's
+name and its ``hybrid-executor/`` labels. With them a pod is created only once and is found again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from hybrid_executor.config.kubernetes import KubernetesSettings
@@ -26,30 +27,26 @@ __all__ = ["PodRequest", "apply_mutation_hook", "build_pod", "get_base_pod_from_
 BASE_CONTAINER = "base"
 ENTRY_POINT = ("python", "-m", "airflow.sdk.execution_time.execute_workload", "--json-string")
 _OUR_PREFIX = "hybrid-executor/"
-# What the server writes; a template made from a live pod brings them along, and a creation with them is refused.
+# The server writes these. A template made from a live pod has them, and the server refuses a creation with them.
 _SERVER_METADATA = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "generateName")
 
 
 def build_pod(request: PodRequest, settings: KubernetesSettings, template: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest of the request's pod. It shares parts with ``template``: do not change it in place.
 
-    Order, later wins: ``template``, the profile's partial pod, our own part (name, namespace, labels, annotations,
+    Order, later wins: ``template``, the profile, our own layer (name, namespace, labels, annotations,
     image, arguments), executor_config. The image is executor_config's, else that of the queue's coordinator, else the
     profile's, else the configured one, else the template's. The workload runs in the container named ``base``, which is
     the first where none has that name, in a template as in a profile or executor_config. Values are of the types that
-    the API wants; a pod is never started again by its kubelet for having ended.
+    the API wants; the kubelet never starts an ended task again.
 
     :param template: from :meth:`~hybrid_executor.kube.template.TemplateCache.load`.
     :raises TaskRejected: the parts cannot be joined, or no image is known.
     """
     try:
-        pod = _lay_over(template, request.pod) if request.pod else dict(template)
-        own = _own_part(request, settings)
-        pod = merge_pods(_with_base_container(pod), own)
-        override = request.overrides.get("pod")
-        if override:
-            pod = _lay_over(pod, override)
-        pod = fit_pod(pod)
+        own = _own_layer(request, settings)
+        layers = (template, request.profile_overrides.pod, own, request.overrides.pod)
+        pod = fit_pod(reduce(_lay_over, layers))
         _finish(pod, own["metadata"])
     except (AttributeError, TypeError, ValueError) as exc:
         raise TaskRejected(
@@ -62,7 +59,7 @@ def build_pod(request: PodRequest, settings: KubernetesSettings, template: Mappi
 def apply_mutation_hook(pod: dict[str, Any], hook: Callable[[V1Pod], object]) -> dict[str, Any]:
     """Return the pod as the deployment's ``pod_mutation_hook`` leaves it; its name and our labels stay.
 
-    :raises TaskRejected: the hook raised, or pod and library do not fit each other.
+    :raises TaskRejected: the hook raised, or the library refuses the pod.
     """
     try:
         model = pod_of(pod)
@@ -73,9 +70,9 @@ def apply_mutation_hook(pod: dict[str, Any], hook: Callable[[V1Pod], object]) ->
         ) from exc
     try:
         hook(model)
-    except Exception as exc:  # the deployment's own code may raise anything, and only this task shall fail for it
+    except Exception as exc:  # the deployment's own code may raise anything, and only this task fails
         raise TaskRejected(f"pod_mutation_hook raised {type(exc).__name__}: {exc}") from exc
-    # Fields that the installed library does not know would be dropped only because there is a hook.
+    # Without this, fields that the installed library does not know would be lost only because there is a hook.
     mutated: dict[str, Any] = give_back(lost, plain(model), pod)
     if mutated.get("spec"):
         mutated["spec"] = {**mutated["spec"], "restartPolicy": _restart_policy(mutated["spec"])}
@@ -99,17 +96,17 @@ def get_base_pod_from_template(pod_template_file: str | None, kube_client: objec
     return pod_of(read_template(TemplateChoice(pod_template_file, TEMPLATE_OPTION)))
 
 
-def _own_part(request: PodRequest, settings: KubernetesSettings) -> dict[str, Any]:
+def _own_layer(request: PodRequest, settings: KubernetesSettings) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": BASE_CONTAINER,
-        "args": [*ENTRY_POINT, request.workload_json],
+        "args": [*ENTRY_POINT, request.payload],
         "env": [{"name": "AIRFLOW_IS_K8S_EXECUTOR_POD", "value": "True"}],
     }
-    image = request.coordinator_image or ("" if _profile_image(request.pod) else settings.image)
+    image = request.coordinator_image or ("" if _profile_image(request.profile_overrides.pod) else settings.image)
     if image:
         container["image"] = image
     subject = request.dag_id or request.kind
-    profile_namespace = (request.pod.get("metadata") or {}).get("namespace")
+    profile_namespace = (request.profile_overrides.pod.get("metadata") or {}).get("namespace")
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -131,7 +128,7 @@ def _profile_image(profile_pod: Mapping[str, Any]) -> str:
 
 
 def _with_base_container(pod: dict[str, Any]) -> dict[str, Any]:
-    """Return the pod with its workload's container named ``base``: where none has that name, it is the first."""
+    """Return the pod with a container ``base`` for the workload: if none has that name, the first gets it."""
     spec = pod.get("spec") or {}
     containers = spec.get("containers") or []
     if not containers or any(container.get("name") == BASE_CONTAINER for container in containers):
@@ -140,12 +137,14 @@ def _with_base_container(pod: dict[str, Any]) -> dict[str, Any]:
     return {**pod, "spec": {**spec, "containers": renamed}}
 
 
-def _lay_over(pod: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the pod with a layer over it; where the layer has no ``base``, its first container is it.
+def _lay_over(pod: Mapping[str, Any], layer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the pod with a layer laid over it; if the layer has no ``base``, its first container is ``base``.
 
-    As in upstream, which pairs containers by place: ``pod_override`` with one container of any name describes the
-    task's. A container that has the name of one of the pod's is that one.
+    As in upstream, which pairs containers by position, a ``pod_override`` with one container of any name describes the
+    task's. A container with the name of one of the pod's containers is paired with that one.
     """
+    if not layer:
+        return pod
     pod = _with_base_container(dict(pod))
     names = {container.get("name") for container in (pod.get("spec") or {}).get("containers") or ()}
     spec = layer.get("spec") or {}
@@ -156,13 +155,13 @@ def _lay_over(pod: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any
 
 
 def _restart_policy(spec: Mapping[str, Any]) -> str:
-    """Return the pod's policy, ``Never`` instead of ``Always``: with that, a task that has ended begins again."""
+    """Return the pod's policy, ``Never`` instead of ``Always``, which would start an ended task again."""
     policy = spec.get("restartPolicy")
     return "Never" if policy in (None, "", "Always") else str(policy)
 
 
 def _finish(pod: dict[str, Any], identity: Mapping[str, Any]) -> None:
-    """Put right, in the merged pod's own new dicts, what no part may change."""
+    """Set, in the merged pod's own new dicts, what no layer may change."""
     pod.pop("status", None)
     metadata, spec = pod["metadata"], pod["spec"]
     for name in _SERVER_METADATA:

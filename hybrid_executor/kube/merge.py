@@ -7,8 +7,9 @@ Pure; arguments are never changed, results may share parts with them. Later wins
   devices are appended and everything else is replaced whole; init containers and further containers are appended;
 * everything else is replaced whole: by any value that the later pod has, but not by an empty list or mapping.
 
-An entry that stands in both lists, exactly equal, is kept once (the API refuses a volume or mount given twice). Not so
-in an environment, where the last entry of a name counts: there only a list that has been appended already is not again.
+An entry that is equal in both lists is kept once, since the API refuses a volume or mount given twice. An environment
+is different: the last entry of a name counts, so entries are kept, and only a list that was appended before is not
+appended again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a pod is called and how it is found again: name, labels, annotations, selector.
+"""A pod's name, labels and annotations, and the selectors that find it.
 
 Pure and deterministic: the same attempt and launch always give the same name, so that a repeated creation is a conflict
 and not a second pod. Labels hold shortened values, annotations hold exact ones; read identities from annotations.
@@ -28,7 +28,6 @@ ANNOTATION_QUEUE = "hybrid-executor/queue"
 ANNOTATION_ATTEMPT = "hybrid-executor/attempt"
 
 LABEL_DONE = "airflow_executor_done"
-LABEL_REVOKED = "airflow_pod_revoked"
 _MARKED = "True"
 
 
@@ -46,8 +45,8 @@ def make_safe_label_value(value: str) -> str:
     """Return ``value`` as a label value, by the rule that Airflow's own labels follow.
 
     Characters that labels may not have are dropped; a value that had to change, or is over 63 characters, is cut and
-    ends in "-" and nine digits of its MD5. A value of which nothing is left is that hash alone (a leading "-" would be
-    refused).
+    ends in "-" and nine digits of its MD5. A value of which nothing is left is that hash alone (the API refuses a
+    leading "-").
     """
     trimmed = re.sub(r"\A[^a-zA-Z0-9]+|[^a-zA-Z0-9]+\Z", "", value)
     safe = re.sub(r"[^a-zA-Z0-9_.-]", "", trimmed)
@@ -107,26 +106,16 @@ def attempt_selector(instance: str, attempt_id: str) -> str:
 
 
 def done_patch() -> dict[str, Any]:
-    """Return the merge patch that marks a pod as finished, seen to and kept. It leaves the instance's selector."""
+    """Return the merge patch that marks a pod as finished and kept. The instance's selector then leaves it out."""
     return {"metadata": {"labels": {LABEL_DONE: _MARKED}}}
 
 
 def ending_patch() -> dict[str, Any]:
-    """Return the merge patch that marks a pod as :func:`done_patch` does, and lets its node end what still runs in it.
+    """Return the merge patch that marks a pod as :func:`done_patch` does and makes its node end what still runs.
 
-    The pod stays: ``activeDeadlineSeconds`` may be set and lowered at any time, and a pod that is older fails by it.
+    The pod stays: ``activeDeadlineSeconds`` may be set and lowered at any time, and a pod that is older fails.
     """
     return {**done_patch(), "spec": {"activeDeadlineSeconds": 1}}
-
-
-def revoked_patch() -> dict[str, Any]:
-    """Return the merge patch that marks a pod whose attempt was revoked: its end is no news."""
-    return {"metadata": {"labels": {LABEL_REVOKED: _MARKED}}}
-
-
-def is_revoked(pod: dict[str, Any]) -> bool:
-    """Return whether the pod carries the mark of :func:`revoked_patch`."""
-    return LABEL_REVOKED in (pod.get("metadata", {}).get("labels") or {})
 
 
 def _slug(text: str) -> str:

@@ -1,14 +1,14 @@
-"""``executor_config`` as Dag authors write it, turned into one plain form.
+"""``executor_config``, of a task or of a profile, read once into overrides: one layer of a pod.
 
-Pure. Promises: the result is JSON-able; anything that would be ignored or misread is a TaskRejected that says what to
-write instead, so a task never runs in a pod other than the one its author described.
-
-The plain form has at most two keys: ``pod`` (a partial pod in the API's spelling) and ``template_file`` (a path).
+Pure. Promises: overrides can be written as JSON; anything that would be ignored or misread is a TaskRejected that says
+what to write instead, so a task never runs in a pod other than the one its author described.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -25,18 +25,45 @@ _SERIALISED_TYPE, _SERIALISED_VALUE, _SERIALISED_POD = "__type", "__var", "k8s.V
 _POD_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
 
 
-def normalise_executor_config(executor_config: object) -> dict[str, Any]:
-    """Return ``executor_config`` as ``{}``, or a dict with ``pod`` and/or ``template_file``.
+@dataclass(frozen=True)
+class Overrides:
+    """One layer of a pod, laid over the template. Not shown: it may hold secrets.
+
+    :ivar pod: partial pod in the API's spelling.
+    :ivar template_file: path of the template to begin with, "" for the one that would be used anyway.
+    """
+
+    pod: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    template_file: str = ""
+
+    def to_text(self) -> str:
+        """Return the overrides as Redis has them: JSON with ``pod`` and ``template_file``, "" where both are empty."""
+        fields = {"pod": self.pod, "template_file": self.template_file}
+        given = {name: value for name, value in fields.items() if value}
+        return json.dumps(given, separators=(",", ":")) if given else ""
+
+    @classmethod
+    def from_text(cls, text: str) -> Overrides:
+        """Return what :meth:`to_text` wrote."""
+        fields = json.loads(text) if text else {}
+        return cls(fields.get("pod") or {}, fields.get("template_file") or "")
+
+
+NO_OVERRIDES = Overrides()
+
+
+def read_overrides(executor_config: object) -> Overrides:
+    """Return the overrides that an ``executor_config`` asks for.
 
     Understood are ``pod_override`` (a V1Pod, or a dict shaped like a pod), ``pod_template_file`` and the legacy dict
     ``{"KubernetesExecutor": {...}}``. Keys ending in "Executor" are for other executors and, like any other key that
-    is not ours, ignored. ``pod_override`` together with the legacy dict is refused: which of the two should win in a
-    field is nothing that authors agree on.
+    is not ours, ignored. ``pod_override`` together with the legacy dict is refused: it is not clear which of
+    the two should win.
 
     :raises TaskRejected: with what to write instead.
     """
     if executor_config is None:
-        return {}
+        return NO_OVERRIDES
     if not isinstance(executor_config, Mapping):
         raise TaskRejected(
             f"executor_config is {type(executor_config).__name__}: write a dict such as "
@@ -48,21 +75,15 @@ def normalise_executor_config(executor_config: object) -> dict[str, Any]:
             f"executor_config has both {OVERRIDE_KEY!r} and {LEGACY_KEY!r}: keep {OVERRIDE_KEY!r} and move the other's "
             "settings into it."
         )
-    result: dict[str, Any] = {}
+    pod: dict[str, Any] = {}
     if override is not None:
         pod = _pod_of_override(override)
-        if pod:
-            result["pod"] = pod
     elif legacy is not None:
         pod = pod_of_legacy(legacy)
-        if pod:
-            result["pod"] = pod
     template_file = executor_config.get(TEMPLATE_KEY)
     if template_file is not None and not isinstance(template_file, str):
         raise TaskRejected(f"executor_config[{TEMPLATE_KEY!r}] is {type(template_file).__name__}: write a file's path.")
-    if template_file:
-        result["template_file"] = template_file
-    return result
+    return Overrides(pod, template_file or "")
 
 
 def _pod_of_override(override: object) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Values that a Dag author put into ``executor_config``, as JSON has them."""
+"""Values of an ``executor_config`` as JSON values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hybrid_executor.kube.models import is_model, plain
 
 
 def json_like(value: object, *, where: str) -> Any:
-    """Return ``value`` made of dicts, lists, text, numbers and booleans; what is None in a dict is left out.
+    """Return ``value`` made of dicts, lists, text, numbers and booleans; None in a dict is left out.
 
     Models of the Kubernetes library become dicts in the API's spelling.
 
@@ -37,7 +37,7 @@ def json_like(value: object, *, where: str) -> Any:
     if is_model(value):
         return json_like(_plain_model(value, where), where=where)
     raise TaskRejected(
-        f"{where} is a {type(value).__name__}, which has no place in a pod: write text, numbers, lists, dicts or "
+        f"{where} is a {type(value).__name__}, which a pod cannot have: write text, numbers, lists, dicts or "
         "models of kubernetes.client."
     )
 
@@ -46,7 +46,7 @@ def _plain_model(model: object, where: str) -> Any:
     try:
         return plain(model)
     except AttributeError as exc:
-        # Models unpickled under another version of the library miss the fields that were added since.
+        # Models pickled with another version of the library lack the fields that were added later.
         raise TaskRejected(
             f"{where}: this {type(model).__name__} was made by another version of the kubernetes library ({exc}). "
             "Let the Dag be parsed again with the installed one."

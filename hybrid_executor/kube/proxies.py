@@ -1,4 +1,4 @@
-"""Which proxy leads to an API server, by the environment's HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY. Pure.
+"""Which proxy to use for an API server, from the environment's HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY. Pure.
 
 Decided here and not by the Kubernetes library: its releases differ (29 reads no proxy variable, 34 and 35 ignore
 NO_PROXY). The rules are those of curl and Python: the lower-case variable wins over the upper-case one.

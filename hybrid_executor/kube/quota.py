@@ -1,4 +1,4 @@
-"""What the words of a quota's refusal say. Pure.
+"""Reads the message of a quota's refusal. Pure.
 
 The API server gives them as text only: the Status object has no field for them. They come from the quota controller's
 ``checkRequest`` and list only the resources that were exceeded.
@@ -21,9 +21,9 @@ _WORDS = re.compile(
 
 @dataclass(frozen=True)
 class QuotaRefusal:
-    """A quota that does not admit a pod.
+    """A quota that refuses a pod.
 
-    :ivar name: the quota's name, "" where the words could not be read.
+    :ivar name: the quota's name, "" if the message could not be read.
     :ivar requested: how much of each exceeded resource the pod asks for. :ivar limited: how much the quota allows.
     """
 
@@ -39,7 +39,7 @@ class QuotaRefusal:
 
 
 def read_quota_refusal(message: str) -> QuotaRefusal | None:
-    """Return what the message of a 403 says about a quota, None where it is about something else."""
+    """Return what the message of a 403 says about a quota, None if it is about something else."""
     if _MARK not in message:
         return None
     match = _WORDS.search(message)

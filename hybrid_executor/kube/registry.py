@@ -1,6 +1,6 @@
-"""Which errors of an image pull pass by themselves. Pure.
+"""Which errors of an image pull are temporary. Pure.
 
-The kubelet hands on what its container runtime wrote: there is no code but the HTTP status within the words. Seen with
+The kubelet reports its container runtime's message; the only code in it is the HTTP status. Seen with
 containerd and CRI-O: ``unexpected status from HEAD request to https://...: 503 Service Unavailable``,
 ``toomanyrequests: You have reached your pull rate limit``, ``429 Too Many Requests``,
 ``dial tcp ...: connect: connection refused``.
@@ -27,5 +27,5 @@ _NO_ANSWER = re.compile(
 
 
 def may_pass(message: str) -> bool:
-    """Return whether an error of a pull speaks of a registry that is busy, broken or out of reach at the moment."""
+    """Return whether the message of a failed pull means a registry that is busy, broken or unreachable now."""
     return _STATUS.search(message) is not None or _NO_ANSWER.search(message) is not None

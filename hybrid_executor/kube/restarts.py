@@ -1,7 +1,7 @@
-"""Whether a container that ended is started again by its node. Pure.
+"""Whether the node starts an ended container again. Pure.
 
 Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-restarts. A container may have a
-``restartPolicy`` of its own, and ``restartPolicyRules`` that go by its exit code and come before it (KEP-5307).
+``restartPolicy`` of its own, and ``restartPolicyRules`` by exit code, which take precedence (KEP-5307).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _RESTARTS = frozenset({"Restart", "RestartAllContainers"})
 def is_started_again(spec: _Raw, container: str, exit_code: int | None) -> bool:
     """Return whether the kubelet starts a container of a live pod again after it ended with ``exit_code``.
 
-    :param spec: the pod's spec. What it does not say counts as ``Never``, as our pods have it.
+    :param spec: the pod's spec. Without a policy it counts as ``Never``, as in our pods.
     """
     declared: _Raw = next((one for one in spec.get("containers") or () if one.get("name") == container), {})
     for rule in declared.get("restartPolicyRules") or ():

@@ -20,7 +20,7 @@ _SHAPE = (
 
 
 def is_env_secret(secret: object, *, where: str) -> bool:
-    """Return whether the secret goes into the environment; else it becomes files.
+    """Return whether the secret goes into the environment; otherwise it becomes files.
 
     :raises TaskRejected: it is no secret, or its deploy_type is neither of the two.
     """
@@ -31,7 +31,7 @@ def is_env_secret(secret: object, *, where: str) -> bool:
 
 
 def env_of_secret(secret: object, *, where: str) -> dict[str, Any]:
-    """Return container fields: one variable for one key of the secret, or all of its keys where no target is given."""
+    """Return container fields: one variable for one key of the secret, or all of its keys if no target is given."""
     fields = _read(secret, where)
     if not fields["deploy_target"]:
         return {"envFrom": [{"secretRef": {"name": fields["secret"]}}]}

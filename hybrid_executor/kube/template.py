@@ -1,7 +1,7 @@
-"""Pod template files: which one a pod starts from, read once, read again when the file changes.
+"""Pod template files: which one a pod is made from. Each is read once, and again when the file changes.
 
-Promises: a file that is missing or wrong fails only what asked for it, with the path, the place in the file and the
-option to mend. Pods are never made from an empty template: without any file, the built-in one is used.
+Promises: a missing or wrong file fails only what uses it. The error has the path, the place in the file and the option
+to fix. Pods are never made from an empty template: without any file, the built-in one is used.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ BUILT_IN_TEMPLATE: Mapping[str, Any] = {
 """Used where no template is configured: one container ``base`` that is never restarted; its image comes from
 ``worker_container_repository`` and ``worker_container_tag``, the profile or ``executor_config``."""
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if libyaml is installed
 
 
 @dataclass(frozen=True)
 class TemplateChoice:
-    """A template's path ("" for the built-in one) and what to change where the file is wrong."""
+    """A template's path ("" for the built-in one) and the option to change if the file is wrong."""
 
     path: str
     option: str
@@ -44,8 +44,8 @@ def choose_template(request: PodRequest, settings: KubernetesSettings) -> Templa
     """Return which template the pod starts from: the queue's coordinator, executor_config, profile, configuration."""
     for path, option in (
         (request.coordinator_template_file, "extra.pod_template_file of the queue's entry in [sdk] coordinators"),
-        (str(request.overrides.get("template_file") or ""), 'executor_config["pod_template_file"]'),
-        (request.pod_template_file, "pod_template_file of the queue's profile"),
+        (request.overrides.template_file, 'executor_config["pod_template_file"]'),
+        (request.profile_overrides.template_file, "pod_template_file of the queue's profile"),
         (settings.pod_template_file, TEMPLATE_OPTION),
     ):
         if path:
@@ -59,7 +59,7 @@ _MOST_TEMPLATES = 200
 class TemplateCache:
     """Templates by path, each parsed once for as long as its file keeps its time and size. Safe for several threads.
 
-    Tasks may name files of their own: the ones parsed first are forgotten when there are many.
+    Tasks may use files of their own: when there are many, the first ones are forgotten.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class TemplateCache:
     def load(self, choice: TemplateChoice) -> Mapping[str, Any]:
         """Return the template as a dict that callers must not change.
 
-        :raises TaskRejected: the file cannot be read or is no pod, with what to mend.
+        :raises TaskRejected: the file cannot be read or is no pod; the message says what to fix.
         """
         if not choice.path:
             return BUILT_IN_TEMPLATE
@@ -92,7 +92,7 @@ class TemplateCache:
     def require(self, choice: TemplateChoice) -> None:
         """Check a configured template when a process starts.
 
-        :raises ConfigError: it cannot be used, in the words of :meth:`load`.
+        :raises ConfigError: it cannot be used, with the message of :meth:`load`.
         """
         try:
             self.load(choice)
@@ -109,11 +109,9 @@ def read_template(choice: TemplateChoice) -> dict[str, Any]:
         with open(choice.path, encoding="utf-8") as file:
             content = yaml.load(file, Loader=_Loader)
     except OSError as exc:
-        raise TaskRejected(
-            f"Pod template {choice.path} cannot be read ({exc.strerror}). Mend {choice.option}."
-        ) from exc
+        raise TaskRejected(f"Pod template {choice.path} cannot be read ({exc.strerror}). Fix {choice.option}.") from exc
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        raise TaskRejected(f"Pod template {choice.path} is not valid YAML: {_place_of(exc)}. Mend the file.") from exc
+        raise TaskRejected(f"Pod template {choice.path} is not valid YAML: {_place_of(exc)}. Fix the file.") from exc
     if not isinstance(content, dict) or content.get("kind", "Pod") != "Pod":
         kind = content.get("kind") if isinstance(content, dict) else type(content).__name__
         raise TaskRejected(
@@ -121,10 +119,10 @@ def read_template(choice: TemplateChoice) -> dict[str, Any]:
         )
     for part in ("metadata", "spec"):
         if not isinstance(content.get(part) or {}, dict):
-            raise TaskRejected(f"Pod template {choice.path}: {part} is not a mapping. Mend the file.")
+            raise TaskRejected(f"Pod template {choice.path}: {part} is not a mapping. Fix the file.")
     containers = (content.get("spec") or {}).get("containers") or []
     if not isinstance(containers, list) or not all(isinstance(container, dict) for container in containers):
-        raise TaskRejected(f"Pod template {choice.path}: spec.containers is not a list of mappings. Mend the file.")
+        raise TaskRejected(f"Pod template {choice.path}: spec.containers is not a list of mappings. Fix the file.")
     template: dict[str, Any] = _json_like(content)
     return template
 
@@ -136,7 +134,7 @@ def _place_of(error: Exception) -> str:
 
 
 def _json_like(value: Any) -> Any:
-    """Return a YAML value with what JSON lacks (dates, keys that are no text) as text, mappings without nulls."""
+    """Return a YAML value as JSON has it: dates and keys as text, mappings without nulls."""
     if isinstance(value, dict):
         return {_key(key): _json_like(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

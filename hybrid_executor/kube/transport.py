@@ -1,7 +1,7 @@
 """HTTP to one API server: raw JSON over the official library's connection pool, with its credentials.
 
-Promises: every call has a deadline; every failure is a KubeError; credentials are asked for at every call, so that
-expiring tokens are renewed, and credentials that were replaced are found. No models are built.
+Promises: every call has a deadline; every failure is a KubeError; credentials are read for every call, so that
+expiring tokens are renewed and replaced credentials are found. No models are built.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 DEFAULT_TIMEOUT = (CONNECT_SECONDS, READ_SECONDS)
 
-# One more try to connect, nothing else: callers decide about repeating, and a Retry-After must not sleep in here.
+# One more try to connect, nothing else: callers decide about retries, and a Retry-After must not sleep here.
 DEFAULT_RETRY = Retry(total=1, connect=1, read=0, redirect=0, status=0, other=0, respect_retry_after_header=False)
 
 _MOST_RELOAD_SECONDS = 30.0
 
 
 class RawStream:
-    """A response that is read while it comes. Iterate it in one thread; :meth:`stop` may be called from any other."""
+    """A response that is read while it arrives. Iterate it in one thread; :meth:`stop` may be called from any other."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse, *, doing: str) -> None:
         self._response = response
@@ -61,7 +61,7 @@ class RawStream:
             try:
                 sock.shutdown(socket.SHUT_RDWR)
             except OSError:
-                return  # the connection is gone already, which is what was wanted
+                return  # the connection is closed already
 
     def chunks(self) -> Iterator[bytes]:
         """Yield bytes as they arrive; a stopped stream ends, a broken or silent one raises.
@@ -76,7 +76,7 @@ class RawStream:
                 while data := response.read1(65536):
                     yield data
         except (HTTPError, OSError, ValueError, AttributeError) as exc:
-            # A socket shut down by stop() surfaces as any of these, depending on where the read stood.
+            # A socket that stop() shut down raises any of these, depending on where the read was.
             if self._stopped.is_set():
                 return
             raise error_of_silence(self._doing, exc) from exc
@@ -101,14 +101,14 @@ class RawStream:
 class Transport:
     """Requests to one API server. Safe to use from several threads.
 
-    Where the server rejects the credentials, or a file of them is gone or wrong, the configuration is loaded anew and
-    the request is sent once more. While that does not help, it is done ever more rarely, at most every 30 s.
+    If the server rejects the credentials, or one of their files is missing or wrong, the configuration is loaded again
+    and the request is sent once more. While that does not help, it is done in longer and longer intervals, up to 30 s.
 
     :param pool: the urllib3 pool manager that carries TLS settings, proxies and client certificates.
     :param credentials: returns the headers of authentication, valid now; called for every request, by one thread at a
         time; raises KubeUnavailable where they cannot be had.
     :param timeout: seconds in total, or (connect, read) seconds.
-    :param reload: loads the configuration anew; raises ConfigError. None where it cannot change.
+    :param reload: loads the configuration again; raises ConfigError. None if it cannot change.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Transport:
         self.timeout = timeout
         self.retry = retry
         self.server_time: datetime | None = None
-        """What time it was by the server's clock at its last answer; ``None`` where it has not said."""
+        """The time on the server's clock at its last answer, ``None`` before."""
 
     @property
     def host(self) -> str:
@@ -147,7 +147,7 @@ class Transport:
 
     @property
     def credentials(self) -> Callable[[], Mapping[str, str]]:
-        """What gives the headers of authentication now."""
+        """What returns the headers of authentication now."""
         return self._endpoint.credentials
 
     def close(self) -> None:
@@ -185,7 +185,7 @@ class Transport:
         silence_seconds: float,
         accept: str = "application/json",
     ) -> RawStream:
-        """Open a response that is read while it comes; no data for ``silence_seconds`` breaks it."""
+        """Open a response that is read while it arrives; no data for ``silence_seconds`` breaks it."""
         response = self._send(
             "GET", path, doing=doing, query=query, accept=accept, stream=True, read_seconds=silence_seconds
         )
@@ -229,7 +229,7 @@ class Transport:
             if not self._may_help_to_reload(error) or not self._load_anew(endpoint, doing):
                 raise
             if not _is_about_credentials(error) and self._endpoint.host == endpoint.host:
-                raise  # a server that is down and has not moved: whoever asked decides when to ask again
+                raise  # the server is down and has not moved: the caller decides when to ask again
             response = send_to(self._endpoint)
         self._reloads_in_vain = 0
         return response
@@ -277,7 +277,7 @@ class Transport:
         return self._reload is not None and (_is_about_credentials(error) or is_refused_connection(error.__cause__))
 
     def _load_anew(self, stale: Endpoint, doing: str) -> bool:
-        """Load the configuration anew unless that was tried just now; return whether there is another endpoint.
+        """Load the configuration again unless that was tried just now; return whether the endpoint has changed.
 
         :raises KubeUnavailable: it cannot be loaded.
         """
@@ -293,10 +293,10 @@ class Transport:
                 self._endpoint = self._reload()
             except ConfigError as error:
                 raise KubeUnavailable(
-                    f"{doing}: credentials expired or rejected, and the configuration cannot be loaded anew: {error}"
+                    f"{doing}: credentials expired or rejected, and the configuration cannot be loaded again: {error}"
                 ) from error
         stale.pool.clear()
-        log.info("Loaded the configuration of the Kubernetes API %s anew", self.host)
+        log.info("Loaded the configuration of the Kubernetes API %s again", self.host)
         return True
 
     def _deadline(self, read_seconds: float | None) -> Timeout:
@@ -312,7 +312,7 @@ def _is_about_credentials(error: KubeError) -> bool:
 
 
 def _time_of(text: str) -> datetime | None:
-    """Return the time in a Date header, ``None`` for none."""
+    """Return the time in a Date header, ``None`` if there is none."""
     try:
         return parsedate_to_datetime(text).astimezone(timezone.utc)
     except (ValueError, TypeError):

@@ -1,39 +1,30 @@
-"""Pod events as they come: one watch, and a list that a watch continues.
+"""The events of one watch of pods.
 
 Promises: events are the API server's own (``{"type": ..., "object": ...}``), bookmarks included, in its order; a watch
-that ended cleanly just ends; everything else is raised while iterating. Never waits and never tries again: what to do
-after an end or an error is the caller's choice.
+that ended cleanly just ends; everything else is raised while iterating. It never waits and never tries again: the
+caller decides what to do after an end or an error.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from hybrid_executor.errors import KubeUnavailable
-from hybrid_executor.kube.client import DEFAULT_PAGE_SIZE, DEFAULT_WATCH_SECONDS, KubeClient
+from hybrid_executor.kube.client import DEFAULT_WATCH_SECONDS, KubeClient
 from hybrid_executor.kube.failures import error_of_status
 from hybrid_executor.kube.transport import RawStream
 
 Event = dict[str, Any]
 
-# Half the time of the standard library's; this and nothing else is what an event costs. Airflow brings it along.
+# Half the time of the standard library's parser. Parsing is the main cost of an event. Airflow installs msgspec.
 _parse = msgspec.json.Decoder().decode
 
 # A bookmark comes about once a minute, so a live stream is never silent for longer.
 DEFAULT_SILENCE_SECONDS = 70.0
-
-
-@dataclass(frozen=True)
-class Listed:
-    """What :func:`list_then_watch` yields first: all pods, and the version that its events continue from."""
-
-    items: list[dict[str, Any]]
-    resource_version: str
 
 
 class WatchHandle:
@@ -84,7 +75,7 @@ def watch_once(
     The request is made when iteration begins. To resume, use the ``resourceVersion`` of the last event's object.
 
     :param namespace: None for all namespaces.
-    :param silence_seconds: a stream without even a bookmark for so long is taken for dead.
+    :param silence_seconds: a stream without any event or bookmark for so long counts as broken.
     :param timeout_seconds: the server ends the watch after so long.
     :raises KubeGone: the version is too old: list again.
     :raises KubeUnavailable: the stream broke, went silent or was refused: resume from the last version, after a pause.
@@ -105,30 +96,6 @@ def watch_once(
         stream.stop()
         if handle is not None:
             handle._remove(stream)
-
-
-def list_then_watch(
-    client: KubeClient,
-    namespace: str | None,
-    selector: str,
-    *,
-    page_size: int = DEFAULT_PAGE_SIZE,
-    silence_seconds: float = DEFAULT_SILENCE_SECONDS,
-    timeout_seconds: int = DEFAULT_WATCH_SECONDS,
-    handle: WatchHandle | None = None,
-) -> Iterator[Listed | Event]:
-    """Yield one :class:`Listed`, then the events after it, missing none. Ends and raises as ``watch_once``."""
-    listed = client.list_pods(namespace, selector, page_size=page_size)
-    yield Listed(items=listed.items, resource_version=listed.resource_version)
-    yield from watch_once(
-        client,
-        namespace,
-        selector,
-        listed.resource_version,
-        silence_seconds=silence_seconds,
-        timeout_seconds=timeout_seconds,
-        handle=handle,
-    )
 
 
 def _decode(line: bytes) -> Event:

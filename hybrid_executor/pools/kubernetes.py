@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 
 from hybrid_executor.errors import TaskRejected
 from hybrid_executor.events import Kind
-from hybrid_executor.kube.overrides import normalise_executor_config
+from hybrid_executor.kube.overrides import read_overrides
 from hybrid_executor.pools.work import Work
 from hybrid_executor.store import Attempts, Record, Submission
 
@@ -43,14 +42,13 @@ class KubernetesPool:
                 f"Pods of this Airflow release cannot run a {work.kind}: route its queue, {work.queue!r}, to celery in "
                 "[hybrid_executor] routes, or upgrade Airflow"
             )
-        overrides = normalise_executor_config(work.executor_config)
         return Submission(
             attempt=work.attempt,
             owner=work.owner,
             pool=self.name,
             fields={**work.record_fields(), "cluster": work.profile.cluster},
             payload=work.payload,
-            overrides=json.dumps(overrides, separators=(",", ":")) if overrides else "",
+            overrides=read_overrides(work.executor_config).to_text(),
             cluster=work.profile.cluster,
             expected_generation=work.expected_generation,
         )

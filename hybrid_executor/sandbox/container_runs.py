@@ -45,9 +45,9 @@ class ContainerRun:
     """One container of one pod.
 
     :ivar record: what the pod's status shows.
-    :ivar exit_code: of the run that goes on, None while there is none.
+    :ivar exit_code: of the current run; None while it runs.
     :ivar has_started: set once it has run.
-    :ivar is_ending: set by who ends the pod: it is not started again.
+    :ivar is_ending: the pod is ending, so the container must not be restarted.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class ContainerRun:
         self._log = Path()
 
     async def run_to_end(self, policy: str) -> int:
-        """Run the container until the policy lets it rest; return its last exit code."""
+        """Run the container until its restart policy allows no further run; return its last exit code."""
         pause = self._settings.services.node.restart_backoff_seconds
         while True:
             await self._pull()
@@ -91,7 +91,7 @@ class ContainerRun:
         self.signal(signal.SIGKILL)
 
     def note_exit(self) -> None:
-        """Take in that the process has ended; may be called again, and while it has not."""
+        """Note that the process has ended, if it has; may be called again."""
         if self.exit_code is None or not self.exit_code.done() or not self.record.is_running:
             return
         code = self.exit_code.result()
@@ -108,7 +108,7 @@ class ContainerRun:
         )
 
     async def _pull(self) -> None:
-        """Wait until the image is there: at once for any good name, for ever for a bad one."""
+        """Wait for the image: not at all for a valid name, for ever for an invalid one."""
         image, node = self.record.image, self._settings.services.node
         if not is_image_reference(image):
             problem = f'couldn\'t parse image name "{image}": invalid reference format'

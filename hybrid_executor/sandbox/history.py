@@ -40,7 +40,7 @@ class Change:
 
     @property
     def key(self) -> Key:
-        """Whose change it is."""
+        """Namespace and name of the changed object."""
         return namespace_of(self.state), name_of(self.state)
 
     def encoded(self) -> bytes:

@@ -122,7 +122,7 @@ class Kubelet:
         self._spawn(self._work(worker))
 
     def _forget(self, uid: str) -> None:
-        """End what is left of a pod that is gone from the API."""
+        """End the processes of a pod that has been removed from the API."""
         worker = self._workers.get(uid)
         if worker is None:
             self._scheduler.release(uid)

@@ -25,7 +25,7 @@ class LogQuery:
     """Which log to read.
 
     :ivar tail_lines: only the last lines, None for all.
-    :ivar limit_bytes: only the first bytes of what is left, None for all.
+    :ivar limit_bytes: only the first bytes of the rest; None for all.
     """
 
     container: str

@@ -70,7 +70,7 @@ def kill(pid: int, signal_number: int, *, group: bool = False) -> None:
 
 
 class Runtime:
-    """Runs containers for whoever holds the other end of the socket."""
+    """Runs containers for the process at the other end of the socket."""
 
     def __init__(self, peer: socket.socket) -> None:
         self._peer = peer
@@ -81,7 +81,7 @@ class Runtime:
         self._received = b""
 
     def serve(self) -> None:
-        """Do what is asked until nobody is there to ask; then kill everything."""
+        """Obey requests until the socket closes or the parent has died; then kill everything."""
         wake_reader, wake_writer = os.pipe()
         os.set_blocking(wake_writer, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)

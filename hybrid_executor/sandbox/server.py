@@ -52,7 +52,7 @@ class SandboxServer:
     :param port: 0 for any free one.
     :param node: what the node has and how its kubelet behaves.
     :param namespaces: namespaces that exist from the start.
-    :param runs_pods: False leaves pods and ending namespaces alone, for whoever plays kubelet through the API.
+    :param runs_pods: False runs no pods and removes no namespaces, for tests that write the status of pods themselves.
     :param bookmark_seconds: how often watches that ask for bookmarks get one.
     :param history_limit: how many changes per resource a watch can go back.
     :param interference: for tests: what happens to requests besides being answered.

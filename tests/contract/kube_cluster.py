@@ -144,7 +144,7 @@ def end_namespace(client: KubeClient, name: str) -> None:
 def _is_emptied(client: KubeClient, name: str) -> bool:
     """Remove the pods of a namespace; return whether there are none."""
     try:
-        pods = client.list_pods(name, "", metadata_only=True).items
+        pods = client.list_pods(name, "").items
         for found in pods:
             client.delete_pod(name, found["metadata"]["name"], grace_period_seconds=0)
     except KubeError:

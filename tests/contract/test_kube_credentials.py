@@ -192,7 +192,7 @@ def test_a_kubeconfig_that_is_being_written_is_waited_for(front: KubeFront) -> N
     whole = file.read_text()
     file.write_text("users: [\x00" + OLD)
     front.tokens = {NEW}
-    with pytest.raises(KubeUnavailable, match="cannot be loaded anew") as caught:
+    with pytest.raises(KubeUnavailable, match="cannot be loaded again") as caught:
         client.list_pods("default", "")
     assert OLD not in str(caught.value)
     file.write_text(whole.replace(OLD, NEW))

@@ -19,7 +19,7 @@ from hybrid_executor.agent.main import Agent
 from hybrid_executor.config import DictConfig, read_settings
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.kube.names import LABEL_DONE, attempt_selector
-from hybrid_executor.kube.overrides import normalise_executor_config
+from hybrid_executor.kube.overrides import read_overrides
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Store, Submission, open_store
 from tests.conftest import RedisServer
@@ -416,8 +416,8 @@ DOCUMENTED = {
 
 
 def test_the_documented_executor_config_is_what_the_api_takes_in_full(ground: Field) -> None:
-    overrides = normalise_executor_config({"KubernetesExecutor": DOCUMENTED})
-    attempt = ground.submit(overrides["pod"])
+    overrides = read_overrides({"KubernetesExecutor": DOCUMENTED})
+    attempt = ground.submit(overrides.pod)
     ground.wait_for(attempt, State.PENDING)
     [pod] = ground.pods(attempt)
     spec, [base] = pod["spec"], pod["spec"]["containers"]

@@ -67,7 +67,7 @@ def test_every_option_is_read_or_explained() -> None:
     assert names == set(VALUES) | set(PAIR) | WITHOUT_EFFECT
     assert [name for name, value in VALUES.items() if read(**{name: value}) == read()] == []
     assert read(**PAIR) != read()
-    explained = {option.name for option in KUBERNETES_OPTIONS if "but has no effect" in option.description}
+    explained = {option.name for option in KUBERNETES_OPTIONS if "has no effect" in option.description}
     assert explained == WITHOUT_EFFECT
 
 
@@ -202,7 +202,7 @@ def test_options_of_the_pod_decide_how_it_looks(tmp_path: Path) -> None:
 
     def pod_of(**options: str) -> dict[str, Any]:
         settings = read(pod_template_file=str(template), **options)
-        request = PodRequest(kind="task", attempt_id="a", instance="i", queue="q", workload_json="{}")
+        request = PodRequest(kind="task", attempt_id="a", instance="i", queue="q", payload="{}")
         return build_pod(request, settings, TemplateCache().load(choose_template(request, settings)))
 
     plain, told = pod_of(), pod_of(namespace="n", **PAIR)

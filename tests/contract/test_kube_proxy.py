@@ -81,8 +81,8 @@ def test_calls_go_through_the_proxy_of_the_environment(
 ) -> None:
     monkeypatch.setenv(name, f"http://me:p%40ss@{proxy.place}")
     client = client_of(sandbox, tmp_path)
-    assert client.get_version()["gitVersion"]
-    assert proxy.targets == [f"{sandbox.url}/version"]
+    assert client.list_pods("default", "").resource_version
+    assert proxy.targets == [f"{sandbox.url}/api/v1/namespaces/default/pods?limit=500"]
     assert proxy.users == ["Basic bWU6cEBzcw=="]
     client.close()
 
@@ -95,7 +95,7 @@ def test_an_excepted_api_server_is_asked_directly(
     monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.place}")
     monkeypatch.setenv(name, value.format(port=sandbox.url.rpartition(":")[2]))
     client = client_of(sandbox, tmp_path)
-    assert client.get_version()["gitVersion"]
+    assert client.list_pods("default", "").resource_version
     assert proxy.targets == []
     client.close()
 
@@ -119,6 +119,6 @@ def test_a_client_factory_honours_no_proxy_too(
     monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.place}")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     client = connect(KubernetesSettings(client_factory=f"{__name__}.make_client"))
-    assert client.get_version()["gitVersion"]
+    assert client.list_pods("default", "").resource_version
     assert proxy.targets == []
     client.close()

@@ -39,7 +39,7 @@ def kubeconfig(tmp_path: Path, certificate: Path) -> Iterator[str]:
                 self.send_response(200)
                 self.send_header("Content-Length", "25")
                 self.end_headers()
-                self.wfile.write(b'{"gitVersion": "v1.36.0"}')
+                self.wfile.write(b'{"metadata":{"name":"p"}}')
                 return
             self.send_response(200)
             self.send_header("Transfer-Encoding", "chunked")
@@ -83,14 +83,14 @@ def settings_of(kubeconfig: str, ca_file: Path) -> KubernetesSettings:
 
 def test_a_server_with_a_certificate_of_the_configured_ca_is_trusted(kubeconfig: str, certificate: Path) -> None:
     client = connect(settings_of(kubeconfig, certificate))
-    assert client.get_version()["gitVersion"] == "v1.36.0"
+    assert client.get_pod("n", "p")["metadata"]["name"] == "p"
     client.close()
 
 
 def test_another_certificate_is_refused_with_the_option_to_set(kubeconfig: str, tmp_path: Path) -> None:
     client = connect(settings_of(kubeconfig, write_certificate(tmp_path, "other")))
     with pytest.raises(KubeUnavailable, match=r"\[kubernetes_executor\] ssl_ca_cert"):
-        client.get_version()
+        client.get_pod("n", "p")
     client.close()
 
 

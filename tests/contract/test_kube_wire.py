@@ -16,7 +16,7 @@ import urllib3
 from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.transport import Transport
-from hybrid_executor.kube.watch import Listed, WatchHandle, list_then_watch, watch_once
+from hybrid_executor.kube.watch import WatchHandle, watch_once
 from tests.http_server import EndingServer
 from tests.waiting import PATIENCE_SECONDS
 
@@ -164,7 +164,7 @@ def test_a_plain_text_429_carries_the_servers_pause(server: ScriptedServer, clie
 def test_an_answer_that_is_no_kubernetes_api_is_an_error(server: ScriptedServer, client: KubeClient) -> None:
     server.script = lambda exchange: exchange.answer(200, b"<html>login</html>")
     with pytest.raises(KubeError, match="is it a Kubernetes API"):
-        client.list_namespaces()
+        client.get_pod("a", "p")
 
 
 def test_configured_query_and_delete_options_are_sent(server: ScriptedServer) -> None:
@@ -175,14 +175,13 @@ def test_configured_query_and_delete_options_are_sent(server: ScriptedServer) ->
         )
         client.create_pod("a", POD)
         client.delete_pod("a", "p")
-        client.delete_pod("a", "p", grace_period_seconds=0, uid="u", options={"propagationPolicy": "Background"})
+        client.delete_pod("a", "p", grace_period_seconds=0, uid="u")
         client.patch_pod("a", "p", {})
     assert [exchange.path.partition("?")[2] for exchange in server.seen] == ["fieldManager=me"] * 3 + [""]
     first, second = (json.loads(exchange.body) for exchange in server.seen[1:3])
     assert first == {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 7}
     assert second["gracePeriodSeconds"] == 0
     assert second["preconditions"] == {"uid": "u"}
-    assert second["propagationPolicy"] == "Background"
 
 
 def test_names_cannot_reach_another_path(server: ScriptedServer, client: KubeClient) -> None:
@@ -313,26 +312,6 @@ def test_a_stopped_handle_ends_later_watches_at_once_without_a_request(
     handle.stop()
     assert list(watch_once(client, "a", "", "5", handle=handle)) == []
     assert server.seen == []
-
-
-def test_a_list_is_followed_by_the_events_after_it(server: ScriptedServer, client: KubeClient) -> None:
-    def script(exchange: Exchange) -> None:
-        if "watch=true" in exchange.path:
-            assert "resourceVersion=9" in exchange.path
-            streaming(lines(ADDED))(exchange)
-        else:
-            exchange.answer(200, page(["a"]))
-
-    server.script = script
-    listed, event = list_then_watch(client, "a", "")
-    assert listed == Listed(items=[{"metadata": {"name": "a"}}], resource_version="9")
-    assert event == ADDED
-
-
-def test_a_failed_list_yields_nothing(server: ScriptedServer, client: KubeClient) -> None:
-    server.script = lambda exchange: exchange.answer(503, b"")
-    with pytest.raises(KubeUnavailable):
-        next(list_then_watch(client, "a", ""))
 
 
 def test_a_log_is_followed_line_by_line(server: ScriptedServer, client: KubeClient) -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 
 from hybrid_executor.events import OwnerId
 from hybrid_executor.states import State
@@ -84,6 +85,24 @@ def test_a_key_that_holds_something_else_fails_the_task_that_needs_it_alone(
     }
     assert "The Redis key broken holds a value that is no list of messages" in events["list"][1]
     assert queue_length(store, "default") == len(executor.running) == 20
+
+
+def test_a_message_that_a_broker_of_its_own_never_accepts_fails_its_task_alone(
+    make_executor: MakeExecutor, store: Store, redis_url: str
+) -> None:
+    executor = make_executor(celery__broker_url=redis_url.removesuffix("/0") + "/1")
+    broker = redis.Redis.from_url(redis_url.removesuffix("/0") + "/1")
+    with broker:
+        broker.set("broken", "no list", ex=60)
+        _, good = queue(executor, make_task("bad", queue="broken"), make_task("good"))
+        executor.heartbeat()
+        executor.heartbeat()
+        [(task, (state, reason))] = told(executor).items()
+        assert (task, state) == ("bad", "failed")
+        assert "The Redis key broken holds a value that is no list of messages" in reason
+        assert broker.llen("default") == 1
+        assert store.attempts.live("celery") == {good}
+        broker.flushdb()
 
 
 # ---- timed repairs ----

@@ -14,7 +14,7 @@ from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.options import DictConfig
 from hybrid_executor.config.profiles import read_profiles
 from hybrid_executor.demo.home import ROUTES
-from hybrid_executor.kube.overrides import normalise_executor_config
+from hybrid_executor.kube.overrides import read_overrides
 from hybrid_executor.kube.template import TEMPLATE_OPTION, TemplateChoice, read_template
 from hybrid_executor.routing import parse_routes
 from hybrid_executor.sandbox.valkey import VALKEY_SETTINGS
@@ -45,7 +45,7 @@ def test_the_configuration_file_can_be_read() -> None:
 def test_the_profiles_file_serves_the_routes_of_the_demo() -> None:
     profiles = read_profiles(str(ROOT / "conf" / "profiles.yaml"))
     assert parse_routes(ROUTES, profiles=profiles).profiles == ("gpu",)
-    pod = normalise_executor_config(profiles["gpu"].executor_config)["pod"]
+    pod = read_overrides(profiles["gpu"].executor_config).pod
     assert pod["metadata"]["labels"] == {"workload": "gpu"}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hybrid_executor.agent.pod_factory import PodFactory
+from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.config import DictConfig
 from hybrid_executor.config.coordinators import CoordinatorPod, read_coordinator_pods
 from hybrid_executor.config.kubernetes import KubernetesSettings

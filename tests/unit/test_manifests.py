@@ -13,7 +13,7 @@ from kubernetes import client
 
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.config.profiles import read_profiles
-from hybrid_executor.kube.overrides import normalise_executor_config
+from hybrid_executor.kube.overrides import read_overrides
 from hybrid_executor.routing import parse_routes
 
 ROOT = Path(__file__).parents[2]
@@ -124,7 +124,7 @@ def test_agents_and_workers_know_the_routes_and_the_profiles_in_them(tmp_path: P
     profiles = read_profiles(str(path))
     routes = parse_routes(DATA["hybrid-config"]["AIRFLOW__HYBRID_EXECUTOR__ROUTES"], profiles=profiles)
     assert routes.profiles == ("gpu",)
-    assert normalise_executor_config(profiles["gpu"].executor_config)["pod"]["metadata"]["labels"]
+    assert read_overrides(profiles["gpu"].executor_config).pod["metadata"]["labels"]
     assert DATA["hybrid-config"]["AIRFLOW__HYBRID_EXECUTOR__AGENT"] == "external"
     assert KubernetesSettings().in_cluster
 

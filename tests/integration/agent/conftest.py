@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from hybrid_executor.agent.launch.mutation_hook import Hook
 from hybrid_executor.agent.main import Agent
-from hybrid_executor.agent.mutation_hook import Hook
 from hybrid_executor.config import DictConfig, Settings, read_settings
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
 from hybrid_executor.events import STREAM_START, AttemptId, OwnerId

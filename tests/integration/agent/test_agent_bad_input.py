@@ -50,7 +50,7 @@ def test_misspelt_fields_of_a_template_are_told_at_start_and_the_api_s_own_warni
 ) -> None:
     world.template.write_text(world.template.read_text() + "  tolerationz: []\n")
     world.start_agent()
-    assert "spec.tolerationz is no field that the installed kubernetes library knows: did you mean tolerations?" in (
+    assert "spec.tolerationz is not a field of the installed kubernetes library: did you mean tolerations?" in (
         caplog.text
     )
     world.wait_for(State.SUCCEEDED, world.submit(count=3))

@@ -161,7 +161,7 @@ def test_an_agent_ends_with_its_parent(world: World, start: Start) -> None:
 def test_no_route_to_kubernetes_is_said_at_once(start: Start) -> None:
     agent = start("only", hybrid_executor__routes="*=celery")
     assert agent.process.wait(40) == 2
-    assert "No route" in agent.log
+    assert "has no route to kubernetes" in agent.log
 
 
 def local_settings(world: World, text: str) -> None:

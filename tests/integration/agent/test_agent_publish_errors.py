@@ -68,7 +68,7 @@ ANSWERS = [
         message='Pod "x" is invalid: spec.containers[0].image: Required value',
         times=None,
         state=State.FAILED,
-        words="mend its template, profile or executor_config",
+        words="fix its template, profile or executor_config",
         creations=1,
     ),
     Answer(

@@ -56,10 +56,10 @@ def test_pods_of_another_deployment_are_not_touched_and_the_clash_is_told_once(
     assert not any("deletionTimestamp" in pod["metadata"] for pod in world.pods())
     assert not any("airflow_executor_done" in pod["metadata"]["labels"] for pod in world.pods())
     assert list(world.store.attempts.live("kubernetes")) == []
-    told = [text for text in caplog.messages if "pods of another deployment" in text]
+    told = [text for text in caplog.messages if "Pods of another deployment" in text]
     assert told == [
-        "In namespace default of cluster default there are pods of another deployment, which has another Redis and the "
-        "same [hybrid_executor] instance = airflow. They are left alone. Give each deployment an instance of its own."
+        "Pods of another deployment are in namespace default of cluster default: it has another Redis and the same "
+        "[hybrid_executor] instance = airflow. This agent leaves them alone. Give each deployment its own instance."
     ]
     [words] = wait_until(lambda: clashes_of(read_status(world.store)["agents"], INSTANCE))
     assert "namespace default of cluster default holds pods of another deployment" in words

@@ -187,7 +187,7 @@ def test_a_cluster_checks_the_pods_and_creates_none(
     text, [_] = show("train", check=True, code=1)
     assert "# the cluster refuses this pod: check pod gpu/" in text
     assert 'unknown field "spec.tolerationz"' in text
-    assert "spec.tolerationz is no field that the installed kubernetes library knows: did you mean tolerations?" in text
+    assert "spec.tolerationz is not a field of the installed kubernetes library: did you mean tolerations?" in text
     assert cluster.cluster.select(PODS) == []
 
 

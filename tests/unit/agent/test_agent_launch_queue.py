@@ -6,12 +6,12 @@ import itertools
 
 import pytest
 
-from hybrid_executor.agent.launch import Launch
-from hybrid_executor.agent.launch_queue import LaunchQueue, Wait
+from hybrid_executor.agent.launch.entries import Launch
+from hybrid_executor.agent.launch.queue import LaunchQueue, Wait
 from hybrid_executor.events import AttemptId, StreamId
 from hybrid_executor.kube.demand import Demand, demand_of
-from hybrid_executor.kube.publish import Verdict
 from hybrid_executor.kube.quantities import quantity
+from hybrid_executor.kube.refusal import Refusal
 from hybrid_executor.store import LaunchEntry
 
 _numbers = itertools.count(1)
@@ -33,15 +33,15 @@ def demand(namespace: str = "a", *, account: str = "default", priority: str = ""
     return demand_of({"spec": spec}, namespace=namespace)
 
 
-def over(**exceeded: str) -> Verdict:
+def over(**exceeded: str) -> Refusal:
     amounts = {name.replace("_", "/"): quantity(amount) for name, amount in exceeded.items()}
     if "pods" not in amounts:
         amounts = {f"requests.{name}": amount for name, amount in amounts.items()}
-    return Verdict("retry", "full", concerns="demand", exceeded=amounts)
+    return Refusal("retry", "full", concerns="demand", exceeded=amounts)
 
 
-MISSING = Verdict("retry", "no account", concerns="account", most_seconds=10.0)
-CLOSED = Verdict("retry", "closed", concerns="namespace")
+MISSING = Refusal("retry", "no account", concerns="account", most_seconds=10.0)
+CLOSED = Refusal("retry", "closed", concerns="namespace")
 
 
 def filled(*demands: Demand, count: int = 1) -> tuple[LaunchQueue, list[Launch]]:
@@ -54,8 +54,8 @@ def filled(*demands: Demand, count: int = 1) -> tuple[LaunchQueue, list[Launch]]
     return queue, launches
 
 
-def refuse(queue: LaunchQueue, refused: Launch, verdict: Verdict, *, now: float = 0.0) -> Wait:
-    return queue.refused(refused, verdict, now=now, jitter=1.0)
+def refuse(queue: LaunchQueue, refused: Launch, refusal: Refusal, *, now: float = 0.0) -> Wait:
+    return queue.refused(refused, refusal, now=now, jitter=1.0)
 
 
 def demands_of(launches: list[Launch]) -> list[Demand | None]:
@@ -153,8 +153,8 @@ def test_what_was_under_way_when_others_were_refused_says_nothing_new() -> None:
 
 def test_a_refusal_lasts_for_as_long_as_the_server_asked() -> None:
     queue, _ = filled(demand())
-    verdict = Verdict("retry", "busy", retry_after_seconds=30.0, concerns="alike")
-    assert refuse(queue, queue.take(1, now=0.0)[0], verdict).seconds >= 30.0
+    refusal = Refusal("retry", "busy", retry_after_seconds=30.0, concerns="alike")
+    assert refuse(queue, queue.take(1, now=0.0)[0], refusal).seconds >= 30.0
 
 
 def test_what_gets_through_lets_more_and_more_try_until_all_may() -> None:

@@ -9,7 +9,7 @@ import fakeredis
 import pytest
 
 from hybrid_executor.agent.data_loss import DataLoss
-from hybrid_executor.agent.leader import KeptLease, LeaseKeeper
+from hybrid_executor.agent.leases import KeptLease, LeaseKeeper
 from hybrid_executor.complaints import Complaints
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.store import Store

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from hybrid_executor.agent.identity import PodIdentity
-from hybrid_executor.agent.log_tails import shorten, wants_log, with_lines
-from hybrid_executor.agent.sighting import Sighting
+from hybrid_executor.agent.watch.decision import Sighting
+from hybrid_executor.agent.watch.log_tails import shorten, wants_log, with_lines
 from hybrid_executor.events import AttemptId
 from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.diagnosis import Diagnosis

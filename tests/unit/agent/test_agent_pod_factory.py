@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from hybrid_executor.agent.identity import identify
-from hybrid_executor.agent.mutation_hook import Hook, load_mutation_hook
+from hybrid_executor.agent.launch.mutation_hook import Hook, load_mutation_hook
+from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.namespaces import namespaces_to_watch
-from hybrid_executor.agent.pod_factory import PodFactory
 from hybrid_executor.config import DictConfig, Profile, read_settings
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import TaskRejected
@@ -43,6 +43,14 @@ def test_the_same_launch_has_the_same_name_and_another_launch_another() -> None:
     renamed = factory().build(record(), payload="{}", overrides="", rename=1)
     assert first.name == again.name
     assert len({first.name, relaunched.name, renamed.name}) == 3
+
+
+def test_a_pod_without_a_namespace_after_the_hook_gets_the_configured_one() -> None:
+    def hook(pod: Any) -> None:
+        pod.metadata.namespace = None
+
+    manifest = factory(hook).build(record(), payload="{}", overrides="")
+    assert (manifest.namespace, manifest.pod["metadata"]["namespace"]) == ("default", "default")
 
 
 def test_a_pod_says_whose_it_is_and_for_which_generation() -> None:

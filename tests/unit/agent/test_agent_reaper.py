@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import fakeredis
 import pytest
 
-from hybrid_executor.agent.leader import KeptLease
+from hybrid_executor.agent.leases import KeptLease
 from hybrid_executor.agent.reaper import Reaper, StuckLaunches
 from hybrid_executor.complaints import Complaints
 from hybrid_executor.events import STREAM_START, AttemptId, OwnerId

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from hybrid_executor.agent.endings import SETTLE_SECONDS, SUCCESS_SECONDS, Endings
-from hybrid_executor.agent.sighting import Sighting, sight
-from hybrid_executor.agent.verdicts import change_for
+from hybrid_executor.agent.watch.decision import Sighting, change_for, sight
+from hybrid_executor.agent.watch.patience import SETTLE_SECONDS, SUCCESS_SECONDS, Endings
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.kube.diagnosis import sentence
 from hybrid_executor.states import State

@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
-from hybrid_executor.agent.batcher import Batcher
 from hybrid_executor.agent.delayed_pool import DelayedPool
-from hybrid_executor.agent.held_entries import HeldEntries
-from hybrid_executor.agent.supervision import start_supervised
+from hybrid_executor.agent.launch.entries import HeldEntries
+from hybrid_executor.agent.launch.recording import Batcher
+from hybrid_executor.agent.process import start_supervised
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId, StreamId
 from hybrid_executor.store import LaunchEntry
@@ -106,7 +106,7 @@ def test_a_thread_that_dies_is_logged_and_started_again(caplog: pytest.LogCaptur
     stop.set()
     thread.join(PATIENCE)
     assert not thread.is_alive()
-    assert "part died and will be started again" in caplog.text
+    assert "part died and is started again" in caplog.text
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 

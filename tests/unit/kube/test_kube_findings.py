@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hybrid_executor.agent.pod_factory import PodFactory
+from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.config.profiles import read_profiles
 from hybrid_executor.config.yaml_keys import keys_given_twice
@@ -19,12 +19,15 @@ from hybrid_executor.kube.findings import findings_of_pod
 @pytest.mark.parametrize(
     ("pod", "words"),
     [
-        ({"spec": {"tolerationz": []}}, "spec.tolerationz is no field .*: did you mean tolerations"),
+        ({"spec": {"tolerationz": []}}, "spec.tolerationz is not a field .*: did you mean tolerations"),
         (
             {"spec": {"containers": [{"name": "base", "imagePullPolice": "Always"}]}},
             r"spec.containers\[0\].imagePullPol",
         ),
-        ({"spec": {"containers": [{"env": [{"name": "A", "val": 1}]}]}}, r"containers\[0\].env\[0\].val is no field"),
+        (
+            {"spec": {"containers": [{"env": [{"name": "A", "val": 1}]}]}},
+            r"containers\[0\].env\[0\].val is not a field",
+        ),
         ({"spec": {"securityContext": {"runAsUsr": 1}}}, "securityContext.runAsUsr .*did you mean runAsUser"),
         ({"spec": {"containers": {"name": "base"}}}, "spec.containers is a mapping: write a list"),
         ({"spec": {"nodeSelector": ["a"]}}, "spec.nodeSelector is a list: write a mapping"),
@@ -32,9 +35,9 @@ from hybrid_executor.kube.findings import findings_of_pod
         ({"spec": {"priority": "high"}}, "spec.priority is text: write a whole number"),
         ({"spec": {"hostname": {"a": 1}}}, "spec.hostname is a mapping: write text"),
         ({"spec": "none"}, "spec is text: write a mapping"),
-        ({"spec": {"restartPolicy": "Always"}}, "restartPolicy is Always, .* taken for Never"),
+        ({"spec": {"restartPolicy": "Always"}}, "restartPolicy is Always, .* Never is used instead"),
         ({"spec": {"restartPolicy": "OnFailure"}}, "restartPolicy is OnFailure"),
-        ({"mettadata": {}}, "mettadata is no field .*did you mean metadata"),
+        ({"mettadata": {}}, "mettadata is not a field .*did you mean metadata"),
     ],
 )
 def test_a_pod_that_cannot_be_meant_so_is_told_with_the_path(pod: dict[str, Any], words: str) -> None:
@@ -82,8 +85,8 @@ def test_an_agent_names_what_it_finds_in_templates_and_profiles(
     )
     found = "\n".join(factory.findings())
     assert f"Pod template {template} ([kubernetes_executor] pod_template_file): the key 'nodeSelector'" in found
-    assert "spec.containers[0].imagee is no field" in found
-    assert "Profile 'gpu': spec.toleration is no field" in found
+    assert "spec.containers[0].imagee is not a field" in found
+    assert "Profile 'gpu': spec.toleration is not a field" in found
     assert f"Pod template {other} is not valid YAML" in found
     assert "Profile 'legacy'" in found
     profiles.write_text("gpu: {namespace: a}\ngpu: {namespace: b}\n")

@@ -9,12 +9,11 @@ import pytest
 from kubernetes import client as k8s
 
 from hybrid_executor.errors import TaskRejected
-from hybrid_executor.kube.overrides import normalise_executor_config
+from hybrid_executor.kube.overrides import Overrides, read_overrides
 
 
 def convert(**settings: Any) -> dict[str, Any]:
-    result: dict[str, Any] = normalise_executor_config({"KubernetesExecutor": settings})["pod"]
-    return result
+    return dict(read_overrides({"KubernetesExecutor": settings}).pod)
 
 
 def base(**settings: Any) -> dict[str, Any]:
@@ -186,20 +185,20 @@ def test_several_secrets_are_all_there() -> None:
         ({"secrets": [{"deploy_type": "env"}]}, "without the name of a secret"),
         ({"secrets": [{"type": "env", "secret": "s"}]}, "has no key 'type'"),
         ({"secrets": [5]}, "without the name of a secret"),
-        ({"volumes": [{"name": object()}]}, "has no place in a pod"),
+        ({"volumes": [{"name": object()}]}, "which a pod cannot have"),
     ],
 )
 def test_a_wrong_key_or_value_is_refused_with_what_to_write(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(TaskRejected) as caught:
-        normalise_executor_config({"KubernetesExecutor": settings})
+        read_overrides({"KubernetesExecutor": settings})
     assert words in str(caught.value)
     assert "executor_config['KubernetesExecutor']" in str(caught.value)
 
 
 def test_settings_that_are_no_dict_are_refused() -> None:
     with pytest.raises(TaskRejected, match=r"\['KubernetesExecutor'\] is str: write a dict"):
-        normalise_executor_config({"KubernetesExecutor": "image"})
+        read_overrides({"KubernetesExecutor": "image"})
 
 
 def test_a_key_set_to_none_is_unset() -> None:
-    assert normalise_executor_config({"KubernetesExecutor": {"image": None, "labels": None}}) == {}
+    assert read_overrides({"KubernetesExecutor": {"image": None, "labels": None}}) == Overrides()

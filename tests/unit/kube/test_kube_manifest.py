@@ -15,7 +15,7 @@ from hybrid_executor.errors import TaskRejected
 from hybrid_executor.kube.manifest import PodRequest, apply_mutation_hook, build_pod
 from hybrid_executor.kube.models import plain, pod_of
 from hybrid_executor.kube.names import annotations_of, labels_of, pod_name
-from hybrid_executor.kube.overrides import normalise_executor_config
+from hybrid_executor.kube.overrides import Overrides, read_overrides
 from hybrid_executor.kube.template import BUILT_IN_TEMPLATE
 
 IMAGE = KubernetesSettings(worker_container_repository="apache/airflow", worker_container_tag="3.3.2")
@@ -30,7 +30,7 @@ def request_of(**changes: Any) -> PodRequest:
         "attempt_id": "0193a5c4",
         "instance": "prod",
         "queue": "gpu",
-        "workload_json": WORKLOAD,
+        "payload": WORKLOAD,
         "dag_id": "d",
         "task_id": "t",
         "run_id": "r",
@@ -55,7 +55,7 @@ def base_of(pod: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_override(override: dict[str, Any], **changes: Any) -> PodRequest:
-    return request_of(overrides=normalise_executor_config({"pod_override": override}), **changes)
+    return request_of(overrides=read_overrides({"pod_override": override}), **changes)
 
 
 def test_without_a_template_a_complete_minimal_pod_is_made() -> None:
@@ -101,14 +101,21 @@ def image(name: str) -> dict[str, Any]:
     return {"spec": {"containers": [{"name": "base", "image": name}]}}
 
 
+PROFILE = Overrides(image("profile:1"))
+
+
 @pytest.mark.parametrize(
     ("request_", "configured", "expected"),
     [
         (request_of(), BARE, "template:1"),
         (request_of(), IMAGE, "apache/airflow:3.3.2"),
-        (request_of(pod=image("profile:1")), IMAGE, "profile:1"),
-        (request_of(pod=image("profile:1"), coordinator_image="java:1"), IMAGE, "java:1"),
-        (with_override(image("task:1"), pod=image("profile:1"), coordinator_image="java:1"), IMAGE, "task:1"),
+        (request_of(profile_overrides=PROFILE), IMAGE, "profile:1"),
+        (request_of(profile_overrides=PROFILE, coordinator_image="java:1"), IMAGE, "java:1"),
+        (
+            with_override(image("task:1"), profile_overrides=PROFILE, coordinator_image="java:1"),
+            IMAGE,
+            "task:1",
+        ),
     ],
 )
 def test_the_nearest_image_wins(request_: PodRequest, configured: KubernetesSettings, expected: str) -> None:
@@ -119,7 +126,7 @@ def test_the_nearest_image_wins(request_: PodRequest, configured: KubernetesSett
     ("request_", "expected"),
     [
         (request_of(), "configured"),
-        (request_of(pod={"metadata": {"namespace": "profile-pod"}}), "profile-pod"),
+        (request_of(profile_overrides=Overrides({"metadata": {"namespace": "profile-pod"}})), "profile-pod"),
         (request_of(namespace="profile"), "profile"),
         (with_override({"metadata": {"namespace": "task"}}, namespace="profile"), "task"),
     ],
@@ -132,7 +139,7 @@ def test_the_nearest_namespace_wins_over_that_of_the_template(request_: PodReque
 def test_parts_are_laid_over_each_other_template_profile_executor_config() -> None:
     request = with_override(
         {"metadata": {"labels": {"b": "task", "c": "task"}}},
-        pod={"metadata": {"labels": {"a": "profile", "b": "profile"}}},
+        profile_overrides=Overrides({"metadata": {"labels": {"a": "profile", "b": "profile"}}}),
     )
     labels = build_pod(request, BARE, {**template(), "metadata": {"labels": {"a": "template", "d": "template"}}})[
         "metadata"
@@ -198,7 +205,7 @@ def test_a_pod_without_an_image_is_refused_with_what_to_set() -> None:
 
 def test_parts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(TaskRejected, match="cannot be put together"):
-        build_pod(request_of(overrides={"pod": {"metadata": {"labels": 5}}}), IMAGE, template())
+        build_pod(request_of(overrides=Overrides({"metadata": {"labels": 5}})), IMAGE, template())
 
 
 def test_a_template_is_not_changed_by_the_pods_made_from_it() -> None:
@@ -294,7 +301,7 @@ def test_the_path_through_plain_dicts_and_the_path_through_models_agree(
     asked["spec"]["containers"][0].setdefault("image", "i")
     by_dict = build_pod(with_override(override), IMAGE, asked)
     by_model = build_pod(
-        request_of(overrides=normalise_executor_config({"pod_override": pod_of(override)})), IMAGE, plain(pod_of(asked))
+        request_of(overrides=read_overrides({"pod_override": pod_of(override)})), IMAGE, plain(pod_of(asked))
     )
     assert by_dict == by_model
     assert plain(pod_of(by_dict)) == by_dict

@@ -15,12 +15,11 @@ from hybrid_executor.kube.names import (
     attempt_selector,
     done_patch,
     instance_selector,
-    is_revoked,
     labels_of,
     make_safe_label_value,
     pod_name,
-    revoked_patch,
 )
+from hybrid_executor.kube.overrides import Overrides
 from hybrid_executor.kube.request import PodRequest
 
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -33,7 +32,7 @@ def request_of(**changes: Any) -> PodRequest:
         "attempt_id": "0193a5c4-7f0e-7b3a-9d1e-0123456789ab",
         "instance": "prod",
         "queue": "gpu high",
-        "workload_json": "{}",
+        "payload": "{}",
         "dag_id": "my_dag",
         "task_id": "group.task",
         "run_id": "scheduled__2026-01-01T00:00:00+00:00",
@@ -131,13 +130,10 @@ def test_selectors_find_an_instance_without_what_is_done_and_an_attempt_with_it(
     assert attempt_selector("prod", "a-1") == "hybrid-executor/instance=prod,hybrid-executor/attempt=a-1"
 
 
-def test_the_marks_are_those_that_airflow_users_know() -> None:
+def test_the_mark_is_the_one_that_airflow_users_know() -> None:
     assert done_patch() == {"metadata": {"labels": {"airflow_executor_done": "True"}}}
-    assert is_revoked(revoked_patch())
-    assert not is_revoked({"metadata": {}})
-    assert not is_revoked({"metadata": {"labels": None}})
 
 
 def test_a_request_does_not_show_its_token_or_overrides() -> None:
-    shown = repr(request_of(workload_json='{"token": "tell-nobody"}', overrides={"pod": {"secret": "tell-nobody"}}))
+    shown = repr(request_of(payload='{"token": "tell-nobody"}', overrides=Overrides({"secret": "tell-nobody"})))
     assert "tell-nobody" not in shown

@@ -11,7 +11,7 @@ import pytest
 from hybrid_executor.errors import KubeGone
 from hybrid_executor.kube.diagnosis import diagnose
 from hybrid_executor.kube.failures import error_of_answer, error_of_status
-from hybrid_executor.kube.publish import judge_create_error
+from hybrid_executor.kube.refusal import judge_create_error
 
 RECORDED: dict[str, Any] = json.loads(Path(__file__).with_name("recorded.json").read_text(encoding="utf-8"))
 

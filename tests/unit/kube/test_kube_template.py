@@ -11,10 +11,13 @@ import pytest
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import ConfigError, TaskRejected
 from hybrid_executor.kube.manifest import get_base_pod_from_template
+from hybrid_executor.kube.overrides import Overrides
 from hybrid_executor.kube.request import PodRequest
 from hybrid_executor.kube.template import TemplateCache, TemplateChoice, choose_template
 
 POD = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: base\n    image: {image}\n"
+PROFILE = Overrides(template_file="/profile")
+TASK = Overrides(template_file="/task")
 
 
 def write(path: Path, text: str) -> TemplateChoice:
@@ -23,17 +26,17 @@ def write(path: Path, text: str) -> TemplateChoice:
 
 
 def request_of(**changes: Any) -> PodRequest:
-    return PodRequest(kind="task", attempt_id="a", instance="i", queue="q", workload_json="{}", **changes)
+    return PodRequest(kind="task", attempt_id="a", instance="i", queue="q", payload="{}", **changes)
 
 
 @pytest.mark.parametrize(
     ("request_", "path", "option"),
     [
         (request_of(), "/configured", "[kubernetes_executor] pod_template_file"),
-        (request_of(pod_template_file="/profile"), "/profile", "profile"),
-        (request_of(pod_template_file="/profile", overrides={"template_file": "/task"}), "/task", "executor_config"),
+        (request_of(profile_overrides=PROFILE), "/profile", "profile"),
+        (request_of(profile_overrides=PROFILE, overrides=TASK), "/task", "executor_config"),
         (
-            request_of(overrides={"template_file": "/task"}, coordinator_template_file="/java"),
+            request_of(overrides=TASK, coordinator_template_file="/java"),
             "/java",
             "[sdk] coordinators",
         ),

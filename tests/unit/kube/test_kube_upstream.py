@@ -17,7 +17,7 @@ import yaml
 
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.kube.manifest import apply_mutation_hook, build_pod
-from hybrid_executor.kube.overrides import normalise_executor_config
+from hybrid_executor.kube.overrides import read_overrides
 from hybrid_executor.kube.request import PodRequest
 from hybrid_executor.kube.template import TemplateChoice, read_template
 from tests.pod_corpus import hooks
@@ -56,12 +56,12 @@ def our_pod(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         attempt_id="a",
         instance="airflow",
         queue="q",
-        workload_json="{}",
+        payload="{}",
         dag_id="dag",
         task_id="task",
         run_id="run",
         try_number=1,
-        overrides=normalise_executor_config({"pod_override": case["override"]} if "override" in case else {}),
+        overrides=read_overrides({"pod_override": case["override"]} if "override" in case else {}),
     )
     pod = build_pod(request, settings, read_template(TemplateChoice(str(file), "pod_template_file")))
     if "hook" in case:

@@ -9,10 +9,10 @@ import fakeredis
 import pytest
 
 from hybrid_executor.agent.delayed_pool import DelayedPool
-from hybrid_executor.agent.deletion import PodRemover
-from hybrid_executor.agent.log_tails import LogTails
-from hybrid_executor.agent.pod_recorder import PodRecorder
-from hybrid_executor.agent.pod_stream import PodStream, last_warning
+from hybrid_executor.agent.removal import PodRemover
+from hybrid_executor.agent.watch.events import PodStream, last_warning
+from hybrid_executor.agent.watch.log_tails import LogTails
+from hybrid_executor.agent.watch.recording import PodRecorder
 from hybrid_executor.complaints import Complaints
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import StoreUnavailable

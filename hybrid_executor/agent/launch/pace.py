@@ -1,4 +1,4 @@
-"""How quickly an agent may create pods in one cluster: the rate and the number of starts that all agents share."""
+"""How quickly pods may be created in one cluster: a rate, and a limit of pods that start, shared by all agents."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _WAIT_SECONDS = 0.1
 
 
 class Pace:
-    """Asks for leave to create pods. :meth:`leave` is safe for several threads.
+    """Asks Redis for permission to create pods. :meth:`leave` is safe for several threads.
 
-    :param most_starting: pods on their way to their task's start, 0 for an adaptive limit.
+    :param most_starting: most pods whose task has not started yet, 0 for an adaptive limit.
     """
 
     def __init__(self, store: Store, *, cluster: str, pods_per_second: float, most_starting: int) -> None:
@@ -27,7 +27,7 @@ class Pace:
     def admit(self, attempts: Sequence[AttemptId]) -> tuple[int, float]:
         """Return how many of ``attempts``, from the first, may be created now, and the seconds to wait for more.
 
-        :raises StoreUnavailable: Redis went away. What was admitted unheard does not count for long.
+        :raises StoreUnavailable: Redis unavailable. If it admitted some, they count for a short time only.
         """
         starting = self._store.starts.admit(self._cluster, attempts, most=self._most_starting)
         if not starting:
@@ -43,13 +43,13 @@ class Pace:
         return granted, wait_seconds or _WAIT_SECONDS
 
     def leave(self, attempt: AttemptId) -> None:
-        """A pod that was admitted is not created now; told to the others by the next :meth:`flush`."""
+        """Note that an admitted pod is not created now. The next :meth:`flush` tells the other agents."""
         self._left.append(attempt)
 
     def flush(self) -> None:
-        """Tell the other agents what is not created after all.
+        """Tell the other agents which admitted pods are not created.
 
-        :raises StoreUnavailable: Redis went away; it is told the next time.
+        :raises StoreUnavailable: Redis unavailable; the next call tells them.
         """
         gone = [self._left[index] for index in range(len(self._left))]
         if gone:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable
-from hybrid_executor.kube.publish import judge_create_error
+from hybrid_executor.kube.refusal import judge_create_error
 
 QUOTA = 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2'
 ENDING = 'pods "x" is forbidden: unable to create new content in namespace ending because it is being terminated'
@@ -42,9 +42,9 @@ def test_a_pod_of_that_name_is_the_one_that_was_wanted() -> None:
 def test_what_surely_passes_is_tried_again_for_as_long_as_the_workload_is_valid(
     status: int, reason: str, message: str
 ) -> None:
-    verdict = judge_create_error(error(status, reason, message))
-    assert (verdict.action, verdict.most_seconds) == ("retry", None)
-    assert verdict.concerns in ("pod", "alike")
+    refusal = judge_create_error(error(status, reason, message))
+    assert (refusal.action, refusal.most_seconds) == ("retry", None)
+    assert refusal.concerns in ("pod", "alike")
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,10 @@ def test_what_surely_passes_is_tried_again_for_as_long_as_the_workload_is_valid(
 def test_what_may_be_repaired_soon_is_tried_again_for_a_bounded_time(
     status: int, message: str, concerns: str, words: str, most_seconds: float
 ) -> None:
-    verdict = judge_create_error(error(status, "X", message), patience_seconds=60.0)
-    assert (verdict.action, verdict.concerns, verdict.most_seconds) == ("retry", concerns, most_seconds)
-    assert words in verdict.reason
-    assert message in verdict.reason
+    refusal = judge_create_error(error(status, "X", message), patience_seconds=60.0)
+    assert (refusal.action, refusal.concerns, refusal.most_seconds) == ("retry", concerns, most_seconds)
+    assert words in refusal.reason
+    assert message in refusal.reason
 
 
 def test_the_servers_pause_is_handed_on() -> None:
@@ -79,9 +79,9 @@ def test_the_servers_pause_is_handed_on() -> None:
     [(QUOTA, "Waiting for quota: q, requested: pods=1", "demand"), (ENDING, "being deleted", "namespace")],
 )
 def test_a_full_quota_and_an_ending_namespace_are_waited_for(message: str, words: str, concerns: str) -> None:
-    verdict = judge_create_error(error(403, "Forbidden", message))
-    assert (verdict.action, verdict.concerns, verdict.most_seconds) == ("retry", concerns, None)
-    assert words in verdict.reason
+    refusal = judge_create_error(error(403, "Forbidden", message))
+    assert (refusal.action, refusal.concerns, refusal.most_seconds) == ("retry", concerns, None)
+    assert words in refusal.reason
 
 
 @pytest.mark.parametrize(
@@ -95,31 +95,31 @@ def test_a_full_quota_and_an_ending_namespace_are_waited_for(message: str, words
 def test_a_request_that_never_fits_is_rejected_at_once(requested: str, limited: str, words: str) -> None:
     used = requested.replace("=", "=0")
     message = f'pods "x" is forbidden: exceeded quota: q, requested: {requested}, used: {used}, limited: {limited}'
-    verdict = judge_create_error(error(403, "Forbidden", message))
-    assert verdict.action == "reject"
-    assert words in verdict.reason
-    assert message in verdict.reason
+    refusal = judge_create_error(error(403, "Forbidden", message))
+    assert refusal.action == "reject"
+    assert words in refusal.reason
+    assert message in refusal.reason
 
 
 def test_a_quota_in_words_that_cannot_be_read_keeps_back_only_what_asks_for_the_same() -> None:
-    verdict = judge_create_error(error(403, "Forbidden", 'pods "x" is forbidden: exceeded quota: something new'))
-    assert (verdict.action, verdict.concerns) == ("retry", "alike")
+    refusal = judge_create_error(error(403, "Forbidden", 'pods "x" is forbidden: exceeded quota: something new'))
+    assert (refusal.action, refusal.concerns) == ("retry", "alike")
 
 
 @pytest.mark.parametrize(
     ("status", "message", "words"),
     [
         (403, 'pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2', "admission refused"),
-        (403, 'pods "x" is forbidden: failed quota: q: must specify limits.memory', "wants requests or limits"),
+        (403, 'pods "x" is forbidden: failed quota: q: must specify limits.memory', "needs requests or limits"),
         (403, 'admission webhook "w" denied the request: no', "admission refused"),
-        (400, "strict decoding error", "mend its template, profile or executor_config"),
+        (400, "strict decoding error", "fix its template, profile or executor_config"),
         (413, "Request entity too large", "too large"),
-        (422, 'Pod "x" is invalid', "mend its template, profile or executor_config"),
+        (422, 'Pod "x" is invalid', "fix its template, profile or executor_config"),
         (500, "etcdserver: request is too large", "too large"),
     ],
 )
-def test_what_only_the_user_can_mend_is_rejected_with_words_for_them(status: int, message: str, words: str) -> None:
-    verdict = judge_create_error(error(status, "X", message))
-    assert verdict.action == "reject"
-    assert words in verdict.reason
-    assert message in verdict.reason
+def test_what_only_the_user_can_fix_is_rejected_with_words_for_them(status: int, message: str, words: str) -> None:
+    refusal = judge_create_error(error(status, "X", message))
+    assert refusal.action == "reject"
+    assert words in refusal.reason
+    assert message in refusal.reason

@@ -1,18 +1,17 @@
 """From an attempt's record and workload to the pod that runs it: template, profile, executor_config, mutation hook.
 
-Promises: the same attempt and launch always give the same name; whatever is wrong with one task's description is a
-TaskRejected in words for its author. Nothing here is logged: workloads hold a token.
+Promises: the same attempt and launch always give the same name. An error in a task's description is a TaskRejected with
+a message for its author. Nothing here is logged: workloads hold a token.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast, get_args
 
 from hybrid_executor.agent.identity import ANNOTATION_GENERATION
-from hybrid_executor.agent.mutation_hook import Hook
+from hybrid_executor.agent.launch.mutation_hook import Hook
 from hybrid_executor.config import DEFAULT_PROFILE, Profile
 from hybrid_executor.config.coordinators import CoordinatorPod
 from hybrid_executor.config.kubernetes import KubernetesSettings
@@ -23,7 +22,7 @@ from hybrid_executor.kube.demand import Demand, demand_of
 from hybrid_executor.kube.findings import findings_of_pod
 from hybrid_executor.kube.manifest import apply_mutation_hook, build_pod
 from hybrid_executor.kube.names import pod_name
-from hybrid_executor.kube.overrides import normalise_executor_config
+from hybrid_executor.kube.overrides import Overrides, read_overrides
 from hybrid_executor.kube.request import PodRequest
 from hybrid_executor.kube.template import TemplateCache, TemplateChoice, choose_template
 from hybrid_executor.store import Record
@@ -33,7 +32,7 @@ _NO_COORDINATOR = CoordinatorPod()
 
 @dataclass(frozen=True)
 class Manifest:
-    """A pod to be created. Its arguments hold the workload's token: never shown."""
+    """A pod to be created. Its arguments hold the workload's token: never show it."""
 
     namespace: str
     name: str
@@ -73,19 +72,19 @@ class PodFactory:
         self._coordinator_pods = coordinator_pods or {}
         self._redis_id = redis_id
         self._templates = TemplateCache()
-        self._profile_overrides: dict[str, Mapping[str, Any]] = {}
+        self._profile_overrides: dict[str, Overrides] = {}
 
     def check_template(self) -> None:
         """Read the configured template when a process starts.
 
         :raises ConfigError: it cannot be used.
         """
-        probe = PodRequest(kind="task", attempt_id="", instance=self._instance, queue="", workload_json="")
+        probe = PodRequest(kind="task", attempt_id="", instance=self._instance, queue="", payload="")
         self._templates.require(choose_template(probe, self._settings))
 
     def findings(self) -> Iterator[str]:
-        """Yield what is suspicious in the templates and profiles that pods are made from, in words for the log."""
-        probe = PodRequest(kind="task", attempt_id="", instance=self._instance, queue="", workload_json="")
+        """Yield a text for each suspicious field in the templates and profiles."""
+        probe = PodRequest(kind="task", attempt_id="", instance=self._instance, queue="", payload="")
         choices = [choose_template(probe, self._settings)]
         for profile in self._profiles.values():
             try:
@@ -93,10 +92,9 @@ class PodFactory:
             except TaskRejected as error:
                 yield str(error)
                 continue
-            for words in findings_of_pod(overrides.get("pod") or {}):
+            for words in findings_of_pod(overrides.pod):
                 yield f"Profile {profile.name!r}: {words}"
-            path = profile.pod_template_file or str(overrides.get("template_file") or "")
-            choices.append(TemplateChoice(path, f"pod_template_file of profile {profile.name!r}"))
+            choices.append(TemplateChoice(overrides.template_file, f"pod_template_file of profile {profile.name!r}"))
         for queue, pod in self._coordinator_pods.items():
             choices.append(TemplateChoice(pod.template_file, f"pod_template_file of the coordinator of queue {queue}"))
         for choice in {choice.path: choice for choice in choices if choice.path}.values():
@@ -114,9 +112,9 @@ class PodFactory:
     def build(self, record: Record, *, payload: str, overrides: str, rename: int = 0) -> Manifest:
         """Return the pod for the record's present launch.
 
-        :param overrides: normalised executor_config as JSON, "" for none.
-        :param rename: how many names of this launch turned out to belong to somebody else.
-        :raises TaskRejected: with what to mend.
+        :param overrides: the task's overrides as Redis has them, "" for none.
+        :param rename: how many names of this launch were in use by somebody else's pod.
+        :raises TaskRejected: with what to fix.
         """
         request = self.request(record, payload=payload, overrides=overrides)
         template = self._templates.load(choose_template(request, self._settings))
@@ -128,33 +126,31 @@ class PodFactory:
             subject = request.dag_id or request.kind
             metadata["name"] = pod_name(subject, request.task_id, f"{record.id}/{rename}", request.launch)
         metadata["annotations"] = {**(metadata.get("annotations") or {}), ANNOTATION_GENERATION: str(record.generation)}
-        namespace = metadata.get("namespace") or self._settings.namespace
+        namespace = metadata["namespace"] = metadata.get("namespace") or self._settings.namespace
         return Manifest(namespace, metadata["name"], {**pod, "metadata": metadata})
 
     def request(self, record: Record, *, payload: str, overrides: str) -> PodRequest:
-        """Return what is asked of the record's pod.
+        """Return everything that decides how the record's pod looks.
 
         :raises TaskRejected: its profile is gone, or the profile's executor_config cannot be used.
         """
         profile = self._profile_of(record)
-        from_profile = self._overrides_of(profile)
         coordinator = self._coordinator_pods.get(record.queue, _NO_COORDINATOR)
         return PodRequest(
             kind=cast(Kind, record.kind) if record.kind in get_args(Kind) else "task",
             attempt_id=record.id,
             instance=self._instance,
             queue=record.queue,
-            workload_json=payload,
+            payload=payload,
             launch=record.launches,
             dag_id=record.dag_id,
             task_id=record.task_id,
             run_id=record.run_id,
             try_number=record.try_number,
             map_index=record.map_index,
-            overrides=json.loads(overrides) if overrides else {},
+            overrides=Overrides.from_text(overrides),
+            profile_overrides=self._overrides_of(profile),
             namespace=profile.namespace or "",
-            pod_template_file=profile.pod_template_file or str(from_profile.get("template_file") or ""),
-            pod=from_profile.get("pod") or {},
             coordinator_template_file=coordinator.template_file,
             coordinator_image=coordinator.image,
             airflow_version=self._airflow_version,
@@ -167,17 +163,19 @@ class PodFactory:
         profile = self._profiles.get(record.profile)
         if profile is None:
             raise TaskRejected(
-                f"The profile {record.profile!r} of queue {record.queue!r} is not in the profiles file that the agent "
-                "has read: give scheduler and agent the same [hybrid_executor] profiles_file."
+                f"Unknown profile {record.profile!r} of queue {record.queue!r}: it is not in the agent's profiles "
+                "file. Give scheduler and agent the same [hybrid_executor] profiles_file."
             )
         return profile
 
-    def _overrides_of(self, profile: Profile) -> Mapping[str, Any]:
+    def _overrides_of(self, profile: Profile) -> Overrides:
         known = self._profile_overrides.get(profile.name)
         if known is None:
             try:
-                known = normalise_executor_config(profile.executor_config)
+                known = read_overrides(profile.executor_config)
             except TaskRejected as error:
                 raise TaskRejected(f"Profile {profile.name!r}: {error}") from error
+            if profile.pod_template_file:
+                known = replace(known, template_file=profile.pod_template_file)
             self._profile_overrides[profile.name] = known
         return known

@@ -1,8 +1,7 @@
 """The launches of one cluster that wait for their turn, fair between namespaces and between kinds of pods.
 
-Promises: what is refused now costs the others nothing: no turn, no thread, no token; namespaces have their turns one
-after the other, and within one the kinds of pods that ask for different things. Safe for several threads; times are
-seconds on a monotonic clock.
+Promises: a launch that is refused now takes no turn, no thread and no token from others. Namespaces take turns, and
+within a namespace the pods with different demands. Safe for several threads. Times are seconds on a monotonic clock.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from hybrid_executor.agent.barrier import Barrier, Lane, key_of
-from hybrid_executor.agent.launch import Launch
+from hybrid_executor.agent.launch.barrier import Barrier, Lane, key_of
+from hybrid_executor.agent.launch.entries import Launch
 from hybrid_executor.events import StreamId
 from hybrid_executor.kube.demand import Demand
-from hybrid_executor.kube.publish import Verdict
+from hybrid_executor.kube.refusal import Refusal
 
 Source = Lane | Barrier
-"""What launches are taken from in turn: a lane, or a barrier with all lanes that wait for it."""
+"""Where launches are taken from in turn: a lane, or a barrier with all lanes that wait for it."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class Wait:
     """What follows from a refusal.
 
     :ivar seconds: until the next try of this kind of pod. :ivar note: what the launch waits for.
-    :ivar is_over: it was tried for as long as such a refusal is: it fails, and is not in the queue any more.
-    :ivar is_news: nothing of the kind was refused before.
+    :ivar is_over: it was tried for long enough: it fails and is not in the queue any more.
+    :ivar is_news: no launch was refused for this cause before.
     """
 
     seconds: float
@@ -38,7 +37,7 @@ class Wait:
 
 
 class LaunchQueue:
-    """Launches whose demand is known."""
+    """The launches whose demand is known."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -63,25 +62,25 @@ class LaunchQueue:
             self._waiting[launch.entry.id] = launch
 
     def note_of(self, launch: Launch) -> str:
-        """Return why a waiting launch waits, "" where nothing is refused."""
+        """Return why a launch waits, "" if nothing refuses it."""
         with self._lock:
             lane = self._lanes.get(launch.demand) if launch.demand else None
             return lane.barrier.reason if lane and lane.barrier and launch.entry.id in self._waiting else ""
 
     def put_back(self, launches: Sequence[Launch]) -> None:
-        """Put launches that were taken and not tried where they were."""
+        """Put launches back that were taken and not tried, at their old place."""
         with self._lock:
             for launch in reversed(launches):
                 self._put_first(launch)
                 self._end_try(launch)
 
     def open_count(self, now: float) -> int:
-        """Return how many launches nothing but their turn keeps back."""
+        """Return how many launches wait only for their turn."""
         with self._lock:
             return sum(source.count(now) for sources in self._turns.values() for source in sources)
 
     def take(self, most: int, *, now: float) -> list[Launch]:
-        """Take up to ``most`` launches whose turn it is; each comes back through one of the methods below."""
+        """Take up to ``most`` launches in turn. Report each back with one of the methods below."""
         taken: list[Launch] = []
         with self._lock:
             idle = 0
@@ -100,7 +99,7 @@ class LaunchQueue:
         return taken
 
     def created(self, launch: Launch, *, now: float) -> bool:
-        """A pod was created; return whether its kind was refused until now and is not any more."""
+        """Note a created pod. Return whether such pods were refused until now and are not any more."""
         with self._lock:
             barrier = launch.barrier
             is_open = barrier is not None and self._is_known(barrier) and barrier.let_through(now=now)
@@ -110,31 +109,31 @@ class LaunchQueue:
             return is_open
 
     def settled(self, launch: Launch) -> None:
-        """A launch came back that says nothing about others: it is done with, or waits by itself."""
+        """Note that a try ended with a result that says nothing about other launches."""
         with self._lock:
             self._end_try(launch)
 
-    def refused(self, launch: Launch, verdict: Verdict, *, now: float, jitter: float, keeps: bool = True) -> Wait:
-        """A launch was refused for a cause that concerns others too: keep back all that it concerns.
+    def refused(self, launch: Launch, refusal: Refusal, *, now: float, jitter: float, keeps: bool = True) -> Wait:
+        """Note a refusal that concerns other launches too: all of them wait.
 
-        :param keeps: the launch itself goes on waiting.
+        :param keeps: the launch itself stays in the queue.
         """
         with self._lock:
             demand = launch.demand
             assert demand is not None
             tried = launch.barrier
-            barrier = self._known(demand.namespace).get(key_of(demand, verdict))
+            barrier = self._known(demand.namespace).get(key_of(demand, refusal))
             is_news = barrier is None
             if barrier is None:
-                barrier = Barrier(demand, verdict, now=now)
-            is_over = barrier.has_waited_enough(launch, verdict, now=now)
+                barrier = Barrier(demand, refusal, now=now)
+            is_over = barrier.has_waited_enough(launch, refusal, now=now)
             if is_over:
                 barrier.try_next(now=now)
                 seconds = 0.0
             elif tried is None and not is_news:
-                seconds = 0.0  # it was under way when others were refused
+                seconds = 0.0  # it was being tried when others were refused
             else:
-                seconds = barrier.close(verdict, launch, now=now, jitter=jitter)
+                seconds = barrier.close(refusal, launch, now=now, jitter=jitter)
             self._set_up(barrier, demand)
             if keeps and not is_over:
                 self._put_first(launch)
@@ -143,13 +142,13 @@ class LaunchQueue:
             return Wait(seconds, barrier.reason, is_over=is_over, is_news=is_news)
 
     def hope(self, namespace: str, *, now: float) -> None:
-        """A pod of this namespace ended: what waits for a quota may try at once."""
+        """A pod of this namespace ended: launches that wait for a quota may try now."""
         with self._lock:
             for barrier in self._known(namespace).values():
                 barrier.hope(now=now)
 
     def longest_unchecked(self, most: int) -> list[Launch]:
-        """Return some of the waiting launches, each call the next ones."""
+        """Return up to ``most`` waiting launches, those that were returned longest ago first."""
         with self._lock:
             chosen = []
             for _ in range(min(most, len(self._waiting))):
@@ -159,7 +158,7 @@ class LaunchQueue:
             return chosen
 
     def remove(self, launch: Launch) -> bool:
-        """Take out a launch that waits in vain; return whether it was still waiting."""
+        """Remove a launch that is void; return whether it was still waiting."""
         with self._lock:
             if self._waiting.pop(launch.entry.id, None) is None:
                 return False
@@ -198,7 +197,7 @@ class LaunchQueue:
         self._waiting[launch.entry.id] = launch
 
     def _set_up(self, barrier: Barrier, demand: Demand) -> None:
-        """Put the refused lane, and every open one that is refused for the same cause, behind the barrier."""
+        """Attach the refused lane, and each open lane with the same cause, to the barrier."""
         namespace = demand.namespace
         if barrier.key not in self._known(namespace):
             self._barriers.setdefault(namespace, {})[barrier.key] = barrier
@@ -238,7 +237,7 @@ class LaunchQueue:
         barrier.lanes.clear()
 
     def _drop_empty(self, launch: Launch) -> None:
-        """Forget the lane that a launch was taken from, if it was the last one and nothing is refused."""
+        """Forget the lane of a launch if it is empty and nothing refuses it."""
         assert launch.demand is not None
         lane = self._lanes.get(launch.demand)
         if lane is not None and not lane.launches and lane.barrier is None:
@@ -246,7 +245,7 @@ class LaunchQueue:
             self._remove_source(lane.demand.namespace, lane)
 
     def _drop_if_unused(self, barrier: Barrier) -> None:
-        """Forget a barrier that nothing waits for and nobody tries."""
+        """Forget a barrier without waiting launches and tries."""
         is_used = barrier.is_tried or any(lane.launches for lane in barrier.lanes.values())
         if not is_used and self._is_known(barrier):
             self._dissolve(barrier)

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from hybrid_executor.agent.identity import PodIdentity
-from hybrid_executor.agent.sighting import Sighting
-from hybrid_executor.agent.verdicts import (
+from hybrid_executor.agent.identity import ANNOTATION_GENERATION, PodIdentity
+from hybrid_executor.agent.watch.decision import (
     BEFORE_START,
-    after_refusal,
+    Sighting,
     change_for,
+    change_instead,
     cleanup_after,
     cleanup_for,
     note_for,
+    sight_safely,
     wants_events,
 )
 from hybrid_executor.config.kubernetes import KubernetesSettings
@@ -119,7 +120,7 @@ def test_only_what_has_its_payload_is_launched_again_and_only_what_is_undecided_
 def test_a_record_written_anew_is_changed_by_the_pod_that_is_older() -> None:
     change = change_for(DONE, identity(generation=3), SETTINGS)
     assert change is not None
-    instead = after_refusal(change, Claim(Outcome.STALE, "running", 1, ""), identity(generation=3))
+    instead = change_instead(change, Claim(Outcome.STALE, "running", 1, ""), identity(generation=3))
     assert instead is not None
     assert instead.generation == 1
 
@@ -127,13 +128,13 @@ def test_a_record_written_anew_is_changed_by_the_pod_that_is_older() -> None:
 def test_a_record_of_a_later_launch_is_not_touched() -> None:
     change = change_for(DONE, identity(), SETTINGS)
     assert change is not None
-    assert after_refusal(change, Claim(Outcome.STALE, "pending", 2, ""), identity()) is None
+    assert change_instead(change, Claim(Outcome.STALE, "pending", 2, ""), identity()) is None
 
 
 def test_an_attempt_taken_for_running_is_left_to_its_owner() -> None:
     change = change_for(DELETED_EARLY, identity(), SETTINGS)
     assert change is not None
-    instead = after_refusal(change, Claim(Outcome.ILLEGAL, "running", 1, "pod"), identity())
+    instead = change_instead(change, Claim(Outcome.ILLEGAL, "running", 1, "pod"), identity())
     assert instead is not None
     assert (instead.to, instead.relaunch) == (State.LOST, False)
 
@@ -200,3 +201,12 @@ def test_the_clusters_events_are_asked_where_the_pod_itself_says_nothing() -> No
     assert wants_events(Diagnosis("pending", Category.UNSCHEDULABLE))
     assert not wants_events(Diagnosis("pending", Category.UNSCHEDULABLE, message="0/3 nodes"))
     assert not wants_events(RUNNING)
+
+
+def test_a_pod_whose_status_nobody_understands_is_left_as_it_is() -> None:
+    odd = {
+        "metadata": {"name": "odd", "annotations": {"hybrid-executor/attempt": "a", ANNOTATION_GENERATION: "1"}},
+        "status": {"phase": "Running", "containerStatuses": 7, "conditions": 7},
+    }
+    assert sight_safely(odd) is None
+    assert sight_safely({**odd, "status": {"phase": "Pending"}}) is not None

@@ -1,7 +1,7 @@
-"""Leases that are kept: who watches, who repairs.
+"""Leases that this process holds or tries to get: who watches, who repairs.
 
-Promises: a lease counts as held only until its own time runs out on this process's clock, counted from before it was
-asked for, so that it is given up here no later than Redis gives it to another.
+Promises: a lease counts as held until its time has passed on this process's clock, counted from before the request to
+Redis. So this process gives it up no later than Redis gives it to another.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _TICK_SECONDS = 0.5
 
 
 class KeptLease:
-    """One lease that this process holds, or would hold.
+    """One lease that this process holds or tries to get.
 
-    :param holder: this process; another process with the same name would share the lease.
-    :param seconds: how long it lasts without being renewed.
+    :param holder: name of this process; another process with the same name would share the lease.
+    :param seconds: how long it lasts without a renewal.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class KeptLease:
 
     @property
     def is_held(self) -> bool:
-        """Whether it is ours at this moment."""
+        """Whether this process holds it now."""
         return self._lease is not None and self._clock() < self._until
 
     @property
@@ -60,7 +60,7 @@ class KeptLease:
     def keep(self) -> bool:
         """Take or renew the lease; return whether it is held.
 
-        :raises StoreUnavailable: Redis could not be asked; what is held stays held until its time runs out.
+        :raises StoreUnavailable: Redis could not be asked; a held lease stays held until it expires.
         """
         with self._lock:
             asked_at = self._clock()
@@ -89,7 +89,7 @@ class KeptLease:
         return self.is_held
 
     def release(self) -> None:
-        """Give the lease back, so that another need not wait for its end."""
+        """Release the lease, so that others need not wait until it expires."""
         with self._lock:
             lease, self._lease, self._until = self._lease, None, 0.0
             self._granted.clear()
@@ -97,7 +97,7 @@ class KeptLease:
                 self._leases.release(lease)
 
     def step_back(self, seconds: float) -> None:
-        """Give the lease back and let others have a try at it for ``seconds``."""
+        """Release the lease and do not take it again for ``seconds``, so that another can."""
         self._not_before = self._clock() + seconds
         self.release()
 
@@ -112,16 +112,16 @@ class LeaseKeeper:
         self._is_changed = False
 
     def add(self, lease: KeptLease) -> None:
-        """Keep ``lease`` from now on."""
+        """Take and renew ``lease`` from now on."""
         with self._changed:
             self._leases.append(lease)
             self._is_changed = True
             self._changed.notify_all()
 
     def remove(self, lease: KeptLease) -> None:
-        """Keep ``lease`` no longer, and give it back for good.
+        """Stop renewing ``lease``, and release it for good.
 
-        :raises StoreUnavailable: it could not be given back and runs out by itself.
+        :raises StoreUnavailable: it could not be released; it expires by itself.
         """
         with self._changed:
             self._leases = [known for known in self._leases if known is not lease]
@@ -133,7 +133,7 @@ class LeaseKeeper:
         return [lease.name for lease in self._snapshot() if lease.is_held]
 
     def run(self, stop: threading.Event) -> None:
-        """Keep all leases until ``stop``, then give them back."""
+        """Take and renew all leases until ``stop``."""
         while not stop.is_set():
             with self._changed:
                 self._is_changed = False
@@ -142,7 +142,7 @@ class LeaseKeeper:
             self._wait(stop, min((lease.seconds for lease in leases), default=3.0) / 3)
 
     def release_all(self) -> None:
-        """Give all leases back for good."""
+        """Release all leases for good."""
         for lease in self._snapshot():
             lease.step_back(float("inf"))
 
@@ -154,7 +154,7 @@ class LeaseKeeper:
                 self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
                 return
             except HybridError as error:
-                self._complaints.report(f"lease:{lease.name}", "The lease %s cannot be kept: %s", lease.name, error)
+                self._complaints.report(f"lease:{lease.name}", "The lease %s cannot be renewed: %s", lease.name, error)
 
     def _wait(self, stop: threading.Event, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -1,7 +1,7 @@
-"""What refuses launches now, and the lanes of launches that wait for it.
+"""What refuses launches now (a quota, a closing namespace, a busy server), and the launches that wait for it.
 
-Promises: while a barrier is closed, one launch at a time tries whether it is open again, after pauses that double; once
-one got through, two may try, then four, until it counts as gone. Not for several threads: its owner locks.
+Promises: while a barrier is closed, one launch at a time tries again, after pauses that double. After a success two may
+try, then four, until the barrier is removed. Not safe for several threads: its owner locks.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterator
 
-from hybrid_executor.agent.launch import Launch
+from hybrid_executor.agent.launch.entries import Launch
 from hybrid_executor.backoff import CREATE
 from hybrid_executor.kube.demand import Demand
-from hybrid_executor.kube.publish import Verdict
+from hybrid_executor.kube.refusal import Refusal
 
 _OPEN_AT = 16
-"""So many launches side by side have got through: nothing is refused any more."""
+"""After so many successes at the same time, nothing is refused any more."""
 
 
 class Lane:
-    """Launches of one demand, in the order in which they came.
+    """Launches with the same demand, in their order of arrival.
 
-    :ivar barrier: what refuses them now, None for nothing.
+    :ivar barrier: what refuses them now, None if nothing does.
     """
 
     __slots__ = ("barrier", "demand", "launches")
@@ -32,7 +32,7 @@ class Lane:
         self.barrier: Barrier | None = None
 
     def pop(self, now: float) -> Launch | None:  # noqa: ARG002
-        """Return the next launch, None where there is none."""
+        """Return the next launch, None if there is none."""
         while self.launches:
             launch = self.launches.popleft()
             if not launch.is_void:
@@ -41,20 +41,20 @@ class Lane:
         return None
 
     def count(self, now: float) -> int:  # noqa: ARG002
-        """Return how many launches may go on now; those that are void count too."""
+        """Return how many launches may go on now, void ones included."""
         return len(self.launches)
 
 
 class Barrier:
     """One cause of refusals. Times are seconds on a monotonic clock.
 
-    :ivar reason: words for the record. :ivar since: when it began to refuse without a break.
+    :ivar since: when it began to refuse, without a success in between.
     """
 
-    def __init__(self, demand: Demand, verdict: Verdict, *, now: float) -> None:
+    def __init__(self, demand: Demand, refusal: Refusal, *, now: float) -> None:
         self.demand = demand
-        self.verdict = verdict
-        self.key = key_of(demand, verdict)
+        self.refusal = refusal
+        self.key = key_of(demand, refusal)
         self.since = now
         self.lanes: dict[Demand, Lane] = {}
         self._until = now
@@ -65,25 +65,25 @@ class Barrier:
 
     @property
     def reason(self) -> str:
-        """Why launches wait, in words for the record."""
-        return f"{self.verdict.reason} Tried again every minute or sooner."
+        """Why launches wait, as text for the record."""
+        return f"{self.refusal.reason} Tried again every minute or sooner."
 
     @property
     def is_tried(self) -> bool:
-        """Launches are under way that try whether it is open again."""
+        """Launches are trying now whether it is open again."""
         return self._tries > 0
 
     def stops(self, demand: Demand) -> bool:
         """Return whether a pod of this demand would be refused for the same cause."""
-        verdict = self.verdict
+        refusal = self.refusal
         if demand.namespace != self.demand.namespace:
             return False
-        if verdict.concerns == "namespace" or demand == self.demand:
+        if refusal.concerns == "namespace" or demand == self.demand:
             return True
-        if verdict.concerns == "account":
+        if refusal.concerns == "account":
             return demand.account == self.demand.account
-        if verdict.concerns == "demand":
-            return demand.scope == self.demand.scope and demand.asks_for_any(verdict.exceeded)
+        if refusal.concerns == "demand":
+            return demand.scope == self.demand.scope and demand.asks_for_any(refusal.exceeded)
         return False
 
     def count(self, now: float) -> int:
@@ -93,79 +93,79 @@ class Barrier:
         return max(0, min(self._window - self._tries, sum(len(lane.launches) for lane in self.lanes.values())))
 
     def pop(self, now: float) -> Launch | None:
-        """Return a launch that may try now, None for none: what asks for least comes first, then who waits longest."""
+        """Return a launch that may try now, None for none: the smallest demand first, then the longest wait."""
         if now < self._until or self._tries >= self._window:
             return None
         for lane in self._least_first():
             launch = lane.pop(now)
             if launch is None:
                 continue
-            self.lanes[lane.demand] = self.lanes.pop(lane.demand)  # the next of the same size has its turn
+            self.lanes[lane.demand] = self.lanes.pop(lane.demand)  # the next lane of the same size has its turn
             launch.barrier, launch.barrier_age = self, self._age
             self._tries += 1
             return launch
         return None
 
     def end_try(self) -> None:
-        """A launch that tried came back, whatever it found."""
+        """Note that a launch has finished its try, with any result."""
         self._tries = max(0, self._tries - 1)
 
     def let_through(self, *, now: float) -> bool:
-        """A launch got through: let more try; return whether nothing is refused any more."""
+        """Note a success: more launches may try. Return whether nothing is refused any more."""
         self._failures = 0
         self._window *= 2
         self._until = self.since = now
         return self._window > _OPEN_AT
 
-    def close(self, verdict: Verdict, launch: Launch, *, now: float, jitter: float) -> float:
-        """A launch was refused again: close for longer; return the seconds until the next try.
+    def close(self, refusal: Refusal, launch: Launch, *, now: float, jitter: float) -> float:
+        """Note a refusal: close for longer. Return the seconds until the next try.
 
-        One that began to try before it closed last says nothing new.
+        A launch that began its try before the barrier last closed says nothing new.
         """
         if launch.barrier is self and launch.barrier_age != self._age:
             return max(0.0, self._until - now)
-        self.verdict = verdict
+        self.refusal = refusal
         self._age += 1
         self._window = 1
         self._failures += 1
-        seconds = CREATE.seconds(self._failures, jitter=jitter, retry_after=verdict.retry_after_seconds)
-        if verdict.most_seconds is not None:
-            # The last try comes when the patience ends, not up to a minute later.
-            left = max(launch.accepted_at, self.since) + verdict.most_seconds - now
+        seconds = CREATE.seconds(self._failures, jitter=jitter, retry_after=refusal.retry_after_seconds)
+        if refusal.most_seconds is not None:
+            # The last try is made when the time is over, not up to a minute later.
+            left = max(launch.accepted_at, self.since) + refusal.most_seconds - now
             seconds = min(seconds, max(left, 0.0)) if left > 0 else seconds
         self._until = now + seconds
         return seconds
 
-    def has_waited_enough(self, launch: Launch, verdict: Verdict, *, now: float) -> bool:
-        """Return whether a launch that was refused is not to be tried again."""
-        if verdict.most_seconds is None:
+    def has_waited_enough(self, launch: Launch, refusal: Refusal, *, now: float) -> bool:
+        """Return whether a refused launch has been tried for long enough and fails."""
+        if refusal.most_seconds is None:
             return False
-        return now - max(launch.accepted_at, self.since) >= verdict.most_seconds
+        return now - max(launch.accepted_at, self.since) >= refusal.most_seconds
 
     def hope(self, *, now: float) -> None:
-        """Something ended that may have been in the way: let one launch try now, and begin anew with short pauses."""
-        if self.verdict.exceeded:
+        """A pod ended and may have freed its share: let one launch try now, and start again with short pauses."""
+        if self.refusal.exceeded:
             self._failures = 0
             self._until = now
 
     def try_next(self, *, now: float) -> None:
-        """Let the next launch try at once."""
+        """Let the next launch try now."""
         self._until = now
 
     def _least_first(self) -> Iterator[Lane]:
-        exceeded = self.verdict.exceeded
+        exceeded = self.refusal.exceeded
         yield from sorted(
             (lane for lane in self.lanes.values() if lane.launches),
             key=lambda lane: [lane.demand.amount(resource) for resource in exceeded],
         )
 
 
-def key_of(demand: Demand, verdict: Verdict) -> Hashable:
-    """Return what tells one cause of refusals from another."""
-    if verdict.concerns == "namespace":
+def key_of(demand: Demand, refusal: Refusal) -> Hashable:
+    """Return a key that is the same for the same cause of refusals."""
+    if refusal.concerns == "namespace":
         return ("namespace", demand.namespace)
-    if verdict.concerns == "account":
+    if refusal.concerns == "account":
         return ("account", demand.namespace, demand.account)
-    if verdict.concerns == "demand":
-        return ("demand", demand.namespace, demand.scope, tuple(sorted(verdict.exceeded.items())))
+    if refusal.concerns == "demand":
+        return ("demand", demand.namespace, demand.scope, tuple(sorted(refusal.exceeded.items())))
     return ("alike", demand)

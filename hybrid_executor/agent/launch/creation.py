@@ -1,36 +1,36 @@
 """The creation of one pod, and what its errors mean.
 
-Promises: it may be repeated by anyone at any time: a launch's name is always the same, and a conflict with a pod of
-this very launch is success; errors of the cluster are tried again, and only what the pod itself is to blame for fails.
+Promises: any agent may repeat a creation at any time. A launch always has the same name, and a conflict with a pod of
+the same launch is a success. Errors of the cluster are tried again. Only an error of the pod itself fails the launch.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from hybrid_executor.agent.identity import ANNOTATION_GENERATION, PodIdentity, identify
-from hybrid_executor.agent.launch import Again, Created, Failed, Ready, Refused
+from hybrid_executor.agent.launch.entries import Again, Created, Failed, Ready, Refused, Tried
 from hybrid_executor.backoff import CREATE
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import LABEL_INSTANCE, attempt_selector
-from hybrid_executor.kube.publish import Verdict, judge_create_error
+from hybrid_executor.kube.refusal import Refusal, judge_create_error
 
 log = logging.getLogger(__name__)
 
 _MOST_NAMES = 5
 
-Outcome = Created | Again | Failed | Refused
-
 
 class PodCreator:
     """Creates pods of one cluster. Safe for several threads.
 
-    :param patience_seconds: how long a refusal is waited for that may end soon, or never.
-    :param distrusts_records: says whether Redis lost data lately, so that a pod may exist that no record knows.
+    :param run_pod: creates a pod in the namespace of its manifest; the launcher's ``run_pod_async``.
+    :param patience_seconds: how long to try again after a refusal that may be temporary or permanent.
+    :param distrusts_records: returns whether Redis lost data lately, so that a pod may exist without a record.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class PodCreator:
         cluster: str,
         instance: str,
         client: KubeClient,
+        run_pod: Callable[[Mapping[str, Any]], dict[str, Any]],
         settings: KubernetesSettings,
         patience_seconds: float,
         distrusts_records: Callable[[], bool],
@@ -46,18 +47,19 @@ class PodCreator:
         self._cluster = cluster
         self._instance = instance
         self._client = client
+        self._run_pod = run_pod
         self._settings = settings
         self._patience_seconds = patience_seconds
         self._distrusts_records = distrusts_records
 
-    def create(self, ready: Ready) -> Outcome:
-        """Try once to create a pod. Raises nothing of its own."""
+    def create(self, ready: Ready) -> Tried:
+        """Try once to create a pod. KubeErrors are returned as a result, not raised."""
         manifest = ready.manifest
         try:
             existing = self._find_existing(ready) if self._distrusts_records() else None
             if existing is not None:
                 return self._take_for_done(ready, existing)
-            pod = self._client.create_pod(manifest.namespace, manifest.pod)
+            pod = self._run_pod(manifest.pod)
         except KubeError as error:
             return self._after_error(ready, judge_create_error(error, patience_seconds=self._patience_seconds))
         if self._settings.logs_task_metadata:
@@ -70,7 +72,7 @@ class PodCreator:
         return created
 
     def _refuse_restarts(self, created: Created) -> Failed:
-        """Give up a pod whose restartPolicy a webhook has changed: its task would run again and again."""
+        """Fail a launch whose restartPolicy a webhook has changed: its task would run again and again."""
         words = (
             f"Cluster {self._cluster} changed restartPolicy of pod {created.namespace}/{created.name} from Never to "
             "Always, and its task would run again and again. Exclude pods with the label "
@@ -79,7 +81,7 @@ class PodCreator:
         return Failed(created.launch, created.record, words, "rejected", unwanted=created)
 
     def _find_existing(self, ready: Ready) -> PodIdentity | None:
-        """Return a pod of this attempt that is there already, whatever launch it is from."""
+        """Return an existing pod of this attempt, of any launch, None for none."""
         selector = attempt_selector(self._instance, ready.record.id)
         for pod in self._client.list_pods(ready.manifest.namespace, selector).items:
             identity = identify(pod)
@@ -87,30 +89,30 @@ class PodCreator:
                 return identity
         return None
 
-    def _after_error(self, ready: Ready, verdict: Verdict) -> Outcome:
+    def _after_error(self, ready: Ready, refusal: Refusal) -> Tried:
         launch = ready.launch
-        if verdict.action == "exists":
+        if refusal.action == "exists":
             return self._after_conflict(ready)
-        if verdict.action == "reject":
-            return Failed(launch, ready.record, verdict.reason, "rejected")
+        if refusal.action == "reject":
+            return Failed(launch, ready.record, refusal.reason, "rejected")
         launch.failures += 1
-        launch.last_words = verdict.reason
+        launch.last_words = refusal.reason
         failed = None
         if not self._settings.may_publish_again(launch.failures):
-            words = f"No pod could be created in {launch.failures} tries: {verdict.reason}"
+            words = f"No pod could be created in {launch.failures} tries: {refusal.reason}"
             failed = Failed(launch, ready.record, words, "unavailable")
-        if verdict.concerns != "pod":
-            return Refused(launch, ready.record, verdict, failed)
-        seconds = CREATE.seconds(launch.failures, jitter=random.random(), retry_after=verdict.retry_after_seconds)
-        return failed or Again(launch, seconds, verdict.reason)
+        if refusal.concerns != "pod":
+            return Refused(launch, ready.record, refusal, failed)
+        seconds = CREATE.seconds(launch.failures, jitter=random.random(), retry_after=refusal.retry_after_seconds)
+        return failed or Again(launch, seconds, refusal.reason)
 
-    def _after_conflict(self, ready: Ready) -> Outcome:
-        """The name exists: it is our pod, from a creation whose answer was lost, or somebody else's."""
+    def _after_conflict(self, ready: Ready) -> Tried:
+        """The name exists: it is our pod, whose creation was not answered, or somebody else's."""
         launch, manifest = ready.launch, ready.manifest
         try:
             identity = identify(self._client.get_pod(manifest.namespace, manifest.name))
         except KubeError as error:
-            # Gone again, or not to be asked now: the next creation will tell.
+            # The pod is gone again, or the API server does not answer now: try to create it again.
             launch.failures += 1
             launch.last_words = str(error)
             return Again(launch, CREATE.seconds(launch.failures, jitter=random.random()), str(error))
@@ -118,17 +120,17 @@ class PodCreator:
             return self._take_for_done(ready, identity)
         launch.renames += 1
         if launch.renames > _MOST_NAMES:
-            words = f"The pod name {manifest.name} and {_MOST_NAMES} others are taken by pods that are not ours."
+            words = f"The pod name {manifest.name} and {_MOST_NAMES} others are in use by pods that are not ours."
             return Failed(launch, ready.record, words, "rejected")
         return Again(launch, 0.0)
 
-    def _take_for_done(self, ready: Ready, identity: PodIdentity) -> Outcome:
-        """Take a pod that exists for the one that was wanted."""
+    def _take_for_done(self, ready: Ready, identity: PodIdentity) -> Tried:
+        """Treat an existing pod as the created one."""
         if identity.generation != ready.record.generation:
-            # It was launched before Redis lost its data; now it speaks for the record that was written anew.
+            # It was launched before Redis lost its data. Now it belongs to the record that was written again.
             annotation = {ANNOTATION_GENERATION: str(ready.record.generation)}
             try:
                 self._client.patch_pod(identity.namespace, identity.name, {"metadata": {"annotations": annotation}})
             except KubeError as error:
-                log.warning("Pod %s could not be given its new generation: %s", identity.path, error)
+                log.warning("The new generation of pod %s could not be written to it: %s", identity.path, error)
         return Created(ready.launch, ready.record, identity.namespace, identity.name, identity.uid)

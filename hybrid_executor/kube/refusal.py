@@ -1,8 +1,8 @@
-"""What an error of a pod's creation means: done already, again later, or never.
+"""What a failed creation of a pod means: the pod exists, try again later, or give up.
 
-Pure. Promises: only what this very pod, or the right to create it, is to blame for fails the task; busy, full, closing
-or unreachable clusters and expired credentials are waited for; what an administrator or a controller may be about to
-repair (a missing account, right or namespace) is waited for too, up to a bound.
+Pure. Promises: only an error of this pod, or a right that stays missing, fails the task. If the cluster is busy, full
+or unreachable, the namespace closing or the credentials expired, the creation is tried again. If an administrator or a
+controller may fix the cause soon (a missing account, right or namespace), it is tried again for a limited time.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from hybrid_executor.kube.quota import QuotaRefusal, read_quota_refusal
 
 Action = Literal["exists", "retry", "reject"]
 Concerns = Literal["pod", "alike", "demand", "account", "namespace"]
-"""What else is refused now: nothing but this pod; pods that ask for the same; pods that ask for as much or more; pods
-of the same service account; all pods of the namespace."""
+"""Which pods are refused now: ``pod``: only this one; ``alike``: those that ask for the same; ``demand``: those that
+ask for as much or more; ``account``: those of the same service account; ``namespace``: all of the namespace."""
 
 DEFAULT_PATIENCE_SECONDS = 120.0
-MISSING_NAMESPACE_SECONDS = 15.0  # a name that is not there is a misspelt one more often than a new one
+MISSING_NAMESPACE_SECONDS = 15.0  # an unknown name is more often misspelt than new
 
 _TOO_LARGE = "request is too large"  # etcd's limit comes as a 500
-# Admission that could not decide yet answers 403, in words only.
+# Admission that cannot decide yet answers 403; only the message tells.
 _NOT_YET = (
     "not yet ready to handle request",
     "status unknown for quota",
@@ -34,13 +34,13 @@ _NOT_YET = (
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Refusal:
     """What to do about a failed creation.
 
-    :ivar reason: words for the user (``reject``) or for the record (``retry``).
-    :ivar retry_after_seconds: how long the server asked to wait, 0 where it did not say.
+    :ivar reason: text for the user (``reject``) or for the record (``retry``).
+    :ivar retry_after_seconds: how long the server asked to wait, 0 if it did not.
     :ivar concerns: which other pods are refused for the same cause.
-    :ivar exceeded: how much of which resource was too much (``demand``).
+    :ivar exceeded: the amount of each resource that was too much (``demand``).
     :ivar most_seconds: how long to try again, None for as long as the workload is valid.
     """
 
@@ -52,22 +52,22 @@ class Verdict:
     most_seconds: float | None = None
 
 
-def judge_create_error(error: KubeError, *, patience_seconds: float = DEFAULT_PATIENCE_SECONDS) -> Verdict:
+def judge_create_error(error: KubeError, *, patience_seconds: float = DEFAULT_PATIENCE_SECONDS) -> Refusal:
     """Return what a failed creation of a pod means.
 
-    ``exists``: a pod of that name is there. Names are made from attempt and launch, so it is the one that was wanted.
+    ``exists``: a pod of that name exists. Names are made from attempt and launch, so it is most likely ours.
 
-    :param patience_seconds: how long to wait for what may be repaired soon, or may stay as it is for good.
+    :param patience_seconds: how long to try again after an error that may be temporary or permanent.
     """
     words = str(error).lower()
     if error.status == 409 and error.reason == "AlreadyExists":
-        return Verdict("exists", "The pod exists already.")
+        return Refusal("exists", "The pod exists already.")
     if error.status >= 500 and _TOO_LARGE in words:
-        return Verdict("reject", f"The pod is too large for the cluster: make executor_config smaller. {error}")
+        return Refusal("reject", f"The pod is too large for the cluster: make executor_config smaller. {error}")
     if error.status == 403:
         return _judge_forbidden(error, words, patience_seconds)
     if error.status == 404:
-        return Verdict(
+        return Refusal(
             "retry",
             "The namespace does not exist: create it, or correct the namespace in [kubernetes_executor], profile or "
             f"executor_config. {error}",
@@ -75,60 +75,60 @@ def judge_create_error(error: KubeError, *, patience_seconds: float = DEFAULT_PA
             most_seconds=min(MISSING_NAMESPACE_SECONDS, patience_seconds),
         )
     if error.status in (401, 429) or error.status >= 500:
-        return Verdict("retry", str(error), _retry_after(error), concerns="alike")
+        return Refusal("retry", str(error), _retry_after(error), concerns="alike")
     if isinstance(error, KubeUnavailable) or error.status in (0, 408, 409, 410):
-        return Verdict("retry", str(error), _retry_after(error))
-    return Verdict("reject", _advice(error))
+        return Refusal("retry", str(error), _retry_after(error))
+    return Refusal("reject", _advice(error))
 
 
-def _judge_forbidden(error: KubeError, words: str, patience_seconds: float) -> Verdict:
-    refusal = read_quota_refusal(str(error))
-    if refusal is not None:
-        return _judge_quota(error, refusal)
+def _judge_forbidden(error: KubeError, words: str, patience_seconds: float) -> Refusal:
+    quota = read_quota_refusal(str(error))
+    if quota is not None:
+        return _judge_quota(error, quota)
     if "because it is being terminated" in words or "namespaceterminating" in words:
-        return Verdict("retry", f"The namespace is being deleted: {error}", _retry_after(error), concerns="namespace")
+        return Refusal("retry", f"The namespace is being deleted: {error}", _retry_after(error), concerns="namespace")
     if any(text in words for text in _NOT_YET):
-        return Verdict("retry", str(error), _retry_after(error), concerns="alike")
+        return Refusal("retry", str(error), _retry_after(error), concerns="alike")
     if "serviceaccount" in words and "not found" in words:
-        return Verdict(
+        return Refusal(
             "retry",
             f"The pod's service account does not exist: create it, or correct serviceAccountName. {error}",
             concerns="account",
             most_seconds=patience_seconds,
         )
     if "cannot create resource" in words:
-        return Verdict(
+        return Refusal(
             "retry",
             f"Give the agent's service account the right to create pods. {error}",
             concerns="namespace",
             most_seconds=patience_seconds,
         )
     if "failed quota" in words:
-        return Verdict("reject", f"The namespace's quota wants requests or limits that the pod does not set. {error}")
-    return Verdict("reject", f"The cluster's admission refused the pod. {error}")
+        return Refusal("reject", f"The namespace's quota needs requests or limits that the pod does not set. {error}")
+    return Refusal("reject", f"The cluster's admission refused the pod. {error}")
 
 
-def _judge_quota(error: KubeError, refusal: QuotaRefusal) -> Verdict:
-    if refusal.never_fits:
-        names = ", ".join(refusal.never_fits)
-        return Verdict(
+def _judge_quota(error: KubeError, quota: QuotaRefusal) -> Refusal:
+    if quota.never_fits:
+        names = ", ".join(quota.never_fits)
+        return Refusal(
             "reject",
-            f"The pod asks for more {names} than quota {refusal.name} allows to the whole namespace: ask for less in "
+            f"The pod asks for more {names} than quota {quota.name} allows for the whole namespace: ask for less in "
             f"executor_config, profile or template, or raise the quota. {error}",
         )
-    return Verdict(
+    return Refusal(
         "retry",
-        f"Waiting for quota: {refusal.words}",
+        f"Waiting for quota: {quota.words}",
         _retry_after(error),
-        concerns="demand" if refusal.requested else "alike",
-        exceeded=refusal.requested,
+        concerns="demand" if quota.requested else "alike",
+        exceeded=quota.requested,
     )
 
 
 def _advice(error: KubeError) -> str:
     if error.status == 413:
         return f"The pod is too large for the cluster: make executor_config smaller. {error}"
-    return f"The cluster refused the pod: mend its template, profile or executor_config. {error}"
+    return f"The cluster refused the pod: fix its template, profile or executor_config. {error}"
 
 
 def _retry_after(error: KubeError) -> float:

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from hybrid_executor.agent.identity import ANNOTATION_GENERATION, identify
-from hybrid_executor.agent.reconcile import ExpectedPod, compare, expects_pod, is_missing, vanished
-from hybrid_executor.agent.sighting import Sighting, sight
-from hybrid_executor.agent.verdicts import failure_for
+from hybrid_executor.agent.watch.decision import Sighting, failure_for, sight
+from hybrid_executor.agent.watch.relist import ExpectedPod, compare, expects_pod, is_missing, vanished
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State

@@ -1,9 +1,9 @@
-"""Diagnoses of pods, brought to the records in batches, and what follows from the records' answers.
+"""Diagnoses of pods, written to the records in batches, and what follows from the records' answers.
 
-Promises: one round trip a batch; a change that the record refuses does nothing; pods are deleted or marked only after
-the record has taken in (or refused for good) what became of their task. A verdict that is not settled, or that goes
-with a log, is recorded later, by :meth:`PodRecorder.record_due`; what waits so is never lost while this process lives,
-and is seen again by the next watcher.
+Promises: one round trip a batch. A change that the record refuses does nothing. A pod is deleted or marked only after
+its record has accepted the verdict, or refused it for good. A verdict that is not settled, or that waits for a log, is
+recorded later by :meth:`PodRecorder.record_due`. It is not lost while this process lives, and the next watcher sees it
+again.
 """
 
 from __future__ import annotations
@@ -13,12 +13,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from hybrid_executor.agent.deletion import Doomed, PodRemover
-from hybrid_executor.agent.endings import Endings
 from hybrid_executor.agent.identity import PodIdentity
-from hybrid_executor.agent.log_tails import LogTails, wants_log, with_lines
-from hybrid_executor.agent.sighting import Sighting
-from hybrid_executor.agent.verdicts import after_refusal, blocks_relaunch, change_for, cleanup_after, note_for
+from hybrid_executor.agent.removal import PodRef, PodRemover
+from hybrid_executor.agent.watch.decision import (
+    Sighting,
+    blocks_relaunch,
+    change_for,
+    change_instead,
+    cleanup_after,
+    note_for,
+)
+from hybrid_executor.agent.watch.log_tails import LogTails, wants_log, with_lines
+from hybrid_executor.agent.watch.patience import Endings
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
@@ -30,10 +36,10 @@ log = logging.getLogger(__name__)
 
 
 class PodRecorder:
-    """Writes what is known of pods to their attempts' records.
+    """Writes the diagnoses of pods to their attempts' records.
 
-    :param starts: told how far pods are with their start, None for nobody.
-    :param on_end: told about each namespace where a pod ended.
+    :param starts: told which pods have started, None for nobody.
+    :param on_end: called with each namespace where a pod ended.
     """
 
     def __init__(
@@ -57,9 +63,9 @@ class PodRecorder:
         self._endings = Endings()
 
     def record(self, sightings: Sequence[Sighting]) -> None:
-        """Bring sightings to the records, in their order; verdicts that have to wait are held.
+        """Record sightings in their order; verdicts that have to wait are held.
 
-        :raises StoreUnavailable: Redis could not be asked; all may be recorded again.
+        :raises StoreUnavailable: Redis unavailable; all may be recorded again.
         """
         now = time.monotonic()
         settled = [found for seen in sightings if (found := self._endings.take(seen, now=now)) is not None]
@@ -71,7 +77,7 @@ class PodRecorder:
     def record_due(self) -> None:
         """Record the verdicts that have waited long enough. Cheap where there are none.
 
-        :raises StoreUnavailable: Redis could not be asked; they wait on.
+        :raises StoreUnavailable: Redis unavailable; they go on waiting.
         """
         now = time.monotonic()
         self._decide(self._endings.due(now=now), now=now)
@@ -97,7 +103,7 @@ class PodRecorder:
                 self._endings.keep(seen, now=now)
 
     def _write(self, sightings: Sequence[Sighting], *, lines: str = "") -> list[Sighting]:
-        """Bring sightings to the records, apart where one cannot be; see :meth:`_write_together`."""
+        """Record sightings, one by one if they cannot be recorded together; see :meth:`_write_together`."""
         try:
             return self._write_together(sightings, lines=lines)
         except StoreUnavailable:
@@ -105,11 +111,11 @@ class PodRecorder:
         except Exception:
             if len(sightings) > 1:
                 return [removed for seen in sightings for removed in self._write([seen], lines=lines)]
-            log.exception("What is seen of pod %s cannot be recorded", sightings[0].identity.path)
+            log.exception("The state of pod %s cannot be recorded", sightings[0].identity.path)
             return []
 
     def _write_together(self, sightings: Sequence[Sighting], *, lines: str = "") -> list[Sighting]:
-        """Bring sightings to the records; return those that have to be gone before their record can change."""
+        """Record sightings; return those whose pod has to be gone before the record can change."""
         removed: list[Sighting] = []
         changes: list[tuple[Sighting, Change]] = []
         notes: dict[AttemptId, dict[str, str]] = {}
@@ -120,8 +126,8 @@ class PodRecorder:
                 change = replace(change, fields={**change.fields, "reason": reason})
             note = note_for(sighting.diagnosis)
             if change is not None and blocks_relaunch(change, sighting):
-                # Its end is an event of its own, and then it is launched again.
-                self._remover.clean("delete", _doomed(sighting.identity))
+                # Its deletion is an event of its own; then the attempt is launched again.
+                self._remover.clean("delete", _ref_of(sighting.identity))
                 removed.append(sighting)
                 note = f"To be launched again: {sentence(sighting.diagnosis)}"
             elif change is not None:
@@ -139,7 +145,7 @@ class PodRecorder:
         return removed
 
     def _count_starts(self, sightings: Sequence[Sighting]) -> None:
-        """Tell the launchers which pods got on with their start, and which do not use up anything."""
+        """Tell the launchers which pods have started, and which do not use the limit of starting pods."""
         if self._starts is None:
             return
         last = {seen.identity.attempt: start_of(seen) for seen in sightings}
@@ -151,11 +157,11 @@ class PodRecorder:
                 tell(self._cluster, steps[step])
 
     def _try_instead(self, changes: list[tuple[Sighting, Change]], claims: list[Claim]) -> list[Claim]:
-        """Make the changes that take the place of refused ones; ``changes`` then holds what was tried last."""
+        """Make the changes that replace refused ones; ``changes`` then holds what was tried last."""
         instead = {
             index: (sighting, other)
             for index, ((sighting, change), claim) in enumerate(zip(changes, claims, strict=True))
-            if not claim.is_granted and (other := after_refusal(change, claim, sighting.identity)) is not None
+            if not claim.is_granted and (other := change_instead(change, claim, sighting.identity)) is not None
         }
         answers = self._attempts.advance_all([change for _, change in instead.values()])
         for index, claim in zip(instead, answers, strict=True):
@@ -171,12 +177,12 @@ class PodRecorder:
             log.info("Attempt %s is %s: pod %s", identity.attempt, change.to.value, identity.path)
         cleanup = cleanup_after(claim, sighting, self._settings)
         if cleanup == "end":
-            log.info("Pod %s is kept; its containers that still run are ended", identity.path)
-        self._remover.clean(cleanup, _doomed(identity))
+            log.info("Pod %s is kept, and its running containers are ended", identity.path)
+        self._remover.clean(cleanup, _ref_of(identity))
 
 
 def start_of(seen: Sighting) -> str:
-    """Return how far a pod is with its start: ``run``, ``ended``, ``leave`` (no start is to be waited for) or ""."""
+    """Return how far a pod is with its start: ``run``, ``ended``, ``leave`` (it will not start) or ""."""
     phase = seen.diagnosis.phase
     if phase == "running":
         return "run"
@@ -187,5 +193,5 @@ def start_of(seen: Sighting) -> str:
     return "leave"
 
 
-def _doomed(identity: PodIdentity) -> Doomed:
-    return Doomed(identity.namespace, identity.name, identity.uid)
+def _ref_of(identity: PodIdentity) -> PodRef:
+    return PodRef(identity.namespace, identity.name, identity.uid)

@@ -1,7 +1,7 @@
-"""Pods that are done with: deleted, or marked, ended and kept. Off the watch, side by side, again until it is done.
+"""Removal of finished pods: they are deleted, or marked and kept. It runs in threads, again until it is done.
 
-Promises: each pod once at a time; a missing right is reported once and then asked about by one call at a time, slowly,
-however many pods wait for it.
+Promises: there is one removal of a pod at a time. A missing right is reported once. Then one call at a time checks it,
+in long intervals, however many pods wait for it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from hybrid_executor.agent.delayed_pool import DelayedPool
-from hybrid_executor.agent.verdicts import Cleanup
 from hybrid_executor.backoff import DENIED, RECONNECT, Backoff
 from hybrid_executor.complaints import Complaints
 from hybrid_executor.errors import KubeError
@@ -23,15 +23,19 @@ from hybrid_executor.kube.names import done_patch, ending_patch
 
 log = logging.getLogger(__name__)
 
+Cleanup = Literal["delete", "mark", "end", "leave"]
+"""What happens to a pod: ``delete`` it; ``mark`` it as done and keep it; ``end`` it: mark and keep it, and end what
+still runs in it; or ``leave`` it as it is."""
+
 _LOOK_AGAIN_SECONDS = 1.0
 _CALL_SECONDS = 45.0
 
 
 @dataclass(frozen=True)
-class Doomed:
+class PodRef:
     """A pod to be deleted or marked.
 
-    :ivar uid: only this very pod is meant; "" for whatever has the name.
+    :ivar uid: only the pod with this uid is meant; "" for any pod of that name.
     """
 
     namespace: str
@@ -44,7 +48,7 @@ class Doomed:
 
 @dataclass
 class _Denial:
-    """A right that is missing: nobody asks before ``until``, then one at a time."""
+    """A right that is missing. Nobody asks before ``until`` (monotonic seconds), then one call at a time."""
 
     until: float = 0.0
     times: int = 0
@@ -52,7 +56,7 @@ class _Denial:
 
 @dataclass
 class _Work:
-    pod: Doomed
+    pod: PodRef
     cleanup: Cleanup
     on_done: Callable[[], None] | None = None
     failures: int = field(default=0)
@@ -81,13 +85,13 @@ class PodRemover:
 
     @property
     def waiting(self) -> int:
-        """How many pods are still to be seen to."""
+        """How many pods are not removed or marked yet."""
         return len(self._under_way)
 
-    def clean(self, cleanup: Cleanup, pod: Doomed, *, on_done: Callable[[], None] | None = None) -> None:
-        """See to a pod; one that is being seen to already is not taken twice.
+    def clean(self, cleanup: Cleanup, pod: PodRef, *, on_done: Callable[[], None] | None = None) -> None:
+        """Delete or mark a pod, unless that is under way already.
 
-        :param on_done: called once the API server has agreed, or said that there is no such pod.
+        :param on_done: called when the API server has accepted it, or said that there is no such pod.
         """
         key = (pod.namespace, pod.name, pod.uid)
         with self._lock:
@@ -97,8 +101,15 @@ class PodRemover:
         work = _Work(pod, cleanup, on_done)
         self._pool.submit(lambda: self._do(work))
 
+    def mark_done(self, pod: PodRef) -> None:
+        """Mark a pod as finished and kept, with one call.
+
+        :raises KubeError: it was not marked.
+        """
+        self._client.patch_pod(pod.namespace, pod.name, done_patch())
+
     def run_soon(self, job: Callable[[], None]) -> None:
-        """Run another short call to the API server on the same threads."""
+        """Run another short call to the API server in the same threads."""
         self._pool.submit(job)
 
     def close(self, *, seconds: float) -> None:
@@ -128,7 +139,10 @@ class PodRemover:
                 log.debug("Deleted pod %s", pod)
             return
         try:
-            self._client.patch_pod(pod.namespace, pod.name, ending_patch() if work.cleanup == "end" else done_patch())
+            if work.cleanup == "end":
+                self._client.patch_pod(pod.namespace, pod.name, ending_patch())
+            else:
+                self.mark_done(pod)
         except KubeError as error:
             if error.status != 404:
                 raise
@@ -152,7 +166,7 @@ class PodRemover:
         self._pool.submit_after(seconds, lambda: self._do(work))
 
     def _admit(self, right: tuple[str, str]) -> float:
-        """Return 0 where the call may be made, else the seconds until one may ask again."""
+        """Return 0 if the call may be made, else the seconds to wait before asking again."""
         with self._lock:
             denial = self._denials.get(right)
             if denial is None:
@@ -172,7 +186,7 @@ class PodRemover:
             denial.until = time.monotonic() + seconds
         self._complaints.report(
             self._subject(right),
-            "Pods of namespace %s in cluster %s stay where they are: grant the agent's account the verb %r on pods. %s",
+            "Pods of namespace %s in cluster %s cannot be removed: grant the agent's account the verb %r on pods. %s",
             namespace,
             self._cluster,
             verb,
@@ -184,7 +198,7 @@ class PodRemover:
         with self._lock:
             if self._denials.pop(right, None) is None:
                 return
-        self._complaints.settle(self._subject(right), "The right to %s pods in namespace %s is there again", *right)
+        self._complaints.settle(self._subject(right), "The agent may %s pods in namespace %s again", *right)
 
     def _finish(self, work: _Work) -> None:
         with self._lock:

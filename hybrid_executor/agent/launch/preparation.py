@@ -1,7 +1,7 @@
 """From entries of the launch stream to pods that are ready to be created, by the batch.
 
-Promises: two round trips a batch and one more a step; the record says where its pod will be before anyone asks for the
-pod, so whoever looks finds it; what was revoked or launched anew is dropped here; one bad description fails alone.
+Promises: reading a batch takes two round trips, announcing it one. The record names its pod before the pod is created,
+so that anyone can find it. An attempt that was revoked or launched again is dropped. A bad description fails alone.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from hybrid_executor.agent.launch import Again, Dropped, Failed, Launch, Ready
-from hybrid_executor.agent.pod_factory import PodFactory
+from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Dropped, Failed, Launch, Prepared, Ready
+from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.errors import TaskRejected
 from hybrid_executor.hiding import hide_secrets, traceback_of
 from hybrid_executor.states import State
@@ -19,9 +19,6 @@ from hybrid_executor.store import Attempts, Change, EventStream, Record
 log = logging.getLogger(__name__)
 
 _SETTLING_PAUSE_SECONDS = 2.0
-LAUNCHABLE = (State.SUBMITTED, State.LAUNCHING)
-
-Built = Ready | Again | Dropped | Failed
 
 
 class LaunchPreparer:
@@ -46,29 +43,29 @@ class LaunchPreparer:
         self._factory = factory
         self._token_seconds = token_seconds
 
-    def read(self, launches: Sequence[Launch]) -> list[Built]:
-        """Return the pod of each launch, or what becomes of it where there is none to create; two round trips.
+    def read(self, launches: Sequence[Launch]) -> list[Prepared]:
+        """Return each launch's pod, or what happens to the launch instead; two round trips.
 
-        :raises StoreUnavailable: Redis went away; all may be read again.
+        :raises StoreUnavailable: Redis unavailable; all may be read again.
         """
         if not launches:
             return []
         unsettled_before = self._events.present().unsettled_before
         workloads = self._attempts.workloads([launch.entry.attempt for launch in launches])
-        built: list[Built] = []
+        built: list[Prepared] = []
         for launch, workload in zip(launches, workloads, strict=True):
             record = workload[0]
             if record is not None and unsettled_before and record.submitted_at <= unsettled_before:
-                # Redis may have fallen back to older data: it may have been launched already, and have ended.
+                # Redis may have gone back to older data: the attempt may have been launched before, and have ended.
                 built.append(Again(launch, _SETTLING_PAUSE_SECONDS))
             else:
                 built.append(self._read_one(launch, *workload))
         return built
 
     def check(self, launches: Sequence[Launch]) -> list[Dropped | Failed]:
-        """Return those launches that wait in vain, since they were revoked or their workload is void.
+        """Return the launches that need not wait: they were revoked, or their workload has expired.
 
-        :raises StoreUnavailable: Redis went away.
+        :raises StoreUnavailable: Redis unavailable.
         """
         suspects = []
         standings = self._attempts.standings([launch.entry.attempt for launch in launches])
@@ -78,11 +75,11 @@ class LaunchPreparer:
         items = self.read(suspects) if suspects else []
         return [item for item in items if isinstance(item, Dropped | Failed)]
 
-    def _read_one(self, launch: Launch, record: Record | None, payload: str, overrides: str) -> Built:
+    def _read_one(self, launch: Launch, record: Record | None, payload: str, overrides: str) -> Prepared:
         if record is None or record.generation != launch.entry.generation or record.state not in LAUNCHABLE:
             return Dropped(launch)
         if not payload:
-            # One that had its pod in time and lost it is no reason to fail: its owner makes a new workload.
+            # An attempt that had a pod in time and lost it does not fail: its owner makes a new workload.
             return Failed(launch, record, self._words_of_expiry(launch), "expired", is_lost=record.launches > 0)
         try:
             manifest = self._factory.build(record, payload=payload, overrides=overrides, rename=launch.renames)
@@ -95,9 +92,9 @@ class LaunchPreparer:
         return Ready(launch, record, manifest)
 
     def announce(self, ready: Sequence[Ready]) -> list[Ready | Dropped]:
-        """Write down where pods will be; drop those that are not ours to launch any more.
+        """Record the pods' names before they are created; drop attempts that are not ours to launch any more.
 
-        :raises StoreUnavailable: Redis went away; all may be announced again.
+        :raises StoreUnavailable: Redis unavailable; all may be announced again.
         """
         claims = self._attempts.advance_all(
             [
@@ -115,7 +112,7 @@ class LaunchPreparer:
 
     def _words_of_expiry(self, launch: Launch) -> str:
         words = (
-            "The workload is void: it waited for its pod longer than [scheduler] task_queued_timeout "
+            "The workload has expired: it waited for its pod longer than [scheduler] task_queued_timeout "
             f"({self._token_seconds:g} s), or Redis lost it."
         )
         return f"{words} Last answer of the cluster: {launch.last_words}" if launch.last_words else words

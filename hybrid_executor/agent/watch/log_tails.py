@@ -1,7 +1,7 @@
 """The last lines that a container wrote before it failed, read before its pod is deleted.
 
-Promises: the watch never waits for a log; a read that fails, or takes longer than :data:`READ_SECONDS`, leaves the
-verdict without lines; lines and bytes are bounded and tokens are hidden.
+Promises: the watch never waits for a log. If a read fails, or takes longer than :data:`READ_SECONDS`, the verdict has
+no lines. Lines and bytes are limited, and tokens are hidden.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 
 from hybrid_executor.agent.delayed_pool import DelayedPool
-from hybrid_executor.agent.sighting import Sighting
+from hybrid_executor.agent.watch.decision import Sighting
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.masking import make_fit
@@ -36,7 +36,7 @@ class _Reading:
 
 
 class LogTails:
-    """Reads of one watcher's pods. :meth:`put` and :meth:`ready` are for the watcher's thread only."""
+    """Log reads of one watcher. Call :meth:`put` and :meth:`ready` in the watcher's thread only."""
 
     def __init__(self, client: KubeClient, pool: DelayedPool) -> None:
         self._client = client
@@ -45,7 +45,7 @@ class LogTails:
         self._readings: dict[str, _Reading] = {}
 
     def holds(self, seen: Sighting) -> bool:
-        """Return whether the verdict about this very pod waits for its log; the first that is settled stands."""
+        """Return whether the verdict about the pod with this uid waits for its log; the first settled one counts."""
         reading = self._readings.get(seen.identity.path)
         if reading is None or seen.identity.uid not in ("", reading.sighting.identity.uid):
             return False
@@ -54,7 +54,7 @@ class LogTails:
         return True
 
     def put(self, seen: Sighting, *, now: float) -> None:
-        """Begin to read what the container that failed wrote last.
+        """Start to read the last lines of the failed container.
 
         :param now: monotonic seconds.
         """
@@ -63,7 +63,7 @@ class LogTails:
         self._pool.submit(lambda: self._read(reading))
 
     def ready(self, *, now: float) -> list[tuple[Sighting, str]]:
-        """Return the pods whose log was read, or whose time is up, with the lines; they stay until :meth:`forget`."""
+        """Return the pods whose log was read, or whose time is over, with the lines; they stay until :meth:`forget`."""
         with self._lock:
             return [
                 (reading.sighting, reading.lines or "")
@@ -72,7 +72,7 @@ class LogTails:
             ]
 
     def forget(self, seen: Sighting) -> None:
-        """The verdict about a pod is recorded."""
+        """Forget a pod: its verdict is recorded."""
         self._readings.pop(seen.identity.path, None)
 
     def _read(self, reading: _Reading) -> None:
@@ -115,7 +115,7 @@ def shorten(text: str) -> str:
 
 
 def with_lines(words: str, *, container: str, lines: str) -> str:
-    """Return a reason followed by the lines that a container wrote last; lines that the reason holds are left out."""
+    """Return a reason followed by the container's last lines, unless the reason has them already."""
     if not lines or " ".join(lines.split()) in words:
         return words
     return f"{words}\nLast lines of container {container}:\n{lines}"

@@ -1,4 +1,4 @@
-"""What follows from a pod's diagnosis, for its attempt's record and for the pod. Pure: all decisions, no effect.
+"""What is seen of a pod, and what follows from it for its attempt's record and for the pod. Pure: no effects.
 
 Promises: every change is fenced by the generation that the pod was launched for, so an old pod never touches its
 successor; a pod that counts as failed is never left where it may still start its task.
@@ -6,26 +6,26 @@ successor; a pod that counts as failed is never left where it may still start it
 
 from __future__ import annotations
 
+import logging
 import re
-from dataclasses import replace
-from typing import Literal
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
-from hybrid_executor.agent.identity import PodIdentity
-from hybrid_executor.agent.sighting import Sighting
+from hybrid_executor.agent.identity import PodIdentity, identify
+from hybrid_executor.agent.removal import Cleanup
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.kube.causes import Category
-from hybrid_executor.kube.diagnosis import Diagnosis, sentence
+from hybrid_executor.kube.diagnosis import Diagnosis, diagnose, sentence
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Claim, Outcome
 
-Cleanup = Literal["delete", "mark", "end", "leave"]
-"""What becomes of a pod: deleted; labelled as done and kept; kept likewise, and what still runs in it is ended; or left
-as it is."""
+log = logging.getLogger(__name__)
 
 BEFORE_START = (State.SUBMITTED, State.LAUNCHING, State.PENDING)
 """States in which an attempt's payload is still there: from others only its owner can submit it again."""
 
-# Once an attempt is lost its owner decides; of its pod, only the news that the task succeeded after all counts.
+# Once an attempt is lost, its owner decides. From its pod only a success still counts.
 _UNDECIDED = (*BEFORE_START, State.RUNNING)
 _PERMANENT = frozenset({Category.IMAGE_INVALID, Category.CONFIG_ERROR})
 _NO_SUCH_IMAGE = re.compile(
@@ -34,10 +34,68 @@ _NO_SUCH_IMAGE = re.compile(
     re.IGNORECASE,
 )
 _WAITS_LONG = frozenset({Category.PENDING})
+_DEFAULT_GRACE_SECONDS = 30.0  # Kubernetes' own
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One of our pods at one moment. It is small: lists may hold thousands.
+
+    :ivar has_ended: nothing in the pod runs or will run.
+    :ivar is_terminating: its deletion has begun.
+    :ivar is_gone: it does not exist any more.
+    :ivar runs_on: at least one of its containers runs.
+    :ivar grace_seconds: how long its containers may take to end.
+    """
+
+    identity: PodIdentity
+    diagnosis: Diagnosis
+    has_ended: bool = False
+    is_terminating: bool = False
+    is_gone: bool = False
+    runs_on: bool = False
+    grace_seconds: float = _DEFAULT_GRACE_SECONDS
+
+
+def sight_safely(
+    pod: Mapping[str, Any], *, event_type: str = "ADDED", fatal_pending_reasons: Collection[str] = ()
+) -> Sighting | None:
+    """Return what :func:`sight` does, and None for a pod that cannot be read: it is logged and left as it is."""
+    try:
+        return sight(pod, event_type=event_type, fatal_pending_reasons=fatal_pending_reasons)
+    except Exception:
+        name = (pod.get("metadata") or {}).get("name") if isinstance(pod, Mapping) else None
+        log.exception("The status of pod %s cannot be read; the pod is left as it is", name)
+        return None
+
+
+def sight(
+    pod: Mapping[str, Any], *, event_type: str = "ADDED", fatal_pending_reasons: Collection[str] = ()
+) -> Sighting | None:
+    """Return the sighting of a raw pod, None for a pod that is not ours."""
+    identity = identify(pod)
+    if identity is None:
+        return None
+    status = pod.get("status") or {}
+    grace = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
+    return Sighting(
+        identity,
+        diagnose(pod, event_type=event_type, fatal_pending_reasons=fatal_pending_reasons),
+        has_ended=status.get("phase") in ("Succeeded", "Failed"),
+        is_terminating=(pod.get("metadata") or {}).get("deletionTimestamp") is not None,
+        is_gone=event_type == "DELETED",
+        runs_on=any(_runs(status, group) for group in ("containerStatuses", "initContainerStatuses")),
+        grace_seconds=_DEFAULT_GRACE_SECONDS if grace is None else float(grace),
+    )
+
+
+def _runs(status: Mapping[str, Any], group: str) -> bool:
+    containers = cast(list[Mapping[str, Any]], status.get(group) or [])
+    return any((container.get("state") or {}).get("running") is not None for container in containers)
 
 
 def change_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSettings) -> Change | None:
-    """Return the change that a pod's diagnosis makes to its attempt's record, None for none."""
+    """Return the change of the attempt's record that follows from a pod's diagnosis, None for none."""
     found: dict[str, str | int] = {"pod": pod.name, "namespace": pod.namespace, "holder": pod.name}
     if diagnosis.node:
         found["node"] = diagnosis.node
@@ -62,8 +120,8 @@ def change_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSetti
 def failure_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSettings) -> Change:
     """Return the change for a pod that has failed: launch again, let the owner decide (``lost``), or fail.
 
-    Launched again is what certainly did not start and may do so the next time; the owner decides where the pod died of
-    something other than its task, since only Airflow knows whether the task had started.
+    A pod whose task certainly did not start is launched again, if that may help. If the pod died of something other
+    than its task, the owner decides, since only Airflow knows whether the task had started.
     """
     words = sentence(diagnosis)
     fields: dict[str, str | int] = {
@@ -97,15 +155,15 @@ def failure_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSett
 
 
 def blocks_relaunch(change: Change, seen: Sighting) -> bool:
-    """Return whether a pod has to be deleted before its attempt is launched again, since it might still start."""
+    """Return whether a pod has to be deleted before its attempt is launched again: it might still start."""
     return change.relaunch and not seen.is_gone and not seen.has_ended
 
 
-def after_refusal(change: Change, claim: Claim, pod: PodIdentity) -> Change | None:
-    """Return what to try in the place of a change that the record refused, None for nothing.
+def change_instead(change: Change, claim: Claim, pod: PodIdentity) -> Change | None:
+    """Return the change to make instead of one that the record refused, None for none.
 
-    A record of a lower generation than its pod was written anew after Redis lost data: the pod is still its pod. An
-    attempt that was taken for running has no payload any more, so its owner has to submit it again.
+    A record with a lower generation than its pod was written again after Redis lost data: the pod still belongs to it.
+    An attempt that is recorded as running has no payload any more, so its owner has to submit it again.
     """
     if claim.outcome is Outcome.STALE and claim.generation < pod.generation:
         return replace(change, generation=claim.generation)
@@ -116,7 +174,7 @@ def after_refusal(change: Change, claim: Claim, pod: PodIdentity) -> Change | No
 
 
 def is_permanent(diagnosis: Diagnosis, settings: KubernetesSettings) -> bool:
-    """Return whether launching again would end in the same way, or is not wanted."""
+    """Return whether another launch would end in the same way, or is switched off."""
     if diagnosis.reason in settings.launch_failure_excluded_reasons or diagnosis.category in _PERMANENT:
         return True
     if diagnosis.category is Category.EXIT_NONZERO:
@@ -126,7 +184,7 @@ def is_permanent(diagnosis: Diagnosis, settings: KubernetesSettings) -> bool:
 
 
 def note_for(diagnosis: Diagnosis) -> str:
-    """Return what a waiting pod waits for, in words; "" where there is nothing to say."""
+    """Return what a pod waits for, as text for its record; "" for nothing."""
     if diagnosis.phase == "unknown":
         return sentence(diagnosis)
     if diagnosis.phase in ("pending", "running") and diagnosis.category not in (Category.PENDING, Category.RUNNING):
@@ -135,17 +193,17 @@ def note_for(diagnosis: Diagnosis) -> str:
 
 
 def wants_events(diagnosis: Diagnosis) -> bool:
-    """Return whether only the cluster's events can say why this pod waits."""
+    """Return whether only the cluster's events can tell why this pod waits."""
     return diagnosis.phase == "pending" and (
         diagnosis.category in _WAITS_LONG or (diagnosis.category is Category.UNSCHEDULABLE and not diagnosis.message)
     )
 
 
 def cleanup_for(seen: Sighting, settings: KubernetesSettings) -> Cleanup:
-    """Return what becomes of a pod whose verdict is final and recorded.
+    """Return what happens to a pod whose verdict is final and recorded.
 
-    A pod that counts as failed and could still start its task is deleted whatever is configured. A pod that is kept
-    while a container of it runs is ended, so that a sidecar does not hold its node's resources for ever.
+    A pod that counts as failed and could still start its task is always deleted. If a pod is kept while one of its
+    containers runs, that is ended, so that a sidecar does not use its node's resources for ever.
     """
     if seen.is_terminating or seen.is_gone:
         return "leave"
@@ -158,19 +216,19 @@ def cleanup_for(seen: Sighting, settings: KubernetesSettings) -> Cleanup:
 
 
 def cleanup_of_superseded(seen: Sighting, settings: KubernetesSettings) -> Cleanup:
-    """Return what becomes of a pod whose attempt was revoked or launched again: it must not run."""
+    """Return what happens to a pod whose attempt was revoked or launched again: it must not run."""
     if seen.is_terminating or seen.is_gone:
         return "leave"
     return "mark" if seen.has_ended and not settings.delete_worker_pods else "delete"
 
 
 def cleanup_after(claim: Claim, seen: Sighting, settings: KubernetesSettings) -> Cleanup:
-    """Return what becomes of a pod, given the record's answer to the change that its diagnosis made."""
+    """Return what happens to a pod, given the record's answer to the change."""
     if claim.outcome is not Outcome.MISSING and (
         claim.generation > seen.identity.generation or claim.state == State.REVOKED
     ):
         return cleanup_of_superseded(seen, settings)
-    # Without a record, because Redis lost its data, a pod that runs is still somebody's task.
+    # A running pod without a record (Redis lost its data) is still somebody's task.
     return cleanup_for(seen, settings) if seen.diagnosis.is_final else "leave"
 
 

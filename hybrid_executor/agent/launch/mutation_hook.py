@@ -1,7 +1,7 @@
-"""The deployment's ``pod_mutation_hook``: the one piece of Airflow, beside its configuration, that an agent runs.
+"""The deployment's ``pod_mutation_hook``: the only part of Airflow, besides its configuration, that an agent uses.
 
-Promises: where nobody defines such a hook nothing is imported for it. Airflow's own loading is used, so a hook in
-``airflow_local_settings`` or in an ``airflow.policy`` plugin counts here as everywhere else.
+Promises: without such a hook nothing of Airflow is imported for it. Airflow's own loading is used, so a hook in
+``airflow_local_settings`` or in an ``airflow.policy`` plugin works as everywhere else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PLUGINS = "airflow.policy"
 
 
 def load_mutation_hook(*, config_folder: str, plugins_folder: str) -> Hook | None:
-    """Return the hook, None where nobody defines one.
+    """Return the hook, None if there is none.
 
     :param config_folder: ``$AIRFLOW_HOME/config``. :param plugins_folder: ``[core] plugins_folder``.
     :raises ConfigError: the module that may hold it cannot be imported: pods must not be made without it.
@@ -37,7 +37,7 @@ def load_mutation_hook(*, config_folder: str, plugins_folder: str) -> Hook | Non
     except Exception as error:
         raise ConfigError(
             f"{_MODULE} or a plugin of {_PLUGINS} cannot be loaded ({type(error).__name__}: {error}). It may hold "
-            "pod_mutation_hook, so no pod is created without it: mend it or remove it."
+            "pod_mutation_hook, so no pod is created without it: fix it or remove it."
         ) from error
 
 
@@ -57,7 +57,7 @@ def _load_through_airflow() -> Hook | None:
     from airflow import settings
 
     policies = settings.get_policy_plugin_manager()
-    # Airflow has done both by itself unless it was told to be a library, and would fail the second time.
+    # Airflow has done both already, unless it runs as a library. Doing it twice would fail.
     if os.environ.get("_AIRFLOW__AS_LIBRARY"):
         settings.load_policy_plugins(policies)
         load_local_settings: Callable[[], None] = settings.import_local_settings

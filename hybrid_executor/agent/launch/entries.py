@@ -1,0 +1,147 @@
+"""One entry of the launch stream on its way to its outcome: the values that the launcher's steps hand on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hybrid_executor.agent.launch.pod_factory import Manifest
+from hybrid_executor.events import StreamId
+from hybrid_executor.kube.demand import Demand
+from hybrid_executor.kube.refusal import Refusal
+from hybrid_executor.states import State
+from hybrid_executor.store import LaunchEntry, Record
+
+if TYPE_CHECKING:
+    from hybrid_executor.agent.launch.barrier import Barrier
+
+LAUNCHABLE = (State.SUBMITTED, State.LAUNCHING)
+"""The states of an attempt that waits for its pod."""
+
+
+@dataclass(slots=True, eq=False)
+class Launch:
+    """An entry that this agent works on, and what earlier tries showed.
+
+    :ivar failures: creations that failed and may be tried again.
+    :ivar renames: how many names were in use by somebody else's pod.
+    :ivar last_words: the cluster's last answer. :ivar note: what it waits for, as the record says.
+    :ivar accepted_at: when this agent took the entry, seconds on a monotonic clock.
+    :ivar demand: what its pod asks for, None before the first build.
+    :ivar barrier: the barrier that it tries now, None for none; :ivar barrier_age: how often that had closed before.
+    :ivar is_void: it is not to be launched any more.
+    """
+
+    entry: LaunchEntry
+    failures: int = 0
+    renames: int = 0
+    last_words: str = ""
+    note: str = ""
+    accepted_at: float = field(default_factory=time.monotonic)
+    demand: Demand | None = None
+    barrier: Barrier | None = None
+    barrier_age: int = 0
+    is_void: bool = False
+
+
+@dataclass(frozen=True)
+class Again:
+    """Try the launch again after ``seconds``; ``note`` says what it waits for."""
+
+    launch: Launch
+    seconds: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The cluster refuses such pods now, for a cause that concerns others too.
+
+    :ivar failed: set if the launch itself has failed for good.
+    """
+
+    launch: Launch
+    record: Record
+    refusal: Refusal
+    failed: Failed | None = None
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """There is nothing to launch: the attempt was revoked or launched by somebody else."""
+
+    launch: Launch
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The launch has failed; ``reason`` is text for the task's author.
+
+    :ivar is_lost: the owner decides, since a new workload may help.
+    :ivar unwanted: a pod that was created all the same and has to be deleted.
+    """
+
+    launch: Launch
+    record: Record
+    reason: str
+    category: str
+    is_lost: bool = False
+    unwanted: Created | None = None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The pod can be created. Its manifest holds a token: never show it."""
+
+    launch: Launch
+    record: Record
+    manifest: Manifest = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Created:
+    """The pod of this launch exists."""
+
+    launch: Launch
+    record: Record
+    namespace: str
+    name: str
+    uid: str
+
+
+Prepared = Ready | Again | Dropped | Failed
+"""What follows for a launch from its preparation."""
+
+Tried = Created | Again | Failed | Refused
+"""What follows for a launch from the try to create its pod."""
+
+
+class HeldEntries:
+    """The entries that this agent has taken and that have no outcome yet. Safe for several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: set[StreamId] = set()
+
+    def add(self, entry: LaunchEntry) -> bool:
+        """Hold an entry; return False if it is held already (it was delivered twice)."""
+        with self._lock:
+            if entry.id in self._held:
+                return False
+            self._held.add(entry.id)
+            return True
+
+    def drop(self, entry: LaunchEntry) -> None:
+        """Stop holding an entry: it has its outcome."""
+        with self._lock:
+            self._held.discard(entry.id)
+
+    def ids(self) -> list[StreamId]:
+        """Return the ids of all held entries."""
+        with self._lock:
+            return list(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)

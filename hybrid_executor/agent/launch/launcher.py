@@ -1,0 +1,400 @@
+"""The launcher of one cluster: it takes entries from the launch stream and works on each until it has an outcome.
+
+Promises: it takes no more than it can work on soon. Launches run in parallel, at a pace that all agents share. A launch
+that waits (back-off, quota) uses no thread, no token and no room, and blocks no other. Entries of dead agents are taken
+over.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hybrid_executor.agent.delayed_pool import DelayedPool
+from hybrid_executor.agent.launch.creation import PodCreator
+from hybrid_executor.agent.launch.entries import (
+    Again,
+    Created,
+    Dropped,
+    Failed,
+    HeldEntries,
+    Launch,
+    Prepared,
+    Ready,
+    Refused,
+    Tried,
+)
+from hybrid_executor.agent.launch.pace import Pace
+from hybrid_executor.agent.launch.pod_factory import PodFactory
+from hybrid_executor.agent.launch.preparation import LaunchPreparer
+from hybrid_executor.agent.launch.queue import LaunchQueue
+from hybrid_executor.agent.launch.recording import Batcher, LaunchRecorder
+from hybrid_executor.agent.removal import PodRef, PodRemover
+from hybrid_executor.backoff import RECONNECT
+from hybrid_executor.complaints import REDIS, REDIS_UNAVAILABLE, Complaints
+from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.errors import KeyMisused, StoreUnavailable
+from hybrid_executor.events import StreamId
+from hybrid_executor.kube.client import KubeClient
+from hybrid_executor.kube.names import pod_name
+from hybrid_executor.kube.refusal import DEFAULT_PATIENCE_SECONDS
+from hybrid_executor.store import LaunchEntry, Store
+
+log = logging.getLogger(__name__)
+
+_WAIT_MILLISECONDS = 250
+_BATCH = 64
+_PUT_OFF_SECONDS = 30.0
+_MOST_HELD = 100_000
+_READ_AHEAD = 10_000
+_CHECK_EVERY_SECONDS = 1.0
+_CHECKED_AT_ONCE = 500
+
+
+class AirflowKubernetesScheduler:
+    """Creates and deletes the pods of one cluster.
+
+    :param agent: this agent's name, unique among all agents.
+    :param pods_per_second: rate of creation that all agents share.
+    :param most_starting: most pods whose task has not started yet, 0 for an adaptive limit.
+    :param patience_seconds: how long to try again after a refusal that may be temporary or permanent.
+    :param take_over_seconds: entries that their agent has not renewed for so long are taken over.
+    :param on_namespace: called with each namespace in which a pod was created.
+    :param distrusts_records: returns whether Redis lost data lately.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: str,
+        agent: str,
+        instance: str,
+        client: KubeClient,
+        store: Store,
+        factory: PodFactory,
+        settings: KubernetesSettings,
+        remover: PodRemover,
+        complaints: Complaints,
+        pods_per_second: float,
+        most_starting: int = 0,
+        patience_seconds: float = DEFAULT_PATIENCE_SECONDS,
+        token_seconds: float,
+        take_over_seconds: float = 15.0,
+        on_namespace: Callable[[str], None] = lambda _: None,
+        distrusts_records: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.cluster = cluster
+        self.launched = 0
+        self._client = client
+        self._remover = remover
+        self._complaints = complaints
+        self._pace = Pace(store, cluster=cluster, pods_per_second=pods_per_second, most_starting=most_starting)
+        self._on_namespace = on_namespace
+        self._take_over_seconds = take_over_seconds
+        self._stream = store.launches(cluster, consumer=agent)
+        self._room_for = settings.launch_concurrency * 3
+        self._free = threading.Event()
+        self._pool = DelayedPool(f"launch-{cluster}", threads=settings.launch_concurrency, on_free=self._free.set)
+        self._held = HeldEntries()
+        self._unread: deque[Launch] = deque()
+        self._queue = LaunchQueue()
+        self._is_held_back = False
+        self._next_take_over = self._next_renewal = self._next_check = 0.0
+        self._preparer = LaunchPreparer(
+            agent=agent,
+            attempts=store.attempts,
+            events=store.events,
+            factory=factory,
+            token_seconds=token_seconds,
+        )
+        self._creator = PodCreator(
+            cluster=cluster,
+            instance=instance,
+            client=client,
+            run_pod=self.run_pod_async,
+            settings=settings,
+            patience_seconds=patience_seconds,
+            distrusts_records=distrusts_records,
+        )
+        self._recorder = LaunchRecorder(store.attempts, cluster=cluster, delete_pod=self.delete_pod)
+        self._outcomes = Batcher(f"outcomes-{cluster}", self._record)
+
+    @property
+    def in_flight(self) -> int:
+        """How many entries are held without an outcome."""
+        return len(self._held)
+
+    def run_pod_async(self, manifest: Mapping[str, Any], **_: object) -> dict[str, Any]:
+        """Create a pod and return it as the API server has it. Safe for several threads.
+
+        :raises KubeError: it was not created, or the answer was lost.
+        """
+        namespace = manifest.get("metadata", {}).get("namespace") or "default"
+        return self._client.create_pod(namespace, manifest)
+
+    def delete_pod(
+        self, pod_name: str, namespace: str, *, uid: str = "", on_done: Callable[[], None] | None = None
+    ) -> None:
+        """Delete a pod with its configured grace, in the background, until it is done.
+
+        :param uid: delete only this very pod, not a later one of the same name.
+        :param on_done: called when the API server has accepted the deletion, or said that there is no such pod.
+        """
+        self._remover.clean("delete", PodRef(namespace, pod_name, uid), on_done=on_done)
+
+    def patch_pod_executor_done(self, *, pod_name: str, namespace: str) -> None:
+        """Mark a pod as finished and kept.
+
+        :raises KubeError: it was not marked.
+        """
+        self._remover.mark_done(PodRef(namespace, pod_name))
+
+    _make_safe_pod_id = staticmethod(pod_name)
+
+    def pod_ended(self, namespace: str) -> None:
+        """Let launches that wait for a quota of this namespace try now."""
+        self._queue.hope(namespace, now=time.monotonic())
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop``; then call :meth:`finish`."""
+        failures = 0
+        while not stop.is_set():
+            try:
+                self._turn(stop)
+            except KeyMisused as error:
+                failures += 1
+                self._complaints.report(
+                    f"launches:{self.cluster}", "No pod of cluster %s starts: %s", self.cluster, error
+                )
+                stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
+            except StoreUnavailable as error:
+                failures += 1
+                self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
+                stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
+            else:
+                # A turn without a write does not show whether Redis is available; the agent's announcements do.
+                failures = 0
+                self._complaints.settle(f"launches:{self.cluster}", "Pods of cluster %s start again", self.cluster)
+
+    def finish(self, *, seconds: float) -> None:
+        """Finish launches that are under way, for at most ``seconds``, and leave the stream's group.
+
+        Another agent takes over what has no outcome then.
+        """
+        self._pool.close(seconds=seconds)
+        self._outcomes.close(seconds=seconds / 5)
+        try:
+            self._stream.leave()
+        except StoreUnavailable:
+            log.warning(
+                "Redis unavailable: this agent stays in the launch stream's group of cluster %s until others remove it",
+                self.cluster,
+            )
+
+    def _turn(self, stop: threading.Event) -> None:
+        now = time.monotonic()
+        if now >= self._next_renewal:
+            self._stream.renew(self._held.ids())
+            self._next_renewal = now + self._take_over_seconds / 3
+        if now >= self._next_take_over and self._room > 0 and self._take_over():
+            self._next_take_over = now + self._take_over_seconds / 5
+        room = self._room
+        if room > 0:
+            has_work = bool(self._unread) or self._queue.open_count(now) > 0
+            for entry in self._stream.take(count=room, wait_milliseconds=0 if has_work else _WAIT_MILLISECONDS):
+                self._accept(entry)
+        self._pace.flush()
+        fresh = self._read_new()
+        self._release(fresh, stop)
+        self._check_waiting()
+        if self._room <= 0:
+            self._free.clear()
+            self._free.wait(_WAIT_MILLISECONDS / 1000)
+
+    @property
+    def _room(self) -> int:
+        """How many more entries to take. Launches that are refused now take no room."""
+        if len(self._held) >= _MOST_HELD:
+            return 0
+        # If the rate is the limit, no other agent is quicker. Fairness between namespaces needs more entries to see.
+        room = self._room_for + (_READ_AHEAD if self._is_held_back else 0)
+        return room - self._pool.active - len(self._unread) - self._queue.open_count(time.monotonic())
+
+    def _take_over(self) -> bool:
+        """Take over entries of dead agents; return whether all were looked at."""
+        idle_milliseconds = int(self._take_over_seconds * 1000)
+        while (room := self._room) > 0:
+            for entry in self._stream.take_over(idle_milliseconds=idle_milliseconds, count=room):
+                if self._accept(entry):
+                    log.info("Took over the %s of attempt %s from another agent", entry.op, entry.attempt)
+            if self._stream.take_over_is_complete:
+                return True
+        return False
+
+    def _accept(self, entry: LaunchEntry) -> bool:
+        if not self._held.add(entry):
+            return False
+        if entry.op == "launch":
+            self._unread.append(Launch(entry))
+        elif entry.op == "delete" and entry.pod:
+            self.delete_pod(entry.pod, entry.namespace, on_done=lambda: self._acknowledge(entry))
+        else:
+            log.warning("Dropped an entry of the launch stream with an unknown operation: %s", entry.op)
+            self._acknowledge(entry)
+        return True
+
+    def _read_new(self) -> dict[StreamId, Ready]:
+        """Build the pods of new launches, put the launches in the queue, and return the pods."""
+        batch = [self._unread[index] for index in range(min(len(self._unread), _BATCH))]
+        items = self._read(batch)
+        fresh: dict[StreamId, Ready] = {}
+        for launch, item in zip(batch, items, strict=True):
+            self._unread.popleft()
+            if isinstance(item, Ready):
+                fresh[launch.entry.id] = item
+                self._queue.add(launch, item.manifest.demand)  # the next check notes what it waits for
+            else:
+                self._hand_on(item)
+        return fresh
+
+    def _release(self, fresh: Mapping[StreamId, Ready], stop: threading.Event) -> None:
+        """Create the next launches in turn, as far as pace and rate allow."""
+        now = time.monotonic()
+        wanted = min(self._queue.open_count(now), _BATCH, self._room_for - self._pool.active)
+        launches = self._queue.take(wanted, now=now)
+        if not launches:
+            self._is_held_back = False
+            return
+        going: list[Launch] = []
+        try:
+            granted, wait_seconds = self._pace.admit([launch.entry.attempt for launch in launches])
+            going, launches = launches[:granted], launches[granted:]
+            self._queue.put_back(launches)
+            self._is_held_back = bool(launches)
+            known = {id(launch): fresh[launch.entry.id] for launch in going if launch.entry.id in fresh}
+            unknown = [launch for launch in going if id(launch) not in known]
+            items = [*known.values(), *self._read(unknown)]
+            announced = self._preparer.announce([item for item in items if isinstance(item, Ready)])
+        except (StoreUnavailable, KeyMisused):
+            self._queue.put_back(going or launches)
+            raise
+        for item in [*announced, *(item for item in items if not isinstance(item, Ready))]:
+            self._hand_on(item)
+        if self._is_held_back and not self._unread:
+            stop.wait(min(wait_seconds, _WAIT_MILLISECONDS / 1000))
+
+    def _check_waiting(self) -> None:
+        """Drop launches that need not wait any more, and note what the others wait for; some at a time."""
+        now = time.monotonic()
+        if now < self._next_check or not len(self._queue):
+            return
+        self._next_check = now + _CHECK_EVERY_SECONDS
+        launches = self._queue.longest_unchecked(_CHECKED_AT_ONCE)
+        for item in self._preparer.check(launches):
+            if self._queue.remove(item.launch):
+                self._hand_on(item)
+        for launch in launches:
+            self._tell(launch, self._queue.note_of(launch))
+
+    def _tell(self, launch: Launch, note: str) -> None:
+        if note and note != launch.note:
+            launch.note = note
+            self._outcomes.put(Again(launch, 0.0, note))
+
+    def _read(self, batch: list[Launch]) -> list[Prepared]:
+        """Read launches. One that cannot be read (written by a later version?) does not block the others.
+
+        :raises StoreUnavailable: Redis unavailable; the batch may be read again.
+        """
+        try:
+            return [*self._preparer.read(batch)] if batch else []
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if len(batch) > 1:
+                return [item for launch in batch for item in self._read([launch])]
+            log.exception(
+                "The launch of attempt %s cannot be prepared and is tried again later", batch[0].entry.attempt
+            )
+            return [Again(batch[0], _PUT_OFF_SECONDS)]
+
+    def _hand_on(self, item: Prepared | Tried) -> None:
+        """Pass a launch on to its next step. Called by the launcher's thread and by those of the pool."""
+        if isinstance(item, Ready):
+            ready = item
+            self._pool.submit(lambda: self._create(ready))
+            return
+        launch = item.launch
+        if isinstance(item, Created):
+            if self._queue.created(launch, now=time.monotonic()):
+                log.info("Namespace %s of cluster %s accepts such pods again", item.namespace, self.cluster)
+            self._outcomes.put(item)
+            return
+        self._pace.leave(launch.entry.attempt)
+        if isinstance(item, Refused):
+            self._after_refusal(item)
+            return
+        self._queue.settled(launch)
+        if isinstance(item, Again):
+            self._tell(launch, item.note)
+            self._pool.submit_after(item.seconds, lambda: self._unread.append(launch))
+        elif isinstance(item, Dropped):
+            self._acknowledge(launch.entry)
+        else:
+            self._outcomes.put(item)
+
+    def _after_refusal(self, item: Refused) -> None:
+        launch, refusal = item.launch, item.refusal
+        wait = self._queue.refused(
+            launch, refusal, now=time.monotonic(), jitter=random.random(), keeps=item.failed is None
+        )
+        if wait.is_news:
+            namespace = launch.demand.namespace if launch.demand else ""
+            log.warning("Some pods wait for namespace %s of cluster %s: %s", namespace, self.cluster, refusal.reason)
+        if item.failed is not None:
+            self._outcomes.put(item.failed)
+        elif wait.is_over:
+            words = f"{refusal.reason} It was tried again for {refusal.most_seconds:g} s."
+            self._outcomes.put(Failed(launch, item.record, words, "rejected"))
+        else:
+            self._tell(launch, wait.note)
+
+    def _create(self, ready: Ready) -> None:
+        try:
+            outcome = self._creator.create(ready)
+        except Exception:
+            log.exception("The pod of %s could not be created and is tried again", ready.record.name)
+            outcome = Again(ready.launch, _PUT_OFF_SECONDS)
+        if isinstance(outcome, Created):
+            # Not earlier: a namespace that a task misspelt gets no pod and needs no watcher.
+            self._on_namespace(outcome.namespace)
+        self._hand_on(outcome)
+
+    def _record(self, items: list[Created | Failed | Again]) -> None:
+        try:
+            self._recorder.record(items)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if len(items) > 1:
+                for item in items:
+                    self._record([item])
+                return
+            log.exception("The outcome of a launch could not be recorded; its entry is taken again")
+        for item in items:
+            if not isinstance(item, Again):
+                self._held.drop(item.launch.entry)
+                self.launched += isinstance(item, Created)
+
+    def _acknowledge(self, entry: LaunchEntry) -> None:
+        try:
+            self._stream.acknowledge(entry.id)
+        except StoreUnavailable as error:
+            # It will be delivered again, and then there is nothing left to do.
+            log.warning("An entry of the launch stream could not be acknowledged yet: %s", error)
+        self._held.drop(entry)

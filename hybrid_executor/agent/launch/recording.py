@@ -1,0 +1,145 @@
+"""Outcomes of launches, and what launches wait for, written to the records in batches by a thread of its own.
+
+Promises: an entry leaves the launch stream in the same step that records its outcome; a pod whose attempt was revoked
+or launched again in the meantime is deleted.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import threading
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Created, Failed
+from hybrid_executor.backoff import RECONNECT
+from hybrid_executor.errors import StoreUnavailable
+from hybrid_executor.states import State
+from hybrid_executor.store import Attempts, Change, Claim, LaunchAck, Outcome
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_MOST = 200
+_END = None
+
+
+class DeletePod(Protocol):
+    """The launcher's ``delete_pod``."""
+
+    def __call__(self, pod_name: str, namespace: str, *, uid: str) -> None:
+        """Delete the pod with this uid, in the background."""
+
+
+class LaunchRecorder:
+    """Records the outcomes of one cluster's launches."""
+
+    def __init__(self, attempts: Attempts, *, cluster: str, delete_pod: DeletePod) -> None:
+        self._attempts = attempts
+        self._cluster = cluster
+        self._delete_pod = delete_pod
+
+    def record(self, items: Sequence[Created | Failed | Again]) -> None:
+        """Record outcomes, in their order, and the notes of launches that wait.
+
+        :raises StoreUnavailable: Redis unavailable; all may be recorded again.
+        """
+        # Notes first: an outcome in the same batch is newer and clears them.
+        self._attempts.annotate(
+            {item.launch.entry.attempt: {"note": item.note} for item in items if isinstance(item, Again)}
+        )
+        outcomes = [item for item in items if not isinstance(item, Again)]
+        claims = self._attempts.advance_all([self._change(outcome) for outcome in outcomes])
+        for outcome, claim in zip(outcomes, claims, strict=True):
+            if isinstance(outcome, Created):
+                self._after_creation(outcome, claim)
+                continue
+            if outcome.unwanted is not None:
+                self._delete(outcome.unwanted)
+            if claim.is_granted:
+                log.info("Launch of %s failed (%s): %s", outcome.record.name, outcome.category, outcome.reason)
+
+    def _change(self, outcome: Created | Failed) -> Change:
+        record = outcome.record
+        acknowledged = LaunchAck(self._cluster, outcome.launch.entry.id)
+        if isinstance(outcome, Created):
+            return Change(
+                attempt=record.id,
+                to=State.PENDING,
+                generation=record.generation,
+                fields={"pod": outcome.name, "namespace": outcome.namespace, "holder": outcome.name, "note": ""},
+                ack=acknowledged,
+            )
+        return Change(
+            attempt=record.id,
+            to=State.LOST if outcome.is_lost else State.FAILED,
+            generation=record.generation,
+            # The watcher may have recorded already that this pod waits or runs.
+            sources=LAUNCHABLE if outcome.unwanted is None else None,
+            fields={"reason": outcome.reason, "category": outcome.category, "note": ""},
+            ack=acknowledged,
+        )
+
+    def _after_creation(self, created: Created, claim: Claim) -> None:
+        if claim.outcome is Outcome.STALE or claim.state == State.REVOKED:
+            log.info("%s was revoked while its pod was created: deleting %s", created.record.name, created.name)
+            self._delete(created)
+        elif claim.is_granted:
+            log.info("Launched %s as pod %s/%s", created.record.name, created.namespace, created.name)
+
+    def _delete(self, created: Created) -> None:
+        self._delete_pod(created.name, created.namespace, uid=created.uid)
+
+
+class Batcher(Generic[T]):
+    """Collects items while the last batch is being worked on.
+
+    :param work: does a batch; repeated with the same batch for as long as it raises StoreUnavailable.
+    """
+
+    def __init__(self, name: str, work: Callable[[list[T]], None]) -> None:
+        self._work = work
+        self._items: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, item: T) -> None:
+        """Hand in an item."""
+        self._items.put(item)
+
+    def close(self, *, seconds: float) -> None:
+        """Work on the items so far, for at most ``seconds``; no item may follow."""
+        self._items.put(_END)
+        self._thread.join(seconds)
+        self._stop.set()
+
+    def _run(self) -> None:
+        is_over = False
+        while not is_over:
+            item = self._items.get()
+            batch: list[T] = []
+            while item is not _END and item is not None:
+                batch.append(item)
+                if len(batch) == _MOST or self._items.empty():
+                    break
+                item = self._items.get()
+            is_over = item is _END
+            if batch:
+                self._do(batch)
+
+    def _do(self, batch: list[T]) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                self._work(batch)
+            except StoreUnavailable:
+                failures += 1
+                self._stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
+            except Exception:
+                log.exception("A batch of %s items failed unexpectedly and was dropped", len(batch))
+                return
+            else:
+                return
