@@ -261,7 +261,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def test_a_database_that_the_server_does_not_have_is_named(places: Places) -> None:
-    with pytest.raises(ConfigError, match=r"redis_url .*names database 16, which that Redis does not have"):
+    with pytest.raises(ConfigError, match=r"redis_url .*names database 16, which does not exist on that Redis"):
         reached_by_store({"hybrid_executor": {"redis_url": places.fill("redis://127.0.0.1:PORT/16")}})
 
 
