@@ -19,6 +19,7 @@ from tests.contract.store_world import submission
 from tests.integration.conftest import QUEUE_OF_PODS, queue, repaired, wait_for
 from tests.integration.redis_installed import Server, find_server
 from tests.integration.workers.near_side import Scheduler, runs, start_worker_process
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.redis_server,
@@ -75,7 +76,8 @@ def test_a_replica_that_took_over_without_the_last_claim_grants_it_to_nobody_unt
         loss = DataLoss(before.events)
         loss.check()
         before.attempts.submit([submission(old)])
-        assert master.client.wait(1, 5000)
+        keys = (before.keys.home, before.keys.epoch, before.keys.attempt(old))
+        wait_until(lambda: replica.client.exists(*keys) == len(keys), what="the replica has all of it")
         replica.client.execute_command("REPLICAOF", "NO", "ONE")
         claim = before.attempts.claim(old, worker="first", token="1-x")
         assert claim.is_granted

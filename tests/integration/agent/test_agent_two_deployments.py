@@ -62,7 +62,7 @@ def test_pods_of_another_deployment_are_not_touched_and_the_clash_is_told_once(
         "[hybrid_executor] instance = airflow. This agent leaves them alone. Give each deployment its own instance."
     ]
     [words] = wait_until(lambda: clashes_of(read_status(world.store)["agents"], INSTANCE))
-    assert "namespace default of cluster default holds pods of another deployment" in words
+    assert "namespace default of cluster default has pods of another deployment" in words
 
     # Its own agent finds them as they were, and our pods are made and deleted beside them.
     world.wait_for(State.SUCCEEDED, world.submit())
