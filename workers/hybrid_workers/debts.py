@@ -131,10 +131,14 @@ class CarefulQoS:
 
 
 def keep_what_is_refused(transport: Any, debts: Debts) -> None:
-    """Make the channels of a connection careful, those that there are and those to come; only kombu's over Redis."""
-    create: Callable[..., Any] | None = getattr(transport, "create_channel", None)
-    if create is None:
+    """Make the channels of a connection careful, those that there are and those to come; only kombu's over Redis.
+
+    RabbitMQ keeps the books on unacknowledged messages itself: nothing is changed there.
+    """
+    channels: list[Any] | None = getattr(transport, "channels", None)
+    if channels is None:
         return
+    create: Callable[..., Any] = transport.create_channel
 
     def create_careful(*args: Any, **kwargs: Any) -> Any:
         channel = create(*args, **kwargs)
@@ -142,7 +146,7 @@ def keep_what_is_refused(transport: Any, debts: Debts) -> None:
         return channel
 
     transport.create_channel = create_careful
-    for channel in list(transport.channels):
+    for channel in list(channels):
         _make_careful(channel, debts)
 
 
@@ -152,8 +156,8 @@ def is_careful(channel: Any) -> bool:
 
 
 def _make_careful(channel: Any, debts: Debts) -> None:
-    real = channel.QoS
-    if is_careful(channel) or not hasattr(real, "restore_by_tag"):
+    real = getattr(channel, "QoS", None)
+    if real is None or is_careful(channel) or not hasattr(real, "restore_by_tag"):
         return
     channel.QoS = type("CarefulQoS", (CarefulQoS, real), {"debts": debts, "_real": real})
     if hasattr(channel, "maybe_refresh_binding_expiry"):

@@ -78,3 +78,10 @@ def test_what_cannot_be_acknowledged_or_put_back_is_so_later(
     assert len(debts) == 0
     assert server.client.hlen("unacked") == 0
     assert server.client.llen("queue") == (verb == "requeue")
+
+
+def test_the_channels_of_another_transport_are_left_as_they_are(debts: Debts) -> None:
+    transport = Connection("amqp://127.0.0.1:1//").transport
+    create = transport.create_channel
+    keep_what_is_refused(transport, debts)
+    assert transport.create_channel == create
