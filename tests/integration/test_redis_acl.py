@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +28,7 @@ from tests.integration.workers.near_side import INSTANCE, Scheduler, callback_js
 from tests.integration.workers.real_worker import Daemon, Home, make_home
 from tests.redis_acl import PASSWORD, create_user, documented_rules
 from tests.redis_situations import programs, serve
+from tests.waiting import PATIENCE_SECONDS
 
 RULES = documented_rules()
 # redis-py tells its name and version where it may, and takes no notice where it may not.
@@ -148,6 +151,25 @@ def test_a_worker_without_a_permission_ends_with_one_line(server: Server, redis_
     ended = make_worker_home(server, tmp_path / "home").worker("-s", "-H", "worker@test", "-c", "1")
     assert ended.returncode == 1
     assert f"The ACL of the Redis user {RULES['worker'][0]} lacks the key patterns unacked*: grant" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_worker_that_celerys_own_command_starts_names_what_is_missing_too(
+    server: Server, redis_url: str, tmp_path: Path
+) -> None:
+    take_away("+hdel", "worker", server)
+    environment = {
+        **{key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"},
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CELERY__BROKER_URL": url_of("worker", server),
+        "PYTHONPATH": f"{Path(__file__).parents[2] / 'workers'}",
+    }
+    command = [sys.executable, "-m", "celery", "-A", "hybrid_workers.celery_app", "worker", "-c", "1", "-n", "w@host"]
+    ended = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
+    assert ended.returncode == 1
+    assert f"The ACL of the Redis user {RULES['worker'][0]} lacks the commands HDEL: grant" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

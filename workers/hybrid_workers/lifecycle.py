@@ -16,10 +16,11 @@ from celery import Celery, signals  # type: ignore[import-untyped]
 from hybrid_executor.config.celery import explain_without_effect
 from hybrid_executor.errors import ConfigError, StoreUnavailable
 from hybrid_executor.events import AttemptId
+from hybrid_executor.hiding import hide_secrets
 from hybrid_executor.store import Store
 from hybrid_workers import activity
 from hybrid_workers.activity import WorkerCard
-from hybrid_workers.checks import check_name, check_pool, check_size
+from hybrid_workers.checks import check_name, check_permissions, check_pool, check_size
 from hybrid_workers.departure import Departure
 from hybrid_workers.deployment import Deployment
 from hybrid_workers.discretion import hide_secrets_in_logs
@@ -98,10 +99,19 @@ class WorkerLife:
             check_size(worker)
             store.ping()
             check_name(store, worker.hostname)
+            check_permissions(
+                self._app,
+                store,
+                self._deployment.celery.broker,
+                queues=sorted(self._app.amqp.queues.consume_from),
+                name=worker.hostname,
+            )
         except ConfigError as error:
             raise SystemExit(str(error)) from None
         except StoreUnavailable as error:
             log.error("The store is unavailable; the worker starts without it: %s", error)
+        except self._app.connection_for_read().connection_errors as error:
+            log.error("The broker is unavailable; the worker waits for it: %s", hide_secrets(str(error)))
         finally:
             store.close()  # task processes must not inherit its connections
 
