@@ -44,7 +44,7 @@ class Sighting:
     :ivar has_ended: nothing in the pod runs or will run.
     :ivar is_terminating: its deletion has begun.
     :ivar is_gone: it does not exist any more.
-    :ivar runs_on: at least one of its containers runs.
+    :ivar runs_on: at least one of its containers runs, or is still to start beside the others.
     :ivar grace_seconds: how long its containers may take to end.
     """
 
@@ -77,21 +77,26 @@ def sight(
     if identity is None:
         return None
     status = pod.get("status") or {}
+    has_ended = status.get("phase") in ("Succeeded", "Failed")
     grace = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
     return Sighting(
         identity,
         diagnose(pod, event_type=event_type, fatal_pending_reasons=fatal_pending_reasons),
-        has_ended=status.get("phase") in ("Succeeded", "Failed"),
+        has_ended=has_ended,
         is_terminating=(pod.get("metadata") or {}).get("deletionTimestamp") is not None,
         is_gone=event_type == "DELETED",
-        runs_on=any(_runs(status, group) for group in ("containerStatuses", "initContainerStatuses")),
+        runs_on=not has_ended
+        and (
+            _is_in_state(status, "containerStatuses", "running", "waiting")
+            or _is_in_state(status, "initContainerStatuses", "running")
+        ),
         grace_seconds=_DEFAULT_GRACE_SECONDS if grace is None else float(grace),
     )
 
 
-def _runs(status: Mapping[str, Any], group: str) -> bool:
+def _is_in_state(status: Mapping[str, Any], group: str, *states: str) -> bool:
     containers = cast(list[Mapping[str, Any]], status.get(group) or [])
-    return any((container.get("state") or {}).get("running") is not None for container in containers)
+    return any((container.get("state") or {}).get(state) is not None for container in containers for state in states)
 
 
 def change_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSettings) -> Change | None:
@@ -212,7 +217,7 @@ def cleanup_for(seen: Sighting, settings: KubernetesSettings) -> Cleanup:
         return "delete"
     if settings.delete_worker_pods and (settings.delete_worker_pods_on_failure or not has_failed):
         return "delete"
-    return "end" if seen.runs_on and not seen.has_ended else "mark"
+    return "end" if seen.runs_on else "mark"
 
 
 def cleanup_of_superseded(seen: Sighting, settings: KubernetesSettings) -> Cleanup:

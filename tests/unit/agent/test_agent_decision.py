@@ -15,6 +15,7 @@ from hybrid_executor.agent.watch.decision import (
     cleanup_after,
     cleanup_for,
     note_for,
+    sight,
     sight_safely,
     wants_events,
 )
@@ -22,6 +23,7 @@ from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.events import AttemptId
 from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.diagnosis import Diagnosis
+from hybrid_executor.kube.names import LABEL_ATTEMPT
 from hybrid_executor.states import State
 from hybrid_executor.store import Claim, Outcome
 
@@ -210,3 +212,22 @@ def test_a_pod_whose_status_nobody_understands_is_left_as_it_is() -> None:
     }
     assert sight_safely(odd) is None
     assert sight_safely({**odd, "status": {"phase": "Pending"}}) is not None
+
+
+@pytest.mark.parametrize(("sidecar", "runs_on"), [("running", True), ("waiting", True), ("terminated", False)])
+def test_a_pod_runs_on_while_a_sidecar_runs_or_is_still_to_start(sidecar: str, runs_on: bool) -> None:
+    labels = {LABEL_ATTEMPT: "a"}
+    pod = {
+        "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": labels},
+        "spec": {"containers": [{"name": "base"}, {"name": "side"}]},
+        "status": {
+            "phase": "Running",
+            "containerStatuses": [
+                {"name": "base", "state": {"terminated": {"exitCode": 0}}},
+                {"name": "side", "state": {sidecar: {"exitCode": 0} if sidecar == "terminated" else {}}},
+            ],
+        },
+    }
+    found = sight(pod)
+    assert found is not None
+    assert found.runs_on is runs_on
