@@ -96,6 +96,20 @@ def make_executor(redis_url: str, monkeypatch: pytest.MonkeyPatch, airflow_db: N
 
 
 @pytest.fixture
+def session(airflow_db: None) -> Iterator[Any]:
+    """A session on a database without rows of the audit log."""
+    from airflow.models.log import Log
+    from sqlalchemy import delete
+
+    opened = rows.open_session()
+    opened.execute(delete(Log))
+    opened.commit()
+    yield opened
+    opened.rollback()
+    opened.close()
+
+
+@pytest.fixture
 def make_row(airflow_db: None) -> Iterator[Callable[..., Any]]:
     """Return a function that writes a task instance as the scheduler has it, and returns its workload."""
     session = rows.open_session()

@@ -10,24 +10,10 @@ import pytest
 
 from hybrid_executor.executor import HybridExecutor, KubernetesExecutor
 from hybrid_executor.executor.event_log import MOST_ROWS, EventLog
-from tests.integration import rows
 from tests.integration.conftest import QUEUE_OF_PODS, make_task, queue
 
 MakeExecutor = Callable[..., Any]
 _EVENT = "hybrid executor: attempt failed"
-
-
-@pytest.fixture
-def session(airflow_db: None) -> Iterator[Any]:
-    """A session on a database without rows of the audit log."""
-    from airflow.models.log import Log
-    from sqlalchemy import delete
-
-    opened = rows.open_session()
-    opened.execute(delete(Log))
-    opened.commit()
-    yield opened
-    opened.close()
 
 
 def run_scheduler(*executors: Any, loops: int = 2) -> None:

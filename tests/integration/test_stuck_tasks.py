@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
-
-import pytest
 
 from hybrid_executor.events import AttemptId
 from hybrid_executor.plugin.audit_log import Attempt, read_ending
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
-from tests.integration import rows
 from tests.integration.conftest import QUEUE_OF_PODS, queue
 
 MakeExecutor = Callable[..., Any]
 NOTE = "The pod finds no node (Unschedulable): 0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
-
-
-@pytest.fixture
-def session(airflow_db: None) -> Iterator[Any]:
-    """A session on a database without rows of the audit log."""
-    from airflow.models.log import Log
-    from sqlalchemy import delete
-
-    opened = rows.open_session()
-    opened.execute(delete(Log))
-    opened.commit()
-    yield opened
-    opened.rollback()
-    opened.close()
 
 
 def take_back(executor: Any, session: Any) -> None:
