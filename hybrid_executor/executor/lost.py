@@ -123,7 +123,7 @@ class LostWork:
         unsent = {record.id for record in known.values() if record.received_by}
         for name, pool in context.pools.items():
             untaken = [record for record in known.values() if record.pool == name and not record.received_by]
-            unsent.update(record.id for record in pool.lost(context.store.attempts, untaken))
+            unsent.update(record.id for record in pool.lost(context.store, untaken))
         if unsent:
             log.warning("%s messages never reached a worker; sending them again", len(unsent))
             submit_again(context, {attempt: waiting[attempt] for attempt in unsent}, known)

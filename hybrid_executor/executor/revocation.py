@@ -45,7 +45,7 @@ def _revoke_now(context: Context, attempt: AttemptId) -> Record | None:
     with context.outage.watch():
         record, payload, _ = attempts.workload(attempt)
         if record is not None and record.pool in context.pools:
-            context.pools[record.pool].unsend(attempts, record, payload)
+            context.pools[record.pool].unsend(context.store, record, payload)
         attempts.revoke([attempt], reason="Stuck in queued: Airflow takes it back")
         context.pending.to_revoke.discard(attempt)
     return record

@@ -16,7 +16,7 @@ from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.pools.celery_message import build_message, read_attempt
 from hybrid_executor.pools.queue_names import check_queue_name
 from hybrid_executor.pools.work import SENT_FIELD, Work
-from hybrid_executor.store import Attempts, Record, Submission
+from hybrid_executor.store import Record, Store, Submission
 
 FIRST_OWNER_FIELD = "sender"
 """Field of a record: the owner that its message names. After an adoption the record has another owner."""
@@ -71,7 +71,7 @@ class CeleryPool:
         """Return :meth:`queue_key` where the broker is the store's Redis, "" where it is not."""
         return "" if self._sender is not None else self.queue_key(queue)
 
-    def lost(self, attempts: Attempts, records: Sequence[Record]) -> list[Record]:
+    def lost(self, store: Store, records: Sequence[Record]) -> list[Record]:
         """Return those of submitted records that no worker has and whose message is certainly in no queue.
 
         A queue gives out the oldest message first, so a message that is older than the next one has left the queue.
@@ -79,16 +79,16 @@ class CeleryPool:
         """
         if self._sender is not None:
             return [record for record in records if SENT_FIELD not in record.extra]
-        reached = {queue: self._reached(attempts, queue) for queue in {record.queue for record in records}}
+        reached = {queue: self._reached(store, queue) for queue in {record.queue for record in records}}
         return [record for record in records if record.submitted_at < reached[record.queue]]
 
-    def _reached(self, attempts: Attempts, queue: str) -> float:
+    def _reached(self, store: Store, queue: str) -> float:
         """Return when the next message of a queue was submitted: infinity where there is none, 0 if it is unknown."""
-        text = attempts.next_message(self.queue_key(queue))
+        text = store.broker_lists.next_message(self.queue_key(queue))
         if not text:
             return math.inf
         attempt = read_attempt(text)
-        record = attempts.records([attempt])[0] if attempt else None
+        record = store.attempts.records([attempt])[0] if attempt else None
         # An attempt that was submitted again may still have its first message, which is older than its record says.
         return record.submitted_at if record is not None and not record.launches else 0
 
@@ -126,7 +126,7 @@ class CeleryPool:
         """Return, once, the work that the broker will never accept, with the reasons; do not publish it again."""
         return self._sender.take_refused() if self._sender is not None else []
 
-    def unsend(self, attempts: Attempts, record: Record, payload: str) -> bool:
+    def unsend(self, store: Store, record: Record, payload: str) -> bool:
         """Remove the message of a waiting attempt from its queue; return whether it was there.
 
         False with a broker of its own, and for a message that a worker holds: when the record is revoked, a worker
@@ -139,7 +139,7 @@ class CeleryPool:
             return False
         owner = OwnerId(record.extra.get(FIRST_OWNER_FIELD, record.owner))
         message = self._message(record.id, payload, queue=record.queue, owner=owner)
-        return attempts.remove_message(self.queue_key(record.queue), message)
+        return store.broker_lists.remove_message(self.queue_key(record.queue), message)
 
     def close(self) -> None:
         """Close the connection to the broker."""

@@ -8,7 +8,7 @@ from hybrid_executor.errors import TaskRejected
 from hybrid_executor.events import Kind
 from hybrid_executor.kube.overrides import read_overrides
 from hybrid_executor.pools.work import Work
-from hybrid_executor.store import Attempts, Record, Submission
+from hybrid_executor.store import Record, Store, Submission
 
 
 class KubernetesPool:
@@ -64,10 +64,10 @@ class KubernetesPool:
         """Nothing is sent, so nothing is refused."""
         return []
 
-    def unsend(self, attempts: Attempts, record: Record, payload: str) -> bool:
+    def unsend(self, store: Store, record: Record, payload: str) -> bool:
         """Launches of a revoked attempt are dropped by the agents; nothing is taken back here."""
         return False
 
-    def lost(self, attempts: Attempts, records: Sequence[Record]) -> list[Record]:
+    def lost(self, store: Store, records: Sequence[Record]) -> list[Record]:
         """Not known here."""
         return []

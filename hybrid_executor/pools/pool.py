@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from hybrid_executor.pools.work import Work
-from hybrid_executor.store import Attempts, Record, Submission
+from hybrid_executor.store import Record, Store, Submission
 
 if TYPE_CHECKING:
     from hybrid_executor.compat import AirflowWorkload, WorkloadKey, WorkloadState
@@ -34,10 +34,10 @@ class RecordedPool(Protocol):
     def take_refused(self) -> list[tuple[Work, str]]:
         """Return, once, the work that the pool's own broker will never accept, with the reasons."""
 
-    def unsend(self, attempts: Attempts, record: Record, payload: str) -> bool:
+    def unsend(self, store: Store, record: Record, payload: str) -> bool:
         """Remove the message of an attempt that has not started; return whether it was still in its queue."""
 
-    def lost(self, attempts: Attempts, records: Sequence[Record]) -> list[Record]:
+    def lost(self, store: Store, records: Sequence[Record]) -> list[Record]:
         """Return those of submitted records that no worker has and whose message is certainly in no queue."""
 
     def close(self) -> None:

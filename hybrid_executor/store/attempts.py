@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 from uuid import uuid4
 
 import redis
@@ -18,9 +18,8 @@ from hybrid_executor.store.keys import Key, Keys
 from hybrid_executor.store.records import Record, parse_record, unreadable_record
 from hybrid_executor.store.scripts import calls, run_script, run_scripts
 from hybrid_executor.store.translation import translated
-from hybrid_executor.store.wrong_types import WrongType, is_wrong_type, words_for
+from hybrid_executor.store.wrong_types import WrongType, checked_answers, is_wrong_type, words_for
 
-T = TypeVar("T")
 _BATCH = 200
 
 
@@ -217,31 +216,6 @@ class Attempts:
         )
 
     @translated
-    def remove_message(self, queue_key: str, message: str) -> bool:
-        """Take a message off a broker list on this Redis; return whether it was there. Costs as the list is long."""
-        return self._of_list(lambda: bool(self._client.lrem(queue_key, 1, message)), otherwise=False)
-
-    @translated
-    def next_message(self, queue_key: str) -> str:
-        """Return the message that a broker list on this Redis hands out next, "" for none. It holds a token."""
-        return self._of_list(lambda: str(self._client.lindex(queue_key, -1) or ""), otherwise="")
-
-    @staticmethod
-    def _of_list(ask: Callable[[], T], *, otherwise: T) -> T:
-        """Return the answer about a broker list; ``otherwise`` where the key is no list and so holds no message."""
-        try:
-            return ask()
-        except redis.ResponseError as error:
-            if is_wrong_type(error):
-                return otherwise
-            raise
-
-    @translated
-    def any_waiting(self, queue_keys: Iterable[str]) -> bool:
-        """Return whether any of these broker lists on this Redis holds a message; one round trip."""
-        return bool(self._client.exists(*keys)) if (keys := list(queue_keys)) else False
-
-    @translated
     def adopt(self, attempts: Sequence[AttemptId], *, owner: OwnerId) -> list[Record | None]:
         """Make ``owner`` answer for attempts; return how each stands, ``None`` where there is no record."""
         adoptions = [
@@ -295,7 +269,7 @@ class Attempts:
         pipeline = self._client.pipeline(transaction=False)
         for attempt in attempts:
             pipeline.hgetall(self._keys.attempt(attempt))
-        answers = _checked(pipeline.execute(raise_on_error=False))
+        answers = checked_answers(pipeline.execute(raise_on_error=False))
         return [self._parse(attempt, answer) for attempt, answer in zip(attempts, answers, strict=True)]
 
     def _parse(self, attempt: AttemptId, answer: object) -> Record | None:
@@ -318,7 +292,7 @@ class Attempts:
             pipeline.hgetall(self._keys.attempt(attempt))
             pipeline.get(self._keys.payload(attempt))
             pipeline.get(self._keys.overrides(attempt))
-        answers = _checked(pipeline.execute(raise_on_error=False))
+        answers = checked_answers(pipeline.execute(raise_on_error=False))
         return [
             (self._parse(attempt, answers[3 * index]), _text(answers[3 * index + 1]), _text(answers[3 * index + 2]))
             for index, attempt in enumerate(attempts)
@@ -408,17 +382,6 @@ def _flat(fields: Mapping[str, str | int]) -> calls.Texts:
 def _claim_of(answer: Sequence[str | int]) -> Claim:
     code, state, generation, holder = answer
     return Claim(Outcome(int(code)), str(state), int(generation), str(holder))
-
-
-def _checked(answers: list[object]) -> list[object]:
-    """Return a pipeline's answers; errors about a key that holds another type stay among them.
-
-    :raises redis.RedisError: the first other error.
-    """
-    for answer in answers:
-        if isinstance(answer, Exception) and not is_wrong_type(answer):
-            raise answer
-    return answers
 
 
 def _text(answer: object) -> str:

@@ -33,3 +33,14 @@ def words_for(wrong_type: WrongType, key: str) -> str:
         f"The Redis key {key} holds a value that is no {_HOLDS[wrong_type]}: find out what writes it, delete the key "
         f"(redis-cli DEL '{key}'), and clear the task."
     )
+
+
+def checked_answers(answers: list[object]) -> list[object]:
+    """Return a pipeline's answers; errors about a key that holds another type stay among them.
+
+    :raises redis.RedisError: the first other error.
+    """
+    for answer in answers:
+        if isinstance(answer, Exception) and not is_wrong_type(answer):
+            raise answer
+    return answers

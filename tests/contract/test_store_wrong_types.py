@@ -41,8 +41,9 @@ def test_a_queue_whose_key_is_no_list_ends_its_own_attempts_alone(store: Store) 
     assert "bad" in store.attempts.explain(batch[1], answers[1])
     assert store.attempts.records([B]) == [None]
     assert store.attempts.live("celery") == {A, C}
-    assert store.attempts.next_message("bad") == ""
-    assert not store.attempts.remove_message("bad", "b")
+    assert store.broker_lists.next_message("bad") == ""
+    assert store.broker_lists.lengths(["bad"]) == {"bad": 0}
+    assert not store.broker_lists.remove_message("bad", "b")
 
 
 def test_a_launch_stream_that_is_a_list_ends_its_own_attempts_alone(store: Store) -> None:

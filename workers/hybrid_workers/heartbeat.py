@@ -206,7 +206,7 @@ class Heartbeat:
         """Find out whether the worker is deaf; not possible with a broker that is not this Redis."""
         if self._queue_prefix is not None:
             keys = [self._queue_prefix + queue for queue in self._card.queues]
-            waits = self._store().attempts.any_waiting(keys)
+            waits = self._store().broker_lists.any_waiting(keys)
             now = time.time()
             self._card.deaf_since = deaf_since(self._card, activity, any_waiting=waits, now=now)
             self._card.is_deaf = 0 < self._card.deaf_since < now

@@ -87,8 +87,8 @@ def test_a_waiting_message_is_taken_back_also_by_a_scheduler_that_adopted_it(sto
     [record] = store.attempts.adopt([WORK.attempt], owner=OwnerId("2"))
     assert record is not None
     assert queue_length(store, "q") == 2
-    assert pool.unsend(store.attempts, record, WORK.payload) is True
-    assert pool.unsend(store.attempts, record, WORK.payload) is False
+    assert pool.unsend(store, record, WORK.payload) is True
+    assert pool.unsend(store, record, WORK.payload) is False
     assert queue_length(store, "q") == 1
 
 
@@ -116,11 +116,11 @@ def submit_one_by_one(store: Store, pool: CeleryPool, *names: str) -> None:
 def test_what_is_older_than_the_next_message_has_left_its_queue(store: Store) -> None:
     pool = CeleryPool(instance="i")
     submit_one_by_one(store, pool, "a", "b", "c")
-    assert pool.lost(store.attempts, records_of(store, "a", "b", "c")) == []
+    assert pool.lost(store, records_of(store, "a", "b", "c")) == []
     store.client.rpop("q")
-    assert [record.id for record in pool.lost(store.attempts, records_of(store, "a", "b", "c"))] == ["a"]
+    assert [record.id for record in pool.lost(store, records_of(store, "a", "b", "c"))] == ["a"]
     store.client.delete("q")
-    assert [record.id for record in pool.lost(store.attempts, records_of(store, "a", "b", "c"))] == ["a", "b", "c"]
+    assert [record.id for record in pool.lost(store, records_of(store, "a", "b", "c"))] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("text", ["garbage", "[]", "{}", '{"headers": {"id": "of-another-sender"}}'])
@@ -128,7 +128,7 @@ def test_a_message_of_somebody_else_says_nothing_about_ours(store: Store, text: 
     pool = CeleryPool(instance="i")
     submit_one_by_one(store, pool, "a", "b")
     store.client.rpush("q", text)
-    assert pool.lost(store.attempts, records_of(store, "a", "b")) == []
+    assert pool.lost(store, records_of(store, "a", "b")) == []
 
 
 def test_the_old_message_of_what_was_submitted_again_says_nothing_about_younger_ones(store: Store) -> None:
@@ -136,14 +136,14 @@ def test_the_old_message_of_what_was_submitted_again_says_nothing_about_younger_
     submit_one_by_one(store, pool, "a", "b")
     again = replace(WORK, attempt=AttemptId("a"), expected_generation=1)
     assert store.attempts.submit([pool.prepare(again)]) == [2]
-    assert pool.lost(store.attempts, records_of(store, "b")) == []
+    assert pool.lost(store, records_of(store, "b")) == []
 
 
 def test_with_another_broker_only_what_was_never_sent_is_lost(store: Store) -> None:
     pool = CeleryPool(instance="i", sender=PartialSender())
     submit_one_by_one(store, pool, "a", "b")
     store.attempts.annotate({AttemptId("a"): {"sent": "1"}})
-    assert [record.id for record in pool.lost(store.attempts, records_of(store, "a", "b"))] == ["b"]
+    assert [record.id for record in pool.lost(store, records_of(store, "a", "b"))] == ["b"]
 
 
 @pytest.mark.parametrize(
