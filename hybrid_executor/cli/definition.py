@@ -21,6 +21,7 @@ _COMMANDS = (
     asking.WORKERS,
     asking.ROUTES,
     asking.POD_YAML,
+    asking.DOCTOR,
     # Act.
     acting.DRAIN,
     acting.WORKER_STOP,
