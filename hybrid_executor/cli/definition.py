@@ -20,6 +20,7 @@ _COMMANDS = (
     asking.WORKERS,
     asking.ROUTES,
     asking.POD_YAML,
+    asking.MIGRATE,
     # Act.
     acting.DRAIN,
     acting.WORKER_STOP,

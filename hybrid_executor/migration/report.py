@@ -1,0 +1,257 @@
+"""The whole answer of ``airflow hybrid migrate``. Reads Dag files and pod templates, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hybrid_executor.config.kubernetes import read_kubernetes_settings
+from hybrid_executor.errors import ConfigError
+from hybrid_executor.migration.behaviour import behaviours
+from hybrid_executor.migration.configuration import Configuration, changed_variables, diff
+from hybrid_executor.migration.dag_advice import advise, effective_uses
+from hybrid_executor.migration.dag_reading import DagFile, read_dags
+from hybrid_executor.migration.execution_api import has_address, set_address
+from hybrid_executor.migration.executors import Executors, parse_executors
+from hybrid_executor.migration.finding import NEEDS_WORK, Finding
+from hybrid_executor.migration.options import check_settings, explain_options, set_executor
+from hybrid_executor.migration.plan import make_plan
+from hybrid_executor.migration.queues import QueueMove, check_moves, follow_queues, name_workers
+from hybrid_executor.migration.renames import correct_values, further_options, move_options
+from hybrid_executor.migration.templates import check_template
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to look at, and what cannot be seen from here.
+
+    :ivar dags: folder of the Dags; ``None`` for ``[core] dags_folder``.
+    :ivar templates: further pod templates.
+    :ivar redis_url, api_url: addresses to write; ``None`` if they are not known.
+    :ivar airflow_version: the release that the schedulers will run.
+    :ivar airflow_changes: section and option of each row of Airflow's own table of changes.
+    """
+
+    dags: Path | None = None
+    templates: Sequence[str] = ()
+    redis_url: str | None = field(default=None, repr=False)
+    api_url: str | None = None
+    airflow_version: str
+    airflow_changes: Collection[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What has to change, what behaves differently and what stays.
+
+    :ivar executor, new_executor: the old and the new value of ``[core] executor``; the new one is "" if there is none.
+    :ivar diff: changes of the files, with values of secrets hidden.
+    :ivar variables: environment variables to set; ``None`` for those to unset.
+    :ivar queues: where the tasks of each queue run, before and after.
+    :ivar files: how many Dag files were read.
+    :ivar configuration: the proposed configuration. It holds secrets and is never printed.
+    """
+
+    executor: str
+    new_executor: str = ""
+    diff: str = ""
+    variables: dict[str, str | None] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    queues: tuple[QueueMove, ...] = ()
+    files: int = 0
+    configuration: Configuration = field(default_factory=Configuration, repr=False)
+
+    @property
+    def needs_work(self) -> bool:
+        """Something has to change, or blocks."""
+        return any(finding.kind in NEEDS_WORK for finding in self.findings)
+
+    @property
+    def is_blocked(self) -> bool:
+        """The proposed configuration cannot work before a person has decided something."""
+        return any(finding.kind == "blocked" for finding in self.findings)
+
+
+def migrate(old: Configuration, request: Request) -> Report:
+    """Return what has to change so that this deployment runs on our executor.
+
+    :raises ConfigError: file, executors or the folder of Dags cannot be read.
+    """
+    if old.file is not None:
+        old.file.check()
+    moved, findings = move_options(old)
+    executors = _executors_of(moved)
+    text = old.get("core", "executor") or ""
+    if executors.default.pool == "hybrid":
+        return _of_ours(old, moved, findings, text)
+    files = read_dags(_dags_folder(old, request)) if _has_dags(old, request) else []
+    uses = effective_uses(files)
+    plan = make_plan(executors, {one.asked for one in uses})
+    if plan is None:
+        return Report(executor=text, findings=(_unsuited(text),), files=len(files), configuration=old)
+    new, corrections = correct_values(moved)
+    new, changes = set_executor(new, plan, redis_url=request.redis_url)
+    new, address = set_address(new, request.api_url)
+    findings = [*changes, *findings, *corrections, *address, *_teams(executors), *_beside(plan.kept)]
+    settings, wrong = check_settings(new)
+    findings += wrong
+    moves: list[QueueMove] = []
+    pools = frozenset(entry.pool for entry in plan.replaced)
+    if settings is not None:
+        pools = frozenset(settings.routes.pools)
+        moves = follow_queues(executors, plan, settings.routes, uses)
+        findings += check_moves(moves)
+        workers = name_workers(moves, executors)
+        findings += [workers] if workers else []
+    if not files:
+        findings.append(_without_dags(old, request))
+    findings += advise(files, uses, old=executors, plan=plan)
+    if "kubernetes" in pools:
+        findings += _check_templates(new, request, files)
+    further = further_options(new, iter(request.airflow_changes))
+    findings += [further] if further else []
+    findings += [*behaviours(pools, new), *explain_options(new, pools=pools)]
+    return Report(
+        executor=text,
+        new_executor=plan.executor,
+        diff=diff(old, new),
+        variables=changed_variables(old, new),
+        findings=tuple(findings),
+        queues=tuple(moves),
+        files=len(files),
+        configuration=new,
+    )
+
+
+def _executors_of(configuration: Configuration) -> Executors:
+    text = configuration.get("core", "executor")
+    if configuration.is_hidden("core", "executor"):
+        raise ConfigError("[core] executor is given by a command or a variable: name it with --executor.")
+    if not text:
+        raise ConfigError(
+            "[core] executor is not set here: name the right airflow.cfg or --env-file, or name the executor with "
+            "--executor."
+        )
+    sections = ("local_kubernetes_executor" if "LocalKubernetes" in text else "celery_kubernetes_executor",)
+    queue = configuration.get(sections[0], "kubernetes_queue")
+    return parse_executors(
+        text,
+        kubernetes_queue=queue or "kubernetes",
+        default_queue=configuration.get("operators", "default_queue") or "default",
+    )
+
+
+def _of_ours(old: Configuration, moved: Configuration, findings: list[Finding], text: str) -> Report:
+    """Return the report of a deployment that has our executor already."""
+    words = "this deployment has this executor already"
+    kept = Finding(kind="kept", subject="[core] executor", what=words, instead="airflow hybrid doctor checks it")
+    return Report(
+        executor=text,
+        new_executor=text,
+        diff=diff(old, moved),
+        variables=changed_variables(old, moved),
+        findings=(kept, *findings),
+        configuration=moved,
+    )
+
+
+def _unsuited(text: str) -> Finding:
+    return Finding(
+        kind="blocked",
+        subject="[core] executor",
+        what=f"{text}: nothing to migrate",
+        instead="this command migrates CeleryKubernetesExecutor, LocalKubernetesExecutor, CeleryExecutor, "
+        "KubernetesExecutor, and lists with one of these; for a new deployment see README.md",
+        why="this executor runs tasks on Celery workers, in pods, or in local processes beside pods",
+        documented="docs/migration.md",
+    )
+
+
+def _dags_folder(old: Configuration, request: Request) -> Path:
+    return request.dags or Path(old.get("core", "dags_folder") or "dags")
+
+
+def _has_dags(old: Configuration, request: Request) -> bool:
+    folder = _dags_folder(old, request)
+    if request.dags is not None and not folder.is_dir():
+        raise ConfigError(f"--dags {folder} is not a folder: name the folder of the Dag files.")
+    return folder.is_dir()
+
+
+def _without_dags(old: Configuration, request: Request) -> Finding:
+    return Finding(
+        kind="check",
+        subject="Dags",
+        what=f"there are no Dag files in {_dags_folder(old, request)}, so no line of a Dag was checked",
+        instead="name their folder with --dags",
+        why="executor= in a Dag breaks its import when that executor is not configured any more",
+        documented="docs/migration.md#executor-in-dag-files",
+    )
+
+
+def _teams(executors: Executors) -> list[Finding]:
+    return [
+        Finding(
+            kind="check",
+            subject="[core] executor",
+            what=f"the entry of a team, {team}, stays as it is",
+            instead="keep the workers and pods of this team as they are",
+            why="this executor does not support Airflow's multi-team mode",
+            documented="docs/migration.md#several-executors",
+        )
+        for team in executors.teams
+    ]
+
+
+def _beside(kept: Sequence[object]) -> list[Finding]:
+    return [
+        Finding(
+            kind="kept",
+            subject="[core] executor",
+            what=f"{getattr(entry, 'text', entry)} stays beside this executor, with the tasks that name it",
+            documented="docs/migration.md#several-executors",
+        )
+        for entry in kept
+    ]
+
+
+def _check_templates(new: Configuration, request: Request, files: Sequence[DagFile]) -> list[Finding]:
+    option = "[kubernetes_executor] pod_template_file"
+    wanted = dict.fromkeys(request.templates, "--template")
+    path = new.get("kubernetes_executor", "pod_template_file")
+    if path:
+        wanted.setdefault(path, option)
+    for file in files:
+        for line, template in file.templates:
+            wanted.setdefault(template, f"{file.path}:{line}")
+    try:
+        image = read_kubernetes_settings(new.source()).image
+    except ConfigError:
+        image = ""  # check_settings has said why
+    if not wanted:
+        return [_without_template(image)]
+    findings: list[Finding] = []
+    for path, place in wanted.items():
+        findings += check_template(
+            path,
+            option=place,
+            airflow_version=request.airflow_version,
+            dags_folder=new.get("core", "dags_folder") or "/opt/airflow/dags",
+            image=image,
+            has_address=has_address(new),
+        )
+    return findings
+
+
+def _without_template(image: str) -> Finding:
+    words = f"the built-in one with {image}" if image else "none is configured, and no image"
+    return Finding(
+        kind="check" if image else "change",
+        subject="pod template",
+        what=words,
+        instead="write a template with the address of the API server (conf/pod_template.yaml is an example) and set "
+        "[kubernetes_executor] pod_template_file",
+        why="pods of Airflow 3 must know the API server",
+        documented="docs/migration.md#pod-templates",
+    )
