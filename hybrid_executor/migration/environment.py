@@ -59,7 +59,7 @@ class EnvironmentText:
                 first = place.line if name in lines[place.line] else place.line - 1
                 del lines[first : place.line + 1]
             else:
-                lines[place.line] = f"{place.before}{value}{place.after}"
+                lines[place.line] = f"{place.before}{_quoted(value, place.before)}{place.after}"
         if not found and value is not None:
             lines[_end_of(places) :] = [*_like(lines, places, name, value), *lines[_end_of(places) :]]
         return EnvironmentText(self.name, "\n".join(lines) + "\n")
@@ -100,9 +100,16 @@ def _like(lines: list[str], places: list[_Place], name: str, value: str) -> list
         return [f"{name}={value}"]
     last = places[-1]
     if last.name in lines[last.line]:
-        return [f"{last.before.replace(last.name, name)}{value}{re.sub('#.*', '', last.after).rstrip()}"]
-    name_line = lines[last.line - 1].replace(last.name, name)
-    return [name_line, f"{last.before}{value}{re.sub('#.*', '', last.after).rstrip()}"]
+        before, name_line = last.before.replace(last.name, name), []
+    else:
+        before, name_line = last.before, [lines[last.line - 1].replace(last.name, name)]
+    return [*name_line, f"{before}{_quoted(value, before)}{re.sub('#.*', '', last.after).rstrip()}"]
+
+
+def _quoted(value: str, before: str) -> str:
+    """Return a value as YAML needs it: ``*`` at the beginning of an unquoted value has a meaning there."""
+    is_yaml = before.rstrip().endswith(":")
+    return f"'{value}'" if is_yaml and not re.fullmatch(r"[\w./][\w./:,@+-]*", value) else value
 
 
 def split_variable(name: str) -> tuple[str, str]:

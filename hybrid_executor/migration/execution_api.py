@@ -1,4 +1,4 @@
-"""The address of Airflow's API server, which tasks of Airflow 3 need and those of Airflow 2 did not. Pure."""
+"""Where tasks reach Airflow's API server and how it recognises them: new in Airflow 3. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,27 @@ from hybrid_executor.migration.finding import Finding
 VARIABLE = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL"
 _OPTION = ("core", "execution_api_server_url")
 _SUBJECT = "[core] execution_api_server_url"
+
+
+def check_token_secret(configuration: Configuration) -> list[Finding]:
+    """Return a finding if the secret is missing with which the API server recognises tasks. Airflow 2 has no such one.
+
+    A deployment of Airflow 3 works already, so its secret may be somewhere that is not read here.
+    """
+    if any(configuration.place_of("api_auth", name) for name in ("jwt_secret", "jwt_private_key_path")):
+        return []
+    is_new = any(section in configuration.sections() for section in ("api_auth", "execution_api", "dag_processor"))
+    is_new = is_new or bool(configuration.place_of(*_OPTION))
+    return [
+        Finding(
+            kind="check" if is_new else "change",
+            subject="[api_auth] jwt_secret",
+            what="not set: each process makes its own, and the API server refuses every task with 403",
+            instead="set it to the same text on scheduler, API server and workers: openssl rand -hex 32",
+            why="tasks of Airflow 3 show the API server a token that the scheduler has signed",
+            documented="docs/migration.md#the-address-of-the-api-server",
+        )
+    ]
 
 
 def has_address(configuration: Configuration) -> bool:

@@ -32,7 +32,7 @@ def set_executor(old: Configuration, plan: Plan, *, redis_url: str | None) -> tu
 
     :param redis_url: the Redis to use where none is configured; ``None`` if it is not known.
     """
-    before = old.get("core", "executor") or ""
+    before = " ".join((old.get("core", "executor") or "").split())
     changed = old.set("core", "executor", plan.executor)
     findings = [
         Finding(
@@ -47,7 +47,10 @@ def set_executor(old: Configuration, plan: Plan, *, redis_url: str | None) -> tu
     if plan.routes and old.get(table.SECTION, "routes"):
         findings.append(_keep_routes(old))
     elif plan.routes:
-        changed = changed.set(table.SECTION, "routes", plan.routes)
+        # Without spaces, a variable needs no quotes in any of the forms that files with variables have.
+        is_variable = old.place_of("core", "executor") == "environment"
+        routes = plan.routes.replace(", ", ",") if is_variable else plan.routes
+        changed = changed.set(table.SECTION, "routes", routes)
         findings.append(
             Finding(
                 kind="change",

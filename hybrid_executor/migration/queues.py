@@ -86,7 +86,7 @@ def name_workers(moves: Iterable[QueueMove], old: Executors) -> Finding | None:
     return Finding(
         kind="check",
         subject="queues of workers",
-        what=f"the Dags use {', '.join(queues)}" + (f"; new: {', '.join(new)}" if new else ""),
+        what=f"tasks use {', '.join(queues)}" + (f"; new: {', '.join(new)}" if new else ""),
         instead=f"start workers that serve them: airflow hybrid worker --queues {','.join(queues)}",
         why="tasks of a queue that no worker serves wait",
         documented="docs/workers.md",

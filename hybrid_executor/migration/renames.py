@@ -167,6 +167,21 @@ def _seconds(text: str) -> float:
         return float(_DEFAULT_TIMEOUT)
 
 
+def check_login(configuration: Configuration) -> Finding | None:
+    """Return a finding if the login needs a package that Airflow 3 does not bring."""
+    manager = configuration.get("core", "auth_manager") or ""
+    if not manager.startswith("airflow.providers.fab."):
+        return None
+    return Finding(
+        kind="check",
+        subject="[core] auth_manager",
+        what=f"{manager} is not part of Airflow 3, which does not start without it",
+        instead="install apache-airflow-providers-fab, or remove the option",
+        why="Airflow 2.10 writes it into every airflow.cfg",
+        documented=LINT,
+    )
+
+
 def further_options(configuration: Configuration, changes: Iterator[tuple[str, str]]) -> Finding | None:
     """Return a finding about options of Airflow 2 that have nothing to do with executors; ``None`` if there are none.
 

@@ -12,14 +12,14 @@ from hybrid_executor.migration.behaviour import behaviours
 from hybrid_executor.migration.configuration import Configuration, changed_variables, diff
 from hybrid_executor.migration.dag_advice import advise, effective_uses
 from hybrid_executor.migration.dag_reading import DagFile, read_dags
-from hybrid_executor.migration.execution_api import has_address, set_address
+from hybrid_executor.migration.execution_api import check_token_secret, has_address, set_address
 from hybrid_executor.migration.executors import Executors, parse_executors
 from hybrid_executor.migration.finding import NEEDS_WORK, Finding
 from hybrid_executor.migration.options import check_settings, explain_options, set_executor
 from hybrid_executor.migration.plan import make_plan
 from hybrid_executor.migration.queues import QueueMove, check_moves, follow_queues, name_workers
-from hybrid_executor.migration.renames import correct_values, further_options, move_options
-from hybrid_executor.migration.templates import check_template
+from hybrid_executor.migration.renames import check_login, correct_values, further_options, move_options
+from hybrid_executor.migration.templates import check_image, check_template
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ def migrate(old: Configuration, request: Request) -> Report:
         old.file.check()
     moved, findings = move_options(old)
     executors = _executors_of(moved)
-    text = old.get("core", "executor") or ""
+    text = " ".join((old.get("core", "executor") or "").split())
     if executors.default.pool == "hybrid":
         return _of_ours(old, moved, findings, text)
     files = read_dags(_dags_folder(old, request)) if _has_dags(old, request) else []
@@ -93,7 +93,15 @@ def migrate(old: Configuration, request: Request) -> Report:
     new, corrections = correct_values(moved)
     new, changes = set_executor(new, plan, redis_url=request.redis_url)
     new, address = set_address(new, request.api_url)
-    findings = [*changes, *findings, *corrections, *address, *_teams(executors), *_beside(plan.kept)]
+    findings = [
+        *changes,
+        *findings,
+        *corrections,
+        *address,
+        *check_token_secret(new),
+        *_teams(executors),
+        *_beside(plan.kept),
+    ]
     settings, wrong = check_settings(new)
     findings += wrong
     moves: list[QueueMove] = []
@@ -110,7 +118,7 @@ def migrate(old: Configuration, request: Request) -> Report:
     if "kubernetes" in pools:
         findings += _check_templates(new, request, files)
     further = further_options(new, iter(request.airflow_changes))
-    findings += [further] if further else []
+    findings += [one for one in (check_login(new), further) if one]
     findings += [*behaviours(pools, new), *explain_options(new, pools=pools)]
     return Report(
         executor=text,
@@ -169,7 +177,10 @@ def _unsuited(text: str) -> Finding:
 
 
 def _dags_folder(old: Configuration, request: Request) -> Path:
-    return request.dags or Path(old.get("core", "dags_folder") or "dags")
+    """Return the folder that is named, or the folder dags beside the file, as in Airflow's home."""
+    named = old.get("core", "dags_folder") or "dags"
+    file = old.file or old.environment_file
+    return request.dags or (Path(file.name).parent if file else Path()) / named
 
 
 def _has_dags(old: Configuration, request: Request) -> bool:
@@ -230,7 +241,7 @@ def _check_templates(new: Configuration, request: Request, files: Sequence[DagFi
     except ConfigError:
         image = ""  # check_settings has said why
     if not wanted:
-        return [_without_template(image)]
+        return [_without_template(image), *check_image(image, request.airflow_version)]
     findings: list[Finding] = []
     for path, place in wanted.items():
         findings += check_template(

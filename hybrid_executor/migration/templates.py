@@ -62,6 +62,15 @@ def check_template(
     )
 
 
+def check_image(image: str, airflow_version: str) -> list[Finding]:
+    """Return what has to change in the image of ``worker_container_repository``; nothing for ""."""
+    found = _look_at_image(image, airflow_version, is_option=True) if image else ()
+    return [
+        Finding(kind=kind, subject="pod template", what=what, instead=instead, why=why, documented=_PAGE)
+        for kind, what, instead, why in found
+    ]
+
+
 def _look(
     pod: Mapping[str, Any], path: str, *, version: str, dags_folder: str, image: str, has_address: bool
 ) -> Iterator[Finding]:
