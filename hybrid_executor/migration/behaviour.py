@@ -101,9 +101,10 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour(
         _ALL,
         "running tasks during the change",
-        "tasks of the other executor are not adopted: a new scheduler starts those that are queued or running again",
-        "pause the Dags and wait until nothing runs before you change the executor",
-        "their state is not in Redis",
+        "a new scheduler does not adopt tasks of the other executor: it submits those that are queued again; running "
+        "tasks of Airflow 3 go on as long as they send heartbeats",
+        "from Airflow 2, wait until nothing runs before you change the executor",
+        "their state is not in Redis, and tasks of Airflow 2 cannot report to Airflow 3",
         "docs/migration.md#step-by-step",
     ),
 )
@@ -125,8 +126,20 @@ def _retries(configured: str | None) -> Finding:
     )
 
 
-def behaviours(pools: frozenset[str], configuration: Configuration) -> Iterator[Finding]:
-    """Return what changes for a deployment with these pools."""
+def behaviours(pools: frozenset[str], configuration: Configuration, *, has_named: bool) -> Iterator[Finding]:
+    """Return what changes for a deployment with these pools.
+
+    :param has_named: tasks may have named their executor, since there were several.
+    """
+    if has_named:
+        yield Finding(
+            kind="behaviour",
+            subject="unfinished runs",
+            what="tasks that already exist in a run keep the executor that they named, and stay in the state scheduled",
+            instead="let such runs end first, or clear these tasks afterwards: then they get their new queue",
+            why="Airflow stores executor and queue of a task when its run begins",
+            documented="docs/migration.md#step-by-step",
+        )
     if "kubernetes" in pools:
         yield _retries(configuration.get("kubernetes_executor", "task_publish_max_retries"))
     for row in BEHAVIOURS:

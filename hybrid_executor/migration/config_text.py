@@ -6,6 +6,7 @@ import configparser
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from hybrid_executor.errors import ConfigError
 
@@ -48,7 +49,7 @@ class ConfigText:
             words = " ".join(str(error).split())
             raise ConfigError(f"{self.name} cannot be read: {words}. Fix the file.") from error
 
-    @property
+    @cached_property
     def values(self) -> dict[str, dict[str, str]]:
         """Section, option and value, as Airflow reads them (``%%`` means ``%``)."""
         found: dict[str, dict[str, str]] = {section: {} for section in self.sections}
@@ -56,7 +57,7 @@ class ConfigText:
             found.setdefault(place.section, {})[place.name] = place.value.replace("%%", "%")
         return found
 
-    @property
+    @cached_property
     def sections(self) -> tuple[str, ...]:
         """The sections in the order of the file, in lower case."""
         found = (_SECTION.match(line) for line in self.text.splitlines())

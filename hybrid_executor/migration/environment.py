@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 _VARIABLE = r"AIRFLOW__[A-Z0-9_]+?__[A-Z0-9_]+"
 _ONE_LINE = re.compile(
@@ -42,7 +43,7 @@ class EnvironmentText:
     name: str
     text: str
 
-    @property
+    @cached_property
     def variables(self) -> dict[str, str]:
         """The variables. The last value wins; ``${X:-value}`` counts as its default."""
         return {place.name: _DEFAULT.sub(r"\1", place.value) for place in self._places()}

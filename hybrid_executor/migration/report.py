@@ -119,7 +119,7 @@ def migrate(old: Configuration, request: Request) -> Report:
         findings += _check_templates(new, request, files)
     further = further_options(new, iter(request.airflow_changes))
     findings += [one for one in (check_login(new), further) if one]
-    findings += [*behaviours(pools, new), *explain_options(new, pools=pools)]
+    findings += [*behaviours(pools, new, has_named=len(executors.entries) > 1), *explain_options(new, pools=pools)]
     return Report(
         executor=text,
         new_executor=plan.executor,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -230,3 +231,80 @@ def test_a_deployment_that_has_this_executor_needs_nothing() -> None:
     report = migrate(old, Request(airflow_version="3.3.2"))
     assert not report.needs_work
     assert report.diff == ""
+
+
+def subjects(report: Report, kind: str) -> set[str]:
+    return {finding.subject for finding in report.findings if finding.kind == kind}
+
+
+def test_what_tasks_of_airflow_3_need_is_asked_for_once_it_is_missing() -> None:
+    old = configuration_of(CASES["CeleryKubernetesExecutor of 2.10"])
+    request = Request(airflow_version="3.3.2", api_url="http://api.example.com:8080/execution/")
+    report = migrate(old, Request(airflow_version="3.3.2"))
+    assert "[api_auth] jwt_secret" in subjects(report, "change")
+    assert "[core] execution_api_server_url" in subjects(report, "check")
+
+    known = migrate(old.set("api_auth", "jwt_secret", "x" * 64), request)
+    assert "[api_auth] jwt_secret" not in subjects(known, "change") | subjects(known, "check")
+    assert known.configuration.get("core", "execution_api_server_url") == request.api_url
+
+
+def test_options_of_airflow_2_that_are_not_about_executors_are_left_to_airflow() -> None:
+    from airflow.cli.commands.config_command import CONFIGS_CHANGES
+
+    changes = [(row.config.section, row.config.option) for row in CONFIGS_CHANGES if row.was_removed]
+    old = configuration_of(CASES["CeleryKubernetesExecutor of 2.10"])
+    report = migrate(old, Request(airflow_version="3.3.2", airflow_changes=changes))
+    (finding,) = [one for one in report.findings if one.subject.endswith("options of Airflow 2")]
+    assert "airflow config update" in finding.instead
+    assert report.configuration.get("core", "check_slas") == "True"
+    assert "[core] auth_manager" in subjects(report, "check")
+
+
+def test_with_several_executors_unfinished_runs_are_mentioned() -> None:
+    assert "unfinished runs" in subjects(migrate_case(CASES["several executors of 3.1"]), "behaviour")
+    assert "unfinished runs" not in subjects(migrate_case(CASES["CeleryExecutor of 2.10"]), "behaviour")
+
+
+def test_a_pod_that_is_refused_for_now_fails_only_where_the_option_says_so() -> None:
+    def retries(name: str) -> str:
+        found = migrate_case(CASES[name]).findings
+        return next(one.what for one in found if one.subject == "creation of a pod that is refused for now")
+
+    assert "fails the task at once" in retries("KubernetesExecutor of 2.10")
+    assert "are retried" in retries("KubernetesExecutor of 2.7")
+
+
+def test_routes_that_are_set_already_stay_and_are_checked() -> None:
+    text = (
+        "[core]\nexecutor = CeleryExecutor\n[celery]\nbroker_url = redis://redis.example.com/0\n"
+        "[hybrid_executor]\nroutes = default=kubernetes, *=celery\n"
+    )
+    report = migrate(Configuration(ConfigText("airflow.cfg", text)), Request(airflow_version="3.3.2"))
+    assert report.configuration.get("hybrid_executor", "routes") == "default=kubernetes, *=celery"
+    (blocked,) = [one for one in report.findings if one.kind == "blocked"]
+    assert blocked.instead == "write default=celery in front of the other routes"
+
+
+def test_a_broker_that_a_command_gives_is_not_guessed() -> None:
+    text = "[core]\nexecutor = CeleryExecutor\n[celery]\nbroker_url_cmd = cat /run/secrets/broker\n"
+    report = migrate(Configuration(ConfigText("airflow.cfg", text)), Request(airflow_version="3.3.2"))
+    assert "[hybrid_executor] redis_url" in subjects(report, "check")
+    assert report.configuration.get("hybrid_executor", "redis_url") is None
+    assert report.configuration.get("celery", "broker_url_cmd") == "cat /run/secrets/broker"
+
+
+def test_every_place_that_a_finding_names_exists() -> None:
+    root = CORPUS.parents[1]
+    for name in CASES:
+        for finding in migrate_case(CASES[name]).findings:
+            page, _, anchor = finding.documented.partition("#")
+            if not page.endswith(".md"):
+                continue
+            text = (root / page).read_text(encoding="utf-8")
+            headings = {
+                re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
+                for line in text.splitlines()
+                if line.startswith("#")
+            }
+            assert not anchor or anchor in headings, finding.documented
