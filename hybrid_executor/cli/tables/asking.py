@@ -8,9 +8,21 @@ from hybrid_executor.cli.tables.arguments import JSON, OUTPUT, arg
 
 STATUS = ActionCommand(
     name="status",
-    help="Show workers, agents and live attempts by pool, queue and state",
+    help="Show what is wrong and what to do, then all components, pools, queues and clusters (exit code 1: a failure)",
     func=lazy_load_command("hybrid_executor.cli.status_command.status"),
-    args=(OUTPUT, JSON),
+    args=(
+        arg(
+            "-w",
+            "--watch",
+            help="Show it again and again, after so many seconds (default: 2), until Ctrl-C",
+            metavar="SECONDS",
+            nargs="?",
+            type=float,
+            default=0.0,
+        ),
+        OUTPUT,
+        JSON,
+    ),
 )
 WORKERS = ActionCommand(
     name="workers",
@@ -37,27 +49,16 @@ POD_YAML = ActionCommand(
         arg("--check", help="Let the cluster check each pod (dry run)", action="store_true"),
     ),
 )
-MIGRATE = ActionCommand(
-    name="migrate",
-    help="Show what has to change to run a deployment of another executor on this one",
-    description="Reads an airflow.cfg, environment variables, Dag files and pod templates of CeleryKubernetesExecutor, "
-    "LocalKubernetesExecutor, CeleryExecutor, KubernetesExecutor or several executors, from Airflow 2.7 or newer. "
-    "Without CONFIG and --env-file it reads the configuration of this process. Changes nothing without --write.",
-    func=lazy_load_command("hybrid_executor.cli.migrate_command.migrate_deployment"),
+WHY = ActionCommand(
+    name="why",
+    help="Tell why a task waits or how it ended, and what to do (exit code 1: it failed)",
+    func=lazy_load_command("hybrid_executor.cli.why_command.why"),
     args=(
-        arg("config", help="An airflow.cfg (default: the one in use)", nargs="?", metavar="CONFIG"),
-        arg(
-            "--env-file",
-            help="File with variables such as AIRFLOW__CORE__EXECUTOR: .env, a Compose file, or values of a Helm chart",
-            metavar="FILE",
-        ),
-        arg("--executor", help="The old executor, if no file names it", metavar="NAME"),
-        arg("--dags", help="Folder of the Dag files (default: dags_folder in section core)", metavar="FOLDER"),
-        arg("--template", help="A pod template; may be repeated", action="append", metavar="FILE"),
-        arg("--redis-url", help="Redis or Valkey for the state, if none is configured", metavar="URL"),
-        arg("--api-url", help="Where workers and pods reach the API server; it ends with /execution/", metavar="URL"),
-        arg("--write", help="Write the changed files, beside backups of the old ones", action="store_true"),
-        arg("--check", help="Exit with 1 if something has to change, for CI", action="store_true"),
+        arg("dag_id", help="Id of a Dag; or, without a task, the id of an attempt", metavar="DAG_OR_ATTEMPT"),
+        arg("task_id", help="Id of a task", nargs="?", metavar="TASK"),
+        arg("run_id", help="Id of a run (default: the newest run that has the task)", nargs="?", metavar="RUN"),
+        arg("--map-index", help="Map index of a mapped task (default: one that waits)", type=int, default=-1),
         OUTPUT,
+        JSON,
     ),
 )
