@@ -6,7 +6,8 @@ import os
 import shutil
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,10 +66,7 @@ def _read(args: Namespace) -> Configuration:
 
         environment = airflow_variables(os.environ)
         file = ConfigText(AIRFLOW_CONFIG, _text_of(AIRFLOW_CONFIG)) if Path(AIRFLOW_CONFIG).exists() else None
-    configuration = Configuration(file, environment, environment_file)
-    if args.executor:
-        configuration = configuration.set("core", "executor", args.executor)
-    return configuration
+    return Configuration(file, environment, environment_file)
 
 
 def _text_of(path: str) -> str:
@@ -88,6 +86,7 @@ def _request(args: Namespace) -> Request:
     return Request(
         dags=Path(args.dags) if args.dags else None,
         templates=args.template or (),
+        executor=args.executor or "",
         redis_url=args.redis_url,
         api_url=args.api_url,
         airflow_version=airflow_version(),
@@ -159,7 +158,6 @@ def _show(output: Output, report: Report, written: Sequence[str]) -> None:
             output.words(f"{title} ({len(findings)})", style=style or "bold")
             _show_findings(output, findings)
     if report.queues:
-        output.console.print()
         _show_queues(output, report)
     if written:
         output.console.print()
@@ -181,12 +179,15 @@ def _show_diff(output: Output, report: Report) -> None:
         output.words(f"unset {name}" if value is None else f"{name}={_shown(name, value)}", indent=2)
 
 
-def _show_findings(output: Output, findings: Iterable[Finding]) -> None:
-    for finding in findings:
+def _show_findings(output: Output, findings: Sequence[Finding]) -> None:
+    """Print findings; a reason that several in a row share is printed once, after the last one."""
+    for finding, following in zip_longest(findings, findings[1:]):
         output.words(finding.subject, indent=2, style="bold")
         output.words(finding.what, indent=4)
         if finding.instead:
             output.words(f"-> {finding.instead}", indent=4)
+        if following and (following.why, following.documented) == (finding.why, finding.documented):
+            continue
         because = f"because {finding.why}" if finding.why else ""
         output.words(" · ".join(filter(None, (because, finding.documented))), indent=4, style=DIM)
 
@@ -199,15 +200,19 @@ def _show_queues(output: Output, report: Report) -> None:
         {**vars(move), "executor": move.executor or "(default)", "queue": move.queue or "(default)"}
         for move in report.queues
     ]
+    has_executors = any(move.executor for move in report.queues)
+    is_same = all(move.pool == move.new_pool for move in report.queues)
+    pools = [Column("new_pool", "pool, as before")]
+    if not is_same:
+        pools = [Column("pool", "ran in"), Column("new_pool", "runs in", style=style)]
     output.rows(
         rows,
         [
-            "executor",
+            *(["executor"] if has_executors else []),
             "queue",
-            Column("pool", "ran in"),
-            Column("new_queue", "queue now"),
-            Column("new_pool", "runs in", style=style),
-            "route",
+            *([Column("new_queue", "queue now")] if has_executors else []),
+            *pools,
+            *([] if has_executors else ["route"]),
             Column("tasks", "uses", is_number=True),
         ],
         title="Where tasks run",
@@ -219,7 +224,11 @@ def _next(report: Report, *, is_written: bool) -> str:
         return f"Nothing was changed. {_GUIDE} says which executors can be migrated."
     if not report.needs_work:
         return "Nothing has to change."
-    how = "" if is_written else "Nothing was changed: --write writes the configuration, beside a backup. "
+    how = ""
+    if not is_written and report.diff:
+        how = "Nothing was changed: --write writes the configuration, beside a backup. "
+    elif report.variables:
+        how = "Nothing was changed: set the variables where your deployment sets them. "
     return (
         f"{how}Next: {_GUIDE} has the order of the steps; 'airflow hybrid doctor' checks the new configuration, and "
         "'airflow hybrid routes --dags' shows where each task goes."

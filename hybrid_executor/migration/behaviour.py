@@ -110,6 +110,20 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
 )
 
 
+def _idle_sleep(configured: str | None) -> Iterator[Finding]:
+    """Yield what the scheduler's pause between two loops costs, unless there is none."""
+    if (configured or "1").strip() in ("0", "0.0"):
+        return
+    yield Finding(
+        kind="behaviour",
+        subject="start of the next task",
+        what="[scheduler] scheduler_idle_sleep_time = " + (configured or "1 (the default)") + ": works as before",
+        instead="set it to 0, and the next task starts as soon as the one before it has ended",
+        why="an idle scheduler then waits for the end of a task instead of sleeping",
+        documented="docs/configuration.md#hybrid_executor",
+    )
+
+
 def _retries(configured: str | None) -> Finding:
     """Return what happens if a pod is refused for now. Airflow writes its default, 0, into the files it generates."""
     option = "[kubernetes_executor] task_publish_max_retries"
@@ -126,10 +140,13 @@ def _retries(configured: str | None) -> Finding:
     )
 
 
-def behaviours(pools: frozenset[str], configuration: Configuration, *, has_named: bool) -> Iterator[Finding]:
+def behaviours(
+    pools: frozenset[str], configuration: Configuration, *, has_named: bool, is_alone: bool
+) -> Iterator[Finding]:
     """Return what changes for a deployment with these pools.
 
     :param has_named: tasks may have named their executor, since there were several.
+    :param is_alone: no other executor stays beside ours.
     """
     if has_named:
         yield Finding(
@@ -142,6 +159,8 @@ def behaviours(pools: frozenset[str], configuration: Configuration, *, has_named
         )
     if "kubernetes" in pools:
         yield _retries(configuration.get("kubernetes_executor", "task_publish_max_retries"))
+    if is_alone:
+        yield from _idle_sleep(configuration.get("scheduler", "scheduler_idle_sleep_time"))
     for row in BEHAVIOURS:
         if pools.intersection(row.of):
             yield Finding(

@@ -70,7 +70,8 @@ class ConfigText:
         places = [place for place in self._places() if place.section == section]
         for place in reversed(places):
             if place.name == name:
-                lines[place.first : place.end] = [f"{place.written}{place.sign or ' = '}{value}"]
+                comments = _comments(lines[place.first : place.end])
+                lines[place.first : place.end] = [*comments, f"{place.written}{place.sign or ' = '}{value}"]
                 return self._of(lines)
         new = f"{name} = {value}"
         if places:
@@ -87,7 +88,7 @@ class ConfigText:
         lines = self.text.splitlines()
         for place in reversed(list(self._places())):
             if (place.section, place.name) == (section, name):
-                del lines[place.first : place.end]
+                lines[place.first : place.end] = _comments(lines[place.first : place.end])
         return self._of(lines)
 
     def with_section_named(self, old: str, new: str) -> ConfigText:
@@ -130,6 +131,11 @@ def _end_of_value(lines: list[str], first: int) -> int:
             break
         end = index + 1
     return end
+
+
+def _comments(lines: list[str]) -> list[str]:
+    """Return the comments between the lines of a value."""
+    return [line.strip() for line in lines if line.strip().startswith(("#", ";"))]
 
 
 def _is_header(line: str, section: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from hybrid_executor.config import table
 from hybrid_executor.config.broker import GENERATED_BROKER
 from hybrid_executor.config.celery import read_celery_settings
-from hybrid_executor.config.celery_table import CELERY_OPTIONS, TRANSPORT_SECTION, WITHOUT_EFFECT
+from hybrid_executor.config.celery_table import CELERY_OPTIONS, TRANSPORT_SECTION, UPSTREAM_CONFIG, WITHOUT_EFFECT
 from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.kubernetes_table import KUBERNETES_OPTIONS
 from hybrid_executor.config.options import ConfigSource, Option
@@ -27,12 +27,14 @@ _TABLES: tuple[tuple[str, tuple[Option, ...]], ...] = (
 _HAS_NO_EFFECT = "has no effect"
 
 
-def set_executor(old: Configuration, plan: Plan, *, redis_url: str | None) -> tuple[Configuration, list[Finding]]:
+def set_executor(
+    old: Configuration, plan: Plan, *, before: str, redis_url: str | None
+) -> tuple[Configuration, list[Finding]]:
     """Return the configuration with our executor, its routes and its Redis.
 
+    :param before: the old executor.
     :param redis_url: the Redis to use where none is configured; ``None`` if it is not known.
     """
-    before = " ".join((old.get("core", "executor") or "").split())
     changed = old.set("core", "executor", plan.executor)
     findings = [
         Finding(
@@ -110,7 +112,8 @@ def _set_redis(configuration: Configuration, plan: Plan, redis_url: str | None) 
 
 def check_settings(configuration: Configuration) -> tuple[Settings | None, list[Finding]]:
     """Read the configuration as the scheduler and the workers do. Return the settings and each wrong value."""
-    source = configuration.source()
+    # The module of celery_config_options may be missing on this machine, and would be run here.
+    source = configuration.unset("celery", "celery_config_options").source()
     shape = shape_of(configuration.get("core", "executor") or "") or "hybrid"
     settings: list[Settings] = []
 
@@ -129,6 +132,24 @@ def check_settings(configuration: Configuration) -> tuple[Settings | None, list[
             if all(words != finding.what for finding in findings):
                 findings.append(Finding(kind="blocked", subject="configuration", what=words, why="start would fail"))
     return (settings[0] if settings else None), findings
+
+
+def check_celery_config(configuration: Configuration) -> list[Finding]:
+    """Return a finding about a module of the deployment's own with Celery settings. It is not imported here."""
+    path = configuration.get("celery", "celery_config_options") or ""
+    if path in ("", UPSTREAM_CONFIG):
+        return []
+    return [
+        Finding(
+            kind="check",
+            subject="[celery] celery_config_options",
+            what=f"{path} is used, and was not looked at",
+            instead="it must be importable in scheduler and workers. If it imports airflow.providers.celery, keep "
+            "apache-airflow-providers-celery installed",
+            why="a result backend in it has no effect, and a broker in it must be the one of [celery] broker_url",
+            documented="docs/configuration.md#celery",
+        )
+    ]
 
 
 def explain_options(configuration: Configuration, *, pools: frozenset[str]) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from hybrid_executor.migration.dag_reading import DagFile, read_dags
 from hybrid_executor.migration.execution_api import check_token_secret, has_address, set_address
 from hybrid_executor.migration.executors import Executors, parse_executors
 from hybrid_executor.migration.finding import NEEDS_WORK, Finding
-from hybrid_executor.migration.options import check_settings, explain_options, set_executor
+from hybrid_executor.migration.options import check_celery_config, check_settings, explain_options, set_executor
 from hybrid_executor.migration.plan import make_plan
 from hybrid_executor.migration.queues import QueueMove, check_moves, follow_queues, name_workers
 from hybrid_executor.migration.renames import check_login, correct_values, further_options, move_options
@@ -28,6 +28,7 @@ class Request:
 
     :ivar dags: folder of the Dags; ``None`` for ``[core] dags_folder``.
     :ivar templates: further pod templates.
+    :ivar executor: the old executor; "" for ``[core] executor``.
     :ivar redis_url, api_url: addresses to write; ``None`` if they are not known.
     :ivar airflow_version: the release that the schedulers will run.
     :ivar airflow_changes: section and option of each row of Airflow's own table of changes.
@@ -35,6 +36,7 @@ class Request:
 
     dags: Path | None = None
     templates: Sequence[str] = ()
+    executor: str = ""
     redis_url: str | None = field(default=None, repr=False)
     api_url: str | None = None
     airflow_version: str
@@ -81,8 +83,8 @@ def migrate(old: Configuration, request: Request) -> Report:
     if old.file is not None:
         old.file.check()
     moved, findings = move_options(old)
-    executors = _executors_of(moved)
-    text = " ".join((old.get("core", "executor") or "").split())
+    executors = _executors_of(moved, request.executor)
+    text = " ".join((request.executor or old.get("core", "executor") or "").split())
     if executors.default.pool == "hybrid":
         return _of_ours(old, moved, findings, text)
     files = read_dags(_dags_folder(old, request)) if _has_dags(old, request) else []
@@ -91,7 +93,7 @@ def migrate(old: Configuration, request: Request) -> Report:
     if plan is None:
         return Report(executor=text, findings=(_unsuited(text),), files=len(files), configuration=old)
     new, corrections = correct_values(moved)
-    new, changes = set_executor(new, plan, redis_url=request.redis_url)
+    new, changes = set_executor(new, plan, before=text, redis_url=request.redis_url)
     new, address = set_address(new, request.api_url)
     findings = [
         *changes,
@@ -115,11 +117,16 @@ def migrate(old: Configuration, request: Request) -> Report:
     if not files:
         findings.append(_without_dags(old, request))
     findings += advise(files, uses, old=executors, plan=plan)
+    if "celery" in pools:
+        findings += check_celery_config(new)
     if "kubernetes" in pools:
         findings += _check_templates(new, request, files)
     further = further_options(new, iter(request.airflow_changes))
     findings += [one for one in (check_login(new), further) if one]
-    findings += [*behaviours(pools, new, has_named=len(executors.entries) > 1), *explain_options(new, pools=pools)]
+    findings += [
+        *behaviours(pools, new, has_named=len(executors.entries) > 1, is_alone=not plan.kept),
+        *explain_options(new, pools=pools),
+    ]
     return Report(
         executor=text,
         new_executor=plan.executor,
@@ -132,9 +139,9 @@ def migrate(old: Configuration, request: Request) -> Report:
     )
 
 
-def _executors_of(configuration: Configuration) -> Executors:
-    text = configuration.get("core", "executor")
-    if configuration.is_hidden("core", "executor"):
+def _executors_of(configuration: Configuration, named: str) -> Executors:
+    text = named or configuration.get("core", "executor")
+    if not named and configuration.is_hidden("core", "executor"):
         raise ConfigError("[core] executor is given by a command or a variable: name it with --executor.")
     if not text:
         raise ConfigError(

@@ -215,10 +215,25 @@ def test_a_mistake_is_one_line_that_says_what_to_write(
     assert told.count("\n") == 1
 
 
+def test_a_reason_that_many_lines_share_is_printed_once(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    lines = [f"BashOperator(task_id='t{number}', executor='KubernetesExecutor')" for number in range(50)]
+    (dags / "dag.py").write_text("\n".join(lines))
+    assert run(CORPUS / "multi-3.1.cfg", "--dags", dags) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("-> queue='kubernetes' instead of executor='KubernetesExecutor'") == 50
+    assert shown.count("which breaks the import of the Dag") == 1
+
+
 def test_the_old_executor_can_be_named(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "values.yaml"
     path.write_text(
         "executor: CeleryKubernetesExecutor\nenv:\n  - name: AIRFLOW__CELERY__BROKER_URL\n    value: redis://r/0\n"
     )
     assert run("--env-file", path, "--executor", "CeleryKubernetesExecutor", "-o", "json") == 0
-    assert json.loads(capsys.readouterr().out)["new_executor"] == "hybrid_executor.HybridExecutor"
+    found = json.loads(capsys.readouterr().out)
+    assert found["new_executor"] == "hybrid_executor.HybridExecutor"
+    assert "+  - name: AIRFLOW__CORE__EXECUTOR\n+    value: hybrid_executor.HybridExecutor" in found["diff"]

@@ -308,3 +308,23 @@ def test_every_place_that_a_finding_names_exists() -> None:
                 if line.startswith("#")
             }
             assert not anchor or anchor in headings, finding.documented
+
+
+def test_a_module_with_celery_settings_is_not_imported_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "celery_settings_of_a_test.py").write_text("raise SystemExit('was imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    text = (
+        "[core]\nexecutor = CeleryExecutor\n[celery]\nbroker_url = redis://redis.example.com/0\n"
+        "celery_config_options = celery_settings_of_a_test.CONFIG\n"
+    )
+    report = migrate(Configuration(ConfigText("airflow.cfg", text)), Request(airflow_version="3.3.2"))
+    assert "[celery] celery_config_options" in subjects(report, "check")
+    assert report.configuration.get("celery", "celery_config_options") == "celery_settings_of_a_test.CONFIG"
+
+
+def test_a_pause_between_two_loops_is_mentioned_while_there_is_one() -> None:
+    old = configuration_of(CASES["CeleryKubernetesExecutor of 2.10"])
+    request = Request(airflow_version="3.3.2")
+    assert "start of the next task" in subjects(migrate(old, request), "behaviour")
+    quick = old.set("scheduler", "scheduler_idle_sleep_time", "0")
+    assert "start of the next task" not in subjects(migrate(quick, request), "behaviour")

@@ -40,7 +40,7 @@ def test_a_changed_option_changes_no_other_line(path: Path) -> None:
     before = config(text).values
     before["core"]["executor"] = "new.Executor"
     assert changed.values == before
-    comments = [line for line in text.splitlines() if line.startswith("#")]
+    comments = [line.strip() for line in text.splitlines() if line.strip().startswith("#")]
     assert [line for line in changed.text.splitlines() if line.startswith("#")] == comments
 
 
@@ -53,6 +53,12 @@ def test_a_new_option_goes_to_the_end_of_its_section_and_a_new_section_to_the_en
 
 def test_a_removed_option_leaves_its_comment() -> None:
     text = "[a]\n# why\none = 1,\n   2\ntwo = 2\n"
+    assert config(text).without_option("a", "one").text == "[a]\n# why\ntwo = 2\n"
+
+
+def test_comments_between_the_lines_of_a_value_stay() -> None:
+    text = "[a]\none = 1,\n  # why\n  2\ntwo = 2\n"
+    assert config(text).with_option("a", "one", "3").text == "[a]\n# why\none = 3\ntwo = 2\n"
     assert config(text).without_option("a", "one").text == "[a]\n# why\ntwo = 2\n"
 
 
