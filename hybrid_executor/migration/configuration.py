@@ -40,12 +40,16 @@ class Configuration:
         """The environment variables that count."""
         return self.environment_file.variables if self.environment_file else self.environment
 
+    @property
+    def _unknown(self) -> frozenset[str]:
+        return self.environment_file.unknown if self.environment_file else frozenset()
+
     def get(self, section: str, name: str) -> str | None:
         """Return an option's text; ``None`` if it is not set, or is given by a command or a secret."""
         variable = variable_of(section, name)
         if variable in self.variables:
             return self.variables[variable]
-        if any(variable + ending.upper() in self.variables for ending in _ENDINGS):
+        if variable in self._unknown or any(variable + ending.upper() in self.variables for ending in _ENDINGS):
             return None
         return self.file.values.get(section, {}).get(name) if self.file else None
 
@@ -55,8 +59,9 @@ class Configuration:
         if value is not None:
             return "${" in value
         in_file = self.file.values.get(section, {}) if self.file else {}
-        in_environment = (variable_of(section, name) + ending.upper() in self.variables for ending in _ENDINGS)
-        return any(in_environment) or any(name + ending in in_file for ending in _ENDINGS)
+        variable = variable_of(section, name)
+        in_environment = (variable + ending.upper() in self.variables for ending in _ENDINGS)
+        return variable in self._unknown or any(in_environment) or any(name + ending in in_file for ending in _ENDINGS)
 
     def sections(self) -> dict[str, dict[str, str]]:
         """Return all options that are set, by section. Those of commands and secrets keep their own names."""
@@ -77,7 +82,9 @@ class Configuration:
     def place_of(self, section: str, name: str) -> Literal["environment", "file", ""]:
         """Return where an option is set."""
         names = (name, *(name + ending for ending in _ENDINGS))
-        if any(variable_of(section, one) in self.variables for one in names):
+        if any(
+            variable_of(section, one) in self.variables or variable_of(section, one) in self._unknown for one in names
+        ):
             return "environment"
         in_file = self.file.values.get(section, {}) if self.file else {}
         return "file" if any(one in in_file for one in names) else ""

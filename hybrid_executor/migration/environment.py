@@ -18,6 +18,7 @@ _ONE_LINE = re.compile(
     r"(?P<sign>[\"']?\s*=|[\"']?\s*:(?:\s|$)\s*)(?P<value>.*)"
 )
 _NAME_LINE = re.compile(rf"\s*(?:-\s+)?name\s*:\s*[\"']?(?P<name>{_VARIABLE})[\"']?\s*(?:#.*)?")
+_BARE_LINE = re.compile(rf"\s*-\s+[\"']?(?P<name>{_VARIABLE})[\"']?\s*(?:#.*)?")
 _VALUE_LINE = re.compile(r"(?P<before>\s*value\s*:\s*)(?P<value>.*)")
 _DEFAULT = re.compile(r"\$\{\w+:?-([^}]*)\}")
 
@@ -47,6 +48,13 @@ class EnvironmentText:
     def variables(self) -> dict[str, str]:
         """The variables. The last value wins; ``${X:-value}`` counts as its default."""
         return {place.name: _DEFAULT.sub(r"\1", place.value) for place in self._places()}
+
+    @cached_property
+    def unknown(self) -> frozenset[str]:
+        """Variables whose value is elsewhere: in a secret of Kubernetes, or in the environment of Compose."""
+        lines = self.text.splitlines()
+        named = (_NAME_LINE.fullmatch(line) or _BARE_LINE.fullmatch(line) for line in lines)
+        return frozenset(match["name"] for match in named if match) - self.variables.keys()
 
     def with_variable(self, name: str, value: str | None) -> EnvironmentText:
         """Return the file with the variable changed wherever it is, or without those lines where ``value`` is None.

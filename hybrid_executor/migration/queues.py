@@ -77,17 +77,19 @@ def check_moves(moves: Iterable[QueueMove]) -> list[Finding]:
     ]
 
 
-def name_workers(moves: Iterable[QueueMove], old: Executors) -> Finding | None:
-    """Return the queues that workers must serve; ``None`` if no task runs on workers."""
+def name_workers(moves: Iterable[QueueMove], old: Executors) -> list[Finding]:
+    """Return the queues that workers must serve; nothing if no task runs on workers."""
     queues = sorted({move.new_queue for move in moves if move.new_pool == "celery"})
     if not queues:
-        return None
+        return []
     new = sorted(set(queues) - {move.queue or old.default_queue for move in moves})
-    return Finding(
-        kind="check",
-        subject="queues of workers",
-        what=f"tasks use {', '.join(queues)}" + (f"; new: {', '.join(new)}" if new else ""),
-        instead=f"start workers that serve them: airflow hybrid worker --queues {','.join(queues)}",
-        why="tasks of a queue that no worker serves wait",
-        documented="docs/workers.md",
-    )
+    return [
+        Finding(
+            kind="check",
+            subject="queues of workers",
+            what=f"tasks use {', '.join(queues)}" + (f"; new: {', '.join(new)}" if new else ""),
+            instead=f"start workers that serve them: airflow hybrid worker --queues {','.join(queues)}",
+            why="tasks of a queue that no worker serves wait",
+            documented="docs/workers.md",
+        )
+    ]

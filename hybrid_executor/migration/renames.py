@@ -7,7 +7,7 @@ config update``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from hybrid_executor.migration.configuration import Configuration
@@ -167,23 +167,25 @@ def _seconds(text: str) -> float:
         return float(_DEFAULT_TIMEOUT)
 
 
-def check_login(configuration: Configuration) -> Finding | None:
+def check_login(configuration: Configuration) -> list[Finding]:
     """Return a finding if the login needs a package that Airflow 3 does not bring."""
     manager = configuration.get("core", "auth_manager") or ""
     if not manager.startswith("airflow.providers.fab."):
-        return None
-    return Finding(
-        kind="check",
-        subject="[core] auth_manager",
-        what=f"{manager} is not part of Airflow 3, which does not start without it",
-        instead="install apache-airflow-providers-fab, or remove the option",
-        why="Airflow 2.10 writes it into every airflow.cfg",
-        documented=LINT,
-    )
+        return []
+    return [
+        Finding(
+            kind="check",
+            subject="[core] auth_manager",
+            what=f"{manager} is not part of Airflow 3, which does not start without it",
+            instead="install apache-airflow-providers-fab, or remove the option",
+            why="Airflow 2.10 writes it into every airflow.cfg",
+            documented=LINT,
+        )
+    ]
 
 
-def further_options(configuration: Configuration, changes: Iterator[tuple[str, str]]) -> Finding | None:
-    """Return a finding about options of Airflow 2 that have nothing to do with executors; ``None`` if there are none.
+def further_options(configuration: Configuration, changes: Iterable[tuple[str, str]]) -> list[Finding]:
+    """Return a finding about options of Airflow 2 that have nothing to do with executors; nothing if there are none.
 
     :param changes: the options in Airflow's own table of changes.
     """
@@ -191,14 +193,16 @@ def further_options(configuration: Configuration, changes: Iterator[tuple[str, s
     options = configuration.sections()
     found = sorted({(section, name) for section, name in changes if name in options.get(section, {})} - ours)
     if not found:
-        return None
+        return []
     first = ", ".join(f"[{section}] {name}" for section, name in found[:3])
-    return Finding(
-        kind="check",
-        subject=f"{len(found)} options of Airflow 2",
-        what=f"{first}{', ...' if len(found) > 3 else ''}: renamed or removed in Airflow 3, and not about executors",
-        instead="run 'airflow config lint', then 'airflow config update' (with --fix it writes the file, without its "
-        "comments)",
-        why="Airflow has its own commands for them",
-        documented=LINT,
-    )
+    return [
+        Finding(
+            kind="check",
+            subject=f"{len(found)} options of Airflow 2",
+            what=f"{first}{', ...' if len(found) > 3 else ''}: renamed or removed in Airflow 3, not about executors",
+            instead="run 'airflow config lint', then 'airflow config update' (with --fix it writes the file, without "
+            "its comments)",
+            why="Airflow has its own commands for them",
+            documented=LINT,
+        )
+    ]

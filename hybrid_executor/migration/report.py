@@ -16,7 +16,7 @@ from hybrid_executor.migration.execution_api import check_token_secret, has_addr
 from hybrid_executor.migration.executors import Executors, parse_executors
 from hybrid_executor.migration.finding import NEEDS_WORK, Finding
 from hybrid_executor.migration.options import check_celery_config, check_settings, explain_options, set_executor
-from hybrid_executor.migration.plan import make_plan
+from hybrid_executor.migration.plan import Plan, make_plan
 from hybrid_executor.migration.queues import QueueMove, check_moves, follow_queues, name_workers
 from hybrid_executor.migration.renames import check_login, correct_values, further_options, move_options
 from hybrid_executor.migration.templates import check_image, check_template
@@ -78,55 +78,40 @@ class Report:
 def migrate(old: Configuration, request: Request) -> Report:
     """Return what has to change so that this deployment runs on our executor.
 
+    A deployment that has it already is checked all the same: its Dags and pod templates, and options that moved.
+
     :raises ConfigError: file, executors or the folder of Dags cannot be read.
     """
     if old.file is not None:
         old.file.check()
-    moved, findings = move_options(old)
+    moved, renamed = move_options(old)
     executors = _executors_of(moved, request.executor)
     text = " ".join((request.executor or old.get("core", "executor") or "").split())
-    if executors.default.pool == "hybrid":
-        return _of_ours(old, moved, findings, text)
     files = read_dags(_dags_folder(old, request)) if _has_dags(old, request) else []
     uses = effective_uses(files)
-    plan = make_plan(executors, {one.asked for one in uses})
+    ours = next((entry for entry in executors.entries if entry.pool == "hybrid"), None)
+    plan = make_plan(executors, {one.asked for one in uses}) if ours is None else Plan(text, ours.path, "")
     if plan is None:
         return Report(executor=text, findings=(_unsuited(text),), files=len(files), configuration=old)
     new, corrections = correct_values(moved)
-    new, changes = set_executor(new, plan, before=text, redis_url=request.redis_url)
+    changes = [_has_ours(text)]
+    if ours is None:
+        new, changes = set_executor(new, plan, before=text, redis_url=request.redis_url)
     new, address = set_address(new, request.api_url)
-    findings = [
-        *changes,
-        *findings,
-        *corrections,
-        *address,
-        *check_token_secret(new),
-        *_teams(executors),
-        *_beside(plan.kept),
-    ]
+    findings = [*changes, *renamed, *corrections, *address, *check_token_secret(new)]
+    findings += [*_teams(executors), *_beside(plan.kept)]
     settings, wrong = check_settings(new)
-    findings += wrong
-    moves: list[QueueMove] = []
-    pools = frozenset(entry.pool for entry in plan.replaced)
-    if settings is not None:
-        pools = frozenset(settings.routes.pools)
-        moves = follow_queues(executors, plan, settings.routes, uses)
-        findings += check_moves(moves)
-        workers = name_workers(moves, executors)
-        findings += [workers] if workers else []
-    if not files:
-        findings.append(_without_dags(old, request))
+    pools = frozenset(settings.routes.pools if settings else (entry.pool for entry in plan.replaced))
+    moves = follow_queues(executors, plan, settings.routes, uses) if settings else []
+    findings += [*wrong, *check_moves(moves), *name_workers(moves, executors)]
+    findings += [] if files else [_without_dags(old, request)]
     findings += advise(files, uses, old=executors, plan=plan)
-    if "celery" in pools:
-        findings += check_celery_config(new)
-    if "kubernetes" in pools:
-        findings += _check_templates(new, request, files)
-    further = further_options(new, iter(request.airflow_changes))
-    findings += [one for one in (check_login(new), further) if one]
-    findings += [
-        *behaviours(pools, new, has_named=len(executors.entries) > 1, is_alone=not plan.kept),
-        *explain_options(new, pools=pools),
-    ]
+    findings += check_celery_config(new) if "celery" in pools else []
+    findings += _check_templates(new, request, files) if "kubernetes" in pools else []
+    findings += [*check_login(new), *further_options(new, request.airflow_changes)]
+    if ours is None:
+        findings += behaviours(pools, new, has_named=len(executors.entries) > 1, is_alone=not plan.kept)
+    findings += explain_options(new, pools=pools)
     return Report(
         executor=text,
         new_executor=plan.executor,
@@ -157,17 +142,12 @@ def _executors_of(configuration: Configuration, named: str) -> Executors:
     )
 
 
-def _of_ours(old: Configuration, moved: Configuration, findings: list[Finding], text: str) -> Report:
-    """Return the report of a deployment that has our executor already."""
-    words = "this deployment has this executor already"
-    kept = Finding(kind="kept", subject="[core] executor", what=words, instead="airflow hybrid doctor checks it")
-    return Report(
-        executor=text,
-        new_executor=text,
-        diff=diff(old, moved),
-        variables=changed_variables(old, moved),
-        findings=(kept, *findings),
-        configuration=moved,
+def _has_ours(text: str) -> Finding:
+    return Finding(
+        kind="kept",
+        subject="[core] executor",
+        what=f"{text}: this deployment has this executor already",
+        documented="docs/migration.md",
     )
 
 

@@ -106,6 +106,19 @@ def test_the_default_of_a_reference_counts_and_a_reference_without_one_is_not_kn
     assert configuration.source().get("celery", "broker_url") is None
 
 
+def test_a_variable_whose_value_is_in_a_secret_is_set_but_not_known() -> None:
+    text = (
+        "env:\n  - name: AIRFLOW__CELERY__BROKER_URL\n    valueFrom:\n      secretKeyRef: {name: broker, key: url}\n"
+        "  - name: AIRFLOW__CORE__EXECUTOR\n    value: CeleryExecutor\n"
+    )
+    configuration = Configuration(environment_file=EnvironmentText("values.yaml", text))
+    assert configuration.place_of("celery", "broker_url") == "environment"
+    assert configuration.is_hidden("celery", "broker_url")
+    assert configuration.get("celery", "broker_url") is None
+    bare = Configuration(environment_file=EnvironmentText("compose", "  - AIRFLOW__API_AUTH__JWT_SECRET\n"))
+    assert bare.is_hidden("api_auth", "jwt_secret")
+
+
 def test_an_option_is_changed_where_it_counts() -> None:
     file = config("[core]\nexecutor = A\n")
     both = Configuration(file, {"AIRFLOW__CORE__EXECUTOR": "B"})
