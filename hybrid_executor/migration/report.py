@@ -98,7 +98,7 @@ def migrate(old: Configuration, request: Request) -> Report:
     if ours is None:
         new, changes = set_executor(new, plan, before=text, redis_url=request.redis_url)
     new, address = set_address(new, request.api_url)
-    findings = [*changes, *renamed, *corrections, *address, *check_token_secret(new)]
+    findings = [*changes, *renamed, *corrections, *address, *check_token_secret(old)]
     findings += [*_teams(executors), *_beside(plan.kept)]
     settings, wrong = check_settings(new)
     pools = frozenset(settings.routes.pools if settings else (entry.pool for entry in plan.replaced))

@@ -260,6 +260,8 @@ def test_what_tasks_of_airflow_3_need_is_asked_for_once_it_is_missing() -> None:
     assert "[api_auth] jwt_secret" in subjects(report, "change")
     assert "[core] execution_api_server_url" in subjects(report, "check")
 
+    assert "[api_auth] jwt_secret" in subjects(migrate(old, request), "change")
+
     known = migrate(old.set("api_auth", "jwt_secret", "x" * 64), request)
     assert "[api_auth] jwt_secret" not in subjects(known, "change") | subjects(known, "check")
     assert known.configuration.get("core", "execution_api_server_url") == request.api_url
