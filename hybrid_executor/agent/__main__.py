@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from hybrid_executor.agent.main import run_agent
     from hybrid_executor.config import airflow_config, read_settings
     from hybrid_executor.config.kubernetes import read_kubernetes_settings
+    from hybrid_executor.metrics import open_metrics, read_metrics_settings
 
     conf = airflow_config()
     log_to_stderr()
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name=options.name or None,
             hook=hook,
             stop=stop,
+            metrics=open_metrics(read_metrics_settings(conf)),
             has_lost_parent=lambda: bool(options.parent_pid) and has_lost_parent(options.parent_pid),
         )
     except ConfigError as error:

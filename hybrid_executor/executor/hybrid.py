@@ -25,6 +25,8 @@ from hybrid_executor.executor.logs import PodLogs
 from hybrid_executor.executor.loop import Loop
 from hybrid_executor.executor.reports import Reports
 from hybrid_executor.executor.waiting import STUCK_EVENT
+from hybrid_executor.metrics import SILENT, Metrics, open_metrics, read_metrics_settings
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.pools.pool import UnrecordedPool
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     clock: Clock = staticmethod(time.monotonic)
     """What all waits and timers of this executor go by. Set another one before :meth:`start`."""
+
+    metrics: Metrics = SILENT
+    """Where the numbers of this executor go from :meth:`start` on."""
 
     _context: Context | None = None
     _child: AgentChild | None = None
@@ -84,6 +89,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
             settings, is_local=self.is_local, slots=self._limits(), job_id=self.job_id
         )
         recorded_pools = opening.make_recorded_pools(conf, settings)
+        self.metrics = open_metrics(read_metrics_settings(conf), is_initialized=True)
         kubernetes = read_kubernetes_settings(conf) if "kubernetes" in recorded_pools else None
         self._context = context = Context(
             settings=settings,
@@ -94,6 +100,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
             reports=self._reports,
             make_workloads=lambda workload_ids: compat.make_workloads(workload_ids, self),
             clock=self.clock,
+            metrics=self.metrics,
         )
         self._loop = Loop(context, pod_launch_retries=kubernetes.pod_launch_failure_retries if kubernetes else 0)
         self._loop.begin(lambda: opening.check_deployment(context))
@@ -142,17 +149,26 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     def heartbeat(self) -> None:
         """Submit what waits and take in what happened. Never raises; while Redis is unavailable it returns soon."""
+        began = time.perf_counter()
         try:
             self._task_event_logs.release()
-            self._emit_metrics(  # type: ignore[no-untyped-call]
-                self.slots_available, len(self.running), compat.count_queued(self)
-            )
+            self._tell_slots()
             self._submit_queued()
             self.sync()
         except StoreUnavailable:
             pass  # logged by the outage
         except Exception:  # noqa: BLE001 - an exception here would end the scheduler
             self.log.exception("A heartbeat failed; the next one tries again")
+        self.metrics.time(metric.HEARTBEAT_TIME, time.perf_counter() - began)
+        self.metrics.flush()
+
+    def _tell_slots(self) -> None:
+        """Send Airflow's own metrics of executors. Where its stats fail, tasks are submitted all the same."""
+        open_slots = self.slots_available
+        try:
+            self._emit_metrics(open_slots, len(self.running), compat.count_queued(self))  # type: ignore[no-untyped-call]
+        except Exception as error:  # noqa: BLE001 - no task waits because a number cannot be sent
+            self.log.debug("Airflow's metrics of this executor cannot be sent: %s", error)
 
     def _submit_queued(self) -> None:
         waiting = compat.queued_workloads(self) if self._context is not None else []

@@ -11,6 +11,7 @@ from hybrid_executor.config import ConfigSource, Option, RedisLocation, table
 from hybrid_executor.config.celery import CelerySettings, build_celery_config, read_celery_settings
 from hybrid_executor.config.settings import read_record_retention, read_redis
 from hybrid_executor.errors import ConfigError
+from hybrid_executor.metrics import MetricsSettings, read_metrics_settings
 from hybrid_executor.store import RedisSettings, Store, open_store
 
 NO_REDIS = (
@@ -45,6 +46,7 @@ class Deployment:
     task_logs_to_stdout: bool = False
     preload: tuple[str, ...] = ()
     shutdown_timeout_seconds: float = 0.0
+    metrics: MetricsSettings = MetricsSettings()
 
 
 def read_deployment(conf: ConfigSource) -> Deployment:
@@ -67,6 +69,7 @@ def read_deployment(conf: ConfigSource) -> Deployment:
         task_logs_to_stdout=_TASK_LOGS_TO_STDOUT.read(conf) if to_stdout is None else to_stdout,
         preload=table.WORKER_PRELOAD.read(conf),
         shutdown_timeout_seconds=table.WORKER_SHUTDOWN_TIMEOUT.read(conf),
+        metrics=read_metrics_settings(conf),
     )
 
 

@@ -67,6 +67,17 @@ class LaunchQueue:
             lane = self._lanes.get(launch.demand) if launch.demand else None
             return lane.barrier.reason if lane and lane.barrier and launch.entry.id in self._waiting else ""
 
+    def waiting(self) -> dict[str, dict[str, int]]:
+        """Return how many launches wait, by namespace and cause: ``turn`` where nothing refuses them."""
+        counts: dict[str, dict[str, int]] = {}
+        with self._lock:
+            for demand, lane in self._lanes.items():
+                if lane.launches:
+                    causes = counts.setdefault(demand.namespace, {})
+                    cause = lane.barrier.refusal.cause if lane.barrier else "turn"
+                    causes[cause] = causes.get(cause, 0) + len(lane.launches)
+        return counts
+
     def put_back(self, launches: Sequence[Launch]) -> None:
         """Put launches back that were taken and not tried, at their old place."""
         with self._lock:
