@@ -31,6 +31,15 @@ class Metric:
     meaning: str
     unit: str = ""
 
+    @property
+    def prometheus_name(self) -> str:
+        """Its name in Prometheus, through statsd_exporter with our mapping. A timer is a histogram in seconds.
+
+        OpenTelemetry's collector makes the same names of counters and gauges. Of a timer it makes one in milliseconds.
+        """
+        suffix = {"counter": "_total", "gauge": "", "timer": "_seconds"}[self.kind]
+        return "airflow_" + self.name.replace(".", "_") + suffix
+
 
 METRICS: list[Metric] = []
 """All metrics, in the order of the documentation."""
