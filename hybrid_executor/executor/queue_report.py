@@ -132,7 +132,7 @@ class QueueReport:
     def _send(self, count: Count) -> None:
         store, metrics = self._context.store, self._context.metrics
         members = series_of_members(store.presence.members("worker"), store.presence.members("agent"))
-        found = {**count.series(now=store.census.now()), **members}
+        found = {**count.series(now=store.view.now()), **members}
         # Where nothing is left, StatsD would go on showing the last value.
         for key in self._sent.keys() - found.keys():
             found[key] = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -58,28 +57,6 @@ class Census:
         answers = pipeline.execute(raise_on_error=False) if members else []
         found = (_live(attempt, pool, values) for attempt, values in zip(members, answers, strict=True))
         return int(following), [attempt for attempt in found if attempt is not None]
-
-    def all(self, pool: str) -> Iterator[LiveAttempt]:
-        """Yield each live attempt of a pool once.
-
-        :raises StoreUnavailable: Redis could not be asked: what was yielded until then is not all.
-        """
-        seen: set[str] = set()
-        cursor = 0
-        while True:
-            cursor, attempts = self.page(pool, cursor=cursor, count=2 * PAGE)
-            for attempt in attempts:
-                if attempt.id not in seen:
-                    seen.add(attempt.id)
-                    yield attempt
-            if not cursor:
-                return
-
-    @translated
-    def now(self) -> int:
-        """Return the time on the server's clock in milliseconds."""
-        seconds, micros = self._client.time()
-        return seconds * 1000 + micros // 1000
 
 
 def _live(attempt: str, pool: str, values: object) -> LiveAttempt | None:

@@ -41,7 +41,7 @@ class LaunchRecorder:
     def __init__(self, store: Store, *, cluster: str, delete_pod: DeletePod, metrics: Metrics = SILENT) -> None:
         self._attempts = store.attempts
         self._metrics = metrics
-        self._server_time = store.census.now
+        self._server_time = store.view.now
         self._cluster = cluster
         self._delete_pod = delete_pod
 
