@@ -47,10 +47,14 @@ Every name below follows Airflow's prefix, so `queue.depth` is `airflow.hybrid_e
 | OpenTelemetry, Datadog, StatsD with `statsd_influxdb_enabled` | the name, with tags |
 | StatsD without tags | the values of the tags are parts of the name, in the order of the table: `airflow.hybrid_executor.queue.depth.celery.reports` |
 
+A backend that cannot be reached, or that fails, delays and fails no task: a warning is logged, and it is tried again after
+a minute.
+
 In the value of a tag, every character but letters, digits and `_ - . /` becomes `_`, and an empty value is `none`.
 Without tags, a `.` in a value becomes `__`, as in Airflow's own names. Values are cut to 60 characters.
 
-Timers are milliseconds in StatsD and in OpenTelemetry.
+Timers are milliseconds in StatsD and in OpenTelemetry. To OpenTelemetry, Airflow 3.2 sends a timer as a gauge with its
+last value, and later releases as a histogram.
 
 Metrics "of the whole instance" are sent by one scheduler for all: the schedulers share a lease (`lease:metrics`). It
 counts every 15 s, and reads at most about 500 records in each loop of the scheduler. With 10,000 live attempts one

@@ -211,6 +211,8 @@ def test_nothing_is_sent_and_no_lease_is_taken_where_metrics_are_off(
 def test_opentelemetry_gets_the_same_names_and_tags(
     make_executor: MakeExecutor, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from airflow._shared.observability.metrics import otel_logger
+
     with OtlpReceiver() as receiver:
         for name, value in receiver.environment().items():
             monkeypatch.setenv(name, value)
@@ -226,7 +228,8 @@ def test_opentelemetry_gets_the_same_names_and_tags(
         assert kinds == {
             "attempts.started": "sum",
             "queue.running": "gauge",
-            "attempts.queued_time": "exponential_histogram",
+            # Airflow 3.2 keeps the last value of a timer only.
+            "attempts.queued_time": "exponential_histogram" if hasattr(otel_logger, "InternalHistogram") else "gauge",
         }
         assert receiver.tags("attempts.started") == receiver.tags("queue.running") == [tags]
         known = {name.removeprefix("hybrid_executor.") for name in names_of("scheduler", "agent", "worker", "all")}
