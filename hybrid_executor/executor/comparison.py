@@ -70,7 +70,7 @@ class Comparison:
                 context.apply_record(tracked, record)
             elif record.state is not State.UNKNOWN:
                 log.info("Another scheduler answers for attempt %s now", tracked.attempt)
-                context.settle(tracked, State.REVOKED, "")
+                context.let_go(tracked)
             if record is not None and context.ledger.get(tracked.attempt) is None:
                 context.metrics.count(metric.SLOTS_HEALED, pool=tracked.pool)
         if missing:

@@ -128,6 +128,11 @@ class Context:
         self.ledger.remove(tracked.attempt)
         self.metrics.count(metric.FINISHED, pool=tracked.pool, queue=tracked.queue, state=state.value)
 
+    def let_go(self, tracked: Tracked) -> None:
+        """Forget an attempt that another scheduler answers for."""
+        self.reports.changed(tracked, State.REVOKED, "")
+        self.ledger.remove(tracked.attempt)
+
     def _count_start(self, tracked: Tracked, at: int) -> None:
         self.metrics.count(metric.STARTED, pool=tracked.pool, queue=tracked.queue)
         if at and tracked.submitted_at:

@@ -100,13 +100,15 @@ def sight(
 
 
 def _started_after(pod: Mapping[str, Any]) -> float | None:
-    """Return the seconds from a pod's creation to the start of its first container, ``None`` if it shows no times."""
+    """Return the seconds from a pod's creation to the start of its task's container, ``None`` if it shows no times."""
     statuses = pod["status"].get("containerStatuses") or [{}]
-    started = ((statuses[0].get("state") or {}).get("running") or {}).get("startedAt")
+    status = next((status for status in statuses if status.get("name") == "base"), statuses[0])
+    started = ((status.get("state") or {}).get("running") or {}).get("startedAt")
     created = pod["metadata"].get("creationTimestamp")
-    if not started or not created:
+    try:
+        begin, end = (datetime.fromisoformat(str(text).replace("Z", "+00:00")) for text in (created, started))
+    except ValueError:
         return None
-    begin, end = (datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (created, started))
     return max(0.0, (end - begin).total_seconds())
 
 
