@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gzip
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,9 +38,11 @@ class OtlpReceiver:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        from airflow._shared.observability.metrics import otel_logger
         from opentelemetry import metrics
 
-        # The exporter's thread must not go on without its collector.
+        # The exporter's thread must not go on without its collector, and nothing is left to send when Python ends.
+        atexit.unregister(otel_logger.flush_otel_metrics)
         provider: Any = metrics.get_meter_provider()
         provider.shutdown()
         self._server.shutdown()
