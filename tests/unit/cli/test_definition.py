@@ -30,6 +30,11 @@ BODIES = {
     "status": "hybrid_executor.cli.status_command.status",
     "routes": "hybrid_executor.cli.routes_command.routes",
     "cleanup-pods": "hybrid_executor.cli.cleanup_pods_command.cleanup_pods",
+    "agent-drain": "hybrid_executor.cli.agents_command.drain",
+    "agent-probe": "hybrid_executor.cli.agents_command.probe",
+    "revoke": "hybrid_executor.cli.attempts_command.revoke",
+    "forget": "hybrid_executor.cli.attempts_command.forget",
+    "reconcile": "hybrid_executor.cli.reconcile_command.reconcile",
     "pod-yaml": "hybrid_executor.cli.pod_yaml_command.pod_yaml",
 }
 
