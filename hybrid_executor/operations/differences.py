@@ -6,6 +6,7 @@ deployment changes while it is read, so callers look twice and keep what both lo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -25,6 +26,7 @@ Kind = Literal[
     "no scheduler",
     "not awaited",
     "lost message",
+    "spare messages",
     "no launch",
     "lost worker",
     "unknown to Redis",
@@ -71,6 +73,7 @@ def find_differences(seen: Snapshot) -> list[Difference]:
         *_of_records(seen),
         *_of_tasks(seen),
         *_of_workers(seen),
+        *_of_queues(seen),
         *_of_pods(seen),
     ]
     return sorted(found, key=lambda item: (item.kind, item.subject))
@@ -243,6 +246,26 @@ def _of_workers(seen: Snapshot) -> Iterator[Difference]:
                 repairer="worker",
                 cure="it runs on to its end, and its task reports to Airflow itself",
                 generation=record.generation if record else 0,
+            )
+
+
+def _of_queues(seen: Snapshot) -> Iterator[Difference]:
+    """Find queues with more messages than attempts that wait, or have just been taken."""
+    expected = Counter(
+        record.queue
+        for record in seen.known
+        if record.state is State.SUBMITTED or seen.age_seconds(record) < _SETTLED_SECONDS
+    )
+    for queue, count in sorted(seen.messages.items()):
+        if count > expected[queue]:
+            are = "1 message is" if count == 1 else f"{count} messages are"
+            waiting = "1 attempt waits" if expected[queue] == 1 else f"{expected[queue]} attempts wait"
+            yield Difference(
+                kind="spare messages",
+                subject=queue,
+                what=f"{are} in queue {queue}, and {waiting} there",
+                repairer="worker",
+                cure="the worker that takes a message of an ended attempt drops it",
             )
 
 

@@ -6,13 +6,14 @@ Promises: a source that cannot be asked is named in ``unasked``; it never counts
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hybrid_executor import compat
 from hybrid_executor.config import Settings
 from hybrid_executor.errors import KeyMisused
 from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.operations.members import names_in
 from hybrid_executor.operations.standing import Standing, asking_the_database
 from hybrid_executor.pools.pool import RecordedPool
 from hybrid_executor.states import State
@@ -69,6 +70,7 @@ class Snapshot:
     :ivar running_on: the worker that says that it runs an attempt. :ivar in_hand: also what workers hold.
     :ivar launching: attempts on the launch stream of each cluster whose stream could be read.
     :ivar without_message: submitted attempts whose message is certainly in no queue.
+    :ivar messages: how many messages each queue on the store's Redis holds, the fewest of two counts.
     :ivar now_milliseconds: by the clock of the Redis server.
     """
 
@@ -84,6 +86,7 @@ class Snapshot:
     in_hand: frozenset[AttemptId]
     launching: Mapping[str, frozenset[AttemptId]]
     without_message: frozenset[AttemptId]
+    messages: Mapping[str, int]
     pods: Sequence[SeenPod]
     places: frozenset[tuple[str, str | None]]
     unasked: Sequence[str]
@@ -140,6 +143,8 @@ def take_snapshot(
     }
     workers, agents = store.presence.members("worker"), store.presence.members("agent")
     in_hand = store.presence.in_hand()
+    served = {queue for worker in workers for queue in names_in(worker, "queues")}
+    messages = _count_messages(store, pools, served)
     live = {pool: frozenset(store.attempts.live(pool)) for pool in pools}
     launching, unasked = _read_launches(store, settings)
     running_on = {attempt: worker.name for worker in workers if worker.is_alive for attempt in _running(worker)}
@@ -168,6 +173,7 @@ def take_snapshot(
         in_hand=frozenset(in_hand),
         launching=launching,
         without_message=_without_message(store, pools, records, in_hand),
+        messages=_fewest(messages, _count_messages(store, pools, served)),
         pods=pods.pods,
         places=pods.places,
         unasked=[*pods.unasked, *unasked],
@@ -193,6 +199,16 @@ def _read_launches(store: Store, settings: Settings) -> tuple[dict[str, frozense
         except KeyMisused as error:
             unasked.append(f"The launch stream of cluster {cluster} cannot be read: {error}")
     return found, unasked
+
+
+def _count_messages(store: Store, pools: Mapping[str, RecordedPool], queues: Iterable[str]) -> dict[str, int]:
+    keys = {queue: key for pool in pools.values() for queue in sorted(queues) if (key := pool.list_key(queue))}
+    lengths = store.broker_lists.lengths(keys.values())
+    return {queue: lengths[key] for queue, key in keys.items()}
+
+
+def _fewest(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    return {queue: min(count, after[queue]) for queue, count in before.items()}
 
 
 def _running(worker: Member) -> list[AttemptId]:

@@ -301,6 +301,21 @@ def test_members_of_sets_that_have_ended_are_removed_and_missing_ones_are_added(
     assert store.attempts.live("celery") == store.attempts.owned_by(executor._context.owner) == {attempt}
 
 
+def test_messages_without_an_attempt_are_named_and_left_to_the_worker_that_takes_them(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, commands: Commands, living_scheduler: str
+) -> None:
+    executor = make_executor(job_id=int(living_scheduler))
+    queue(executor, make_row())
+    executor.heartbeat()
+    store.presence.announce("worker", "w", {"life": "l", "queues": "default", "state": "running"}, seconds=60)
+    assert commands.differences() == {}
+    store.client.lpush("default", "of an attempt that has ended")
+    code, out, _ = commands.reconcile()
+    assert code == 1
+    assert "2 messages are in queue default, and 1 attempt waits there." in out
+    assert "Left to the worker: the worker that takes a message of an ended attempt drops it." in " ".join(out.split())
+
+
 def test_what_only_the_scheduler_may_repair_is_repaired_by_it_at_once_when_it_is_asked(
     make_executor: MakeExecutor, make_row: MakeRow, store: Store, commands: Commands, living_scheduler: str
 ) -> None:

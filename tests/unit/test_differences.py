@@ -31,6 +31,7 @@ EMPTY = Snapshot(
     in_hand=frozenset(),
     launching={},
     without_message=frozenset(),
+    messages={},
     pods=[],
     places=frozenset(),
     unasked=[],
@@ -137,6 +138,13 @@ def test_a_pod_is_missed_only_where_its_namespace_was_asked() -> None:
 def test_what_a_worker_runs_and_airflow_awaits_has_a_record() -> None:
     assert kinds(find(running_on={A: "w"})) == [("unknown to Redis", "worker")]
     assert kinds(find(awaited={A: row("queued")})) == [("no record", "scheduler")]
+
+
+def test_a_queue_has_no_more_messages_than_attempts_that_wait_or_were_just_taken() -> None:
+    waits = {"task": row("queued"), "messages": {"q": 1}}
+    assert find(record(State.SUBMITTED, queue="q"), **waits) == []
+    assert find(record(queue="q", age_seconds=5), row(), messages={"q": 1}) == []
+    assert kinds(find(messages={"q": 1})) == [("spare messages", "worker")]
 
 
 def test_a_record_that_cannot_be_read_is_named_with_what_removes_it() -> None:
