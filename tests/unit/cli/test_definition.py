@@ -36,6 +36,7 @@ BODIES = {
     "forget": "hybrid_executor.cli.attempts_command.forget",
     "reconcile": "hybrid_executor.cli.reconcile_command.reconcile",
     "pod-yaml": "hybrid_executor.cli.pod_yaml_command.pod_yaml",
+    "migrate": "hybrid_executor.cli.migrate_command.migrate_deployment",
 }
 
 
