@@ -129,3 +129,12 @@ SCALER = ActionCommand(
         arg("--token-file", help="Answer only requests with the bearer token in this file", metavar="FILE"),
     ),
 )
+AGENT_PROBE = ActionCommand(
+    name="agent-probe",
+    help="Check the health of the agents on this host (exit code 0 or 1)",
+    func=lazy_load_command("hybrid_executor.cli.agents_command.probe"),
+    args=(
+        arg("--name", help="Name of the agent (default: all agents on this host)"),
+        arg("--seconds", help="Seconds that an agent may be silent or stuck (default: 60)", type=float),
+    ),
+)
