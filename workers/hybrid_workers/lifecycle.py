@@ -51,7 +51,7 @@ class WorkerLife:
         self._reports = reports
         self._deployment = deployment
         self._witness = witness
-        self._card = WorkerCard(name="")
+        self._card = WorkerCard(name="", identity=deployment.identity)
         self._heartbeat: Heartbeat | None = None
         self._name = ""
         self._departure = Departure(
