@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import FullJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -66,7 +66,7 @@ def connect(settings: RedisSettings) -> redis.Redis:
         "socket_timeout": settings.answer_seconds,
         "socket_keepalive": True,
         "health_check_interval": 30,
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), settings.retries),
+        "retry": Retry(FullJitterBackoff(base=0.05, cap=0.5), settings.retries),
         "retry_on_error": [RedisConnectionError],
     }
     arguments = {**address.without_foreign(common), **address.connection_arguments()}
