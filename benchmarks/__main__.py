@@ -66,7 +66,8 @@ def main(arguments: Sequence[str]) -> int:
                     rows.append(row)
             except Exception as error:  # noqa: BLE001 - the others are measured all the same
                 failed.append(name)
-                _say(f"  failed: {error}")
+                _say(f"  failed: {error}\n{bench.ends_of_logs()}")
+                bench.close_remotes()  # one of them may be in the middle of something
         machine = describe_machine(only_ours=options.only_ours)
     show(rows)
     print("\n".join(f"{name}: {value}" for name, value in machine.items()))
@@ -112,7 +113,7 @@ def describe_machine(*, only_ours: bool) -> dict[str, str]:
     ours = ", ".join(f"{name} {version(OURS, name)}" for name in _PACKAGES)
     found = {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-        "load (1, 5, 15 min)": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
+        "load (1, 5, 15 min) at the end": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
         "ours": ours,
     }
     if not only_ours:

@@ -139,6 +139,10 @@ class Bench:
             answer = remote.answer()
             beats.seconds, beats.ends = answer["seconds"], answer["ends"]
 
+    def ends_of_logs(self) -> str:
+        """Return the last lines of each side's log."""
+        return "\n".join(f"{one.side.name}:\n{one.end_of_log()}" for one in self._remotes.values())
+
     def close_remotes(self) -> None:
         """End all processes of the sides."""
         while self._remotes:

@@ -65,7 +65,7 @@ class Remote:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the process of {self.side.name} has ended: {self._end_of_log()}")
+            raise RuntimeError(f"the process of {self.side.name} has ended: {self.end_of_log()}")
         answer = json.loads(line)
         if "error" in answer:
             raise RuntimeError(f"{self.side.name} cannot {self._asked}: {answer['error']}")
@@ -87,5 +87,6 @@ class Remote:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
-    def _end_of_log(self) -> str:
+    def end_of_log(self) -> str:
+        """Return the end of its log."""
         return self._log.read_text(encoding="utf-8", errors="replace")[-2000:]

@@ -54,7 +54,8 @@ class Servers:
     @cached_property
     def client(self) -> redis.Redis:
         """A connection to Redis."""
-        return self._stack.enter_context(redis.Redis.from_url(self._redis))
+        client: redis.Redis = redis.Redis.from_url(self._redis)
+        return self._stack.enter_context(client)
 
     def redis_url(self, delay_ms: float = 0) -> str:
         """Return the address of Redis, or of a proxy that delays each byte by so much each way."""

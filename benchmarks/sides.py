@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -90,8 +91,10 @@ def _upstream_python() -> Path:
     wanted = " ".join((f"apache-airflow=={airflow}", *_UPSTREAM))
     if not mark.exists() or mark.read_text() != wanted:
         print(f"installing upstream's executors into {folder.relative_to(ROOT)}", file=sys.stderr, flush=True)
-        uv = [sys.executable, "-m", "uv"]
-        subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
-        subprocess.run([*uv, "pip", "install", "--quiet", "--python", str(python), *wanted.split()], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        install = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        if find_spec("uv"):
+            install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
+        subprocess.run([*install, *wanted.split()], check=True)
         mark.write_text(wanted)
     return python
