@@ -155,6 +155,8 @@ class Bench:
     ) -> dict[Side, list[Measured]]:
         """Let the sides take turns on an empty Redis, the first one changing; return what each measured.
 
+        What is measured has to stop its executor: one that finds Redis empty submits all of its attempts again.
+
         :param rounds: how often, 0 for as often as everything else.
         """
         found: dict[Side, list[Measured]] = {side: [] for side in measures}

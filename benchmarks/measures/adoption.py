@@ -37,4 +37,5 @@ def _adopt(remote: Remote, count: int) -> dict[str, float]:
     remote.ask("start")
     remote.ask("assume_running", count=count, with_rows=True)
     found: dict[str, float] = remote.ask("adopt")
+    remote.ask("stop")
     return found

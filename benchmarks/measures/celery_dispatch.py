@@ -32,7 +32,11 @@ def measure(
                 _dispatch(remote, _WARM_UP)
             found = bench.alternate({side: partial(_dispatch, remote, count) for side, remote in remotes.items()})
             rates = {side: count / median(seconds) for side, seconds in found.items()}
-            limit = count / median([_push(bench, remotes[OURS], count, delay_ms=delay_ms) for _ in range(bench.rounds)])
+            _dispatch(remotes[OURS], count)
+            messages = bench.servers.client.lrange(_QUEUE, 0, -1)
+            if len(messages) != count:
+                raise RuntimeError(f"{len(messages)} messages in the broker for {count} workloads")
+            limit = count / median([_push(bench, messages, delay_ms=delay_ms) for _ in range(bench.rounds)])
             for other in each_or_none(others):
                 beside = "; results: Redis" if other in bench.upstream_celery[1:] else ""
                 yield Row(
@@ -51,16 +55,12 @@ def _dispatch(remote: Remote, count: int) -> float:
     remote.ask("start")
     remote.ask("queue", count=count, queue=_QUEUE)
     seconds: float = remote.ask("submit")
+    remote.ask("stop")
     return seconds
 
 
-def _push(bench: Bench, ours: Remote, count: int, *, delay_ms: int) -> float:
-    """Return the seconds of a pipeline that pushes the messages of ours."""
-    _dispatch(ours, count)
-    messages = bench.servers.client.lrange(_QUEUE, 0, -1)
-    if len(messages) != count:
-        raise RuntimeError(f"{len(messages)} messages in the broker for {count} workloads")
-    bench.servers.empty_redis()
+def _push(bench: Bench, messages: Sequence[bytes], *, delay_ms: int) -> float:
+    """Return the seconds of a pipeline that pushes messages."""
     with redis.Redis.from_url(bench.servers.redis_url(delay_ms)) as client:
         client.ping()
         began = time.perf_counter()

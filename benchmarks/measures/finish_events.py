@@ -43,6 +43,7 @@ def _finish(remote: Remote, count: int) -> float:
     remote.ask("start")
     remote.ask("assume_running", count=count)
     seconds: float = remote.ask("end_all")["seconds"]
+    remote.ask("stop")
     return seconds
 
 

@@ -74,4 +74,5 @@ def _fill(bench: Bench, remote: Remote, count: int) -> dict[str, float]:
     remote.ask("run_all")
     remote.ask("end_all")
     finished = client.info("memory")["used_memory"] - before
+    remote.ask("stop")
     return {"queued": queued / count, "finished": finished / count}

@@ -43,4 +43,6 @@ def measure(bench: Bench, *, counts: Sequence[int] = (100, 1_000, 10_000, 50_000
 def _rest(remote: Remote, count: int, times: int) -> float:
     remote.ask("start")
     remote.ask("assume_running", count=count)
-    return median(remote.ask("heartbeats", times=times))
+    milliseconds = median(remote.ask("heartbeats", times=times))
+    remote.ask("stop")
+    return milliseconds
