@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import platform
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 from benchmarks.bench import Bench
 from benchmarks.rows import Row
 from benchmarks.servers import Servers
-from benchmarks.sides import CELERY, OURS, version
+from benchmarks.sides import CELERY, OURS, Side, versions
 from benchmarks.table import show
 
 NAMES = (
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.list:
         print("\n".join(_described(name) for name in NAMES))
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers and processes end with this one
     rows: list[Row] = []
     failed: list[str] = []
     with Servers() as servers, Bench(servers, rounds=options.rounds, only_ours=options.only_ours) as bench:
@@ -62,8 +64,13 @@ def main(arguments: Sequence[str]) -> int:
             _say(name)
             try:
                 for row in load(name)(bench, **sizes.get(name, {})):
-                    _say(f"  {row.metric}: {row.ours:.4g} {row.unit}")
+                    beside = "" if row.upstream is None else f", upstream {row.upstream:.4g}"
+                    _say(f"  {row.metric}: {row.ours:.4g} {row.unit}{beside}")
                     rows.append(row)
+            except KeyboardInterrupt:
+                failed.append(name)
+                _say("  interrupted; what was measured before follows")
+                break
             except Exception as error:  # noqa: BLE001 - the others are measured all the same
                 failed.append(name)
                 _say(f"  failed: {error}\n{bench.ends_of_logs()}")
@@ -110,15 +117,18 @@ def read_settings(words: Sequence[str]) -> tuple[list[str], dict[str, dict[str, 
 
 def describe_machine(*, only_ours: bool) -> dict[str, str]:
     """Return what the numbers belong to."""
-    ours = ", ".join(f"{name} {version(OURS, name)}" for name in _PACKAGES)
     found = {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
         "load (1, 5, 15 min) at the end": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
-        "ours": ours,
+        "ours": _told(OURS, _PACKAGES),
     }
     if not only_ours:
-        found["upstream"] = ", ".join(f"{name} {version(CELERY, name)}" for name in _UPSTREAM_PACKAGES)
+        found["upstream"] = _told(CELERY, _UPSTREAM_PACKAGES)
     return found
+
+
+def _told(side: Side, packages: Sequence[str]) -> str:
+    return ", ".join(f"{name} {release}" for name, release in versions(side, packages).items())
 
 
 def _sizes(name: str) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -76,10 +77,11 @@ def import_folder() -> Path:
     return folder
 
 
-def version(side: Side, package: str) -> str:
-    """Return which release of a package a side has installed."""
-    ask = f"from importlib.metadata import version; print(version({package!r}))"
-    return subprocess.run([str(side.python), "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
+def versions(side: Side, packages: Sequence[str]) -> dict[str, str]:
+    """Return which releases of packages a side has installed."""
+    ask = f"import json; from importlib.metadata import version; print(json.dumps([version(p) for p in {packages!r}]))"
+    told = subprocess.run([str(side.python), "-c", ask], capture_output=True, text=True, check=True).stdout
+    return dict(zip(packages, json.loads(told), strict=True))
 
 
 def _upstream_python() -> Path:

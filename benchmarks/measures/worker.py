@@ -76,7 +76,7 @@ def _run(bench: Bench, side: Side, *, slots: int, tasks: int) -> dict[str, Any]:
         ("slot free after exit, p50", "ms"): median(free_ms),
         ("slot free after exit, p95", "ms"): statistics.quantiles(free_ms, n=20)[-1],
     }
-    return {"units": dict(numbers), **{name: value for (name, _), value in numbers.items()}}
+    return {"units": dict(numbers.keys()), **{name: value for (name, _), value in numbers.items()}}
 
 
 def _wait_for_tasks(deployment: Deployment, tasks: int) -> list[dict[str, Any]]:
