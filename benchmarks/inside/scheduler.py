@@ -94,18 +94,18 @@ class Scheduler:
         self._heartbeats(_FIRST_HEARTBEATS)
         self._executor.get_event_buffer()
 
-    def submit(self) -> float:
-        """Call ``heartbeat()`` until all that was queued is handed out; return the seconds."""
-        began = time.perf_counter()
+    def submit(self) -> dict[str, float]:
+        """Call ``heartbeat()`` until all that was queued is handed out; return ``seconds`` and ``cpu`` seconds."""
+        began, cpu = time.perf_counter(), time.process_time()
         while self._executor.queued_tasks:
             self._executor.heartbeat()
             if time.perf_counter() - began > _PATIENCE_SECONDS:
                 raise RuntimeError(f"{len(self._executor.queued_tasks)} workloads are queued still")
-        seconds = time.perf_counter() - began
+        taken = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu}
         failed = [key for key, (state, _) in self._executor.get_event_buffer().items() if state == "failed"]
         if failed:
             raise RuntimeError(f"{len(failed)} workloads could not be submitted")
-        return seconds
+        return taken
 
     def end_all(self) -> dict[str, float]:
         """Let workers say that all attempts have ended; return how long it takes the executor to say so.

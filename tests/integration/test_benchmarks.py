@@ -27,7 +27,7 @@ def bench(airflow_db: None) -> Iterator[Bench]:
 @pytest.mark.parametrize(
     ("name", "sizes", "metrics"),
     [
-        ("celery_dispatch", {"counts": [20], "delays_ms": [0]}, 1),
+        ("celery_dispatch", {"counts": [20], "delays_ms": [0]}, 2),
         ("idle_heartbeat", {"counts": [5, 10], "times": 3}, 3),
         ("finish_events", {"counts": [20]}, 1),
         ("adoption", {"counts": [20]}, 3),
