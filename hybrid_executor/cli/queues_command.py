@@ -30,7 +30,7 @@ def queues(args: Namespace) -> int:
                     "waiting": view.depth,
                     "for": in_words(view.oldest_age) if view.depth else "",
                     "running": view.running,
-                    "free slots": f"{view.free} of {view.slots}" if view.pool == "celery" else "",
+                    "free slots": f"{view.free} of {view.slots}" if view.slots else "",
                     "served by": ", ".join(view.served_by) or "nobody",
                     "is_bad": bool(view.advice),
                 }

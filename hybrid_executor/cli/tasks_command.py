@@ -31,12 +31,15 @@ def tasks(args: Namespace) -> None:
     if output.is_data:
         output.data(shown)
         return
+    is_wide = output.format == "plain"
     output.rows(
         [row_of(view) for view in shown],
         [
-            *(Column("task"), Column("run"), Column("state", style=_style), Column("for", is_number=True)),
-            *(Column("queue"), Column("where"), Column("note")),
+            *("task", *(["run"] if is_wide or (wanted.dag and not wanted.run) else [])),
+            *(Column("state", style=_style), Column("for", is_number=True), "queue", "where"),
+            *(["id"] if is_wide else []),
         ],
+        below="note",
         empty="No such attempts." if wanted != AttemptFilter() else "No live attempts. --ended shows those that ended.",
     )
     if len(found) > args.limit:
@@ -70,7 +73,7 @@ def filter_of(args: Namespace) -> AttemptFilter:
 def row_of(view: AttemptView) -> dict[str, Any]:
     """Return an attempt as a line of the table."""
     is_pod = view.pool == "kubernetes"
-    place = f"{view.namespace}/{view.pod}" if is_pod and view.pod else view.holder or view.received_by
+    place = view.pod if is_pod and view.pod else view.holder or view.received_by
     tried = f" (try {view.try_number})" if view.try_number > 1 else ""
     return {
         "task": f"{view.name}{tried}" if view.kind == "task" else f"{view.kind} {view.id}",
