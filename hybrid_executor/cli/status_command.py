@@ -187,7 +187,9 @@ def _show_work(found: Overview, output: Output) -> None:
             ["cluster", Column("agents", is_number=True), "watched", "starting", "pods"],
             title="Clusters",
         )
-    output.words(f"Redis: {found.redis}. Airflow's database: {found.database}.", style=DIM)
+    well = [name for name, told in (("Redis", found.redis), ("Airflow's database", found.database)) if told == "ok"]
+    if well:
+        output.words(f"{' and '.join(well)} {'answer' if len(well) > 1 else 'answers'}.", style=DIM)
 
 
 def _state_style(row: Mapping[str, Any]) -> str:

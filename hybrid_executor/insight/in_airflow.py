@@ -108,8 +108,8 @@ def _queued(task: Standing, around: AirflowSide) -> Explanation:
     where = f"in {name}, which has not submitted it to pool {around.pool} yet"
     if around.redis:
         return Explanation(
-            where=where,
-            waits_for=f"{around.redis} It stays queued, and nothing fails because of that.",
+            where=f"queued by {name}; whether it was handed on is not known while Redis cannot be asked",
+            waits_for=f"{_sentence(around.redis)} It stays queued, and nothing fails because of that.",
             advice="See airflow hybrid status.",
         )
     alive = any(row.is_alive for row in around.schedulers)

@@ -136,7 +136,7 @@ def read_overview(store: Store, settings: Settings) -> Overview:
         workers=facts.workers,
         pools=pools,
         queues=queues,
-        clusters=_clusters(facts, settings, told.starting),
+        clusters=_clusters(facts, settings, told.starting) if is_known else (),
         live=count_live(facts.records),
     )
 

@@ -108,7 +108,7 @@ def read_story(
     standings, database = _read_standings(session, dag_id=dag_id, task_id=task_id, run_id=run_id)
     task = _choose(standings, map_index)
     known = tuple(task.attempts) if task else ()
-    where = {"dag_id": dag_id, "task_id": task_id}
+    where = {"task_id": task_id, "dag_id": dag_id}
     if run := (task.run_id if task else run_id):
         where["run_id"] = run
     index = task.map_index if task else -1 if map_index is None else map_index
@@ -322,7 +322,7 @@ def _airflow_side(
         schedulers=schedulers,
         unmet=unmet,
         pool=pool,
-        occupied=_occupied(store, pool, task.job, schedulers),
+        occupied=0 if redis.trouble else _occupied(store, pool, task.job, schedulers),
         limit=settings.parallelism.get(pool, 0),
         redis=redis.trouble,
     )
