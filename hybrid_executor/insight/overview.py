@@ -151,7 +151,6 @@ def count_live(records: Sequence[Record]) -> tuple[LiveCount, ...]:
 
 
 def _read_redis(store: Store, settings: Settings) -> _FromRedis:
-    # Not asked by PING: a Redis that cannot save refuses even that, and can be read.
     facts = read_facts(store, settings)
     failed = store.view.recent(
         _FAILED_FIELDS, states=(State.FAILED,), since=max(0, facts.now - RECENT_SECONDS * 1000), most=_MOST_FAILED

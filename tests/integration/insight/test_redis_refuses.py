@@ -15,8 +15,8 @@ from tests.integration.insight.conftest import Asked
 from tests.integration.redis_installed import Server
 from tests.redis_situations import SITUATIONS, frozen, programs, serve
 
-ANSWERS = ("OOM", "READONLY", "MISCONF", "NOREPLICAS")
-"""Situations in which Redis answers questions and only refuses writes."""
+ANSWERS = ("OOM", "READONLY", "NOREPLICAS")
+"""Situations in which questions are answered. With MISCONF Redis refuses even the PING of redis-py's new connections."""
 
 
 @pytest.fixture(scope="module")
