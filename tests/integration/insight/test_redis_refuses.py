@@ -16,7 +16,7 @@ from tests.integration.redis_installed import Server
 from tests.redis_situations import SITUATIONS, frozen, programs, serve
 
 ANSWERS = ("OOM", "READONLY", "NOREPLICAS")
-"""Situations in which questions are answered. With MISCONF Redis refuses even the PING of redis-py's new connections."""
+"""Situations in which Redis answers questions. With MISCONF Redis refuses even the PING of new connections."""
 
 
 @pytest.fixture(scope="module")
