@@ -222,6 +222,8 @@ class AirflowKubernetesScheduler:
             has_work = bool(self._unread) or self._queue.open_count(now) > 0
             for entry in self._stream.take(count=room, wait_milliseconds=0 if has_work else _WAIT_MILLISECONDS):
                 self._accept(entry)
+            if self.is_paused:
+                return  # told so while it waited for entries: they are given back
         self._pace.flush()
         fresh = self._read_new()
         self._release(fresh, stop)
