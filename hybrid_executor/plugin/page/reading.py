@@ -1,0 +1,81 @@
+"""Questions to Redis and the database: in few threads, for a limited time, and only once for all who ask the same.
+
+The API server answers other requests with the same event loop and the same thread pool. A Redis that does not answer
+must delay neither. So questions have threads of their own, and whoever waits for an answer stops waiting in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_THREADS = 4
+_MOST_QUESTIONS = 64
+_FRESH_SECONDS = 1.0
+
+
+class TooSlow(Exception):
+    """There is no answer yet, or too many questions wait. The question is still being asked; ask again."""
+
+
+@dataclass(kw_only=True)
+class _Asked:
+    future: Future[Any]
+    ended_at: float | None = None
+
+
+class Reading:
+    """Asks questions for many browsers at the same time."""
+
+    def __init__(self, *, threads: int = _THREADS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hybrid-executor-page")
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._asked: dict[Hashable, _Asked] = {}
+
+    def close(self) -> None:
+        """Wait for the questions that are being asked, and end the threads."""
+        self._pool.shutdown()
+
+    def forget(self) -> None:
+        """Ask everything anew: something has been changed."""
+        with self._lock:
+            self._asked.clear()
+
+    async def ask(self, key: Hashable, question: Callable[[], T], *, patience_seconds: float) -> T:
+        """Return the answer to a question, at most one second old.
+
+        :param key: the same for everybody who asks the same.
+        :raises TooSlow: not answered in time.
+        :raises Exception: whatever the question raised.
+        """
+        answer: asyncio.Future[T] = asyncio.wrap_future(self._current(key, question))
+        done, _ = await asyncio.wait([answer], timeout=patience_seconds)
+        if not done:
+            # Somebody else may wait for the same; this one's copy may fail unread.
+            answer.add_done_callback(lambda late: late.cancelled() or late.exception())
+            raise TooSlow
+        return answer.result()
+
+    def _current(self, key: Hashable, question: Callable[[], Any]) -> Future[Any]:
+        with self._lock:
+            now = self._clock()
+            self._asked = {
+                name: asked
+                for name, asked in self._asked.items()
+                if asked.ended_at is None or now - asked.ended_at < _FRESH_SECONDS
+            }
+            known = self._asked.get(key)
+            if known is None:
+                if len(self._asked) >= _MOST_QUESTIONS:
+                    raise TooSlow
+                known = self._asked[key] = _Asked(future=self._pool.submit(question))
+                known.future.add_done_callback(lambda _: setattr(known, "ended_at", self._clock()))
+            return known.future
