@@ -196,3 +196,14 @@ def read_planned_tasks(dag_id: str) -> list[PlannedTask] | None:
             )
             for task in dag.tasks
         ]
+
+
+def read_live_schedulers() -> set[str]:
+    """Return the job ids of the schedulers that Airflow counts as alive."""
+    from airflow.jobs.job import Job
+    from airflow.utils.state import JobState
+    from sqlalchemy import select
+
+    with own_session() as session:
+        running = select(Job).where(Job.job_type == "SchedulerJob", Job.state == JobState.RUNNING)
+        return {str(job.id) for job in session.scalars(running) if job.is_alive()}

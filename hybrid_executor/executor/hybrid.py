@@ -26,6 +26,7 @@ from hybrid_executor.executor.loop import Loop
 from hybrid_executor.executor.reports import Reports
 from hybrid_executor.executor.waiting import STUCK_EVENT
 from hybrid_executor.pools.pool import UnrecordedPool
+from hybrid_executor.pools.recorded import make_recorded_pools
 
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
@@ -83,7 +84,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         local_pools = opening.make_local_pools(
             settings, is_local=self.is_local, slots=self._limits(), job_id=self.job_id
         )
-        recorded_pools = opening.make_recorded_pools(conf, settings)
+        recorded_pools = make_recorded_pools(conf, settings)
         kubernetes = read_kubernetes_settings(conf) if "kubernetes" in recorded_pools else None
         self._context = context = Context(
             settings=settings,

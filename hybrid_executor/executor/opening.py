@@ -7,34 +7,17 @@ from uuid import uuid4
 
 from airflow.executors.local_executor import LocalExecutor
 
-from hybrid_executor import compat
-from hybrid_executor.config import ConfigSource, Settings
+from hybrid_executor.config import Settings
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.events import OwnerId
 from hybrid_executor.executor.context import Context
 from hybrid_executor.pools.celery_broker import check_broker
-from hybrid_executor.pools.kubernetes import KubernetesPool
 from hybrid_executor.pools.local import LocalPool
-from hybrid_executor.pools.pool import RecordedPool, UnrecordedPool
+from hybrid_executor.pools.pool import UnrecordedPool
 from hybrid_executor.store import Store, open_configured_store
 
 _CONNECT_SECONDS = 1.0
 _ANSWER_SECONDS = 2.0
-
-
-def make_recorded_pools(conf: ConfigSource, settings: Settings) -> dict[str, RecordedPool]:
-    """Return the pools with records that some queue is routed to. No connection is made yet.
-
-    :raises ConfigError: a setting of ``[celery]`` is wrong.
-    """
-    pools: dict[str, RecordedPool] = {}
-    if "celery" in settings.routes.pools:
-        from hybrid_executor.pools.celery import make_celery_pool
-
-        pools["celery"] = make_celery_pool(conf, settings)
-    if "kubernetes" in settings.routes.pools:
-        pools["kubernetes"] = KubernetesPool(kinds=compat.kinds_in_pods())
-    return pools
 
 
 def make_local_pools(

@@ -20,6 +20,7 @@ from hybrid_executor.errors import ConfigError
 from hybrid_executor.store import topology
 from hybrid_executor.store.attempts import Attempts
 from hybrid_executor.store.broker_lists import BrokerLists
+from hybrid_executor.store.erasing import Erasing
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Leases, Rates
 from hybrid_executor.store.orders import Orders
@@ -152,6 +153,7 @@ class Store:
         self.starts = Starts(client, self.keys)
         self.presence = Presence(client, self.keys)
         self.orders = Orders(client, self.keys)
+        self.erasing = Erasing(client, self.keys)
         self.identity = RedisIdentity(client, self.keys)
         self.broker_lists = BrokerLists(client)
 
