@@ -13,6 +13,8 @@ PREFIX = "/hybrid-executor"
 """The path of our pages below ``[api] base_url``."""
 
 MAP_INDEX = "{MAP_INDEX}"
+RUN_ROUTE = "hybrid-executor-run"
+TASK_ROUTE = "hybrid-executor-task"
 
 _BASE = PREFIX.removeprefix("/")
 _TASK = f"dag_id={{DAG_ID}}&run_id={{RUN_ID}}&task_id={{TASK_ID}}&map_index={MAP_INDEX}"
@@ -35,12 +37,12 @@ VIEWS: Sequence[Mapping[str, object]] = (
         **_LOOK,
         "href": f"{_BASE}/run?dag_id={{DAG_ID}}&run_id={{RUN_ID}}",
         "destination": "dag_run",
-        "url_route": "hybrid-executor-run",
+        "url_route": RUN_ROUTE,
     },
     {
         **_LOOK,
         "href": f"{_BASE}/task?{_TASK}",
         "destination": "task_instance",
-        "url_route": "hybrid-executor-task",
+        "url_route": TASK_ROUTE,
     },
 )

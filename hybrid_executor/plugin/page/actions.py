@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hybrid_executor.errors import ConfigError
 from hybrid_executor.operations import agents, workers
 from hybrid_executor.operations.done import Done
 from hybrid_executor.store import Store
@@ -96,23 +95,7 @@ ACTIONS: Mapping[str, Action] = {
 }
 
 
-def find_action(name: str) -> Action:
-    """Return an action by its name in addresses.
-
-    :raises ConfigError: there is none.
-    """
-    action = ACTIONS.get(name)
-    if action is None:
-        raise ConfigError(f"There is no action {name!r}. Go back to the page and choose one.")
-    return action
-
-
 def actions_for(kind: str, state: str) -> Sequence[tuple[str, Action]]:
     """Return the actions that make sense for a worker or an agent in a state, with their names."""
     left_out = f"drain-{kind}" if state in ("draining", "drained") else f"resume-{kind}"
     return [(name, action) for name, action in ACTIONS.items() if action.kind == kind and name != left_out]
-
-
-def in_words(results: Sequence[Done]) -> tuple[str, bool]:
-    """Return what became of an action in one sentence, and whether all is as wanted."""
-    return "; ".join(str(done) for done in results), all(done.is_done for done in results)

@@ -8,8 +8,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
+from hybrid_executor.errors import HybridError
 from hybrid_executor.plugin.page import doing, refusals, seeing
 from hybrid_executor.plugin.page.context import Context
+from hybrid_executor.plugin.page.reading import TooSlow
 from hybrid_executor.plugin.page.rendering import STATIC
 
 
@@ -22,5 +24,7 @@ def make_app() -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_exception_handler(HTTPException, refusals.answer_http_error)
     app.add_exception_handler(RequestValidationError, refusals.answer_bad_request)
+    app.add_exception_handler(HybridError, refusals.answer_known_error)
+    app.add_exception_handler(TooSlow, refusals.answer_slowness)
     app.add_exception_handler(SQLAlchemyError, refusals.answer_database_error)
     return app

@@ -1,4 +1,7 @@
-"""The rows that actions write into Airflow's audit log."""
+"""The rows that actions write into Airflow's audit log: who does what.
+
+A row is written before the action, as Airflow does. So there is no action without a row.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,29 @@ from airflow.models.log import Log
 
 from hybrid_executor.compat import own_session
 from hybrid_executor.plugin.page.access import User
+from hybrid_executor.store import Record
 
-_MOST_CHARACTERS = 60
+EVENT = "hybrid executor"
+"""What the events begin with. Those that the executor writes itself go on with a colon."""
 
 
-def record(event: str, *, user: User, details: Mapping[str, str], **task: object) -> None:
-    """Write who does what, and commit it. It is written before the action, as Airflow does: no action without a row.
+def record(event: str, *, user: User, details: Mapping[str, str]) -> None:
+    """Write that a user does something to a worker or an agent, such as "drain worker"."""
+    _save(Log(event=f"{EVENT} {event}", extra=json.dumps(details), **_names(user)))
 
-    :param event: what is done, such as "drain worker".
-    :param task: columns of the task instance that it is about, if it is about one.
-    """
-    name = user.get_name()
-    row = Log(
-        event=f"hybrid executor {event}"[:_MOST_CHARACTERS],
-        owner=name,
-        owner_display_name=name,
-        extra=json.dumps(details),
-        **task,
-    )
+
+def record_of_task(event: str, *, user: User, task: Record, details: Mapping[str, str]) -> None:
+    """Write that a user does something to an attempt; the row is shown with its task instance."""
+    columns = {"dag_id": task.dag_id, "task_id": task.task_id, "run_id": task.run_id, "map_index": task.map_index}
+    of_task = {**columns, "try_number": task.try_number} if task.kind == "task" else {}
+    _save(Log(event=f"{EVENT} {event}", extra=json.dumps(details), **_names(user), **of_task))
+
+
+def _names(user: User) -> dict[str, str]:
+    return {"owner": user.get_name(), "owner_display_name": user.get_name()}
+
+
+def _save(row: Log) -> None:
     with own_session() as session:
         session.add(row)
         session.commit()

@@ -26,7 +26,7 @@ class Tokens:
         """Return a token for the forms of a user."""
         return str(self._form.dumps(user_id))
 
-    def accepts_form(self, token: str, user_id: str) -> bool:
+    def is_form(self, token: str, user_id: str) -> bool:
         """Return whether the token was made for this user within the last eight hours."""
         try:
             return bool(self._form.loads(token, max_age=_TOKEN_SECONDS) == user_id)

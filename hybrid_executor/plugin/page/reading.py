@@ -36,13 +36,15 @@ class Reading:
 
     def __init__(self, *, threads: int = _THREADS, clock: Callable[[], float] = time.monotonic) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hybrid-executor-page")
+        self._acting = ThreadPoolExecutor(threads, thread_name_prefix="hybrid-executor-action")
         self._clock = clock
         self._lock = threading.Lock()
         self._asked: dict[Hashable, _Asked] = {}
 
     def close(self) -> None:
-        """Wait for the questions that are being asked, and end the threads."""
+        """Wait for what is under way, and end the threads."""
         self._pool.shutdown()
+        self._acting.shutdown()
 
     def forget(self) -> None:
         """Ask everything anew: something has been changed."""
@@ -56,13 +58,15 @@ class Reading:
         :raises TooSlow: not answered in time.
         :raises Exception: whatever the question raised.
         """
-        answer: asyncio.Future[T] = asyncio.wrap_future(self._current(key, question))
-        done, _ = await asyncio.wait([answer], timeout=patience_seconds)
-        if not done:
-            # Somebody else may wait for the same; this one's copy may fail unread.
-            answer.add_done_callback(lambda late: late.cancelled() or late.exception())
-            raise TooSlow
-        return answer.result()
+        return await _result(self._current(key, question), patience_seconds)
+
+    async def once(self, work: Callable[[], T], *, patience_seconds: float) -> T:
+        """Do something that belongs to one request, such as an action, and return its result.
+
+        :raises TooSlow: not done in time; it is still being done.
+        :raises Exception: whatever the work raised.
+        """
+        return await _result(self._acting.submit(work), patience_seconds)
 
     def _current(self, key: Hashable, question: Callable[[], Any]) -> Future[Any]:
         with self._lock:
@@ -79,3 +83,13 @@ class Reading:
                 known = self._asked[key] = _Asked(future=self._pool.submit(question))
                 known.future.add_done_callback(lambda _: setattr(known, "ended_at", self._clock()))
             return known.future
+
+
+async def _result(future: Future[T], patience_seconds: float) -> T:
+    answer: asyncio.Future[T] = asyncio.wrap_future(future)
+    done, _ = await asyncio.wait([answer], timeout=patience_seconds)
+    if not done:
+        # Somebody else may wait for the same; this one's copy may fail unread.
+        answer.add_done_callback(lambda late: late.cancelled() or late.exception())
+        raise TooSlow
+    return answer.result()

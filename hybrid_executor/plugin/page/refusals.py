@@ -8,6 +8,7 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.plugin.page.rendering import render
 
 
@@ -26,6 +27,17 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     if error.detail not in ("Forbidden", "Not authenticated", "Not Found", "Method Not Allowed"):
         lines.append(str(error.detail))
     return refuse(request, error.status_code, *lines)
+
+
+async def answer_known_error(request: Request, error: Exception) -> Response:
+    """Answer where an action was refused, or where Redis could not be asked."""
+    status = 503 if isinstance(error, StoreUnavailable) else 409
+    return refuse(request, status, str(error))
+
+
+async def answer_slowness(request: Request, error: Exception) -> Response:
+    """Answer where Redis has not answered a question."""
+    return refuse(request, 503, "Redis does not answer, so nothing was done. Try again when it does.")
 
 
 async def answer_bad_request(request: Request, error: Exception) -> Response:
