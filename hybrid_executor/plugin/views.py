@@ -13,6 +13,7 @@ PREFIX = "/hybrid-executor"
 """The path of our pages below ``[api] base_url``."""
 
 MAP_INDEX = "{MAP_INDEX}"
+PAGE_ROUTE = "hybrid-executor"
 RUN_ROUTE = "hybrid-executor-run"
 TASK_ROUTE = "hybrid-executor-task"
 
@@ -29,7 +30,7 @@ VIEWS: Sequence[Mapping[str, object]] = (
         **_LOOK,
         "href": f"{_BASE}/",
         "destination": "nav",
-        "url_route": "hybrid-executor",
+        "url_route": PAGE_ROUTE,
         # Airflow 3.2 ignores it, and shows the entry below "Plugins" if there are others.
         "nav_top_level": True,
     },

@@ -52,7 +52,7 @@ ACTIONS: Mapping[str, Action] = {
         verb="Drain",
         kind="worker",
         question="Drain worker {name}?",
-        effect="It takes no new tasks. The tasks that it runs continue. It can take tasks again: Resume.",
+        effect="It takes no new tasks. The tasks that it runs continue. Resume lets it take tasks again.",
         do=_on_worker(workers.drain_workers),
     ),
     "resume-worker": Action(

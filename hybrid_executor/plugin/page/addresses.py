@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import quote, urlencode
 
-from hybrid_executor.plugin.views import PREFIX, RUN_ROUTE, TASK_ROUTE
+from hybrid_executor.plugin.views import PAGE_ROUTE, PREFIX, RUN_ROUTE, TASK_ROUTE
 
 _ROOT = "../" * PREFIX.count("/")
+EXECUTOR_PAGE = f"{_ROOT}plugin/{PAGE_ROUTE}"
+"""The page about the whole executor in Airflow's UI."""
 
 
 def run_page(dag_id: str, run_id: str) -> str:

@@ -19,6 +19,8 @@ T = TypeVar("T")
 _THREADS = 4
 _MOST_QUESTIONS = 64
 _FRESH_SECONDS = 1.0
+_SHARE_OF_TIME = 5
+"""An answer that took long to find is used for that many times as long, so that pages cannot keep the server busy."""
 
 
 class TooSlow(Exception):
@@ -28,7 +30,13 @@ class TooSlow(Exception):
 @dataclass(kw_only=True)
 class _Asked:
     future: Future[Any]
+    asked_at: float
     ended_at: float | None = None
+
+    def is_usable(self, now: float) -> bool:
+        if self.ended_at is None:
+            return True
+        return now - self.ended_at < max(_FRESH_SECONDS, _SHARE_OF_TIME * (self.ended_at - self.asked_at))
 
 
 class Reading:
@@ -52,7 +60,7 @@ class Reading:
             self._asked.clear()
 
     async def ask(self, key: Hashable, question: Callable[[], T], *, patience_seconds: float) -> T:
-        """Return the answer to a question, at most one second old.
+        """Return the answer to a question, at most one second old, or five times as old as it took to find.
 
         :param key: the same for everybody who asks the same.
         :raises TooSlow: not answered in time.
@@ -71,16 +79,12 @@ class Reading:
     def _current(self, key: Hashable, question: Callable[[], Any]) -> Future[Any]:
         with self._lock:
             now = self._clock()
-            self._asked = {
-                name: asked
-                for name, asked in self._asked.items()
-                if asked.ended_at is None or now - asked.ended_at < _FRESH_SECONDS
-            }
+            self._asked = {name: asked for name, asked in self._asked.items() if asked.is_usable(now)}
             known = self._asked.get(key)
             if known is None:
                 if len(self._asked) >= _MOST_QUESTIONS:
                     raise TooSlow
-                known = self._asked[key] = _Asked(future=self._pool.submit(question))
+                known = self._asked[key] = _Asked(future=self._pool.submit(question), asked_at=now)
                 known.future.add_done_callback(lambda _: setattr(known, "ended_at", self._clock()))
             return known.future
 

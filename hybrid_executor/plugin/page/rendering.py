@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from hybrid_executor.insight.durations import in_words, some
-from hybrid_executor.plugin.page.wording import slots, tab, why
+from hybrid_executor.plugin.page.wording import moment, slots, tab, why
 
 STATIC = Path(__file__).parent / "static"
 
@@ -31,7 +31,7 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.filters.update(duration=in_words, some=some, why=why, tab=tab, slots=slots)
+_environment.filters.update(duration=in_words, some=some, why=why, tab=tab, slots=slots, moment=moment)
 # A browser that has an older release's files in its cache asks for ours.
 _environment.globals["version"] = hashlib.sha256(
     b"".join(path.read_bytes() for path in sorted(STATIC.iterdir()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Protocol
 
 from hybrid_executor.plugin.page.addresses import task_page
@@ -57,3 +58,8 @@ def tab(attempt: Attempt) -> str:
 def slots(number: int) -> str:
     """Return a number of slots in words."""
     return "no limit" if number >= _WITHOUT_LIMIT else str(number)
+
+
+def moment(seconds: float) -> str:
+    """Return a moment in UTC, to the second."""
+    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -74,6 +74,24 @@ def test_an_answer_is_used_again_for_a_second(reading: Reading, clock: Clock) ->
     assert ask(reading, question) == 2
 
 
+def test_an_answer_that_took_long_is_used_for_longer(reading: Reading, clock: Clock) -> None:
+    times = []
+
+    def slow() -> int:
+        times.append(clock.now)
+        clock.now += 2
+        return len(times)
+
+    def answer() -> int:
+        return asyncio.run(reading.ask("state", slow, patience_seconds=LONG))
+
+    assert answer() == 1
+    clock.now = 11.9
+    assert answer() == 1
+    clock.now = 12.1
+    assert answer() == 2
+
+
 def test_after_a_change_everything_is_asked_anew(reading: Reading) -> None:
     question = Question()
     assert ask(reading, question) == 1

@@ -29,10 +29,12 @@
   // Makes `old` look like `fresh` and keeps what is the same, so that focus, selection and scroll position stay.
   // Children with an id keep their place in the page under that id.
   function patch(old, fresh) {
-    for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+    for (const { name } of [...old.attributes]) {
+      // Whether details are open is for the person to decide.
+      if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+    }
     for (const { name, value } of fresh.attributes) {
-      // Whether a person has opened it is for the person to decide.
-      if (name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
     }
     let next = old.firstChild;
     for (const wanted of [...fresh.childNodes]) {
@@ -100,7 +102,6 @@
 
     async fetch() {
       const address = new URL(location.href);
-      address.searchParams.delete("notice");
       address.searchParams.set("part", "live");
       let answer;
       try {
@@ -149,7 +150,16 @@
     parent.dispatchEvent(new PopStateEvent("popstate", { state: null }));
   }
 
+  // What became of the last action is told once, and not again after a reload.
+  function forgetNotice() {
+    const address = new URL(location.href);
+    if (!address.searchParams.has("notice")) return;
+    address.searchParams.delete("notice");
+    history.replaceState(history.state, "", address);
+  }
+
   addEventListener("DOMContentLoaded", () => {
+    forgetNotice();
     document.addEventListener("click", openAround);
     const live = document.getElementById("live");
     if (live) new Updates(live, document.getElementById("status"), document.getElementById("pause"));
