@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -29,12 +29,15 @@ class LateApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        app = self._app or await asyncio.to_thread(self._make)
+        app = self._app
+        if app is None:
+            app = await asyncio.to_thread(self._make)
         await app(scope, receive, send)
 
     def _make(self) -> App:
         with self._lock:
-            if self._app is None:
+            app = self._app
+            if app is None:
                 module, _, function = self._factory.partition(":")
-                self._app = getattr(import_module(module), function)()
-            return self._app
+                app = self._app = cast("App", getattr(import_module(module), function)())
+            return app

@@ -18,23 +18,16 @@ EVENT = "hybrid executor"
 """What the events begin with. Those that the executor writes itself go on with a colon."""
 
 
-def record(event: str, *, user: User, details: Mapping[str, str]) -> None:
-    """Write that a user does something to a worker or an agent, such as "drain worker"."""
-    _save(Log(event=f"{EVENT} {event}", extra=json.dumps(details), **_names(user)))
+def record(event: str, *, user: User, details: Mapping[str, str], task: Record | None = None) -> None:
+    """Write that a user does something, such as "drain worker".
 
-
-def record_of_task(event: str, *, user: User, task: Record, details: Mapping[str, str]) -> None:
-    """Write that a user does something to an attempt; the row is shown with its task instance."""
-    columns = {"dag_id": task.dag_id, "task_id": task.task_id, "run_id": task.run_id, "map_index": task.map_index}
-    of_task = {**columns, "try_number": task.try_number} if task.kind == "task" else {}
-    _save(Log(event=f"{EVENT} {event}", extra=json.dumps(details), **_names(user), **of_task))
-
-
-def _names(user: User) -> dict[str, str]:
-    return {"owner": user.get_name(), "owner_display_name": user.get_name()}
-
-
-def _save(row: Log) -> None:
+    :param task: the attempt that it is done to; the row is shown with its task instance.
+    """
+    name = user.get_name()
+    row = Log(event=f"{EVENT} {event}", owner=name, owner_display_name=name, extra=json.dumps(details))
+    if task is not None and task.kind == "task":
+        row.dag_id, row.task_id, row.run_id = task.dag_id, task.task_id, task.run_id
+        row.map_index, row.try_number = task.map_index, task.try_number
     with own_session() as session:
         session.add(row)
         session.commit()

@@ -97,7 +97,7 @@ async def revoke_attempt(
         context,
         user=user,
         token=token,
-        write_row=lambda: audit.record_of_task("revoke attempt", user=user, task=record, details={"attempt": attempt}),
+        write_row=lambda: audit.record("revoke attempt", user=user, details={"attempt": attempt}, task=record),
         do=lambda: revoking.revoke(*context.deployment.open(), record, by=user.get_name()),
         back=_tab_of(record),
     )

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.plugin.page.rendering import render
 
-
 _CURES = {
     401: "You are not logged in, or your login has expired.",
     403: "You may not see this page, or may not do this. Ask whoever manages the permissions of this Airflow.",
