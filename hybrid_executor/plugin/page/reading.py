@@ -19,6 +19,7 @@ T = TypeVar("T")
 _THREADS = 4
 _MOST_QUESTIONS = 64
 _FRESH_SECONDS = 1.0
+_OLDEST_SECONDS = 10.0
 _SHARE_OF_TIME = 5
 """An answer that took long to find is used for that many times as long, so that pages cannot keep the server busy."""
 
@@ -36,7 +37,8 @@ class _Asked:
     def is_usable(self, now: float) -> bool:
         if self.ended_at is None:
             return True
-        return now - self.ended_at < max(_FRESH_SECONDS, _SHARE_OF_TIME * (self.ended_at - self.asked_at))
+        took = self.ended_at - self.asked_at
+        return now - self.ended_at < min(max(_FRESH_SECONDS, _SHARE_OF_TIME * took), _OLDEST_SECONDS)
 
 
 class Reading:
@@ -60,7 +62,7 @@ class Reading:
             self._asked.clear()
 
     async def ask(self, key: Hashable, question: Callable[[], T], *, patience_seconds: float) -> T:
-        """Return the answer to a question, at most one second old, or five times as old as it took to find.
+        """Return the answer to a question, at most one second old, or five times as old as it took to find, but not over ten.
 
         :param key: the same for everybody who asks the same.
         :raises TooSlow: not answered in time.
