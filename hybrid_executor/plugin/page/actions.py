@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from hybrid_executor.operations import agents, workers
 from hybrid_executor.operations.done import Done
-from hybrid_executor.store import Store
+from hybrid_executor.operations.members import names_in
+from hybrid_executor.store import Member, Store
 
 OBEYED_SECONDS = 5.0
 """How long the browser waits for a worker or agent to obey. They do within about a second."""
@@ -21,7 +23,7 @@ class Action:
     :ivar kind: ``worker`` or ``agent``.
     :ivar question: asked before; ``{name}`` is replaced.
     :ivar effect: what it does and does not do, in sentences.
-    :ivar takes_queue: the person also names a queue.
+    :ivar takes_queue: the person also names a queue: ``any``, or one that the worker ``has``; "" for none.
     :ivar do: does it, and returns what became of it.
     """
 
@@ -30,7 +32,7 @@ class Action:
     question: str
     effect: str
     do: Callable[[Store, str, str], list[Done]]
-    takes_queue: bool = False
+    takes_queue: Literal["", "any", "has"] = ""
 
 
 def _on_worker(operation: Callable[..., list[Done]]) -> Callable[[Store, str, str], list[Done]]:
@@ -67,7 +69,7 @@ ACTIONS: Mapping[str, Action] = {
         kind="worker",
         question="Let worker {name} serve one more queue?",
         effect="It takes tasks from this queue too, until it stops. After a restart it serves its own queues again.",
-        takes_queue=True,
+        takes_queue="any",
         do=_on_queue(workers.add_queue),
     ),
     "remove-queue": Action(
@@ -75,7 +77,7 @@ ACTIONS: Mapping[str, Action] = {
         kind="worker",
         question="Let worker {name} stop serving a queue?",
         effect="It takes no new tasks from this queue, until it stops. The tasks that it runs continue.",
-        takes_queue=True,
+        takes_queue="has",
         do=_on_queue(workers.remove_queue),
     ),
     "drain-agent": Action(
@@ -93,6 +95,22 @@ ACTIONS: Mapping[str, Action] = {
         do=_on_agent(agents.resume_agents),
     ),
 }
+
+
+def find_member(store: Store, action: Action, name: str) -> Member:
+    """Return the living worker or agent that an action is for.
+
+    :raises ConfigError: there is none; the message names the living ones.
+    :raises StoreUnavailable: Redis could not be asked.
+    """
+    if action.kind == "agent":
+        return agents.choose_agents(store, name=name)[0]
+    return workers.choose_workers(store, name=name)[0]
+
+
+def queues_of(member: Member) -> list[str]:
+    """Return the queues that a worker serves, or will serve when it takes tasks again."""
+    return sorted(names_in(member, "queues") | names_in(member, "paused_queues"))
 
 
 def actions_for(kind: str, state: str) -> Sequence[tuple[str, Action]]:

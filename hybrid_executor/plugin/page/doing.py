@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from hybrid_executor.plugin.page import access, audit, revoking
-from hybrid_executor.plugin.page.actions import ACTIONS, Action
+from hybrid_executor.plugin.page.actions import ACTIONS, Action, find_member, queues_of
 from hybrid_executor.plugin.page.addresses import tab_of_task
 from hybrid_executor.plugin.page.context import Context, ContextDep
 from hybrid_executor.plugin.page.performing import perform
@@ -27,6 +27,9 @@ _PATIENCE_SECONDS = 8.0
 async def ask_about_member(context: ContextDep, user: GetUserDep, action: str, name: str) -> Response:
     """Ask whether to do something to a worker or an agent."""
     chosen = await _permitted(user, action)
+    member = await context.reading.once(
+        lambda: find_member(context.deployment.open()[1], chosen, name), patience_seconds=_PATIENCE_SECONDS
+    )
     return render(
         "confirm",
         title=chosen.question.format(name=name),
@@ -34,6 +37,7 @@ async def ask_about_member(context: ContextDep, user: GetUserDep, action: str, n
         address="do",
         fields={"action": action, "name": name},
         takes_queue=chosen.takes_queue,
+        queues=queues_of(member),
         button=chosen.verb,
         back="./",
         token=context.tokens.make_form(user.get_id()),
@@ -75,7 +79,7 @@ async def ask_about_attempt(context: ContextDep, user: GetUserDep, attempt: str)
         effects=revoking.effects_of(record, settings),
         address="revoke",
         fields={"attempt": attempt},
-        takes_queue=False,
+        takes_queue="",
         button="Revoke",
         back=_tab_of(record),
         token=context.tokens.make_form(user.get_id()),

@@ -106,6 +106,13 @@ def test_adding_a_queue_names_it_in_the_row(visitor: Visitor, store: Store) -> N
     assert json.loads(rows()[0].extra) == {"worker": "celery@a", "queue": "reports"}
 
 
+def test_a_queue_is_removed_from_those_that_the_worker_serves(visitor: Visitor, store: Store) -> None:
+    announce_worker(store, "celery@a", queues="default,reports")
+    page = Html(visitor.get("confirm", user="op", action="remove-queue", name="celery@a").text)
+    assert "Queue default reports" in page.text
+    assert [select["name"] for select in page.all("select")] == ["queue"]
+
+
 def test_a_worker_that_does_not_obey_is_said_not_to(visitor: Visitor, store: Store) -> None:
     announce_worker(store, "celery@a")
     text = follow(visitor, do(visitor, "drain-worker", "celery@a"))
@@ -124,8 +131,9 @@ def test_an_agent_can_be_drained(visitor: Visitor, store: Store) -> None:
 
 def test_a_worker_that_is_gone_is_said_to_be_gone(visitor: Visitor, store: Store) -> None:
     announce_worker(store, "celery@b")
+    asked = visitor.get("confirm", user="op", action="drain-worker", name="celery@a")
     answer = do(visitor, "drain-worker", "celery@a")
-    assert answer.status_code == 409
+    assert (asked.status_code, answer.status_code) == (409, 409)
     assert "no live worker with the name or host celery@a. Live workers: celery@b" in Html(answer.text).text
 
 

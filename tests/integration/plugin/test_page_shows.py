@@ -14,7 +14,7 @@ from tests.pretended import announce_agent, announce_worker, move, note, run_on,
 
 pytestmark = pytest.mark.redis
 
-HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>\'&amp;'
+HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'&amp;"
 
 
 def some_id() -> str:
