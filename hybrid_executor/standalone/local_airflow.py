@@ -37,6 +37,7 @@ class Plan:
     :ivar runs_sandbox: start the small Kubernetes API, and let the executor use it.
     :ivar worker_queues: queues of the Celery worker; ``None`` for no worker, "" for its default.
     :ivar port: the wanted port of the UI; another one is used if it is in use.
+    :ivar path: the path of the UI and the REST API, such as "/airflow"; "" for none.
     :ivar has_own_login: create a user ``admin``; otherwise the auth manager is not changed.
     """
 
@@ -51,6 +52,7 @@ class Plan:
     worker_queues: str | None = ""
     worker_concurrency: int = 4
     port: int | None = None
+    path: str = ""
     has_own_login: bool = True
 
 
@@ -130,6 +132,7 @@ class LocalAirflow:
             redis_url=redis.url if is_embedded else "",
             broker_url=redis.url if is_embedded and self.plan.uses_our_broker else "",
             kubeconfig=self.kubeconfig if self.plan.runs_sandbox else None,
+            path=self.plan.path,
         )
 
     def _prepare_login(self) -> str:
