@@ -23,7 +23,7 @@ SCREENSHOTS = os.environ.get("HYBRID_TEST_SCREENSHOTS")
 """A folder for screenshots of the documentation; none are made without it."""
 
 _MOST_TABS = 400
-_FOCUSED = "const e = document.activeElement; return e === document.body ? '' : e.outerHTML"
+_FOCUSED = "const e = document.activeElement; return e === document.body ? '' : e.cloneNode(false).outerHTML"
 
 
 def missing_program() -> str:
@@ -54,9 +54,9 @@ class Browser:
             except StaleElementReferenceException:
                 return None
 
-        return wait_until(
-            look, what=lambda: f"{css} {text!r} is shown; there is: {self.text()[:2000]}", every_seconds=0.1
-        )  # type: ignore[return-value]
+        found = wait_until(look, what=lambda: f"{css} {text!r} is shown; there is: {self.text()[:2000]}")
+        assert found is not None
+        return found
 
     def text(self) -> str:
         """Return the visible text of the present document."""
@@ -90,12 +90,10 @@ class Browser:
             except (NoSuchElementException, StaleElementReferenceException, WebDriverException):
                 return False
 
-        wait_until(
-            try_to_enter, what=lambda: f"there is a page in a frame; there is: {self.text()[:2000]}", every_seconds=0.1
-        )
+        wait_until(try_to_enter, what=lambda: f"there is a page in a frame; there is: {self.text()[:2000]}")
 
     def tab_to(self, is_there: Callable[[str], bool]) -> str:
-        """Press Tab until an element has the focus whose outer HTML is as wanted; return that HTML."""
+        """Press Tab until an element has the focus whose tag is as wanted; return the tag as HTML."""
         for _ in range(_MOST_TABS):
             self.press(Keys.TAB)
             html = str(self.run(_FOCUSED))

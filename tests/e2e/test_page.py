@@ -115,9 +115,7 @@ def worker_of(airflow: LocalAirflow) -> Any:
 
 def audit_rows(airflow: LocalAirflow) -> list[Any]:
     engine = create_engine(f"sqlite:///{airflow.environment['AIRFLOW_HOME']}/airflow.db")
-    query = text(
-        "SELECT event, owner, extra FROM log WHERE event LIKE 'hybrid executor %' AND event NOT LIKE '%:%' ORDER BY id"
-    )
+    query = text("SELECT event, owner, extra FROM log WHERE event LIKE 'hybrid executor %' ORDER BY id")
     with engine.connect() as connection:
         rows = list(connection.execute(query))
     engine.dispose()
@@ -139,10 +137,8 @@ def test_the_navigation_leads_to_the_page(browser: Browser, airflow: LocalAirflo
 
 def test_a_waiting_task_is_found_and_its_tab_says_why(browser: Browser, run_id: str) -> None:
     browser.find("#waiting a", text="waiting.unserved").click()
-    wait_until(
-        lambda: browser.driver.current_url.endswith("/tasks/unserved/plugin/hybrid-executor-task"),
-        what="its tab is open",
-    )
+    address = "/tasks/unserved/plugin/hybrid-executor-task"
+    wait_until(lambda: browser.driver.current_url.endswith(address), what="its tab is open")
     assert f"{PATH}/dags/waiting/runs/" in browser.driver.current_url
     browser.enter_frame()
     now = browser.find("#now").text
@@ -158,9 +154,8 @@ def test_the_tab_stands_beside_the_ui_s_own(browser: Browser, run_id: str) -> No
     browser.open(f"dags/waiting/runs/{run_id}/tasks/without_image")
     browser.find("a[href*='hybrid-executor-task']", text="Executor").click()
     browser.enter_frame()
-    story = browser.find("#attempts").text
-    assert "missing.invalid/airflow:1" in story
-    assert "What to do:" in story
+    assert "missing.invalid/airflow:1" in browser.find("#attempts").text
+    assert "Correct the image" in browser.find("#now").text
 
 
 def test_a_run_has_a_tab_with_all_its_attempts(browser: Browser, run_id: str) -> None:
@@ -171,18 +166,18 @@ def test_a_run_has_a_tab_with_all_its_attempts(browser: Browser, run_id: str) ->
     assert [name for name in ("waiting.unserved", "waiting.runs", "waiting.without_image") if name not in rows] == []
 
 
-def test_a_worker_is_drained_by_keyboard_and_the_audit_log_says_who_did_it(
+def test_a_worker_is_drained_by_keyboard_and_the_audit_log_says_by_whom(
     browser: Browser, airflow: LocalAirflow
 ) -> None:
     name = worker_of(airflow).name
     browser.find("#workers tbody tr", text=name)
-    browser.tab_to(lambda html: f'id="drain-worker-{name}"' in html)
+    browser.tab_to(lambda tag: f'id="drain-worker-{name}"' in tag)
     browser.press(Keys.ENTER)
     browser.enter_frame()
     browser.wait_for_text(f"Drain worker {name}?")
     browser.take_picture("confirm")
     assert worker_of(airflow).fields["state"] == "running"
-    browser.tab_to(lambda html: html.startswith("<button") and "Drain" in html)
+    browser.tab_to(lambda tag: tag.startswith("<button"))
     browser.press(Keys.ENTER)
     browser.enter_frame()
     browser.wait_for_text(f"{name}: draining")
@@ -196,13 +191,11 @@ def test_a_worker_is_drained_by_keyboard_and_the_audit_log_says_who_did_it(
     assert f"{name}: draining" not in browser.text()
 
 
-def test_a_change_is_shown_without_a_reload_and_leaves_the_focus_where_it_is(
-    browser: Browser, airflow: LocalAirflow
-) -> None:
+def test_a_change_is_shown_without_a_reload_and_leaves_the_focus_alone(browser: Browser, airflow: LocalAirflow) -> None:
     name = worker_of(airflow).name
     browser.find("#workers tbody tr", text=name)
     browser.run("window.isSamePage = true; document.querySelector('#workers details summary').click()")
-    browser.tab_to(lambda html: f'id="add-queue-{name}"' in html)
+    browser.tab_to(lambda tag: f'id="add-queue-{name}"' in tag)
     from hybrid_executor.operations.workers import choose_workers, resume_workers
 
     resume_workers(airflow.store, choose_workers(airflow.store, name=name), seconds=60)
@@ -229,9 +222,7 @@ def test_it_looks_like_the_ui_in_light_and_in_dark(browser: Browser) -> None:
         browser.driver.switch_to.default_content()
         browser.run("localStorage.setItem('theme', arguments[0])", theme)
         browser.enter_frame()
-        wait_until(
-            lambda: browser.run("return document.documentElement.dataset.theme") == theme, what=f"the page is {theme}"
-        )  # noqa: B023
+        browser.find(f"html[data-theme={theme}]")
         assert faint_texts(browser) == []
     browser.driver.switch_to.default_content()
     browser.run("localStorage.setItem('theme', 'system')")
@@ -269,11 +260,11 @@ def test_everything_that_can_be_used_has_a_name_and_shows_the_focus(browser: Bro
     )
     assert nameless == []
     first = browser.tab_to(bool)
-    assert "Skip to the content" in first
+    assert 'class="skip"' in first
     assert browser.run("return document.activeElement.getBoundingClientRect().left >= 0")
     browser.press(Keys.ENTER)
     assert browser.run("return document.activeElement.id") == "main"
-    browser.tab_to(lambda html: html.startswith("<a"))
+    browser.tab_to(lambda tag: tag.startswith("<a"))
     assert browser.run("return parseFloat(getComputedStyle(document.activeElement).outlineWidth)") >= 2
 
 

@@ -62,7 +62,9 @@ class Reading:
             self._asked.clear()
 
     async def ask(self, key: Hashable, question: Callable[[], T], *, patience_seconds: float) -> T:
-        """Return the answer to a question, at most one second old, or five times as old as it took to find, but not over ten.
+        """Return the answer to a question, at most one second old.
+
+        One that took long to find may be five times as old as it took, but at most ten seconds.
 
         :param key: the same for everybody who asks the same.
         :raises TooSlow: not answered in time.
