@@ -40,6 +40,9 @@ class ConfigSource(Protocol):
     def options(self, section: str) -> dict[str, str]:
         """Return every option that is set in ``section``, for sections that accept any option."""
 
+    def is_set(self, section: str, key: str) -> bool:
+        """Return whether a person has set the option, and it is no default."""
+
 
 class DictConfig:
     """A configuration held in ``{section: {option: text}}``, for tests and for commands that do not use Airflow's."""
@@ -54,6 +57,10 @@ class DictConfig:
     def options(self, section: str) -> dict[str, str]:
         """Return the section's options."""
         return dict(self._sections.get(section, {}))
+
+    def is_set(self, section: str, key: str) -> bool:
+        """Return whether the option is there."""
+        return key in self._sections.get(section, {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +82,7 @@ class Option:
     unit: str = ""
     allowed: tuple[str, ...] = ()
     minimum: float | None = None
+    maximum: float | None = None
     sensitive: bool = False
 
     def read(self, conf: ConfigSource) -> Any:
@@ -92,6 +100,8 @@ class Option:
             raise self.error(text, self._expectation()) from None
         if self.minimum is not None and isinstance(value, int | float) and value < self.minimum:
             raise self.error(text, f"a number of at least {self.minimum:g}")
+        if self.maximum is not None and isinstance(value, int | float) and value > self.maximum:
+            raise self.error(text, f"a number of at most {self.maximum:g}")
         if self.allowed and value not in self.allowed:
             raise self.error(text, "one of " + ", ".join(self.allowed))
         return value

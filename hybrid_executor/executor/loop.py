@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hybrid_executor.errors import StoreForbidden, StoreUnavailable
 from hybrid_executor.executor import adoption, revocation, submission
+from hybrid_executor.executor.announcement import Announcement
 from hybrid_executor.executor.clock import Timer
 from hybrid_executor.executor.comparison import Comparison
 from hybrid_executor.executor.context import Context
@@ -19,6 +20,7 @@ from hybrid_executor.executor.unserved import UnservedWarnings
 
 _KEEP_EVENTS = 10_000
 _TRIM_SECONDS = 60.0
+_PAUSE_SECONDS = 0.02  # after events that bring nothing for Airflow, such as those of another scheduler
 
 
 class Loop:
@@ -27,11 +29,19 @@ class Loop:
     Acts on records and on Airflow's database, read in bulk, and concludes nothing from silence alone. A step that fails
     stays pending and keeps no other step from being done.
 
+    :param read_identity: returns what this scheduler announces of its configuration.
     :param pod_launch_retries: how often a pod that dies before its task starts is launched again, negative for ever.
     """
 
-    def __init__(self, context: Context, *, pod_launch_retries: int) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        pod_launch_retries: int,
+        read_identity: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._context = context
+        self._announcement = Announcement(context, read_identity=read_identity)
         self._intake = Intake(context)
         self._comparison = Comparison(context)
         self._lost = LostWork(context, pod_launch_retries=pod_launch_retries)
@@ -99,6 +109,34 @@ class Loop:
             if self._trim_timer.is_due():
                 self._trim_timer.restart()
                 steps.do("trim the events", self._trim)
+            steps.do("announce this scheduler", self._announcement.say)
+
+    def end(self) -> None:
+        """Take back what others are told of this scheduler."""
+        if self._context.outage.may_ask():
+            self._announcement.withdraw()
+
+    def wait(self, *, until: Callable[[], bool], ask_every_seconds: float) -> None:
+        """Wait for events and take them in, at most ``[hybrid_executor] event_wait``, for ``until`` to hold.
+
+        While Redis is not to be asked, only time passes: without a wait, the scheduler would ask its database all the
+        time.
+
+        :raises StoreUnavailable: Redis could not be asked.
+        """
+        context = self._context
+        deadline = context.clock() + context.settings.event_wait_seconds
+        while not until() and (left := deadline - context.clock()) > 0:
+            if not context.outage.may_ask():
+                context.sleep(left)
+            elif self._has_event(min(left, ask_every_seconds)):
+                self.run()
+                if not until():
+                    context.sleep(_PAUSE_SECONDS)
+
+    def _has_event(self, seconds: float) -> bool:
+        with self._context.outage.watch():
+            return self._intake.wait(seconds)
 
     def _repair(self) -> None:
         # Workers cannot announce themselves to a Redis that refuses writes: their silence means nothing then.

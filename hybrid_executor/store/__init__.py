@@ -16,7 +16,7 @@ from hybrid_executor.store.erasing import Erasing, Erasure
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
 from hybrid_executor.store.orders import Order, Orders
-from hybrid_executor.store.permissions import BROKER_COMMANDS, Needs, check_broker_permissions
+from hybrid_executor.store.permissions import Missing, Needs, broker_needs, check_broker_permissions
 from hybrid_executor.store.presence import Member, Presence
 from hybrid_executor.store.records import Record
 from hybrid_executor.store.redis_identity import RedisIdentity
@@ -28,7 +28,6 @@ from hybrid_executor.store.view import LaunchPlace, StoreView
 from hybrid_executor.store.wrong_types import WrongType, is_wrong_type, words_for
 
 __all__ = [
-    "BROKER_COMMANDS",
     "Attempts",
     "Change",
     "Claim",
@@ -45,6 +44,7 @@ __all__ = [
     "Lease",
     "Leases",
     "Member",
+    "Missing",
     "Needs",
     "Order",
     "Orders",
@@ -61,6 +61,7 @@ __all__ = [
     "StoreView",
     "Submission",
     "WrongType",
+    "broker_needs",
     "check_broker_permissions",
     "check_server",
     "explain",

@@ -36,12 +36,14 @@
     for (const { name, value } of fresh.attributes) {
       if (old.getAttribute(name) !== value) old.setAttribute(name, value);
     }
+    const ids = new Set([...fresh.children].map((child) => child.id));
+    for (const child of [...old.children]) if (child.id && !ids.has(child.id)) child.remove();
     let next = old.firstChild;
     for (const wanted of [...fresh.childNodes]) {
       const known = wanted.id ? [...old.children].find((child) => child.id === wanted.id) : next;
       if (known && isAlike(known, wanted)) {
         if (known === next) next = next.nextSibling;
-        else old.insertBefore(known, next);
+        else move(known, next);
         if (known.nodeType === Node.ELEMENT_NODE) patch(known, wanted);
         else if (known.data !== wanted.data) known.data = wanted.data;
       } else {
@@ -53,6 +55,13 @@
       next.remove();
       next = rest;
     }
+  }
+
+  // An element that is moved loses the focus.
+  function move(element, next) {
+    const focused = element.contains(document.activeElement) ? document.activeElement : null;
+    element.parentNode.insertBefore(element, next);
+    if (focused) focused.focus({ preventScroll: true });
   }
 
   function isAlike(one, other) {
