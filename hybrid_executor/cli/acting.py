@@ -52,4 +52,7 @@ def confirmed(question: str, *, is_agreed: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise ConfigError("This needs a confirmation, and there is no terminal to ask on: add --yes.")
-    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False

@@ -15,6 +15,7 @@ _COMMANDS = (
     running.SANDBOX,
     running.FLOWER,
     running.WORKER_PROBE,
+    running.AGENT_PROBE,
     # Ask.
     asking.STATUS,
     asking.WHY,
@@ -30,6 +31,10 @@ _COMMANDS = (
     acting.WORKER_ADD_QUEUE,
     acting.WORKER_REMOVE_QUEUE,
     acting.CLEANUP_PODS,
+    acting.AGENT_DRAIN,
+    acting.REVOKE,
+    acting.FORGET,
+    acting.RECONCILE,
 )
 
 

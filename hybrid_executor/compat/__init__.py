@@ -24,6 +24,7 @@ from hybrid_executor.compat.database import (
     read_live_schedulers,
     read_planned_tasks,
     read_tasks,
+    read_unfinished_tasks,
     task_key,
 )
 from hybrid_executor.compat.events import (
@@ -107,6 +108,7 @@ __all__ = [
     "read_schedulers",
     "read_standings",
     "read_tasks",
+    "read_unfinished_tasks",
     "read_workload",
     "task_key",
     "unmet_dependencies",

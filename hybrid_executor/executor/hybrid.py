@@ -14,6 +14,7 @@ from hybrid_executor.config import Settings, airflow_config, read_settings
 from hybrid_executor.config.identity import read_identity
 from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.settings import Shape
+from hybrid_executor.config.suspects import warn_of_suspects
 from hybrid_executor.errors import HybridError, StoreUnavailable, TaskRejected
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor import adoption, opening, revocation, slots, submission
@@ -87,6 +88,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         """
         compat.check_queues(self)
         conf, settings = airflow_config(), self.settings
+        warn_of_suspects(self.log.warning)
         local_pools = opening.make_local_pools(
             settings, is_local=self.is_local, slots=self._limits(), job_id=self.job_id
         )

@@ -4,9 +4,10 @@ Commands and the page in Airflow's UI call the same functions. Each of them says
 repeated at any time. An error is a :class:`~hybrid_executor.errors.HybridError` that says what is wrong.
 
 * ``workers``, ``agents``: orders to running processes, and waiting until they show the new state.
-* ``attempts``: revoke attempts.
-* ``records``: remove records.
-* ``reconcile``: compare what the store, Airflow and the clusters say, and repair what is safe.
+* ``attempts``, ``records``: revoke attempts, and forget their records.
+* ``snapshot``, ``differences``, ``reconcile``: read what the store, Airflow and the clusters say, compare it, and
+  repair what is safe.
+* ``queues``: which queues no worker serves.
 
 Does not belong here: how results are shown (``cli``, ``plugin``), and the repairs that schedulers and agents make by
 themselves (``executor``, ``agent``).

@@ -87,5 +87,5 @@ def _await(
 def _words(member: Member | None) -> str:
     if member is None or not member.is_alive:
         return "gone"
-    watches = [name.removeprefix("watch:") for name in member.fields.get("leases", "").split(",") if name]
-    return f"{state_of(member)}, {count_in(member, 'in_flight')} launches under way, watches {', '.join(watches) or 'nothing'}"
+    watches = ", ".join(sorted(name.removeprefix("watch:") for name in names_in(member, "leases"))) or "nothing"
+    return f"{state_of(member)}, {count_in(member, 'in_flight')} launches under way, watches {watches}"

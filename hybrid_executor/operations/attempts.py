@@ -120,7 +120,7 @@ def revoke_attempts(
 ) -> list[Done]:
     """Revoke attempts, and remove the messages of those that wait in a queue. One that has ended stays as it is.
 
-    :param pools: those of the deployment; see :func:`open_pools`.
+    :param pools: those of the deployment; see :func:`~hybrid_executor.pools.recorded.make_recorded_pools`.
     :param reason: what the record says afterwards.
     :raises StoreUnavailable: Redis could not be asked; what was reported until then is done.
     """

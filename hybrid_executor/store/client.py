@@ -184,6 +184,12 @@ class Store:
         """
         self.client.set(self.keys.probe, "", ex=1)
 
+    @translated
+    def now_milliseconds(self) -> int:
+        """Return what time it is by the server's clock, which the times of records are from."""
+        clock, micros = self.client.time()
+        return int(clock) * 1000 + int(micros) // 1000
+
     def check_permissions(self, queue_keys: Sequence[str] = ()) -> None:
         """Make sure that the user may do all that the store does.
 

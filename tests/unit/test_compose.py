@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from configparser import ConfigParser
 from fnmatch import fnmatch
 from pathlib import Path
@@ -118,6 +120,16 @@ def test_agents_put_the_address_for_pods_into_the_template(name: str) -> None:
     assert (ROOT / "conf" / "pod_template.yaml").read_text().count(replaced[1]) == 1
     assert "POD_EXECUTION_API_SERVER_URL" in service["environment"]
     assert service["environment"]["AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE"] == "/tmp/pod_template.yaml"  # noqa: S108
+
+
+@pytest.mark.parametrize("name", ["agent", "sandbox-agent"])
+def test_agents_have_a_health_check_that_loads_no_airflow(name: str) -> None:
+    check = SERVICES[name]["healthcheck"]["test"]
+    assert check == ["CMD", "python", "-m", "hybrid_executor.agent.probe"]
+    find = [sys.executable, "-X", "importtime", *check[2:], "--seconds", "60"]
+    done = subprocess.run(find, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "no agent runs here\n")
+    assert "airflow" not in {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
 
 
 def test_the_address_for_pods_is_set_by_whoever_runs_a_cluster() -> None:

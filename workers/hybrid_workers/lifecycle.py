@@ -14,6 +14,7 @@ from typing import Any
 from celery import Celery, signals  # type: ignore[import-untyped]
 
 from hybrid_executor.config.celery import explain_without_effect
+from hybrid_executor.config.suspects import warn_of_suspects
 from hybrid_executor.errors import ConfigError, StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.hiding import hide_secrets
@@ -119,6 +120,7 @@ class WorkerLife:
         if sender.app is not self._app:
             return
         explain_without_effect(self._deployment.celery)
+        warn_of_suspects(log.warning)
         self._card.name = sender.hostname
         self._card.queues = tuple(sorted(self._app.amqp.queues.consume_from))
         self._card.concurrency = self._card.processes = int(sender.pool.num_processes)

@@ -119,3 +119,12 @@ DEMO = ActionCommand(
         arg("-v", "--verbose", help="Show the logs of all components", action="store_true"),
     ),
 )
+AGENT_PROBE = ActionCommand(
+    name="agent-probe",
+    help="Check the health of the agents on this host (exit code 0 or 1)",
+    func=lazy_load_command("hybrid_executor.cli.agents_command.probe"),
+    args=(
+        arg("--name", help="Name of the agent (default: all agents on this host)"),
+        arg("--seconds", help="Seconds that an agent may be silent or stuck (default: 60)", type=float),
+    ),
+)
