@@ -130,7 +130,8 @@ def _unserved(queue: str, before: str, where: str, around: Situation) -> Explana
         return Explanation(
             where=where,
             waits_for=f"{before}Queue {queue} is served only by workers that drain: {_plain_names(drained)}.",
-            advice=f"airflow hybrid drain {drained[0].name} --undo, or run airflow hybrid worker --queues {queue}",
+            advice=f"Let it take tasks again (airflow hybrid drain {drained[0].name} --undo), or run airflow hybrid "
+            f"worker --queues {queue}.",
         )
     silent = [worker for worker in around.workers if not worker.is_alive]
     gone = "; ".join(f"{worker.name} for {in_words(worker.heartbeat_age)}" for worker in silent[:3])

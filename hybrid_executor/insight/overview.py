@@ -141,7 +141,7 @@ def read_with_facts(store: Store, settings: Settings) -> tuple[Overview, Facts]:
         workers=facts.workers,
         pools=pools,
         queues=queues,
-        clusters=_clusters(facts, settings, told.starting),
+        clusters=_clusters(facts, settings, told.starting) if is_known else (),
         live=count_live(facts.records),
     )
     return overview, facts
@@ -157,7 +157,6 @@ def count_live(records: Sequence[Record]) -> tuple[LiveCount, ...]:
 
 
 def _read_redis(store: Store, settings: Settings) -> _FromRedis:
-    store.ping()
     facts = read_facts(store, settings)
     failed = store.view.recent(
         _FAILED_FIELDS, states=(State.FAILED,), since=max(0, facts.now - RECENT_SECONDS * 1000), most=_MOST_FAILED

@@ -77,7 +77,7 @@ def test_a_drained_queue(executor: Any, asked: Asked, make_row: Make, store: Sto
     announce(store, state="drained", queues="", paused_queues="reports")
     story = asked.why()
     assert story.waits_for == "Queue reports is served only by workers that drain: celery@a."
-    assert story.advice.startswith("airflow hybrid drain celery@a --undo")
+    assert story.advice.startswith("Let it take tasks again (airflow hybrid drain celery@a --undo)")
     assert "served only by workers that drain: celery@a" in asked.problem("queue reports")
 
 
