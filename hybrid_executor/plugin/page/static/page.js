@@ -169,6 +169,8 @@
 
   addEventListener("DOMContentLoaded", () => {
     forgetNotice();
+    // So a screen reader reads out what became of the action.
+    document.getElementById("notice")?.focus();
     document.addEventListener("click", openAround);
     const live = document.getElementById("live");
     if (live) new Updates(live, document.getElementById("status"), document.getElementById("pause"));
