@@ -132,7 +132,9 @@ def test_the_navigation_leads_to_the_page(browser: Browser, airflow: LocalAirflo
     assert "1 attempt waits in queue nobody, which no living worker serves." in problems
     assert "What to do: Run airflow hybrid worker --queues nobody" in problems
     assert "waiting.without_image" in browser.find("#failures").text
-    browser.take_picture("page-light")
+    browser.take_picture("ui-page")
+    browser.run("document.getElementById('queues').scrollIntoView()")
+    browser.take_picture("ui-queues")
 
 
 def test_a_waiting_task_is_found_and_its_tab_says_why(browser: Browser, run_id: str) -> None:
@@ -144,7 +146,7 @@ def test_a_waiting_task_is_found_and_its_tab_says_why(browser: Browser, run_id: 
     now = browser.find("#now").text
     assert "queue nobody" in now
     assert "What to do:" in now
-    browser.take_picture("tab-light")
+    browser.take_picture("ui-task")
     browser.driver.back()
     browser.enter_frame()
     browser.find("#waiting a", text="waiting.unserved")
@@ -175,7 +177,7 @@ def test_a_worker_is_drained_by_keyboard_and_the_audit_log_says_by_whom(
     browser.press(Keys.ENTER)
     browser.enter_frame()
     browser.wait_for_text(f"Drain worker {name}?")
-    browser.take_picture("confirm")
+    browser.take_picture("ui-confirm")
     assert worker_of(airflow).fields["state"] == "running"
     browser.tab_to(lambda tag: tag.startswith("<button"))
     browser.press(Keys.ENTER)
@@ -247,7 +249,7 @@ def test_the_ground_is_that_of_the_ui(browser: Browser) -> None:
         assert ours == theirs
         if theme == "dark":
             browser.find("#workers tbody tr")
-            browser.take_picture("page-dark")
+            browser.take_picture("ui-dark")
 
 
 def test_everything_that_can_be_used_has_a_name_and_shows_the_focus(browser: Browser) -> None:
@@ -299,7 +301,7 @@ def test_a_frozen_redis_is_said_to_be_silent_and_its_return_too(browser: Browser
         browser.wait_for_text("The state of the executor is unknown")
         assert "Check that Redis runs" in browser.text()
         assert "Redis" in browser.find("#status").text
-        browser.take_picture("broken")
+        browser.take_picture("ui-broken")
         health = httpx.get(f"{browser.base_url}/api/v2/monitor/health", timeout=30)
         assert health.status_code == 200
     browser.find("#workers tbody tr", text=name)

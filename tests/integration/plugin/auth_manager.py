@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 
 DAGS_OF = {"anna": ("etl", "reports")}
@@ -11,15 +12,20 @@ DAGS_OF = {"anna": ("etl", "reports")}
 
 
 class DagByDag(SimpleAuthManager):
-    """Roles as in the simple auth manager; some users may read some Dags only, and "stranger" may see nothing."""
+    """Roles as in the simple auth manager; some users may read some Dags only.
 
-    def is_authorized_dag(self, *, user: Any, details: Any = None, **rest: Any) -> bool:
+    "author" may read no task instances, and "stranger" may see nothing.
+    """
+
+    def is_authorized_dag(self, *, user: Any, access_entity: Any = None, details: Any = None, **rest: Any) -> bool:
         if user.username == "stranger":
+            return False
+        if user.username == "author" and access_entity is DagAccessEntity.TASK_INSTANCE:
             return False
         dags = DAGS_OF.get(user.username)
         if dags is not None and details is not None and details.id is not None and details.id not in dags:
             return False
-        return super().is_authorized_dag(user=user, details=details, **rest)
+        return super().is_authorized_dag(user=user, access_entity=access_entity, details=details, **rest)
 
     def is_authorized_view(self, *, user: Any, **rest: Any) -> bool:
         return user.username != "stranger" and super().is_authorized_view(user=user, **rest)

@@ -16,17 +16,29 @@ from hybrid_executor.plugin.views import PREFIX
 from hybrid_executor.store import RedisSettings, Store, open_store
 from tests.waiting import wait_until
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # a library that Airflow's API server imports warns of another one
+    from airflow.api_fastapi.app import create_auth_manager, get_auth_manager, purge_cached_app
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    from hybrid_executor.plugin.page.app import make_app
+
 ORIGIN = "http://airflow.test"
-ROLES = {"admin": "ADMIN", "op": "OP", "viewer": "VIEWER", "user": "USER", "anna": "USER", "stranger": "VIEWER"}
+ROLES = {
+    "admin": "ADMIN",
+    "op": "OP",
+    "user": "USER",
+    "anna": "USER",
+    "author": "USER",
+    "viewer": "VIEWER",
+    "stranger": "VIEWER",
+}
 
 
 class Visitor:
     """Asks the page as a user of Airflow."""
 
     def __init__(self, root_path: str = "") -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a library that Airflow's API server imports warns of another one
-            from hybrid_executor.plugin.page.app import make_app
         self.app = make_app()
         self._server = FastAPI(root_path=root_path, openapi_url=None)
         self._server.mount(PREFIX, self.app)
@@ -70,9 +82,6 @@ class Visitor:
 
 
 def _login(user: str) -> str:
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-
     return str(get_auth_manager().generate_jwt(SimpleAuthManagerUser(username=user, role=ROLES[user])))
 
 
@@ -113,10 +122,6 @@ def auth_manager(airflow_db: None) -> Iterator[None]:
         patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "admin:admin")
         patch.setenv("AIRFLOW__API__SECRET_KEY", "only-for-tests")
         patch.setenv("AIRFLOW__API__BASE_URL", ORIGIN)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a library that it imports warns of another one
-            from airflow.api_fastapi.app import create_auth_manager, purge_cached_app
-
         purge_cached_app()
         create_auth_manager()
         yield

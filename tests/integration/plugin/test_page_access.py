@@ -51,6 +51,14 @@ def test_a_tab_needs_access_to_its_dag(visitor: Visitor, store: Store) -> None:
         assert visitor.get_loaded(path, user="viewer", **query).status_code == 200
 
 
+def test_whoever_may_read_dags_but_no_task_instances_sees_no_rows(visitor: Visitor, store: Store) -> None:
+    submit(store, [str(uuid.uuid4())], dag="etl", task="load")
+    page = visitor.get_loaded(user="author")
+    assert "etl.load" not in page.text
+    assert "1 waiting attempt of Dags that you may not read is not shown." in Html(page.text).text
+    assert visitor.get("run", user="author", dag_id="etl", run_id="run1").status_code == 403
+
+
 def test_no_other_dag_can_be_read_by_naming_two(visitor: Visitor, store: Store) -> None:
     submit(store, [str(uuid.uuid4())], dag="payroll", task="bonus", run="secret")
     for first, second in (("etl", "payroll"), ("payroll", "etl")):
