@@ -15,6 +15,7 @@ _COMMANDS = (
     running.SANDBOX,
     running.FLOWER,
     running.WORKER_PROBE,
+    running.SCALER,
     running.AGENT_PROBE,
     # Ask.
     asking.STATUS,

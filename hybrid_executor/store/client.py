@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import FullJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -20,6 +20,7 @@ from hybrid_executor.errors import ConfigError
 from hybrid_executor.store import topology
 from hybrid_executor.store.attempts import Attempts
 from hybrid_executor.store.broker_lists import BrokerLists
+from hybrid_executor.store.census import Census
 from hybrid_executor.store.erasing import Erasing
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Leases, Rates
@@ -65,7 +66,7 @@ def connect(settings: RedisSettings) -> redis.Redis:
         "socket_timeout": settings.answer_seconds,
         "socket_keepalive": True,
         "health_check_interval": 30,
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), settings.retries),
+        "retry": Retry(FullJitterBackoff(base=0.05, cap=0.5), settings.retries),
         "retry_on_error": [RedisConnectionError],
     }
     arguments = {**address.without_foreign(common), **address.connection_arguments()}
@@ -157,6 +158,7 @@ class Store:
         self.erasing = Erasing(client, self.keys)
         self.identity = RedisIdentity(client, self.keys)
         self.broker_lists = BrokerLists(client)
+        self.census = Census(client, self.keys)
         self.view = StoreView(client, self.keys)
 
     def launches(self, cluster: str, *, consumer: str) -> LaunchStream:

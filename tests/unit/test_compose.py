@@ -104,6 +104,26 @@ def test_stopping_a_worker_leaves_its_tasks_the_time_they_have() -> None:
     assert 0 < timeout + 10 <= seconds(worker["stop_grace_period"])
 
 
+def test_every_service_that_goes_on_has_a_health_check() -> None:
+    goes_on = {name for name, service in SERVICES.items() if service["restart"] != "no"}
+    assert set(SERVICES) - goes_on == {"migrate"}
+    assert {name for name, service in SERVICES.items() if service.get("healthcheck")} == goes_on
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_the_output_of_every_container_is_limited(name: str) -> None:
+    assert SERVICES[name]["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
+
+
+def test_every_health_check_is_explained() -> None:
+    page = (ROOT / "docs" / "docker.md").read_text()
+    table = page.partition("## Health and logs")[2].partition("## ")[0]
+    explained = {
+        name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`([\w-]+)`", row)
+    }
+    assert explained == {name for name, service in SERVICES.items() if "healthcheck" in service}
+
+
 def test_workers_do_not_get_the_address_that_is_meant_for_pods() -> None:
     for name in OURS:
         if name != "sandbox":

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import signals  # type: ignore[import-untyped]
+from setproctitle import setproctitle
 
 from hybrid_executor.config import DictConfig
 from hybrid_workers.celery_app import create_worker_app
@@ -27,6 +28,8 @@ def run_script(workload: Any) -> int:
     if mark := script.get("mark"):
         with Path(mark).open("a", encoding="ascii") as file:
             file.write(f"{os.getpid()}\n")
+    if title := script.get("title"):
+        setproctitle(title)
     if forked := script.get("forks"):
         pid = os.fork()
         if pid == 0:
@@ -82,6 +85,10 @@ app = create_worker_app(
                 },
                 "celery_broker_transport_options": {
                     "visibility_timeout": os.environ.get("HYBRID_TEST_VISIBILITY", "86400")
+                },
+                "metrics": {
+                    name: os.environ.get(f"AIRFLOW__METRICS__{name.upper()}", "False")
+                    for name in ("statsd_on", "statsd_influxdb_enabled")
                 },
             }
         )

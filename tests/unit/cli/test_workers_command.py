@@ -110,5 +110,5 @@ def test_flower_gets_its_options_from_the_command_line_or_the_configuration() ->
     assert secrets == {"FLOWER_BASIC_AUTH": "u:p"}
     given = Namespace(**{**vars(none), "hostname": "h", "port": 1, "flower_conf": "c.py", "broker_api": "http://u:p@r"})
     words, secrets = flower_arguments(given, conf)
-    assert words == ["--address=h", "--port=1", "--url-prefix=/f", "--conf", "c.py"]
+    assert words == ["--address=h", "--port=1", "--url-prefix=/f", "--conf=c.py"]
     assert secrets["FLOWER_BROKER_API"] == "http://u:p@r"
