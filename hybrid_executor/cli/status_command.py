@@ -7,6 +7,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from hybrid_executor.cli.asking import configured
@@ -32,13 +33,14 @@ def status(args: Namespace) -> int:
             found = read_overview(store, settings)
             show(found, output_of(args))
             return int(found.has_failed)
-        while True:
-            found = read_overview(store, settings)
-            _refresh(found, args, seconds=seconds)
-            try:
+        code = 0
+        with suppress(KeyboardInterrupt):
+            while True:
+                found = read_overview(store, settings)
+                code = int(found.has_failed)
+                _refresh(found, args, seconds=seconds)
                 time.sleep(max(0.2, seconds))
-            except KeyboardInterrupt:
-                return int(found.has_failed)
+        return code
 
 
 def trouble_of(store: Store) -> str:

@@ -11,7 +11,7 @@ from hybrid_executor.config import Settings
 from hybrid_executor.errors import ConfigError, HybridError, StoreRefused, StoreUnavailable
 from hybrid_executor.insight.facts import Facts, read_facts
 from hybrid_executor.insight.members import AgentView, WorkerView
-from hybrid_executor.insight.problems import Problem, find_problems, in_order
+from hybrid_executor.insight.problems import Problem, find_problems, in_order, problems_of_schedulers
 from hybrid_executor.insight.queues import QueueView, read_messages, view_queues
 from hybrid_executor.insight.slots import PoolView, SchedulerView, view_pools, view_schedulers
 from hybrid_executor.states import State
@@ -131,6 +131,8 @@ def read_with_facts(store: Store, settings: Settings) -> tuple[Overview, Facts]:
     pools = view_pools(settings, schedulers or (), facts.records, queues) if is_known else ()
     if is_known:
         problems += find_problems(facts, settings, schedulers=schedulers, pools=pools, failed=told.failed)
+    elif schedulers is not None:
+        problems += problems_of_schedulers(schedulers)
     overview = Overview(
         instance=settings.instance,
         redis=redis,
