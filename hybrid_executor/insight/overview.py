@@ -19,7 +19,7 @@ from hybrid_executor.store import Record, Store
 
 RECENT_SECONDS = 15 * 60
 _MOST_FAILED = 200
-_FAILED_FIELDS = ("pool", "queue", "reason", "category", "ended_at")
+_FAILED_FIELDS = ("dag_id", "pool", "queue", "reason", "category", "ended_at")
 _CURES = {
     "READONLY": "Let the address lead to the primary ([hybrid_executor] redis_url).",
     "OOM": "Raise maxmemory in redis.conf, or delete what does not belong there.",
@@ -100,6 +100,11 @@ def read_overview(store: Store, settings: Settings) -> Overview:
 
     The only key that is written is one that expires a second later, to see whether Redis accepts writes.
     """
+    return read_with_facts(store, settings)[0]
+
+
+def read_with_facts(store: Store, settings: Settings) -> tuple[Overview, Facts]:
+    """Return what :func:`read_overview` does, and what was read of Redis for it; empty if Redis could not be asked."""
     database, rows, queued = _read_database()
     problems: list[Problem] = []
     redis = "ok"
@@ -128,7 +133,7 @@ def read_overview(store: Store, settings: Settings) -> Overview:
         problems += find_problems(facts, settings, schedulers=schedulers, pools=pools, failed=told.failed)
     elif schedulers is not None:
         problems += problems_of_schedulers(schedulers)
-    return Overview(
+    overview = Overview(
         instance=settings.instance,
         redis=redis,
         database=database,
@@ -141,6 +146,7 @@ def read_overview(store: Store, settings: Settings) -> Overview:
         clusters=_clusters(facts, settings, told.starting) if is_known else (),
         live=count_live(facts.records),
     )
+    return overview, facts
 
 
 def count_live(records: Sequence[Record]) -> tuple[LiveCount, ...]:

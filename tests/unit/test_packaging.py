@@ -52,7 +52,7 @@ def test_every_module_and_data_file_is_in_it(names: set[str], package: str) -> N
     wanted = {
         f"{package}/{path.relative_to(source).as_posix()}"
         for path in source.rglob("*")
-        if path.suffix in (".py", ".lua") or path.name == "py.typed"
+        if path.suffix in (".py", ".lua", ".html", ".css", ".js", ".svg") or path.name == "py.typed"
     }
     assert wanted - names == set()
     assert f"{package}/py.typed" in names
