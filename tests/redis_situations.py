@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +38,18 @@ def programs() -> dict[str, str]:
 def serve(directory: Path, program: str, *arguments: str, **client: Any) -> Server:
     """Start a server that writes nothing to disk by itself."""
     return Server(directory, "--bind", "127.0.0.1", "--save", "", *arguments, program=program, **client)
+
+
+@contextmanager
+def frozen(url: str) -> Iterator[None]:
+    """The server of this machine at ``url`` answers nothing. Connections to it are still accepted."""
+    with redis.Redis.from_url(url) as client:
+        pid = int(client.info("server")["process_id"])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _configured(name: str, value: str | int, undone: str | int) -> Situation:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from hybrid_executor.cli.output import output_of
 from hybrid_executor.cli.plainly import plainly
 from hybrid_executor.config import airflow_config
 from hybrid_executor.config.shape import read_configured_settings
@@ -22,15 +19,7 @@ def routes(args: Namespace) -> None:
     conf = airflow_config()
     settings = read_configured_settings(conf)
     rows = explain_queues(settings.routes, args.queues) if args.queues else list_routes(settings.routes)
-    if args.json:
-        print(json.dumps(rows, indent=2))
-        return
-    table = Table()
-    for column in rows[0]:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*row.values())
-    Console(highlight=False).print(table)
+    output_of(args).rows(rows, list(rows[0]))
 
 
 def explain_queues(routes: Routes, queues: Sequence[str]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hybrid_executor.cli.output import output_of
 from hybrid_executor.cli.plainly import plainly
 from hybrid_executor.config import airflow_config
 from hybrid_executor.config.shape import read_configured_settings
@@ -32,8 +33,9 @@ def status(args: Namespace) -> None:
         found = read_status(store)
     finally:
         store.close()
-    if args.json:
-        print(json.dumps({"instance": settings.instance, **found}, indent=2))
+    output = output_of(args)
+    if output.is_data:
+        output.data({"instance": settings.instance, **found})
     else:
         show(found, instance=settings.instance)
 

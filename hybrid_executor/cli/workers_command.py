@@ -14,9 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from hybrid_executor.cli.output import Column, output_of
 from hybrid_executor.cli.plainly import plainly
 from hybrid_executor.cli.status_command import trouble_of
 from hybrid_executor.config import airflow_config, table
@@ -26,6 +24,16 @@ from hybrid_executor.store import Member, Order, RedisSettings, Store, open_stor
 
 OBEYED_SECONDS = 15.0
 _LOOK_SECONDS = 0.2
+_COLUMNS = (
+    Column("name", "worker"),
+    "state",
+    "queues",
+    Column("running", is_number=True),
+    Column("waiting", is_number=True),
+    Column("concurrency", "slots", is_number=True),
+    "since",
+    Column("last_seen", "last seen"),
+)
 IsDone = Callable[[Member | None], bool]
 
 
@@ -39,18 +47,14 @@ def workers(args: Namespace) -> None:
                 f"airflow hybrid workers: {trouble}; workers cannot report now, so this list may be old",
                 file=sys.stderr,
             )
-    if args.json:
-        print(json.dumps(rows, indent=2))
-        return
-    shown = Table()
-    for column in ("worker", "state", "queues", "running", "waiting", "slots", "since", "last seen"):
-        shown.add_column(column, overflow="fold")
-    for row in rows:
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["since"])) if row["since"] else ""
-        texts = [str(row[name]) for name in ("waiting", "concurrency")]
-        count, age = str(len(row["running"])), f"{row['heartbeat_age']:.0f} s ago"
-        shown.add_row(row["name"], row["state"], ",".join(row["queues"]), count, *texts, since, age)
-    Console(highlight=False).print(shown if rows else "No workers.")
+    output = output_of(args)
+    output.rows(rows if output.is_data else [_shown(row) for row in rows], _COLUMNS, empty="No workers.")
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["since"])) if row["since"] else ""
+    age = f"{row['heartbeat_age']:.0f} s ago"
+    return {**row, "running": len(row["running"]), "since": since, "last_seen": age}
 
 
 @plainly

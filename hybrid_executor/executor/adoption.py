@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hybrid_executor import compat
 from hybrid_executor.errors import StoreUnavailable
@@ -19,10 +19,13 @@ from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
 
+if TYPE_CHECKING:
+    from airflow.models.taskinstance import TaskInstance
+
 log = logging.getLogger(__name__)
 
 
-def adopt(context: Context, tis: Sequence[Any]) -> list[Any]:
+def adopt(context: Context, tis: Sequence[TaskInstance]) -> list[TaskInstance]:
     """Take over what can be; return the task instances that cannot, for Airflow to reset.
 
     A task instance without a record is given back at once, unless its task process sends heartbeats: then it runs, and
@@ -30,7 +33,7 @@ def adopt(context: Context, tis: Sequence[Any]) -> list[Any]:
     """
     given_back = [ti for ti in tis if not ti.external_executor_id]
     asked = {str(ti.id): ti for ti in tis if ti.external_executor_id}
-    attempts = {workload_id: AttemptId(ti.external_executor_id) for workload_id, ti in asked.items()}
+    attempts = {workload_id: AttemptId(ti.external_executor_id or "") for workload_id, ti in asked.items()}
     to_adopt = context.pending.to_adopt
     to_adopt.update(attempts)
     try:

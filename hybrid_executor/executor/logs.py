@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hybrid_executor.config import DEFAULT_PROFILE, Settings, airflow_config
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
@@ -13,6 +13,8 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.store import Record, Store, open_configured_store
 
 if TYPE_CHECKING:
+    from airflow.models.taskinstance import TaskInstance
+
     from hybrid_executor.kube.client import KubeClient
 
 
@@ -25,7 +27,7 @@ class PodLogs:
         self._kubernetes: KubernetesSettings | None = None
         self._clients: dict[str, KubeClient] = {}
 
-    def read(self, ti: Any, try_number: int) -> tuple[list[str], list[str]]:
+    def read(self, ti: TaskInstance, try_number: int) -> tuple[list[str], list[str]]:
         """Return messages about, and the last lines of, the log of a task's pod; nothing where it has no pod.
 
         An error becomes a message, so that the reader of a log sees why there is none.
@@ -33,7 +35,7 @@ class PodLogs:
         messages, streams = self.stream(ti, try_number)
         return messages, [line for stream in streams for line in stream]
 
-    def stream(self, ti: Any, try_number: int) -> tuple[list[str], list[Iterator[str]]]:
+    def stream(self, ti: TaskInstance, try_number: int) -> tuple[list[str], list[Iterator[str]]]:
         """Return what :meth:`read` returns, with the lines as an iterator in a list; no list where there is no log."""
         try:
             record = self._find(ti, try_number)
@@ -50,7 +52,7 @@ class PodLogs:
             return [f"The log of the task's pod could not be read: {error}"], []
         return [f"{_title(record)}, last lines"], [iter(text.splitlines())]
 
-    def _find(self, ti: Any, try_number: int) -> Record | None:
+    def _find(self, ti: TaskInstance, try_number: int) -> Record | None:
         if "kubernetes" not in self._settings.routes.pools or self._settings.redis is None:
             return None
         if not ti.external_executor_id or try_number != ti.try_number:
@@ -83,7 +85,7 @@ def _title(record: Record) -> str:
     return f"Log of pod {record.pod} in namespace {record.namespace}"
 
 
-def _is_shared(ti: Any, try_number: int) -> bool:
+def _is_shared(ti: TaskInstance, try_number: int) -> bool:
     """Return whether the log that the pod's task writes can be read here as a file."""
     from airflow.utils.helpers import log_filename_template_renderer
 

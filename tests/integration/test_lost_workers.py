@@ -15,6 +15,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Store
 from tests.integration.conftest import queue, repaired, wait_for
+from tests.redis_situations import frozen
 
 MakeExecutor = Callable[..., Any]
 MakeRow = Callable[..., Any]
@@ -86,8 +87,7 @@ def test_nobody_is_taken_for_lost_who_could_not_be_heard_because_redis_was_away(
     caplog.set_level(logging.WARNING)
     executor = make_executor(hybrid_executor__worker_lost_after="5", hybrid_executor__repair_interval="1")
     start_on_worker(executor, store, make_row(state="running", heard=timedelta(seconds=120)))
-    with redis.Redis.from_url(redis_url) as admin:
-        admin.execute_command("CLIENT", "PAUSE", "4500", "ALL")
+    with frozen(redis_url):
         executor.heartbeat()
         assert "Redis unavailable" in caplog.text
     wait_for(lambda: (executor.heartbeat(), "Redis is available again" in caplog.text)[1])

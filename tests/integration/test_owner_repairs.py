@@ -12,6 +12,7 @@ import redis
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.integration.conftest import QUEUE_OF_PODS, queue, repaired, wait_for
+from tests.redis_situations import frozen
 
 MakeExecutor = Callable[..., Any]
 MakeRow = Callable[..., Any]
@@ -88,8 +89,7 @@ def test_with_redis_away_nothing_is_given_back_and_the_question_is_asked_again(
     queue(first, workload)
     first.heartbeat()
     second = make_executor(job_id=2)
-    with redis.Redis.from_url(redis_url) as admin:
-        admin.execute_command("CLIENT", "PAUSE", "5500", "ALL")
+    with frozen(redis_url):
         assert second.try_adopt_task_instances(rows_of(workload)) == []
         assert second.running == set()
     second.clock.advance(10)

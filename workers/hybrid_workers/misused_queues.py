@@ -7,13 +7,12 @@ key. So these queues are left out, with an error that says what to do, and are s
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from celery.worker.consumer import Consumer  # type: ignore[import-untyped]
 
 from hybrid_executor.errors import StoreRefused
 from hybrid_executor.store import is_wrong_type
-
-if TYPE_CHECKING:
-    from hybrid_workers.consumer import CarefulConsumer
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ class MisusedQueues:
         self._names: set[str] = set()
         self._looked_at = 0.0
 
-    def leave_out(self, consumer: CarefulConsumer) -> StoreRefused | None:
+    def leave_out(self, consumer: Consumer) -> StoreRefused | None:
         """Find the queues that the broker complained about; the next connection does not ask for them.
 
         :return: what is wrong where it is none of the queues: a key of the broker's own books. The worker has to wait.
@@ -53,7 +52,7 @@ class MisusedQueues:
                     )
             return None if len(self._names) > found else _broken_books(channel)
 
-    def serve_again(self, consumer: CarefulConsumer, *, now: float) -> None:
+    def serve_again(self, consumer: Consumer, *, now: float) -> None:
         """Serve the queues again whose key is in order; asks every few seconds.
 
         :param now: monotonic seconds.

@@ -14,5 +14,13 @@ def arg(*flags: str, **keywords: Any) -> Arg:
     return argument
 
 
-JSON = arg("--json", help="Print JSON instead of a table", action="store_true")
+OUTPUT = arg(
+    "-o",
+    "--output",
+    help="Format: table, json, yaml or plain (default: table)",
+    choices=("table", "json", "yaml", "plain"),
+    metavar="FORMAT",
+    default="table",
+)
+JSON = arg("--json", help="Short for --output json", action="store_true")
 WORKER_NAME = arg("worker", help="Name of a worker, or the name of its host")

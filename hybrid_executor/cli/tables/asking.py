@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from airflow.cli.cli_config import ActionCommand, lazy_load_command
 
-from hybrid_executor.cli.tables.arguments import JSON, arg
+from hybrid_executor.cli.tables.arguments import JSON, OUTPUT, arg
 
 STATUS = ActionCommand(
     name="status",
     help="Show workers, agents and live attempts by pool, queue and state",
     func=lazy_load_command("hybrid_executor.cli.status_command.status"),
-    args=(JSON,),
+    args=(OUTPUT, JSON),
 )
 WORKERS = ActionCommand(
     name="workers",
     help="List Celery workers with state, queues and running tasks",
     func=lazy_load_command("hybrid_executor.cli.workers_command.workers"),
-    args=(JSON,),
+    args=(OUTPUT, JSON),
 )
 ROUTES = ActionCommand(
     name="routes",
     help="Show the pool of each queue, and the route that decides",
     func=lazy_load_command("hybrid_executor.cli.routes_command.routes"),
-    args=(arg("queues", help="Names of queues (default: show all routes)", nargs="*", metavar="QUEUE"), JSON),
+    args=(arg("queues", help="Names of queues (default: show all routes)", nargs="*", metavar="QUEUE"), OUTPUT, JSON),
 )
 POD_YAML = ActionCommand(
     name="pod-yaml",
