@@ -22,6 +22,7 @@ release = version = _METADATA["metadata"]["version"]
 html_title = "Hybrid executor"
 html_theme = "furo"
 html_theme_options = {"top_of_page_buttons": []}
+smartquotes = False
 html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False
@@ -33,22 +34,33 @@ root_doc = "README"
 pygments_dark_style = "github-dark"
 
 NAVIGATION = {
-    "Start": ("docs/start", "docs/concepts"),
-    "Set up": (
-        "docs/routing",
-        "docs/configuration",
-        "docs/workers",
-        "docs/pods",
-        "docs/redis",
-        "docs/redis-urls",
-        "docs/managed-redis",
-        "docs/airflow-3.2",
-    ),
-    "Deploy": ("docs/docker", "workers/manifests/README", "docs/security", "docs/performance"),
-    "Run": ("docs/failures", "docs/redis-cli"),
-    "Develop": ("CONTRIBUTING", "docs/architecture", "benchmarks/README", "CHANGELOG", "SECURITY"),
+    "Start": {"First steps": "docs/start", "Concepts": "docs/concepts"},
+    "Set up": {
+        "Routing and profiles": "docs/routing",
+        "Configuration": "docs/configuration",
+        "Workers": "docs/workers",
+        "Pods": "docs/pods",
+        "Redis": "docs/redis",
+        "Redis URLs": "docs/redis-urls",
+        "Managed Redis": "docs/managed-redis",
+        "Airflow 3.2": "docs/airflow-3.2",
+    },
+    "Deploy": {
+        "Docker Compose": "docs/docker",
+        "Kubernetes manifests": "workers/manifests/README",
+        "Security": "docs/security",
+        "Performance": "docs/performance",
+    },
+    "Run": {"When a part fails": "docs/failures", "Ask Redis": "docs/redis-cli"},
+    "Develop": {
+        "Contributing": "CONTRIBUTING",
+        "Architecture": "docs/architecture",
+        "Benchmarks": "benchmarks/README",
+        "Changelog": "CHANGELOG",
+        "Report a vulnerability": "SECURITY",
+    },
 }
-"""The navigation: pages by the name of their group."""
+"""The navigation: group, title, page."""
 
 _LOADED = re.compile(r"<(?:script|img|iframe)[^>]+src=[\"']?https?://|<link[^>]+(?:stylesheet|preload)[^>]+https?://")
 
@@ -57,7 +69,7 @@ def _append_navigation(app: Sphinx, page: str, source: list[str]) -> None:
     """Append the navigation to the first page, where Sphinx looks for it."""
     if page == root_doc:
         for group, pages in NAVIGATION.items():
-            listed = "\n".join(pages)
+            listed = "\n".join(f"{title} <{name}>" for title, name in pages.items())
             source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {group}\n\n{listed}\n```\n"
 
 

@@ -18,7 +18,9 @@ from tests.waiting import wait_until
 PAGE = (Path(__file__).parents[2] / "docs" / "redis.md").read_text(encoding="utf-8")
 DOCUMENTED = {
     (what, pool): int(number.replace(",", ""))
-    for what, *cells in re.findall(r"^\| (an attempt that \w+|one event) \| ([\d,]+) \| ([\d,]+) \|$", PAGE, re.MULTILINE)
+    for what, *cells in re.findall(
+        r"^\| (an attempt that \w+|one event) \| ([\d,]+) \| ([\d,]+) \|$", PAGE, re.MULTILINE
+    )
     for pool, number in zip(("celery", "kubernetes"), cells, strict=True)
 }
 PREFIX = "{hybrid:airflow}:"
@@ -33,7 +35,9 @@ def test_an_attempt_needs_at_most_the_documented_bytes(
 ) -> None:
     executor = make_executor(hybrid_executor__celery_parallelism="2000", hybrid_executor__kubernetes_parallelism="2000")
     executor.parallelism = 2 * COUNT
-    workloads = [make_task(f"transform_and_load_{n:04}", queue=of_queue, dag_id="daily_sales", run_id=RUN) for n in range(COUNT)]
+    workloads = [
+        make_task(f"transform_and_load_{n:04}", queue=of_queue, dag_id="daily_sales", run_id=RUN) for n in range(COUNT)
+    ]
     for workload in workloads:
         workload.token = TOKEN
     with redis.Redis.from_url(redis_url) as client:

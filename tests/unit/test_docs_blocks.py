@@ -6,7 +6,6 @@ import json
 import re
 import sys
 import types
-from collections.abc import Iterator
 from configparser import ConfigParser
 from importlib import import_module
 from pathlib import Path
@@ -53,7 +52,7 @@ def test_code_stands_in_fences_with_a_language(page: Path) -> None:
 def test_no_block_is_passed_over() -> None:
     read = (*SHELL, "ini", "yaml", "python", "json", "properties", "text")
     assert [str(block) for block in BLOCKS if block.language not in read] == []
-    looked_at = {page: 0 for page in ONLY_TO_LOOK_AT}
+    looked_at = dict.fromkeys(ONLY_TO_LOOK_AT, 0)
     for block in BLOCKS:
         if block.language == "text" and not block.attributes.startswith("acl="):
             looked_at[block.page] = looked_at.get(block.page, 0) + 1
@@ -61,19 +60,16 @@ def test_no_block_is_passed_over() -> None:
 
 
 @pytest.fixture
-def modules_of_readers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def modules_of_readers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules that readers write themselves, from the very Python blocks that show them."""
     for name in ("mycompany", "mycompany.redis"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     [shown] = [block for block in BLOCKS if block.language == "python" and "CredentialProvider" in block.text]
     exec(compile(shown.text, str(shown), "exec"), vars(sys.modules["mycompany.redis"]))  # noqa: S102
-    yield
 
 
 @of("ini")
-def test_configuration_is_read_as_a_deployment_reads_it(
-    block: Block, modules_of_readers: None, tmp_path: Path
-) -> None:
+def test_configuration_is_read_as_a_deployment_reads_it(block: Block, modules_of_readers: None, tmp_path: Path) -> None:
     parser = ConfigParser(interpolation=None)
     parser.read_string(block.text)
     sections = {name: dict(parser[name]) for name in parser.sections()}
