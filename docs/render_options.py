@@ -27,6 +27,10 @@ _CFG_HEAD = """\
 # LocalKubernetesExecutor: the queue decides between pods and local processes of the scheduler.
 executor = hybrid_executor.HybridExecutor
 
+[scheduler]
+# The executor waits for the end of a task instead; see event_wait below.
+scheduler_idle_sleep_time = 0
+
 [hybrid_executor]
 """
 

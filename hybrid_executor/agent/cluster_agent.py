@@ -101,6 +101,17 @@ class ClusterAgent:
         """Pods created so far."""
         return self.launcher.launched if self.launcher else 0
 
+    @property
+    def refusals(self) -> list[dict[str, str | int | float]]:
+        """What the cluster refuses now, so that launches wait."""
+        return [{"cluster": self.cluster, **item} for item in (self.launcher.refusals if self.launcher else ())]
+
+    @property
+    def watches(self) -> list[str]:
+        """The leases of the places that this agent watches, or would if no other agent did."""
+        with self._lock:
+            return [watching.lease.name for watching in self._watchers.values()]
+
     def open(self) -> None:
         """Connect to the cluster; nothing is sent yet.
 

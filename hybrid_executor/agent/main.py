@@ -231,6 +231,8 @@ class Agent:
                 "began_at": str(int(self._began_at * 1000)),
                 "clusters": ",".join(cluster.cluster for cluster in self._clusters),
                 "leases": ",".join(self._keeper.held),
+                "watches": ",".join(name for cluster in self._clusters for name in cluster.watches),
+                "refusals": json.dumps([item for cluster in self._clusters for item in cluster.refusals]),
                 "in_flight": json.dumps({cluster.cluster: cluster.in_flight for cluster in self._clusters}),
                 "clashes": json.dumps(self._ownership.clashes),
                 "launched": json.dumps({cluster.cluster: cluster.launched for cluster in self._clusters}),

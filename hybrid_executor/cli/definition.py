@@ -17,6 +17,7 @@ _COMMANDS = (
     running.WORKER_PROBE,
     # Ask.
     asking.STATUS,
+    asking.WHY,
     asking.WORKERS,
     asking.ROUTES,
     asking.POD_YAML,

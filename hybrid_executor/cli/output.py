@@ -51,11 +51,17 @@ class Output:
     """Prints what a command has found, in the format that was asked for.
 
     :param file: where to; standard output if missing.
+    :param is_terminal: the file's text ends on a terminal; found out if missing.
     """
 
-    def __init__(self, format_name: Format = "table", *, file: IO[str] | None = None) -> None:
+    def __init__(
+        self, format_name: Format = "table", *, file: IO[str] | None = None, is_terminal: bool | None = None
+    ) -> None:
         self.format = format_name
-        self.console = Console(file=file, highlight=False, markup=False, emoji=False)
+        self.console = Console(
+            file=file, highlight=False, markup=False, emoji=False, force_terminal=is_terminal, soft_wrap=False
+        )
+        self._has_printed = False
 
     @property
     def is_data(self) -> bool:
@@ -87,10 +93,9 @@ class Output:
             return
         shown = [Column(column) if isinstance(column, str) else column for column in columns]
         if self.format == "plain":
-            self._plain(rows, shown)
+            self._plain(rows, shown, title=title)
             return
-        if title:
-            self.console.print(Text(title, style="bold"))
+        self._head(title)
         table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for column in shown:
             table.add_column(
@@ -99,8 +104,9 @@ class Output:
         for row in rows:
             table.add_row(*(_cell(column, row) for column in shown))
         self.console.print(table)
+        self._has_printed = True
 
-    def pairs(self, pairs: Mapping[str, object], *, title: str = "") -> None:
+    def pairs(self, pairs: Mapping[str, object], *, title: str = "", indent: int = 0) -> None:
         """Print names with their values, one per line; those whose value is "" or ``None`` are left out."""
         if self.is_data:
             self.data(dict(pairs))
@@ -110,14 +116,14 @@ class Output:
             for name, text in known.items():
                 self._write(f"{name}  {text}")
             return
-        if title:
-            self.console.print(Text(title, style="bold"))
+        self._head(title)
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style=DIM)
         grid.add_column(overflow="fold")
         for name, text in known.items():
             grid.add_row(name, Text(text))
-        self.console.print(Padding(grid, (0, 0, 0, 2), expand=False) if title else grid)
+        self.console.print(Padding(grid, (0, 0, 0, indent or 2 * bool(title)), expand=False))
+        self._has_printed = True
 
     def words(self, text: str, *, style: str = "", indent: int = 0) -> None:
         """Print a sentence, wrapped; nothing for "", and nothing where the result is data."""
@@ -127,9 +133,23 @@ class Output:
             self._write(_one_line(text))
             return
         self.console.print(Padding(Text(printable(text), style=style), (0, 0, 0, indent), expand=False))
+        self._has_printed = True
 
-    def _plain(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+    def gap(self) -> None:
+        """Print an empty line between two parts of a page; nothing before the first, or where the result is data."""
+        if self._has_printed and not self.is_data:
+            self.console.file.write("\n")
+
+    def _head(self, title: str) -> None:
+        if title:
+            self.gap()
+            self.console.print(Text(title, style="bold"))
+
+    def _plain(self, rows: Sequence[Row], columns: Sequence[Column], *, title: str) -> None:
         """Print aligned columns without lines: one row is one line, however long."""
+        if title:
+            self.gap()
+            self._write(title)
         lines = [[column.title or column.key for column in columns]]
         lines += [[_one_line(text_of(row.get(column.key))) for column in columns] for row in rows]
         widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
@@ -139,6 +159,7 @@ class Output:
 
     def _write(self, line: str) -> None:
         self.console.file.write(printable(line) + "\n")
+        self._has_printed = True
 
 
 def output_of(args: Namespace) -> Output:

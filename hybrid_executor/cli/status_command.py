@@ -1,70 +1,44 @@
-"""``airflow hybrid status``: workers, agents, live attempts, what they wait for, and queues that nobody serves."""
+"""``airflow hybrid status``: what is wrong and what to do, then all components, pools, queues and clusters."""
 
 from __future__ import annotations
 
-import json
+import io
+import sys
+import time
 from argparse import Namespace
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
-from hybrid_executor.cli.output import output_of
+from hybrid_executor.cli.asking import configured
+from hybrid_executor.cli.output import BAD, DIM, GOOD, WARN, Column, Output, output_of
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import airflow_config
-from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.errors import StoreUnavailable
-from hybrid_executor.executor.unserved import find_unserved, place_of
-from hybrid_executor.routing import POOLS
-from hybrid_executor.store import Member, Record, Store, open_configured_store
+from hybrid_executor.insight.durations import in_words, some
+from hybrid_executor.insight.overview import Overview, read_overview
+from hybrid_executor.store import Store
+
+WATCH_SECONDS = 2.0
+_CLEAR = "\x1b[H\x1b[2J"
+_STATE_STYLES = {"silent": BAD, "not alive": BAD, "deaf": WARN, "draining": WARN, "drained": WARN}
 
 
 @plainly
-def status(args: Namespace) -> None:
-    """Read the store once and show it."""
-    conf = airflow_config()
-    settings = read_configured_settings(conf)
-    settings.require_redis()
-    store = open_configured_store(settings)
-    try:
-        found = read_status(store)
-    finally:
-        store.close()
-    output = output_of(args)
-    if output.is_data:
-        output.data({"instance": settings.instance, **found})
-    else:
-        show(found, instance=settings.instance)
-
-
-def read_status(store: Store) -> dict[str, Any]:
-    """Return the state of Redis ("ok" or the problem), workers, agents, counts of live attempts, what they wait
-    for, and what nobody serves, in plain types.
-
-    :raises StoreUnavailable: Redis does not answer.
-    """
-    store.ping()
-    trouble = trouble_of(store)
-    records: list[Record] = []
-    for pool in POOLS:
-        records += [record for record in store.attempts.records(list(store.attempts.live(pool))) if record]
-    workers, agents = store.presence.members("worker"), store.presence.members("agent")
-    waiting = [place_of(pool=r.pool, queue=r.queue, cluster=r.cluster, state=r.state) for r in records]
-    unserved = find_unserved(waiting, workers=workers, agents=agents)
-    return {
-        "redis": trouble or "ok",
-        "workers": [_describe(member) for member in workers],
-        "agents": [_describe(member) for member in agents],
-        "live": count_live(records),
-        "notes": count_notes(records),
-        "unserved": [
-            {"pool": item.place.pool, "name": item.place.name, "attempts": item.attempts, "advice": str(item)}
-            for item in unserved
-        ],
-    }
+def status(args: Namespace) -> int:
+    """Show the deployment once, or again and again; return 1 if there is a failure."""
+    with configured() as (store, settings):
+        # Without the option it is 0, without a number None.
+        seconds = WATCH_SECONDS if args.watch is None else args.watch
+        if not seconds:
+            found = read_overview(store, settings)
+            show(found, output_of(args))
+            return int(found.has_failed)
+        while True:
+            found = read_overview(store, settings)
+            _refresh(found, args, seconds=seconds)
+            try:
+                time.sleep(max(0.2, seconds))
+            except KeyboardInterrupt:
+                return int(found.has_failed)
 
 
 def trouble_of(store: Store) -> str:
@@ -76,101 +50,161 @@ def trouble_of(store: Store) -> str:
     return ""
 
 
-def count_live(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Return how many attempts there are by pool, queue and state, in this order."""
-    counts = Counter((record.pool, record.queue, record.state.value) for record in records)
-    return [
-        {"pool": pool, "queue": queue, "state": state, "attempts": count}
-        for (pool, queue, state), count in sorted(counts.items())
-    ]
+def show(found: Overview, output: Output) -> None:
+    """Print an overview."""
+    if output.is_data:
+        output.data(found)
+        return
+    _show_problems(found, output)
+    _show_members(found, output)
+    _show_work(found, output)
 
 
-def count_notes(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Return what attempts that have not started wait for, and how many of each queue; the most frequent first."""
-    noted = [record for record in records if record.note and not record.state.is_started]
-    counts = Counter((record.pool, record.queue, record.note) for record in noted)
-    return [
-        {"pool": pool, "queue": queue, "note": note, "attempts": count}
-        for (pool, queue, note), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    ]
+def _refresh(found: Overview, args: Namespace, *, seconds: float) -> None:
+    """Print an overview in place of the last one; below it where there is no terminal."""
+    if not sys.stdout.isatty():
+        show(found, output_of(args))
+        sys.stdout.flush()
+        return
+    text = io.StringIO()
+    page = Output(output_of(args).format, file=text, is_terminal=True)
+    show(found, page)
+    page.words(f"{time.strftime('%H:%M:%S')}; every {seconds:g} s; Ctrl-C ends", style=DIM)
+    sys.stdout.write(_CLEAR + text.getvalue())
+    sys.stdout.flush()
 
 
-def clashes_of(agents: Sequence[Mapping[str, Any]], instance: str) -> list[str]:
-    """Return a sentence for each place where agents found pods of another deployment with the same instance name."""
-    found = {place: pod for agent in agents for place, pod in json.loads(agent.get("clashes") or "{}").items()}
-    return [
-        f"{place} has pods of another deployment whose instance is also {instance}, such as {pod}. They are not "
-        "touched. Set a different [hybrid_executor] instance in each deployment."
-        for place, pod in sorted(found.items())
-    ]
+def _show_problems(found: Overview, output: Output) -> None:
+    failures = sum(problem.severity == "failure" for problem in found.problems)
+    warnings = len(found.problems) - failures
+    counts = [some(failures, "failure")] * bool(failures) + [some(warnings, "warning")] * bool(warnings)
+    style = BAD if failures else WARN if warnings else GOOD
+    output.words(f"Instance {found.instance}: {', '.join(counts) or 'all is well'}", style=style)
+    for problem in found.problems:
+        is_failure = problem.severity == "failure"
+        output.words(f"{'FAILURE' if is_failure else 'Warning'}: {problem.what}", style=BAD if is_failure else WARN)
+        output.words(problem.cure and f"-> {problem.cure}", indent=2)
 
 
-def _describe(member: Member) -> dict[str, Any]:
-    fields = {name: text for name, text in member.fields.items() if name != "name"}
-    return {
-        "name": member.name,
-        "is_alive": member.is_alive,
-        "silent_seconds": round(member.silent_seconds, 1),
-        **fields,
-    }
+def _show_members(found: Overview, output: Output) -> None:
+    output.rows(
+        [
+            {
+                "job": scheduler.job_id,
+                "host": scheduler.hostname,
+                "state": "running" if scheduler.is_alive else "not alive",
+                "heartbeat": _ago(scheduler.heartbeat_age),
+                "attempts": ", ".join(f"{count} {pool}" for pool, count in scheduler.live.items()),
+            }
+            for scheduler in found.schedulers
+        ],
+        [Column("job", is_number=True), "host", _STATE, "heartbeat", "attempts"],
+        title="Schedulers",
+        empty="No scheduler has sent a heartbeat in the last hour." if found.database == "ok" else "",
+    )
+    if found.redis != "ok" and not (found.workers or found.agents):
+        return
+    output.rows(
+        [
+            {
+                "worker": worker.name,
+                "state": worker.state,
+                "queues": _queues(worker.queues, worker.paused_queues),
+                "running": f"{len(worker.running)} of {worker.concurrency}" if worker.is_alive else "",
+                "held": worker.waiting if worker.is_alive else "",
+                "last seen": _ago(worker.heartbeat_age),
+            }
+            for worker in found.workers
+        ],
+        ["worker", _STATE, "queues", "running", Column("held", is_number=True), "last seen"],
+        title="Workers",
+        empty="No workers.",
+    )
+    if found.agents or found.clusters:
+        output.rows(
+            [
+                {
+                    "agent": agent.name,
+                    "state": agent.state,
+                    "watches": ", ".join(agent.watches) or ("nothing (standby)" if agent.is_alive else ""),
+                    "in hand": sum(agent.in_flight.values()) if agent.is_alive else "",
+                    "created": sum(agent.launched.values()) if agent.is_alive else "",
+                    "last seen": _ago(agent.heartbeat_age),
+                }
+                for agent in found.agents
+            ],
+            [
+                *("agent", _STATE, "watches", Column("in hand", is_number=True), Column("created", is_number=True)),
+                "last seen",
+            ],
+            title="Agents",
+            empty="No agents.",
+        )
 
 
-def show(found: dict[str, Any], *, instance: str) -> None:
-    """Print the result of :func:`read_status`."""
-    console = Console(highlight=False)
-    if found["redis"] != "ok":
-        console.print(found["redis"], style="bold red", markup=False)
-    members = Table(title=f"Instance {instance}", title_justify="left", title_style="bold")
-    for column in ("role", "name", "state", "queues", "running", "last seen"):
-        members.add_column(column, overflow="fold")
-    for role in ("workers", "agents"):
-        for member in found[role]:
-            members.add_row(
-                role.removesuffix("s"),
-                member["name"],
-                _state_of(member),
-                _queues_of(member),
-                _count_of(member.get("running", "")),
-                f"{member['silent_seconds']:.0f} s ago",
-            )
-    console.print(members if members.row_count else f"Instance {instance}: no workers and no agents.")
-    for words in clashes_of(found["agents"], instance):
-        console.print(f"[bold yellow]Warning:[/] {words}")
-    live = Table(title="Live attempts", title_justify="left", title_style="bold")
-    for column in ("pool", "queue", "state"):
-        live.add_column(column)
-    live.add_column("attempts", justify="right")
-    for row in found["live"]:
-        live.add_row(row["pool"], row["queue"], row["state"], str(row["attempts"]))
-    console.print(live if live.row_count else "No live attempts.")
-    if found["notes"]:
-        notes = Table(title="Attempts that wait", title_justify="left", title_style="bold")
-        for column in ("pool", "queue"):
-            notes.add_column(column)
-        notes.add_column("attempts", justify="right")
-        notes.add_column("note", overflow="fold")
-        for row in found["notes"]:
-            notes.add_row(row["pool"], row["queue"], str(row["attempts"]), escape(row["note"]))
-        console.print(notes)
-    for row in found["unserved"]:
-        console.print(f"Warning: {row['advice']}.", style="bold", markup=False)
+def _show_work(found: Overview, output: Output) -> None:
+    if found.pools:
+        output.rows(
+            [
+                {"pool": pool.name, "used": pool.occupied, "slots": pool.limit, "queued": pool.queued}
+                for pool in found.pools
+            ],
+            ["pool", *(Column(name, is_number=True) for name in ("used", "slots", "queued"))],
+            title="Pools",
+        )
+    if found.queues:
+        output.rows(
+            [
+                {
+                    "queue": queue.name,
+                    "pool": queue.pool,
+                    "waiting": queue.depth,
+                    "for": in_words(queue.oldest_age) if queue.depth else "",
+                    "running": queue.running,
+                    "served by": ", ".join(queue.served_by) or "nobody",
+                    "is_bad": bool(queue.advice),
+                }
+                for queue in found.queues
+            ],
+            [
+                *("queue", "pool", Column("waiting", is_number=True), Column("for", is_number=True)),
+                *(Column("running", is_number=True), Column("served by", style=_bad)),
+            ],
+            title="Queues",
+        )
+    if found.clusters:
+        output.rows(
+            [
+                {
+                    "cluster": cluster.name,
+                    "agents": len(cluster.agents),
+                    "watched": ", ".join(cluster.watched_by),
+                    "starting": f"{cluster.starting} of {cluster.limit}" if cluster.limit else cluster.starting,
+                    "pods": ", ".join(f"{count} {state}" for state, count in cluster.pods.items()),
+                }
+                for cluster in found.clusters
+            ],
+            ["cluster", Column("agents", is_number=True), "watched", "starting", "pods"],
+            title="Clusters",
+        )
+    output.words(f"Redis: {found.redis}. Airflow's database: {found.database}.", style=DIM)
 
 
-def _queues_of(member: dict[str, Any]) -> str:
-    """Return a member's queues, and those that it has paused."""
-    paused = member.get("paused_queues", "")
-    served = str(member.get("queues", ""))
-    return " ".join(part for part in (served, f"(paused: {paused})" if paused else "") if part)
+def _state_style(row: Mapping[str, Any]) -> str:
+    return _STATE_STYLES.get(str(row["state"]), GOOD)
 
 
-def _state_of(member: dict[str, Any]) -> str:
-    return str(member.get("state", "alive")) if member["is_alive"] else "silent"
+def _bad(row: Mapping[str, Any]) -> str:
+    return BAD if row["is_bad"] else ""
 
 
-def _count_of(running: str) -> str:
-    """Return how many attempts a member runs; it announces a number, or a JSON list of their ids."""
-    try:
-        told = json.loads(running)
-    except ValueError:
-        return running
-    return str(len(told)) if isinstance(told, list) else str(told)
+_STATE = Column("state", style=_state_style)
+
+
+def _queues(served: tuple[str, ...], paused: tuple[str, ...]) -> str:
+    parts = [", ".join(served), f"(paused: {', '.join(paused)})" if paused else ""]
+    return " ".join(part for part in parts if part)
+
+
+def _ago(seconds: float | None) -> str:
+    return f"{in_words(seconds)} ago" if seconds is not None else ""

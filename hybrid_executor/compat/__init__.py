@@ -6,6 +6,7 @@ classes and attributes, never from its version number. ``hybrid_workers.workload
 * ``workloads``: Airflow's workloads, read once into a value of ours.
 * ``queues``: where an executor keeps the workloads that wait.
 * ``events``: keys of workloads, and the states and events that the scheduler expects for them.
+* ``standing``: how tasks and schedulers stand, for people who ask.
 * ``database``: rows of Airflow's database, and workloads made from them.
 * ``releases``: what the installed release can do.
 
@@ -34,6 +35,20 @@ from hybrid_executor.compat.events import (
 )
 from hybrid_executor.compat.queues import check_queues, count_queued, drop_queued, is_queued, queued_workloads
 from hybrid_executor.compat.releases import SupportedWorkloads, airflow_version, kinds_in_pods
+from hybrid_executor.compat.standing import (
+    AuditRow,
+    QueuedCount,
+    SchedulerRow,
+    Standing,
+    count_queued_tasks,
+    database_trouble,
+    find_task_of,
+    knows_dag,
+    read_audit_rows,
+    read_schedulers,
+    read_standings,
+    unmet_dependencies,
+)
 from hybrid_executor.compat.workloads import (
     AirflowWorkload,
     Workload,
@@ -49,7 +64,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AirflowWorkload",
+    "AuditRow",
     "PlannedTask",
+    "QueuedCount",
+    "SchedulerRow",
+    "Standing",
     "SupportedWorkloads",
     "TaskRow",
     "Workload",
@@ -58,25 +77,33 @@ __all__ = [
     "airflow_version",
     "check_queues",
     "count_queued",
+    "count_queued_tasks",
+    "database_trouble",
     "describe_key",
     "drop_queued",
     "event_key",
     "event_states",
     "failed_event",
+    "find_task_of",
     "is_known",
     "is_queued",
     "is_task_key",
     "key_in",
     "key_of",
     "kinds_in_pods",
+    "knows_dag",
     "make_example_workload",
     "make_workloads",
     "own_session",
     "queue_of",
     "queued_workloads",
+    "read_audit_rows",
     "read_planned_tasks",
+    "read_schedulers",
+    "read_standings",
     "read_tasks",
     "read_workload",
     "task_key",
+    "unmet_dependencies",
     "unpack_event",
 ]

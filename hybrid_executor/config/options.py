@@ -75,6 +75,7 @@ class Option:
     unit: str = ""
     allowed: tuple[str, ...] = ()
     minimum: float | None = None
+    maximum: float | None = None
     sensitive: bool = False
 
     def read(self, conf: ConfigSource) -> Any:
@@ -92,6 +93,8 @@ class Option:
             raise self.error(text, self._expectation()) from None
         if self.minimum is not None and isinstance(value, int | float) and value < self.minimum:
             raise self.error(text, f"a number of at least {self.minimum:g}")
+        if self.maximum is not None and isinstance(value, int | float) and value > self.maximum:
+            raise self.error(text, f"a number of at most {self.maximum:g}")
         if self.allowed and value not in self.allowed:
             raise self.error(text, "one of " + ", ".join(self.allowed))
         return value

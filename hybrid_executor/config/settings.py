@@ -34,6 +34,16 @@ _CORE_PARALLELISM = Option(
     section="core", name="parallelism", type="int", default="32", minimum=0, description="Most tasks of one scheduler."
 )
 
+_IDLE_SLEEP = Option(
+    section="scheduler",
+    name="scheduler_idle_sleep_time",
+    type="float",
+    default="1",
+    minimum=0,
+    description="Seconds that Airflow's scheduler sleeps after a loop without work.",
+)
+_EXECUTORS = Option(section="core", name="executor", type="str", default="", description="Airflow's executors.")
+
 Shape = Literal["hybrid", "kubernetes", "local_kubernetes"]
 
 
@@ -74,6 +84,7 @@ class Settings:
     agent_lease_seconds: float
     relist_interval_seconds: float
     event_retention_seconds: float
+    event_wait_seconds: float
     token_seconds: float
     coordinator_pods: Mapping[str, CoordinatorPod] = field(default_factory=dict)
 
@@ -152,9 +163,21 @@ def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
         agent_lease_seconds=table.AGENT_LEASE.read(conf),
         relist_interval_seconds=table.RELIST_INTERVAL.read(conf),
         event_retention_seconds=table.EVENT_RETENTION.read(conf),
+        event_wait_seconds=_read_event_wait(conf),
         token_seconds=_TOKEN_LIFE.read(conf),
         coordinator_pods=read_coordinator_pods(conf),
     )
+
+
+def _read_event_wait(conf: ConfigSource) -> float:
+    """Return how long a loop may wait for events, in seconds: what the scheduler's own sleep leaves of it.
+
+    0 where Airflow has several executors: each would hold up the others.
+    """
+    executors = _EXECUTORS.read(conf)
+    if "," in executors or ";" in executors:
+        return 0.0
+    return max(0.0, float(table.EVENT_WAIT.read(conf)) - float(_IDLE_SLEEP.read(conf)))
 
 
 def read_record_retention(conf: ConfigSource) -> int:

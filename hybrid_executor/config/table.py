@@ -180,6 +180,19 @@ EVENT_RETENTION = Option(
     unit="seconds",
     description="How long events are kept in Redis. The newest 10,000 events are always kept.",
 )
+EVENT_WAIT = Option(
+    section=SECTION,
+    name="event_wait",
+    type="float",
+    default="1",
+    minimum=0,
+    maximum=5,
+    unit="seconds",
+    description="How long an idle scheduler waits for the end of a task before its next loop. If a task ends, the "
+    "loop continues at once, so the tasks after it start sooner. [scheduler] scheduler_idle_sleep_time "
+    "is subtracted. So set that to 0: with Airflow's default of 1 second, nothing is left to wait. If "
+    "Airflow has several executors, this option has no effect.",
+)
 WORKER_PRELOAD = Option(
     section=SECTION,
     name="worker_preload",
@@ -220,6 +233,7 @@ HYBRID_OPTIONS: tuple[Option, ...] = (
     AGENT_LEASE,
     RELIST_INTERVAL,
     EVENT_RETENTION,
+    EVENT_WAIT,
     WORKER_PRELOAD,
     WORKER_SHUTDOWN_TIMEOUT,
 )

@@ -7,6 +7,9 @@ from collections.abc import Callable
 Clock = Callable[[], float]
 """Returns monotonic seconds, as :func:`time.monotonic` does."""
 
+Sleep = Callable[[float], None]
+"""Waits for so many seconds, as :func:`time.sleep` does."""
+
 
 class Timer:
     """Says when something that is done at an interval is due. It is due at once.

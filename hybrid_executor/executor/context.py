@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hybrid_executor.config import Settings
 from hybrid_executor.events import OwnerId
-from hybrid_executor.executor.clock import Clock
+from hybrid_executor.executor.clock import Clock, Sleep
 from hybrid_executor.executor.ledger import Ledger, Tracked
 from hybrid_executor.executor.outage import Outage
 from hybrid_executor.executor.pending import Pending
@@ -39,6 +39,7 @@ class Context:
     reports: Reports
     make_workloads: Callable[[list[str]], dict[str, ExecuteTask | Exception]]
     clock: Clock = time.monotonic
+    sleep: Sleep = time.sleep
     ledger: Ledger = field(default_factory=Ledger)
     pending: Pending = field(default_factory=Pending)
     outage: Outage = field(init=False)

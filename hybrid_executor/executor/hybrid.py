@@ -17,7 +17,7 @@ from hybrid_executor.errors import HybridError, StoreUnavailable, TaskRejected
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor import adoption, opening, revocation, slots, submission
 from hybrid_executor.executor.child import AgentChild
-from hybrid_executor.executor.clock import Clock
+from hybrid_executor.executor.clock import Clock, Sleep
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.dump import describe
 from hybrid_executor.executor.event_log import EventLog
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from hybrid_executor.compat import AirflowWorkload, WorkloadKey, WorkloadState
 
+_SLICE_SECONDS = 1.0  # less than the time in which Redis has to answer
+_LOCAL_SLICE_SECONDS = 0.1  # a local pool can only be asked again and again
 _LARGEST_BATCH = 1_000
 
 
@@ -49,6 +51,9 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     clock: Clock = staticmethod(time.monotonic)
     """What all waits and timers of this executor go by. Set another one before :meth:`start`."""
+
+    sleep: Sleep = staticmethod(time.sleep)
+    """How this executor waits where it does not wait for Redis."""
 
     _context: Context | None = None
     _child: AgentChild | None = None
@@ -94,6 +99,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
             reports=self._reports,
             make_workloads=lambda workload_ids: compat.make_workloads(workload_ids, self),
             clock=self.clock,
+            sleep=self.sleep,
         )
         self._loop = Loop(context, pod_launch_retries=kubernetes.pod_launch_failure_retries if kubernetes else 0)
         self._loop.begin(lambda: opening.check_deployment(context))
@@ -147,17 +153,20 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
             self._emit_metrics(  # type: ignore[no-untyped-call]
                 self.slots_available, len(self.running), compat.count_queued(self)
             )
-            self._submit_queued()
+            is_busy = self._submit_queued()
             self.sync()
+            if not is_busy:
+                self._wait_for_events()
         except StoreUnavailable:
             pass  # logged by the outage
         except Exception:  # noqa: BLE001 - an exception here would end the scheduler
             self.log.exception("A heartbeat failed; the next one tries again")
 
-    def _submit_queued(self) -> None:
+    def _submit_queued(self) -> bool:
+        """Submit what there is room for; return whether there was something to submit."""
         waiting = compat.queued_workloads(self) if self._context is not None else []
         if not waiting:
-            return
+            return False
         free = slots.free_slots(self._limits(), self._occupied())
         open_pools = set(self._local_pools)
         if self._context is not None and self._context.outage.may_ask():
@@ -166,6 +175,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         admitted = slots.admit(waiting, free=free, pool_of=self._pool_of, most=_LARGEST_BATCH)
         if admitted:
             self._process_workloads(admitted)
+        return bool(admitted)
 
     def _process_workloads(self, workload_items: Sequence[AirflowWorkload]) -> None:
         """Submit workloads. One that cannot be run fails alone; while Redis is unavailable they stay queued."""
@@ -185,12 +195,25 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     def sync(self) -> None:
         """Take in what happened, and do the timed repairs that are due."""
-        for pool in self._local_pools.values():
-            self._reports.local(pool.sync())
+        self._sync_local_pools()
         if self._child is not None:
             self._child.supervise()
         if self._context is not None:
             self._loop.run()
+
+    def _wait_for_events(self) -> None:
+        """Let the scheduler's next loop begin when a task has ended, at the latest after ``event_wait``."""
+        if self._context is not None and self.settings.event_wait_seconds:
+            slice_seconds = _LOCAL_SLICE_SECONDS if self._local_pools else _SLICE_SECONDS
+            self._loop.wait(until=self._has_news, ask_every_seconds=slice_seconds)
+
+    def _has_news(self) -> bool:
+        self._sync_local_pools()
+        return bool(self.event_buffer)
+
+    def _sync_local_pools(self) -> None:
+        for pool in self._local_pools.values():
+            self._reports.local(pool.sync())
 
     def change_state(
         self,

@@ -68,6 +68,10 @@ class Intake:
             if not batch.is_full or context.clock() >= deadline:
                 return
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for an event, at most this long; return whether there may be one to read."""
+        return not self._is_placed or self._context.store.events.wait(self._cursor, seconds=seconds)
+
     def _read_all_records(self) -> None:
         self._context.pending.to_read |= {tracked.attempt for tracked in self._context.ledger}
 

@@ -19,6 +19,7 @@ from hybrid_executor.executor.unserved import UnservedWarnings
 
 _KEEP_EVENTS = 10_000
 _TRIM_SECONDS = 60.0
+_PAUSE_SECONDS = 0.02  # after events that bring nothing for Airflow, such as those of another scheduler
 
 
 class Loop:
@@ -99,6 +100,28 @@ class Loop:
             if self._trim_timer.is_due():
                 self._trim_timer.restart()
                 steps.do("trim the events", self._trim)
+
+    def wait(self, *, until: Callable[[], bool], ask_every_seconds: float) -> None:
+        """Wait for events and take them in, at most ``[hybrid_executor] event_wait``, for ``until`` to hold.
+
+        While Redis is not to be asked, only time passes: without a wait, the scheduler would ask its database all the
+        time.
+
+        :raises StoreUnavailable: Redis could not be asked.
+        """
+        context = self._context
+        deadline = context.clock() + context.settings.event_wait_seconds
+        while not until() and (left := deadline - context.clock()) > 0:
+            if not context.outage.may_ask():
+                context.sleep(left)
+            elif self._has_event(min(left, ask_every_seconds)):
+                self.run()
+                if not until():
+                    context.sleep(_PAUSE_SECONDS)
+
+    def _has_event(self, seconds: float) -> bool:
+        with self._context.outage.watch():
+            return self._intake.wait(seconds)
 
     def _repair(self) -> None:
         # Workers cannot announce themselves to a Redis that refuses writes: their silence means nothing then.

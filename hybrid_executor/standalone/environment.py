@@ -72,6 +72,8 @@ def component_environment(
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(addresses.api_port),
         "AIRFLOW__API__WORKERS": "1",
+        # The executor waits for the end of a task instead: [hybrid_executor] event_wait.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": base.get("AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME", "0"),
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(addresses.worker_log_port),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(addresses.trigger_log_port),
     }

@@ -23,6 +23,7 @@ from hybrid_executor.store.refusals import explain, refusal_of
 from hybrid_executor.store.resource_version import ResourceVersion
 from hybrid_executor.store.starts import Starts
 from hybrid_executor.store.streams import EventBatch, EventStream, LaunchEntry, LaunchStream
+from hybrid_executor.store.view import LaunchPlace, StoreView
 from hybrid_executor.store.wrong_types import WrongType, is_wrong_type, words_for
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Keys",
     "LaunchAck",
     "LaunchEntry",
+    "LaunchPlace",
     "LaunchStream",
     "Lease",
     "Leases",
@@ -53,6 +55,7 @@ __all__ = [
     "Restoration",
     "Starts",
     "Store",
+    "StoreView",
     "Submission",
     "WrongType",
     "check_broker_permissions",

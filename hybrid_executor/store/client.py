@@ -31,6 +31,7 @@ from hybrid_executor.store.starts import Starts
 from hybrid_executor.store.streams import EventStream, LaunchStream
 from hybrid_executor.store.topology import URL_OPTIONS
 from hybrid_executor.store.translation import translated
+from hybrid_executor.store.view import StoreView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +155,7 @@ class Store:
         self.orders = Orders(client, self.keys)
         self.identity = RedisIdentity(client, self.keys)
         self.broker_lists = BrokerLists(client)
+        self.view = StoreView(client, self.keys)
 
     def launches(self, cluster: str, *, consumer: str) -> LaunchStream:
         """Return the launch stream of a cluster as seen by one consumer."""

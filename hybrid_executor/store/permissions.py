@@ -58,6 +58,7 @@ _TRIALS: dict[str, Sequence[str]] = {
     "XADD": (_KEY, "NOMKSTREAM", "*", "f", "v"),
     "XLEN": (_KEY,),
     "XRANGE": (_KEY, "-", "+", "COUNT", "1"),
+    "XREAD": ("COUNT", "1", "STREAMS", _KEY, "0"),
     "XREVRANGE": (_KEY, "+", "-", "COUNT", "1"),
     "XDEL": (_KEY, "0-1"),
     "XTRIM": (_KEY, "MAXLEN", "0"),

@@ -88,6 +88,20 @@ class EventStream:
             is_full=len(entries) >= count,
         )
 
+    @translated
+    def wait(self, cursor: StreamId, *, seconds: float) -> bool:
+        """Wait until there is an entry after ``cursor``; return whether there is one.
+
+        :param seconds: the longest wait. Less than the time in which Redis has to answer.
+        """
+        milliseconds = max(1, int(seconds * 1000))
+        try:
+            return bool(self._client.xread({self._keys.events: cursor}, count=1, block=milliseconds))
+        except ResponseError as error:
+            if not is_wrong_type(error) and code_of(error) != "UNBLOCKED":
+                raise
+            return True
+
     def _is_after(self, trimmed: str | None, cursor: StreamId) -> bool:
         """Return whether the mark of what was trimmed lies after a cursor."""
         try:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from hybrid_executor import compat
-from hybrid_executor.cli.status_command import read_status
+from hybrid_executor.config import DictConfig, read_settings
 from hybrid_executor.events import AttemptId
+from hybrid_executor.insight.overview import read_overview
 from hybrid_executor.store import RedisSettings, Store, open_store
 from tests.integration.conftest import make_task, queue, set_options, wait_for
 from tests.integration.redis_installed import Server
@@ -77,9 +78,13 @@ def test_under_a_refusal_work_stays_queued_and_nothing_fails_and_it_is_said_once
 
 
 def test_status_tells_of_a_redis_that_answers_and_takes_no_writes(server: Server, store: Store) -> None:
-    assert read_status(store)["redis"] == "ok"
+    settings = read_settings(DictConfig({"hybrid_executor": {"redis_url": "redis://localhost"}}))
+    assert read_overview(store, settings).redis == "ok"
     with full(server):
-        assert read_status(store)["redis"] == "Redis refuses writes: maxmemory reached (OOM)"
+        found = read_overview(store, settings)
+    assert found.redis == "Redis refuses writes: maxmemory reached (OOM)"
+    [problem] = [one for one in found.problems if one.subject == "Redis"]
+    assert (problem.severity, "maxmemory" in problem.cure) == ("failure", True)
 
 
 def test_a_worker_that_could_not_announce_itself_to_a_full_redis_has_lost_nothing(

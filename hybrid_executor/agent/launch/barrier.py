@@ -69,6 +69,15 @@ class Barrier:
         return f"{self.refusal.reason} Tried again every minute or sooner."
 
     @property
+    def waiting(self) -> int:
+        """How many launches wait for it."""
+        return sum(len(lane.launches) for lane in self.lanes.values())
+
+    def seconds(self, now: float) -> float:
+        """Return the time until the next try."""
+        return max(0.0, self._until - now)
+
+    @property
     def is_tried(self) -> bool:
         """Launches are trying now whether it is open again."""
         return self._tries > 0

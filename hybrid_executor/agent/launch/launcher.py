@@ -129,6 +129,11 @@ class AirflowKubernetesScheduler:
         """How many entries are held without an outcome."""
         return len(self._held)
 
+    @property
+    def refusals(self) -> list[dict[str, str | int | float]]:
+        """What the cluster refuses now; see :meth:`LaunchQueue.refusals`."""
+        return self._queue.refusals(time.monotonic())
+
     def run_pod_async(self, manifest: Mapping[str, Any], **_: object) -> dict[str, Any]:
         """Create a pod and return it as the API server has it. Safe for several threads.
 

@@ -67,6 +67,20 @@ class LaunchQueue:
             lane = self._lanes.get(launch.demand) if launch.demand else None
             return lane.barrier.reason if lane and lane.barrier and launch.entry.id in self._waiting else ""
 
+    def refusals(self, now: float) -> list[dict[str, str | int | float]]:
+        """Return what is refused now, for people: namespace, reason, launches that wait, seconds until the next try."""
+        with self._lock:
+            return [
+                {
+                    "namespace": barrier.demand.namespace,
+                    "reason": barrier.refusal.reason,
+                    "waiting": barrier.waiting,
+                    "seconds": round(barrier.seconds(now), 1),
+                }
+                for barriers in self._barriers.values()
+                for barrier in barriers.values()
+            ]
+
     def put_back(self, launches: Sequence[Launch]) -> None:
         """Put launches back that were taken and not tried, at their old place."""
         with self._lock:

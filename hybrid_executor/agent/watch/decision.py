@@ -112,7 +112,7 @@ def change_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSetti
             to=State.RUNNING,
             generation=pod.generation,
             sources=BEFORE_START,
-            fields={**found, "note": ""},
+            fields={**found, "note": "", "category": ""},
         )
     if diagnosis.phase == "succeeded":
         ended = {**found, "category": str(diagnosis.category), "exit_code": _exit_code(diagnosis), "note": ""}

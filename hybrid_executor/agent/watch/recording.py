@@ -133,7 +133,7 @@ class PodRecorder:
             elif change is not None:
                 changes.append((sighting, change))
             if note:
-                notes[sighting.identity.attempt] = {"note": note}
+                notes[sighting.identity.attempt] = {"note": note, "category": str(sighting.diagnosis.category)}
             else:
                 notes.pop(sighting.identity.attempt, None)
         claims = self._attempts.advance_all([change for _, change in changes])

@@ -8,9 +8,21 @@ from hybrid_executor.cli.tables.arguments import JSON, OUTPUT, arg
 
 STATUS = ActionCommand(
     name="status",
-    help="Show workers, agents and live attempts by pool, queue and state",
+    help="Show what is wrong and what to do, then all components, pools, queues and clusters (exit code 1: a failure)",
     func=lazy_load_command("hybrid_executor.cli.status_command.status"),
-    args=(OUTPUT, JSON),
+    args=(
+        arg(
+            "-w",
+            "--watch",
+            help="Show it again and again, after so many seconds (default: 2), until Ctrl-C",
+            metavar="SECONDS",
+            nargs="?",
+            type=float,
+            default=0.0,
+        ),
+        OUTPUT,
+        JSON,
+    ),
 )
 WORKERS = ActionCommand(
     name="workers",
@@ -35,5 +47,18 @@ POD_YAML = ActionCommand(
         arg("--run-id", help="Run id in labels and workload (default: example-run)", default="example-run"),
         arg("-o", "--output", help="Write to this file", metavar="FILE"),
         arg("--check", help="Let the cluster check each pod (dry run)", action="store_true"),
+    ),
+)
+WHY = ActionCommand(
+    name="why",
+    help="Tell why a task waits or how it ended, and what to do (exit code 1: it failed)",
+    func=lazy_load_command("hybrid_executor.cli.why_command.why"),
+    args=(
+        arg("dag_id", help="Id of a Dag; or, without a task, the id of an attempt", metavar="DAG_OR_ATTEMPT"),
+        arg("task_id", help="Id of a task", nargs="?", metavar="TASK"),
+        arg("run_id", help="Id of a run (default: the newest run that has the task)", nargs="?", metavar="RUN"),
+        arg("--map-index", help="Map index of a mapped task (default: one that waits)", type=int, default=-1),
+        OUTPUT,
+        JSON,
     ),
 )

@@ -238,3 +238,32 @@ class Withdraw(NamedTuple):
     members_key: Key
     name: str
     life: str
+
+
+class Survey(NamedTuple):
+    """Read fields of many records. ``source`` says where the attempts come from; ``least`` is an id of a stream."""
+
+    source_key: Key | None
+    prefix: str
+    source: str
+    cursor: str
+    least: str
+    size: int
+    question: str
+    attempts: Texts
+
+
+class QueuePlace(NamedTuple):
+    """Find an attempt's message among ``size`` messages of a list, after those that were looked at (``skip``)."""
+
+    queue_key: Key
+    attempt: AttemptId
+    skip: int
+    size: int
+
+
+class LaunchPlace(NamedTuple):
+    """Find an attempt's launch."""
+
+    launch_key: Key
+    attempt: AttemptId

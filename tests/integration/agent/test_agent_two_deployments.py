@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hybrid_executor.cli.status_command import clashes_of, read_status
+from hybrid_executor.insight.overview import read_overview
 from hybrid_executor.kube.names import LABEL_REDIS
 from hybrid_executor.states import State
 from hybrid_executor.store import RedisSettings, Store, open_store
@@ -61,7 +61,12 @@ def test_pods_of_another_deployment_are_not_touched_and_the_clash_is_told_once(
         "Pods of another deployment are in namespace default of cluster default: it has another Redis and the same "
         "[hybrid_executor] instance = airflow. This agent leaves them alone. Give each deployment its own instance."
     ]
-    [words] = wait_until(lambda: clashes_of(read_status(world.store)["agents"], INSTANCE))
+
+    def clashes() -> list[str]:
+        problems = read_overview(world.store, world.settings()).problems
+        return [problem.what for problem in problems if "another deployment" in problem.what]
+
+    [words] = wait_until(clashes)
     assert "namespace default of cluster default has pods of another deployment" in words
 
     # Its own agent finds them as they were, and our pods are made and deleted beside them.

@@ -17,7 +17,7 @@ import threading
 from argparse import Namespace
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -353,7 +353,8 @@ def see(day: Day, capsys: pytest.CaptureFixture[str]) -> None:
 
     capsys.readouterr()
     for as_json in (False, True):
-        status(Namespace(json=as_json))
+        with suppress(SystemExit):
+            status(Namespace(json=as_json, watch=0))
         workers(Namespace(json=as_json))
     day.write("commands", capsys.readouterr().out)
     with redis.Redis.from_url(day.redis_url, decode_responses=True) as client:

@@ -26,6 +26,7 @@ BODIES = {
     "sandbox": "hybrid_executor.cli.sandbox_command.sandbox",
     "standalone": "hybrid_executor.cli.standalone_command.standalone",
     "demo": "hybrid_executor.cli.demo_command.demo",
+    "why": "hybrid_executor.cli.why_command.why",
     "status": "hybrid_executor.cli.status_command.status",
     "routes": "hybrid_executor.cli.routes_command.routes",
     "cleanup-pods": "hybrid_executor.cli.cleanup_pods_command.cleanup_pods",

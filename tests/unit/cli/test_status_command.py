@@ -1,94 +1,80 @@
-"""``airflow hybrid status``."""
+"""``airflow hybrid status``: the screen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+import json
 
-import fakeredis
 import pytest
 
-from hybrid_executor.cli.status_command import count_live, read_status, show
-from hybrid_executor.events import AttemptId, OwnerId
-from hybrid_executor.states import State
-from hybrid_executor.store import Record, Store, Submission
+from hybrid_executor.cli.output import Output
+from hybrid_executor.cli.status_command import show
+from hybrid_executor.insight.members import AgentView, WorkerView
+from hybrid_executor.insight.overview import ClusterView, Overview
+from hybrid_executor.insight.problems import Problem
+from hybrid_executor.insight.queues import QueueView
+from hybrid_executor.insight.slots import PoolView, SchedulerView
+
+LONG = "2 attempts of queue etl cannot start, the first for 3 min: Waiting for quota: compute [red] in namespace etl"
+FOUND = Overview(
+    instance="prod",
+    problems=(
+        Problem(severity="failure", subject="queue x", what="3 attempts wait in queue x.", cure="Run a worker."),
+        Problem(severity="warning", subject="queue etl", what=LONG, cure="Raise the quota."),
+    ),
+    schedulers=(SchedulerView(job_id="7", hostname="h", is_alive=True, heartbeat_age=2, live={"celery": 4}),),
+    workers=(
+        WorkerView(name="celery@a", state="draining", paused_queues=("etl",), running=("1", "2"), concurrency=4),
+        WorkerView(name="celery@b", state="silent", heartbeat_age=300),
+    ),
+    agents=(AgentView(name="agent-1", state="running", watches=("default/airflow",), in_flight={"default": 3}),),
+    pools=(PoolView(name="celery", limit=32, per_scheduler=32, occupied=4),),
+    queues=(QueueView(name="x", pool="celery", depth=3, oldest_age=200, advice="nobody serves it"),),
+    clusters=(ClusterView(name="default", agents=("agent-1",), starting=2, limit=8, pods={"pending": 2}),),
+)
 
 
-@pytest.fixture
-def store() -> Iterator[Store]:
-    client = fakeredis.FakeRedis(decode_responses=True)
-    yield Store(client, instance="test")
-    client.close()
+def shown(found: Overview, format_name: str = "table") -> str:
+    file = io.StringIO()
+    output = Output(format_name, file=file)  # type: ignore[arg-type]
+    output.console.width = 80
+    show(found, output)
+    return file.getvalue()
 
 
-def submission(attempt: str, *, pool: str, queue: str) -> Submission:
-    return Submission(
-        attempt=AttemptId(attempt), owner=OwnerId("1"), pool=pool, fields={"queue": queue, "pool": pool}, payload="{}"
-    )
+def test_problems_come_first_each_with_what_to_do_at_80_columns() -> None:
+    lines = shown(FOUND).splitlines()
+    assert lines[0] == "Instance prod: 1 failure, 1 warning"
+    assert lines[1] == "FAILURE: 3 attempts wait in queue x."
+    assert lines[2].strip() == "-> Run a worker."
+    assert lines[3].startswith("Warning: 2 attempts of queue etl cannot start")
+    assert "[red]" in " ".join(lines)
+    assert max(map(len, lines)) <= 80
 
 
-def test_live_attempts_are_counted_by_pool_queue_and_state(store: Store) -> None:
-    store.attempts.submit(
-        [
-            submission("a", pool="celery", queue="default"),
-            submission("b", pool="celery", queue="default"),
-            submission("c", pool="kubernetes", queue="gpu"),
-        ]
-    )
-    store.attempts.claim(AttemptId("a"), worker="w@h")
-    assert read_status(store)["live"] == [
-        {"pool": "celery", "queue": "default", "state": "running", "attempts": 1},
-        {"pool": "celery", "queue": "default", "state": "submitted", "attempts": 1},
-        {"pool": "kubernetes", "queue": "gpu", "state": "submitted", "attempts": 1},
-    ]
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["7", "h", "running", "2 s ago", "4 celery"],
+        ["celery@a", "draining", "(paused: etl)", "2 of 4"],
+        ["celery@b", "silent", "5 min ago"],
+        ["agent-1", "running", "default/airflow", "3"],
+        ["celery", "4", "32", "0"],
+        ["x", "celery", "3", "3 min", "nobody"],
+        ["default", "1", "2 of 8", "2 pending"],
+    ],
+)
+def test_each_part_has_its_line(words: list[str]) -> None:
+    text = shown(FOUND, "plain")
+    assert [line for line in text.splitlines() if all(word in line for word in words)]
 
 
-def test_workers_and_agents_are_shown_with_what_they_say_of_themselves(store: Store) -> None:
-    store.presence.announce("worker", "w@h", {"queues": "default", "state": "draining"}, seconds=30)
-    store.presence.announce("agent", "a-1", {}, seconds=30)
-    found = read_status(store)
-    (worker,) = found["workers"]
-    assert (worker["name"], worker["is_alive"], worker["queues"], worker["state"]) == (
-        "w@h",
-        True,
-        "default",
-        "draining",
-    )
-    assert [agent["name"] for agent in found["agents"]] == ["a-1"]
+def test_a_deployment_without_a_problem_is_well() -> None:
+    assert shown(Overview(instance="prod")).splitlines()[0] == "Instance prod: all is well"
 
 
-def test_records_that_are_gone_are_not_counted() -> None:
-    records = [Record(id=AttemptId("a"), state=State.RUNNING, generation=1, pool="celery", queue="q")]
-    assert count_live(records) == [{"pool": "celery", "queue": "q", "state": "running", "attempts": 1}]
-    assert count_live([]) == []
-
-
-def test_what_attempts_wait_for_is_counted_by_its_words(store: Store) -> None:
-    store.attempts.submit([submission(name, pool="kubernetes", queue="gpu") for name in "abc"])
-    store.attempts.annotate({AttemptId(name): {"note": "waiting for quota"} for name in "ab"})
-    store.attempts.annotate({AttemptId("c"): {"note": "no node has room"}})
-    assert read_status(store)["notes"] == [
-        {"pool": "kubernetes", "queue": "gpu", "note": "waiting for quota", "attempts": 2},
-        {"pool": "kubernetes", "queue": "gpu", "note": "no node has room", "attempts": 1},
-    ]
-
-
-def test_a_queue_that_no_worker_serves_is_shown_with_what_to_run(
-    store: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store.attempts.submit([submission("a", pool="celery", queue="etl")])
-    store.presence.announce("worker", "w@h", {"queues": "default", "paused_queues": "etl"}, seconds=30)
-    found = read_status(store)
-    assert [(row["pool"], row["name"], row["attempts"]) for row in found["unserved"]] == [("celery", "etl", 1)]
-    show(found, instance="test")
-    said = " ".join(capsys.readouterr().out.split())
-    assert "(paused: etl)" in said
-    assert "airflow hybrid worker --queues etl" in said
-    store.presence.announce("worker", "w@h", {"queues": "default,etl"}, seconds=30)
-    assert read_status(store)["unserved"] == []
-
-
-def test_notes_are_shown_as_they_stand(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    store.attempts.submit([submission("a", pool="kubernetes", queue="gpu")])
-    store.attempts.annotate({AttemptId("a"): {"note": "quota [red]"}})
-    show(read_status(store), instance="test")
-    assert "quota [red]" in capsys.readouterr().out
+def test_programs_get_all_of_it() -> None:
+    told = json.loads(shown(FOUND, "json"))
+    assert [problem["severity"] for problem in told["problems"]] == ["failure", "warning"]
+    assert told["workers"][0]["running"] == ["1", "2"]
+    assert told["queues"][0]["oldest_age"] == 200

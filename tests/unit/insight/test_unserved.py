@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from hybrid_executor.executor.unserved import Place, find_unserved, place_of
+from hybrid_executor.insight.members import AgentView, WorkerView, view_agent, view_worker
+from hybrid_executor.insight.unserved import Place, find_unserved, place_of
 from hybrid_executor.states import State
 from hybrid_executor.store import Member
 
 
-def worker(queues: str, **fields: str) -> Member:
-    return Member(role="worker", name="w@h", fields={"queues": queues, **fields}, silent_seconds=1)
+def worker(queues: str, **fields: str) -> WorkerView:
+    member = Member(role="worker", name="w@h", fields={"queues": queues, **fields}, silent_seconds=1)
+    return view_worker(member, now=100)
 
 
-def agent(clusters: str) -> Member:
-    return Member(role="agent", name="a", fields={"clusters": clusters}, silent_seconds=1)
+def agent(clusters: str) -> AgentView:
+    return view_agent(Member(role="agent", name="a", fields={"clusters": clusters}, silent_seconds=1))
 
 
-SILENT = Member(role="worker", name="gone@h", fields={}, silent_seconds=100)
+SILENT = view_worker(Member(role="worker", name="gone@h", fields={}, silent_seconds=100), now=100)
 ETL, CLUSTER = Place(pool="celery", name="etl"), Place(pool="kubernetes", name="east")
 
 
@@ -43,9 +45,11 @@ def test_a_queue_is_served_by_a_living_worker_that_has_it() -> None:
     assert [(item.place, item.attempts) for item in found] == [(ETL, 2)]
 
 
-def test_a_queue_that_its_only_worker_has_paused_is_not_served() -> None:
+def test_a_queue_that_its_only_worker_has_paused_is_not_served_and_the_worker_is_named() -> None:
     [item] = find_unserved([ETL], workers=[worker("", paused_queues="etl")], agents=[])
     assert item.place == ETL
+    assert "served only by workers that drain: w@h" in str(item)
+    assert "airflow hybrid drain w@h --undo" in str(item)
 
 
 def test_a_cluster_is_served_by_a_living_agent_of_it() -> None:

@@ -1,0 +1,64 @@
+"""What is said of one attempt, by its state. Pure."""
+
+from __future__ import annotations
+
+from hybrid_executor.insight import in_pods, on_workers
+from hybrid_executor.insight.attempts import AttemptView
+from hybrid_executor.insight.cures import cure_for
+from hybrid_executor.insight.situation import Explanation, Situation
+
+
+def explain(attempt: AttemptView, around: Situation) -> Explanation:
+    """Return where an attempt is, what it waits for now, and what to do about it."""
+    if attempt.trouble:
+        return Explanation(where="unknown", waits_for=attempt.trouble, advice="Delete the key and clear the task.")
+    explained = _explain(attempt, around)
+    if around.redis and attempt.state not in ("succeeded", "failed", "revoked"):
+        return Explanation(
+            where=explained.where,
+            waits_for=f"{around.redis}, so nothing starts or ends now. {explained.waits_for}".rstrip(),
+            advice="Let Redis accept writes again; see airflow hybrid status.",
+        )
+    return explained
+
+
+def _explain(attempt: AttemptView, around: Situation) -> Explanation:
+    is_pod = attempt.pool == "kubernetes"
+    if attempt.state in ("submitted", "launching"):
+        return in_pods.explain_waiting(attempt, around) if is_pod else on_workers.explain_waiting(attempt, around)
+    if attempt.state == "pending":
+        return in_pods.explain_pending(attempt, around)
+    if attempt.state == "running":
+        return in_pods.explain_running(attempt, around) if is_pod else on_workers.explain_running(attempt, around)
+    if attempt.state == "lost":
+        return _lost(attempt, around)
+    if attempt.state == "unknown":
+        return Explanation(
+            where="in a state that this release does not know",
+            advice="Run the same release of airflow-hybrid-executor everywhere.",
+        )
+    return _ended(attempt)
+
+
+def _lost(attempt: AttemptView, around: Situation) -> Explanation:
+    where = f"lost with {attempt.holder}" if attempt.holder else "lost"
+    if around.is_owner_alive is False:
+        return Explanation(
+            where=where,
+            waits_for="The scheduler that decides what follows is not alive.",
+            advice="Start a scheduler; it adopts the task and decides.",
+        )
+    return Explanation(
+        where=where,
+        waits_for="Its scheduler decides within about 10 s: run it again if its task never started, else fail it.",
+        advice="Wait.",
+    )
+
+
+def _ended(attempt: AttemptView) -> Explanation:
+    place = f"in pod {attempt.namespace}/{attempt.pod}" if attempt.pool == "kubernetes" and attempt.pod else ""
+    place = place or (f"on worker {attempt.holder}" if attempt.holder and attempt.pool == "celery" else "")
+    where = f"ended {place}".strip()
+    if attempt.state == "succeeded":
+        return Explanation(where=where)
+    return Explanation(where=where, advice=cure_for(attempt.category, attempt.reason))
