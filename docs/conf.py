@@ -21,6 +21,8 @@ project = "Hybrid executor for Apache Airflow"
 release = version = _METADATA["metadata"]["version"]
 html_title = "Hybrid executor"
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options = {"top_of_page_buttons": []}
 smartquotes = False
 html_copy_source = False

@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hybrid_executor.agent import reaper
 from hybrid_executor.cli.definition import get_hybrid_cli_commands
 from hybrid_executor.config.celery_table import CELERY_OPTIONS
 from hybrid_executor.config.kubernetes_table import KUBERNETES_OPTIONS
 from hybrid_executor.config.table import HYBRID_OPTIONS
+from hybrid_executor.executor import child
+from hybrid_executor.kube import transport, watch
+from hybrid_executor.store import epochs
 from hybrid_executor.store.keys import Keys
 from tests.documents import PAGES, ROOT
 
@@ -105,3 +109,23 @@ def test_the_security_page_lists_the_verbs_of_the_manifests_by_account() -> None
     rows = re.findall(r"^\| (agent|API server) \| `([\w/]+)` \| (`.+?`) \|", page, re.MULTILINE)
     told = [(account, resource, verb) for account, resource, verbs in rows for verb in re.findall(r"`(\w+)`", verbs)]
     assert sorted(told) == sorted(granted)
+
+
+def test_the_times_on_the_page_on_failures_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8")
+    defaults = {option.name: option.default for option in HYBRID_OPTIONS}
+    for name, words in {
+        "agent_lease": "{} s (`agent_lease`)",
+        "worker_lost_after": "{} s of silence (`worker_lost_after`)",
+        "repair_interval": "every {} s (`repair_interval`)",
+        "relist_interval": "Every {} s it lists all pods (`relist_interval`)",
+    }.items():
+        assert words.format(defaults[name]) in page, name
+    for words in (
+        f"if the connection is silent, after {watch.DEFAULT_SILENCE_SECONDS:.0f} s",
+        f"{reaper.STUCK_SECONDS:.0f} to {reaper.STUCK_SECONDS + reaper._EVERY_SECONDS:.0f} s",
+        f"up to {epochs.SETTLING_SECONDS} s later",
+        f"about {child._BACKOFF.first_seconds:.0f} s; up to {child._BACKOFF.most_seconds:.0f} s",
+        f"growing pauses, up to {transport._MOST_RELOAD_SECONDS:.0f} s",
+    ):
+        assert words in page, words

@@ -98,7 +98,7 @@ def test_airflows_own_commands_show_the_provider_without_a_warning(tmp_path: Pat
     code = (
         "from airflow.cli.cli_parser import get_parser\n"
         "for words in ('providers list', 'config list --section hybrid_executor --include-descriptions', '--help'):\n"
-        "    print('#', words)\n"
+        "    print('@@', words)\n"
         "    try:\n"
         "        arguments = get_parser().parse_args(words.split())\n"
         "        arguments.func(arguments)\n"
@@ -108,7 +108,7 @@ def test_airflows_own_commands_show_the_provider_without_a_warning(tmp_path: Pat
     environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONWARNINGS": "default"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    providers, options, groups = re.split("^# .*\n", done.stdout, flags=re.MULTILINE)[1:]
+    providers, options, groups = re.split("^@@ .*\n", done.stdout, flags=re.MULTILINE)[1:]
     assert "airflow-hybrid-executor" in providers
     assert [f"# {option.name} = " in options for option in HYBRID_OPTIONS] == [True] * len(HYBRID_OPTIONS)
     assert "Commands of the hybrid executor" in groups
