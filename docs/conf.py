@@ -36,7 +36,7 @@ root_doc = "README"
 pygments_dark_style = "github-dark"
 
 NAVIGATION = {
-    "Start": {"First steps": "docs/start", "Concepts": "docs/concepts"},
+    "Start": {"First steps": "docs/start", "Concepts": "docs/concepts", "Migration": "docs/migration"},
     "Set up": {
         "Routing and profiles": "docs/routing",
         "Configuration": "docs/configuration",
@@ -45,15 +45,25 @@ NAVIGATION = {
         "Redis": "docs/redis",
         "Redis URLs": "docs/redis-urls",
         "Managed Redis": "docs/managed-redis",
+        "Versions": "docs/versions",
         "Airflow 3.2": "docs/airflow-3.2",
     },
     "Deploy": {
         "Docker Compose": "docs/docker",
+        "Kubernetes": "docs/kubernetes-deployment",
         "Kubernetes manifests": "workers/manifests/README",
         "Security": "docs/security",
         "Performance": "docs/performance",
     },
-    "Run": {"When a part fails": "docs/failures", "Ask Redis": "docs/redis-cli"},
+    "Run": {
+        "Why does this task wait?": "docs/operating",
+        "When a part fails": "docs/failures",
+        "Check a deployment": "docs/doctor",
+        "Commands that change": "docs/commands-that-change",
+        "In Airflow's UI": "docs/ui",
+        "Metrics": "docs/metrics",
+        "Ask Redis": "docs/redis-cli",
+    },
     "Develop": {
         "Contributing": "CONTRIBUTING",
         "Architecture": "docs/architecture",
@@ -71,7 +81,7 @@ def _append_navigation(app: Sphinx, page: str, source: list[str]) -> None:
     """Append the navigation to the first page, where Sphinx looks for it."""
     if page == root_doc:
         for group, pages in NAVIGATION.items():
-            listed = "\n".join(f"{title} <{name}>" for title, name in pages.items())
+            listed = "\n".join(f"{title} <{name}>" for title, name in pages.items() if (ROOT / f"{name}.md").exists())
             source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {group}\n\n{listed}\n```\n"
 
 

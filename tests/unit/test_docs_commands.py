@@ -142,6 +142,28 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
 }
 
 
+WHY_NOT_RUN = {
+    ".": "activates an environment that the page makes",
+    "chmod": "acts on a file that the page makes",
+    "airflow": "acts on a deployment: the tests of each command run it on real servers",
+    "make": "installs, or takes minutes: CI runs lint, docs, demo and test",
+    "pip": "would change the environment of the tests: tests/unit/test_packaging.py builds the package",
+    "python": "tests/unit/workers/test_probe.py runs the probe",
+    "python3": "makes an environment",
+    ".venv/bin/python": "are these tests",
+    "bash": "is CI itself",
+    "tests/compose/base_images.sh": "makes images on a Docker engine",
+    "celery": "starts a worker: tests/integration/workers start them like this",
+    "docker": "needs a Docker engine",
+    "kubectl": "needs a cluster. What makes an object is run as a dry run of the client, if kubectl is here",
+}
+"""Programs whose commands are checked and not run, and why. ``awk``, ``redis-cli`` and shown output are run."""
+
+
+def test_every_program_is_run_or_has_a_reason() -> None:
+    assert set(CHECKS) | ALWAYS_THERE == {*WHY_NOT_RUN, "awk"}
+
+
 @pytest.mark.parametrize("block", BY_COMMANDS, ids=str)
 def test_each_command_can_be_given_as_it_is_written(block: Block) -> None:
     assert block.commands
