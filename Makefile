@@ -65,7 +65,7 @@ bench: $(VENV)/installed-test
 	@$(BIN)/python -m benchmarks.workers $(BENCH_ARGS)
 
 docs: $(VENV)/installed-docs
-	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees . build/docs
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --conf-dir docs --doctree-dir build/doctrees . build/docs
 	@echo "docs: build/docs/index.html"
 
 lint: $(VENV)/installed-test
