@@ -8,8 +8,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 120.0
-"""Only a failure takes so long: ten times what the slowest condition needs on an idle machine."""
+PATIENCE_SECONDS = 300.0
+"""Only a failure takes so long: many times what the slowest condition needs on an idle machine."""
 
 
 def wait_until(

@@ -26,6 +26,9 @@ __all__ = ["PodRequest", "apply_mutation_hook", "build_pod", "get_base_pod_from_
 
 BASE_CONTAINER = "base"
 ENTRY_POINT = ("python", "-m", "airflow.sdk.execution_time.execute_workload", "--json-string")
+# The entry point of Airflow's image starts "airflow db check" before each command, which takes seconds. A task needs
+# no database. Source: scripts/docker/entrypoint_prod.sh in apache/airflow.
+_NO_DATABASE_CHECK = {"name": "CONNECTION_CHECK_MAX_COUNT", "value": "0"}
 _OUR_PREFIX = "hybrid-executor/"
 # The server writes these. A template made from a live pod has them, and the server refuses a creation with them.
 _SERVER_METADATA = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "generateName")
@@ -38,7 +41,8 @@ def build_pod(request: PodRequest, settings: KubernetesSettings, template: Mappi
     image, arguments), executor_config. The image is executor_config's, else that of the queue's coordinator, else the
     profile's, else the configured one, else the template's. The workload runs in the container named ``base``, which is
     the first where none has that name, in a template as in a profile or executor_config. Values are of the types that
-    the API wants; the kubelet never starts an ended task again.
+    the API wants; the kubelet never starts an ended task again. The entry point of Airflow's image does not check the
+    database first, unless a layer sets ``CONNECTION_CHECK_MAX_COUNT``.
 
     :param template: from :meth:`~hybrid_executor.kube.template.TemplateCache.load`.
     :raises TaskRejected: the parts cannot be joined, or no image is known.
@@ -177,3 +181,6 @@ def _finish(pod: dict[str, Any], identity: Mapping[str, Any]) -> None:
             "[kubernetes_executor] worker_container_repository and worker_container_tag, or give the queue's profile "
             "or the task's executor_config an image."
         )
+    environment = base.get("env") or []
+    if not any(variable["name"] == _NO_DATABASE_CHECK["name"] for variable in environment):
+        base["env"] = [*environment, dict(_NO_DATABASE_CHECK)]

@@ -17,6 +17,7 @@ from hybrid_executor.kube.names import LABEL_DONE, done_patch, ending_patch, ins
 from hybrid_executor.kube.refusal import judge_create_error
 from hybrid_executor.kube.transport import Transport
 from hybrid_executor.kube.watch import WatchHandle, watch_once
+from tests.waiting import PATIENCE_SECONDS
 
 from .kube_cluster import Cluster, namespace_in, pod, real, refusal, sandbox, until
 
@@ -194,7 +195,7 @@ def test_a_waiting_watch_is_ended_from_another_thread(cluster: Cluster) -> None:
     reader.start()
     began.wait()
     handle.stop()
-    reader.join(timeout=10)
+    reader.join(timeout=PATIENCE_SECONDS)
     assert not reader.is_alive()
 
 

@@ -17,6 +17,7 @@ from hybrid_executor.errors import KubeUnavailable
 from hybrid_executor.kube.client import connect
 from hybrid_executor.kube.watch import WatchHandle, watch_once
 from tests.certificates import write_certificate
+from tests.waiting import PATIENCE_SECONDS
 
 EVENT = b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"5"}}}\n'
 
@@ -103,7 +104,7 @@ def test_a_watch_that_waits_over_tls_is_ended_from_another_thread(kubeconfig: st
     reader = threading.Thread(target=lambda: rest.extend(events))
     reader.start()
     handle.stop()
-    reader.join(timeout=10)
+    reader.join(timeout=PATIENCE_SECONDS)
     assert not reader.is_alive()
     assert rest == []
     client.close()

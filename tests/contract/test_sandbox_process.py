@@ -24,6 +24,7 @@ from hybrid_executor.errors import HybridError
 from hybrid_executor.sandbox.node import NodeSettings
 from hybrid_executor.sandbox.server import SandboxServer
 from tests.contract.sandbox_client import PODS, Json, SandboxClient, terminated, until
+from tests.waiting import PATIENCE_SECONDS
 
 FAMILY = "sleep 1000 & echo $! >> {pids}; setsid sh -c 'echo $$$$ >> {pids}; exec sleep 1000' & wait"
 
@@ -50,7 +51,7 @@ def served(path: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 def request_from(path: Path) -> httpx.Client:
     config = json.loads(path.read_text())
     headers = {"Authorization": f"Bearer {config['users'][0]['user']['token']}"}
-    return httpx.Client(base_url=config["clusters"][0]["cluster"]["server"], headers=headers, timeout=20)
+    return httpx.Client(base_url=config["clusters"][0]["cluster"]["server"], headers=headers, timeout=PATIENCE_SECONDS)
 
 
 def run_family(client: httpx.Client, pids: Path) -> list[int]:
@@ -67,7 +68,7 @@ def test_no_pod_outlives_a_served_sandbox(number: signal.Signals, tmp_path: Path
         pids = run_family(client, tmp_path / "pids")
         assert all(psutil.pid_exists(pid) for pid in pids)
         process.send_signal(number)
-        assert process.wait(timeout=20) == (-number if number == signal.SIGKILL else 0)
+        assert process.wait(timeout=PATIENCE_SECONDS) == (-number if number == signal.SIGKILL else 0)
         until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
     until(lambda: list(tmp_path.glob("hybrid-sandbox-*")) == [])
     assert (tmp_path / "config").exists() is (number == signal.SIGKILL)

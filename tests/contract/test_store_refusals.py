@@ -17,6 +17,7 @@ from hybrid_executor.store.refusals import refusal_of
 from tests.contract.store_world import submission
 from tests.integration.redis_installed import Server
 from tests.redis_situations import SITUATIONS, full, programs, serve
+from tests.waiting import PATIENCE_SECONDS
 
 SCRIPT = "return redis.call('SET', KEYS[1], 'x')"
 WAYS: dict[str, Callable[[redis.Redis], object]] = {
@@ -84,7 +85,7 @@ def test_each_refusal_is_told_by_its_code_and_has_its_own_name_however_it_was_me
 def test_a_server_that_loads_its_data_is_said_to_load(server: Server, tmp_path: Path) -> None:
     program = server.program
     data = tmp_path / "data"
-    before = serve(data, program)
+    before = serve(data, program, socket_timeout=PATIENCE_SECONDS)
     before.client.mset({f"key:{number}": os.urandom(40_000) for number in range(1000)})
     before.client.save()
     before.kill()

@@ -15,6 +15,7 @@ from hybrid_executor.standalone.environment import clean_environment
 from hybrid_executor.standalone.ports import choose_port, is_listening
 from hybrid_executor.standalone.process import GuardedProcess
 from tests.e2e.conftest import wait_until
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -50,7 +51,7 @@ def run_airflow_command(home: Path, *arguments: str, **options: str) -> subproce
         **{f"AIRFLOW__{name}".upper(): value for name, value in options.items()},
     }
     command = [sys.executable, "-m", "airflow", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
 
 
 def test_without_a_redis_the_scheduler_ends_and_names_the_ways_out(home: Path) -> None:

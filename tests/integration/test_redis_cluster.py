@@ -19,6 +19,7 @@ from tests.integration.rabbitmq import free_port
 from tests.integration.redis_installed import Server, find_server, start_cluster
 from tests.integration.workers.near_side import Scheduler, start_worker_process
 from tests.integration.workers.real_worker import AIRFLOW, make_home
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = [
     pytest.mark.redis_server,
@@ -75,7 +76,9 @@ def test_an_agent_does_not_start(url: str, tmp_path: Path) -> None:
 def test_a_command_says_so_in_one_line(url: str, tmp_path: Path, command: str, code: int) -> None:
     home = make_home(tmp_path, url, log_port=free_port())
     words = [AIRFLOW, "hybrid", command]
-    done = subprocess.run(words, env=home.environment, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(
+        words, env=home.environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert done.returncode == code
     assert REFUSED in done.stderr
     assert "Traceback" not in done.stderr

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.unit.workers.test_fast_exit import RUN
+from tests.waiting import PATIENCE_SECONDS
 
 _DAG = """
 import os, pathlib, subprocess
@@ -49,6 +50,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.store import Store
 from hybrid_workers.run import Delivery, WorkloadRuns
 from hybrid_workers.workload import run_with_airflow
+from tests.waiting import PATIENCE_SECONDS
 
 store = Store(fakeredis.FakeRedis(decode_responses=True), instance="test")
 runs = WorkloadRuns(lambda: store, instance="test", run=run_with_airflow)
@@ -147,7 +149,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=100,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         states = [line.removeprefix("STATE ") for line in done.stdout.splitlines() if line.startswith("STATE ")]

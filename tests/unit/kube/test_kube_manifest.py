@@ -76,7 +76,10 @@ def test_without_a_template_a_complete_minimal_pod_is_made() -> None:
                     "name": "base",
                     "image": "apache/airflow:3.3.2",
                     "args": [*ARGS, WORKLOAD],
-                    "env": [{"name": "AIRFLOW_IS_K8S_EXECUTOR_POD", "value": "True"}],
+                    "env": [
+                        {"name": "AIRFLOW_IS_K8S_EXECUTOR_POD", "value": "True"},
+                        {"name": "CONNECTION_CHECK_MAX_COUNT", "value": "0"},
+                    ],
                 }
             ],
         },
@@ -87,7 +90,23 @@ def test_the_templates_command_stays_and_its_arguments_do_not() -> None:
     base = base_of(build_pod(request_of(), BARE, template(command=["/entrypoint"], args=["old"], env=[{"name": "A"}])))
     assert base["command"] == ["/entrypoint"]
     assert base["args"] == [*ARGS, WORKLOAD]
-    assert [entry["name"] for entry in base["env"]] == ["A", "AIRFLOW_IS_K8S_EXECUTOR_POD"]
+    assert [entry["name"] for entry in base["env"]] == [
+        "A",
+        "AIRFLOW_IS_K8S_EXECUTOR_POD",
+        "CONNECTION_CHECK_MAX_COUNT",
+    ]
+
+
+@pytest.mark.parametrize("layer", ["template", "override"])
+def test_a_layer_that_wants_the_database_check_gets_it(layer: str) -> None:
+    variable = {"name": "CONNECTION_CHECK_MAX_COUNT", "value": "5"}
+    override = {"spec": {"containers": [{"name": "base", "env": [variable]}]}}
+    pod = (
+        build_pod(request_of(), BARE, template(env=[variable]))
+        if layer == "template"
+        else build_pod(with_override(override), BARE, template())
+    )
+    assert [entry for entry in base_of(pod)["env"] if entry["name"] == variable["name"]] == [variable]
 
 
 def test_a_restart_policy_of_the_template_stays_and_is_never_otherwise() -> None:

@@ -19,6 +19,7 @@ from hybrid_workers.background import check_pid_file, read_background
 from hybrid_workers.checks import check_pool, check_size
 from hybrid_workers.command import Arguments, celery_options, run_worker
 from hybrid_workers.deployment import read_deployment
+from tests.waiting import PATIENCE_SECONDS
 
 CONF = DictConfig({"celery": {"broker_url": "redis://h/0"}})
 
@@ -41,7 +42,9 @@ def test_any_other_pool_is_refused_with_what_to_set(pool: str) -> None:
 def test_the_celery_command_refuses_it_too(tmp_path: Path) -> None:
     environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CELERY__BROKER_URL": "redis://127.0.0.1:1/0"}
     command = [sys.executable, "-m", "celery", "-A", "hybrid_workers.celery_app", "worker", "--pool", "threads"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert done.returncode == 1
     assert "cannot run Airflow's workloads" in done.stderr
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
+
 _DAG = """
 import json, os, sys
 from airflow.sdk import DAG, task
@@ -34,6 +36,7 @@ from airflow.sdk.api.client import Client
 from airflow.sdk.api.datamodels._generated import TaskInstance
 from airflow.sdk.execution_time.supervisor import ActivitySubprocess
 from tests.unit.workers.test_fast_exit import RUN
+from tests.waiting import PATIENCE_SECONDS
 
 report = {
     "modules": sorted(sys.modules),
@@ -73,7 +76,12 @@ def test_a_task_process_imports_nothing_but_the_dag_that_its_parent_has_not(tmp_
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
     }
     done = subprocess.run(
-        [sys.executable, "-c", _WORKER], env=environment, capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-c", _WORKER],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("REPORT")]
     assert lines, done.stdout + done.stderr
