@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.cli.cli_config import CLICommand, GroupCommand
 
-from hybrid_executor.cli.tables import acting, asking, running
+from hybrid_executor.cli.tables import acting, asking, migrating, running
 
 _COMMANDS = (
     # Run a component.
@@ -21,6 +21,8 @@ _COMMANDS = (
     asking.WORKERS,
     asking.ROUTES,
     asking.POD_YAML,
+    # Come from another executor.
+    migrating.MIGRATE,
     # Act.
     acting.DRAIN,
     acting.WORKER_STOP,

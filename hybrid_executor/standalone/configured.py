@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
+from secrets import token_hex
 
 from hybrid_executor.config import ConfigSource, Settings, read_settings, table
 from hybrid_executor.config.broker import GENERATED_BROKER
@@ -113,12 +114,17 @@ def _worker_queues(settings: Settings, conf: ConfigSource, queues: str | None) -
 
 
 def _shared_secrets(conf: ConfigSource) -> dict[str, str]:
-    """Return the secrets that all components share, so that no component generates its own."""
+    """Return the secrets that all components share, so that no component generates its own.
+
+    A configuration of Airflow 2 has no secret for tokens: then each component would refuse the tokens of the others.
+    """
     if conf.get("api_auth", "jwt_private_key_path", fallback=None):
         shared: tuple[tuple[str, str], ...] = _SHARED_SECRETS[:-1]
     else:
         shared = _SHARED_SECRETS
     values = {f"AIRFLOW__{section}__{key}".upper(): conf.get(section, key, fallback="") for section, key in shared}
+    if "AIRFLOW__API_AUTH__JWT_SECRET" in values and not values["AIRFLOW__API_AUTH__JWT_SECRET"]:
+        values["AIRFLOW__API_AUTH__JWT_SECRET"] = token_hex(32)
     return {name: str(value) for name, value in values.items() if value}
 
 

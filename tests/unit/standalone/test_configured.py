@@ -118,6 +118,11 @@ def test_all_components_share_the_secrets_that_are_configured() -> None:
     assert made.options["AIRFLOW__CORE__FERNET_KEY"] == "f"
 
 
+def test_components_share_a_secret_for_tokens_where_none_is_configured() -> None:
+    made = plan({})
+    assert len(made.options["AIRFLOW__API_AUTH__JWT_SECRET"]) == 64
+
+
 def test_no_secret_is_made_where_tokens_are_signed_with_a_key_file() -> None:
     made = plan({"api_auth": {"jwt_secret": "s", "jwt_private_key_path": "/key.pem"}})
     assert "AIRFLOW__API_AUTH__JWT_SECRET" not in made.options
