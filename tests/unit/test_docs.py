@@ -129,3 +129,24 @@ def test_the_times_on_the_page_on_failures_are_those_of_the_code() -> None:
         f"growing pauses, up to {transport._MOST_RELOAD_SECONDS:.0f} s",
     ):
         assert words in page, words
+
+
+def test_every_page_that_the_code_or_a_file_of_configuration_names_exists_with_its_heading() -> None:
+    files = [
+        path for folder in ("hybrid_executor", "workers", "conf", "examples") for path in (ROOT / folder).rglob("*.*")
+    ]
+    named = {
+        found
+        for path in (*files, ROOT / "docker-compose.yml", ROOT / "Makefile")
+        if path.suffix in ("", ".py", ".yaml", ".yml", ".cfg", ".conf", ".j2", ".html")
+        for found in re.findall(
+            r"((?:docs/[\w.-]+|README|CONTRIBUTING|SECURITY)\.md)(?:#([\w-]+))?", path.read_text(encoding="utf-8")
+        )
+    }
+    missing = [
+        f"{page}#{anchor}"
+        for page, anchor in named
+        if not (ROOT / page).exists() or (anchor and anchor not in anchors_of(ROOT / page))
+    ]
+    assert ("docs/redis-urls.md", "") in named
+    assert missing == []
