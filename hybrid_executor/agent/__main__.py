@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from hybrid_executor.agent.launch.mutation_hook import airflow_config_folder, load_mutation_hook
     from hybrid_executor.agent.main import run_agent
     from hybrid_executor.config import airflow_config, read_settings
+    from hybrid_executor.config.identity import read_identity
     from hybrid_executor.config.kubernetes import read_kubernetes_settings
 
     conf = airflow_config()
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kubernetes_settings=kubernetes_settings,
             name=options.name or None,
             hook=hook,
+            identity=read_identity(conf, instance=settings.instance),
             stop=stop,
             has_lost_parent=lambda: bool(options.parent_pid) and has_lost_parent(options.parent_pid),
         )

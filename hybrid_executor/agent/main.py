@@ -13,7 +13,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
@@ -49,12 +49,14 @@ def run_agent(
     kubernetes_settings: KubernetesSettings,
     name: str | None = None,
     hook: Hook | None = None,
+    identity: Mapping[str, str] | None = None,
     stop: threading.Event,
     has_lost_parent: Callable[[], bool] = lambda: False,
 ) -> int:
     """Run an agent until ``stop`` is set or its parent is gone; return the process's exit code.
 
     :param name: unique among all agents; made up where it is missing.
+    :param identity: announced with what it does; see :mod:`hybrid_executor.config.identity`.
     :raises ConfigError: the configuration cannot be used.
     """
     agent = Agent(
@@ -62,6 +64,7 @@ def run_agent(
         kubernetes_settings=kubernetes_settings,
         name=name or default_name(),
         hook=hook,
+        identity=identity,
     )
     return agent.run(stop, has_lost_parent=has_lost_parent)
 
@@ -76,8 +79,10 @@ class Agent:
         kubernetes_settings: KubernetesSettings,
         name: str,
         hook: Hook | None,
+        identity: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
+        self._identity = dict(identity or {})
         self._settings = settings
         self._kubernetes_settings = kubernetes_settings
         self._complaints = Complaints()
@@ -236,6 +241,7 @@ class Agent:
                 "in_flight": json.dumps({cluster.cluster: cluster.in_flight for cluster in self._clusters}),
                 "clashes": json.dumps(self._ownership.clashes),
                 "launched": json.dumps({cluster.cluster: cluster.launched for cluster in self._clusters}),
+                **self._identity,
             },
             seconds=PRESENCE_SECONDS,
         )

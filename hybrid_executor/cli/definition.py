@@ -21,6 +21,7 @@ _COMMANDS = (
     asking.WORKERS,
     asking.ROUTES,
     asking.POD_YAML,
+    asking.DOCTOR,
     # Come from another executor.
     migrating.MIGRATE,
     # Act.

@@ -8,6 +8,7 @@ classes and attributes, never from its version number. ``hybrid_workers.workload
 * ``events``: keys of workloads, and the states and events that the scheduler expects for them.
 * ``standing``: how tasks and schedulers stand, for people who ask.
 * ``database``: rows of Airflow's database, and workloads made from them.
+* ``providers``: what installed providers add to Airflow.
 * ``releases``: what the installed release can do.
 
 Does not belong here: any decision about an attempt.
@@ -33,6 +34,7 @@ from hybrid_executor.compat.events import (
     key_in,
     unpack_event,
 )
+from hybrid_executor.compat.providers import read_providers
 from hybrid_executor.compat.queues import check_queues, count_queued, drop_queued, is_queued, queued_workloads
 from hybrid_executor.compat.releases import SupportedWorkloads, airflow_version, kinds_in_pods
 from hybrid_executor.compat.standing import (
@@ -99,6 +101,7 @@ __all__ = [
     "queued_workloads",
     "read_audit_rows",
     "read_planned_tasks",
+    "read_providers",
     "read_schedulers",
     "read_standings",
     "read_tasks",

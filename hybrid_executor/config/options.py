@@ -40,6 +40,9 @@ class ConfigSource(Protocol):
     def options(self, section: str) -> dict[str, str]:
         """Return every option that is set in ``section``, for sections that accept any option."""
 
+    def is_set(self, section: str, key: str) -> bool:
+        """Return whether a person has set the option, and it is no default."""
+
 
 class DictConfig:
     """A configuration held in ``{section: {option: text}}``, for tests and for commands that do not use Airflow's."""
@@ -54,6 +57,10 @@ class DictConfig:
     def options(self, section: str) -> dict[str, str]:
         """Return the section's options."""
         return dict(self._sections.get(section, {}))
+
+    def is_set(self, section: str, key: str) -> bool:
+        """Return whether the option is there."""
+        return key in self._sections.get(section, {})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,6 +69,14 @@ class AirflowConfig:
         plain = {name.removesuffix("_cmd").removesuffix("_secret") for name in names}
         return {name: self.get(section, name) for name in sorted(plain)}
 
+    def is_set(self, section: str, key: str) -> bool:
+        """Return whether a person has set the option, itself or as a command or secret; runs no command."""
+        endings = ("", "_cmd", "_secret")
+        variable = f"AIRFLOW__{section.upper()}__{key.upper()}"
+        if any(f"{variable}{ending.upper()}" in os.environ for ending in endings):
+            return True
+        return any(self._in_file(section, f"{key}{ending}") is not None for ending in endings)
+
     def _in_file(self, section: str, key: str) -> str | None:
         if not RawConfigParser.has_option(self._conf, section, key):
             return None

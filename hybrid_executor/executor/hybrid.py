@@ -11,6 +11,7 @@ from airflow.executors.base_executor import BaseExecutor
 
 from hybrid_executor import compat
 from hybrid_executor.config import Settings, airflow_config, read_settings
+from hybrid_executor.config.identity import read_identity
 from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.settings import Shape
 from hybrid_executor.errors import HybridError, StoreUnavailable, TaskRejected
@@ -101,7 +102,11 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
             clock=self.clock,
             sleep=self.sleep,
         )
-        self._loop = Loop(context, pod_launch_retries=kubernetes.pod_launch_failure_retries if kubernetes else 0)
+        self._loop = Loop(
+            context,
+            pod_launch_retries=kubernetes.pod_launch_failure_retries if kubernetes else 0,
+            read_identity=lambda: read_identity(conf, instance=settings.instance),
+        )
         self._loop.begin(lambda: opening.check_deployment(context))
         if kubernetes is not None and settings.agent == "child":
             self._child = AgentChild(f"{settings.instance}-{context.owner}", shape=self.shape)
@@ -118,6 +123,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
             self._reports.local(pool.end())
         if self._context is not None:
             self.heartbeat()
+            self._loop.end()
             self.terminate()
 
     def terminate(self) -> None:

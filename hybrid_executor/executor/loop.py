@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hybrid_executor.errors import StoreForbidden, StoreUnavailable
 from hybrid_executor.executor import adoption, revocation, submission
+from hybrid_executor.executor.announcement import Announcement
 from hybrid_executor.executor.clock import Timer
 from hybrid_executor.executor.comparison import Comparison
 from hybrid_executor.executor.context import Context
@@ -28,11 +29,19 @@ class Loop:
     Acts on records and on Airflow's database, read in bulk, and concludes nothing from silence alone. A step that fails
     stays pending and keeps no other step from being done.
 
+    :param read_identity: returns what this scheduler announces of its configuration.
     :param pod_launch_retries: how often a pod that dies before its task starts is launched again, negative for ever.
     """
 
-    def __init__(self, context: Context, *, pod_launch_retries: int) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        pod_launch_retries: int,
+        read_identity: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._context = context
+        self._announcement = Announcement(context, read_identity=read_identity)
         self._intake = Intake(context)
         self._comparison = Comparison(context)
         self._lost = LostWork(context, pod_launch_retries=pod_launch_retries)
@@ -100,6 +109,12 @@ class Loop:
             if self._trim_timer.is_due():
                 self._trim_timer.restart()
                 steps.do("trim the events", self._trim)
+            steps.do("announce this scheduler", self._announcement.say)
+
+    def end(self) -> None:
+        """Take back what others are told of this scheduler."""
+        if self._context.outage.may_ask():
+            self._announcement.withdraw()
 
     def wait(self, *, until: Callable[[], bool], ask_every_seconds: float) -> None:
         """Wait for events and take them in, at most ``[hybrid_executor] event_wait``, for ``until`` to hold.

@@ -60,6 +60,11 @@ def find_problems(
     return in_order(found)
 
 
+def problems_of_members(facts: Facts, settings: Settings) -> list[Problem]:
+    """Return what is wrong with workers and agents, and with work that none of them takes; failures first."""
+    return in_order([*_of_unserved(facts), *_of_workers(facts, settings), *_of_agents(facts, settings)])
+
+
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
     """Return failures first, each kind in the order in which it was found."""
     return sorted(problems, key=lambda problem: problem.severity != "failure")

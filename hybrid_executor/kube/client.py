@@ -86,6 +86,10 @@ class KubeClient:
         """Drop idle connections; the client may still be used."""
         self.transport.close()
 
+    def ask(self, method: str, path: str, *, doing: str, **rest: Any) -> dict[str, Any]:
+        """Send any other request, and return its answer; arguments as those of the transport's ``call``."""
+        return self._json(method, path, doing=doing, **rest)
+
     def create_pod(self, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Create a pod and return it. A name that exists is a KubeError with reason AlreadyExists."""
         name = manifest.get("metadata", {}).get("name", "")

@@ -97,6 +97,11 @@ class _Credentials:
     def __init__(self, configuration: Any) -> None:
         self._configuration = configuration
 
+    @property
+    def renews(self) -> bool:
+        """The library replaces a token that is about to expire (account of a pod, exec plugin)."""
+        return getattr(self._configuration, "refresh_api_key_hook", None) is not None
+
     def __call__(self) -> Mapping[str, str]:
         from kubernetes.config import ConfigException
 

@@ -11,7 +11,7 @@ from hybrid_executor.sandbox.answers import JsonResponse
 from hybrid_executor.sandbox.cluster import Cluster
 from hybrid_executor.sandbox.connections import Connections, Peer
 from hybrid_executor.sandbox.listing import list_objects
-from hybrid_executor.sandbox.objects import Resource
+from hybrid_executor.sandbox.objects import QUOTAS, Resource
 from hybrid_executor.sandbox.queries import (
     is_true,
     list_query,
@@ -19,6 +19,7 @@ from hybrid_executor.sandbox.queries import (
     wants_metadata_only,
     watch_query,
 )
+from hybrid_executor.sandbox.quotas import with_usage
 from hybrid_executor.sandbox.watching import BOOKMARK_SECONDS, Watch, WatchSwitch
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -51,8 +52,10 @@ class Collections:
             selection = selection_of(resource, request.path_params.get("namespace"), params)
             metadata_only = wants_metadata_only(request.headers.get("accept", ""))
             if not is_true(params.get("watch", "")):
-                query = list_query(selection, params)
-                return JsonResponse(list_objects(self._cluster, query, metadata_only=metadata_only))
+                answer = list_objects(self._cluster, list_query(selection, params), metadata_only=metadata_only)
+                if resource is QUOTAS and not metadata_only:
+                    answer["items"] = [with_usage(self._cluster, quota) for quota in answer["items"]]
+                return JsonResponse(answer)
             watch = Watch(
                 self._cluster,
                 self._switch,

@@ -15,7 +15,7 @@ from hybrid_executor.store.epochs import Epoch
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
 from hybrid_executor.store.orders import Order, Orders
-from hybrid_executor.store.permissions import BROKER_COMMANDS, Needs, check_broker_permissions
+from hybrid_executor.store.permissions import Missing, Needs, broker_needs, check_broker_permissions
 from hybrid_executor.store.presence import Member, Presence
 from hybrid_executor.store.records import Record
 from hybrid_executor.store.redis_identity import RedisIdentity
@@ -27,7 +27,6 @@ from hybrid_executor.store.view import LaunchPlace, StoreView
 from hybrid_executor.store.wrong_types import WrongType, is_wrong_type, words_for
 
 __all__ = [
-    "BROKER_COMMANDS",
     "Attempts",
     "Change",
     "Claim",
@@ -42,6 +41,7 @@ __all__ = [
     "Lease",
     "Leases",
     "Member",
+    "Missing",
     "Needs",
     "Order",
     "Orders",
@@ -58,6 +58,7 @@ __all__ = [
     "StoreView",
     "Submission",
     "WrongType",
+    "broker_needs",
     "check_broker_permissions",
     "check_server",
     "explain",

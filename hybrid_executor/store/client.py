@@ -23,7 +23,7 @@ from hybrid_executor.store.broker_lists import BrokerLists
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Leases, Rates
 from hybrid_executor.store.orders import Orders
-from hybrid_executor.store.permissions import STORE_COMMANDS, Needs, check_permissions
+from hybrid_executor.store.permissions import STORE_COMMANDS, Missing, Needs, check_permissions, find_missing
 from hybrid_executor.store.presence import Presence
 from hybrid_executor.store.redis_identity import RedisIdentity
 from hybrid_executor.store.resource_version import ResourceVersion
@@ -189,10 +189,20 @@ class Store:
         :raises StoreForbidden: it may not; the message names what is missing.
         :raises StoreUnavailable: Redis could not be asked.
         """
+        check_permissions(self.client, self._needs(queue_keys))
+
+    def missing_permissions(self, queue_keys: Sequence[str] = ()) -> Missing:
+        """Return what the user may not do of all that the store does.
+
+        :param queue_keys: as for :meth:`check_permissions`.
+        :raises StoreUnavailable: Redis could not be asked.
+        """
+        return find_missing(self.client, self._needs(queue_keys))
+
+    def _needs(self, queue_keys: Sequence[str]) -> Needs:
         own = [(f"{self.keys.prefix}*", key) for key in self.keys.examples()]
         queues = [(f"{key}*", key) for key in queue_keys]
-        needs = Needs(commands=STORE_COMMANDS, trial_key=self.keys.trial, keys=[*own, *queues])
-        check_permissions(self.client, needs)
+        return Needs(commands=STORE_COMMANDS, trial_key=self.keys.trial, keys=[*own, *queues])
 
     def close(self) -> None:
         """Close all connections."""

@@ -95,11 +95,11 @@ class Keys:
         return Key(f"{self.prefix}version:{cluster}:{namespace}")
 
     def member(self, role: str, name: str) -> Key:
-        """Hash: one worker or agent that is alive, and what it does."""
+        """Hash: one worker, agent or scheduler that is alive, and what it does."""
         return Key(f"{self.prefix}{role}:{name}")
 
     def members(self, role: str) -> Key:
-        """Sorted set: workers or agents by the time they were last heard of."""
+        """Sorted set: workers, agents or schedulers by the time they were last heard of."""
         return Key(f"{self.prefix}{role}s")
 
     def orders(self, life: str) -> Key:
@@ -127,7 +127,9 @@ class Keys:
             *(self.attempt, self.payload, self.overrides, self.owner, self.live),
             *(self.launch, self.lease, self.rate, self.starting, self.pace),
         )
-        members = [name for role in ("worker", "agent") for name in (self.member(role, "-"), self.members(role))]
+        members = [
+            name for role in ("worker", "agent", "scheduler") for name in (self.member(role, "-"), self.members(role))
+        ]
         return [
             *(key("-") for key in named),
             *members,

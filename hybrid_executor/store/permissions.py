@@ -44,6 +44,7 @@ _TRIALS: dict[str, Sequence[str]] = {
     "ZREM": (_KEY, "m"),
     "ZRANGE": (_KEY, "0", "0"),
     "ZRANGEBYSCORE": (_KEY, "0", "0"),
+    "ZREVRANGEBYSCORE": (_KEY, "0", "0"),
     "ZREMRANGEBYSCORE": (_KEY, "0", "0"),
     "ZSCORE": (_KEY, "m"),
     "ZCARD": (_KEY,),
@@ -81,7 +82,7 @@ _TRIALS: dict[str, Sequence[str]] = {
 }
 _LAST = ("EXPIRE", "PEXPIRE", "DEL", "MULTI", "EXEC")  # the trial key stays for no longer than a second
 
-_BROKERS_ONLY = {"BRPOP", "ZRANGEBYSCORE", "WATCH", "UNWATCH"}
+_BROKERS_ONLY = {"BRPOP", "ZRANGEBYSCORE", "ZREVRANGEBYSCORE", "WATCH", "UNWATCH"}
 STORE_COMMANDS = tuple(sorted(_TRIALS.keys() - _BROKERS_ONLY))
 """What executor, agents and workers do with the instance's own keys, in scripts and outside of them."""
 
@@ -91,6 +92,10 @@ BROKER_COMMANDS = (
     *("EVALSHA", "SCRIPT", "WATCH", "UNWATCH", "MULTI", "EXEC"),
 )
 """What kombu's Redis transport does with the broker's keys."""
+
+_OF_OLDER_KOMBU = ("ZREVRANGEBYSCORE",)
+"""Before 5.7, kombu finds messages that are not acknowledged in time by this command, and by ZRANGE since."""
+_NEWER_KOMBU = (5, 7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,26 +113,85 @@ class Needs:
     channels: Sequence[str] = ()
 
 
+def broker_needs(
+    *,
+    prefix: str,
+    unacked_key: str,
+    fanout_prefix: str,
+    queues: Sequence[str],
+    name: str,
+    has_remote_control: bool,
+    kombu_version: tuple[int, int],
+) -> Needs:
+    """Return what a worker's user needs at the broker.
+
+    :param prefix: ``global_keyprefix``. :param unacked_key: as kombu names it.
+    :param fanout_prefix: of the channels that all workers hear, with the database.
+    :param queues: that the worker serves. :param name: of the worker.
+    :param kombu_version: major and minor, since releases use different commands.
+    """
+    keys = [(f"{queue}*", queue) for queue in queues]
+    keys += [("_kombu.binding*", "_kombu.binding.-"), ("unacked*", unacked_key)]
+    channels = []
+    if has_remote_control:
+        keys += [("*.reply.celery.pidbox*", "-.reply.celery.pidbox"), ("*.celery.pidbox*", f"{name}.celery.pidbox")]
+        channels.append(f"{fanout_prefix}celery.pidbox")
+    return Needs(
+        commands=BROKER_COMMANDS if kombu_version >= _NEWER_KOMBU else (*BROKER_COMMANDS, *_OF_OLDER_KOMBU),
+        trial_key=f"{prefix}{unacked_key}_trial",
+        keys=[(prefix + pattern, prefix + key) for pattern, key in keys],
+        channels=[prefix + channel for channel in channels],
+    )
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a user is not allowed; false where that is nothing.
+
+    :ivar channels: each with the commands that fail on it.
+    """
+
+    user: str
+    commands: Sequence[str] = ()
+    keys: Sequence[str] = ()
+    channels: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.commands or self.keys or self.channels)
+
+    def __str__(self) -> str:
+        parts = (
+            ("the commands", self.commands),
+            ("the key patterns", self.keys),
+            ("the channels", self.channels),
+        )
+        return "; ".join(f"{what} {', '.join(names)}" for what, names in parts if names)
+
+
 @translated
+def find_missing(client: redis.Redis, needs: Needs) -> Missing:
+    """Return what the user of ``client`` is not allowed of ``needs``.
+
+    :raises StoreUnavailable: Redis could not be asked.
+    """
+    return Missing(
+        user=client.connection_pool.connection_kwargs.get("username") or "default",
+        commands=_missing_commands(client, needs),
+        keys=_missing_keys(client, needs),
+        channels=[text for channel in needs.channels for text in _missing_channels(client, channel)],
+    )
+
+
 def check_permissions(client: redis.Redis, needs: Needs) -> None:
     """Make sure that the user of ``client`` is allowed all of ``needs``.
 
     :raises StoreForbidden: it is not; the message names each command, key pattern and channel that is missing.
     :raises StoreUnavailable: Redis could not be asked.
     """
-    missing = [
-        f"{what} {', '.join(names)}"
-        for what, names in (
-            ("the commands", _missing_commands(client, needs)),
-            ("the key patterns", _missing_keys(client, needs)),
-            ("the channels", [text for channel in needs.channels for text in _missing_channels(client, channel)]),
-        )
-        if names
-    ]
+    missing = find_missing(client, needs)
     if missing:
-        user = client.connection_pool.connection_kwargs.get("username") or "default"
         raise StoreForbidden(
-            f"The ACL of the Redis user {user} lacks {'; '.join(missing)}: grant them (docs/redis.md has the whole "
+            f"The ACL of the Redis user {missing.user} lacks {missing}: grant them (docs/redis.md has the whole "
             "list), or name another user in [hybrid_executor] redis_url ([celery] broker_url where redis_url is not "
             "set).",
             code="NOPERM",

@@ -35,6 +35,18 @@ def check(client: redis.Redis, *, name: str) -> None:
     :raises ConfigError: it is a Redis Cluster, or has no database of that number.
     :raises redis.RedisError: it could not be asked.
     """
+    check_answer(client, name=name)
+    if is_cluster(client):
+        raise cluster_refusal(name)
+
+
+def check_answer(client: redis.Redis, *, name: str) -> None:
+    """Check that a Redis answers, and has the database.
+
+    :param name: of the option that holds the address.
+    :raises ConfigError: it has no database of that number.
+    :raises redis.RedisError: it could not be asked.
+    """
     try:
         client.ping()
     except ResponseError as error:
@@ -45,8 +57,6 @@ def check(client: redis.Redis, *, name: str) -> None:
             f"{name} names database {database}, which does not exist on that Redis: write a smaller number, or raise "
             "'databases' in redis.conf."
         ) from error
-    if is_cluster(client):
-        raise cluster_refusal(name)
 
 
 def _answers_in_first_database(client: redis.Redis) -> bool:

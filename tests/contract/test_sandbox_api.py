@@ -255,3 +255,15 @@ def test_objects_can_be_looked_at_and_changed_from_the_test_itself(
     version = sandbox.call(lambda: sandbox.cluster.version)
     client.create("one", "true")
     until(lambda: sandbox.cluster.version == version + 1)
+
+
+def test_a_list_of_quotas_shows_what_is_used_as_a_single_one_does(
+    sandbox: FaultySandbox, client: SandboxClient
+) -> None:
+    path = "/api/v1/namespaces/default/resourcequotas"
+    client.http.post(path, json={"metadata": {"name": "few"}, "spec": {"hard": {"count/pods": "3"}}})
+    client.http.post(PODS, json={"metadata": {"name": "one"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+    [listed] = client.http.get(path).json()["items"]
+    single = client.http.get(f"{path}/few").json()
+    client.http.delete(f"{path}/few")
+    assert listed["status"] == single["status"] == {"hard": {"count/pods": "3"}, "used": {"count/pods": "1"}}

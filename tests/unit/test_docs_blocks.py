@@ -32,6 +32,7 @@ FREE_SECTIONS = {"celery_broker_transport_options", "celery_kubernetes_executor"
 ONLY_TO_LOOK_AT = {
     "CONTRIBUTING.md": ["a tree of folders"],
     "docs/architecture.md": ["a drawing of the parts", "the layers, which test_docs.py compares with setup.cfg"],
+    "docs/doctor.md": ["an example of the output, with problems that need a cluster"],
     "docs/migration.md": ["what the command says about one line of a Dag"],
     "docs/concepts.md": ["the states of an attempt, which test_states_and_events.py has"],
 }

@@ -182,7 +182,7 @@ def test_rights_go_to_the_agent_and_to_a_scheduler_with_an_agent_of_its_own() ->
     }
     assert accounts == {
         "hybrid-agent": {"hybrid-agent", "airflow-scheduler"},
-        "hybrid-log-reader": {"airflow-api-server", "hybrid-agent", "airflow-scheduler"},
+        "hybrid-log-reader": {"airflow-api-server"},
     }
     assert PODS["hybrid-agent"]["spec"]["serviceAccountName"] == "hybrid-agent"
     assert PODS["hybrid-worker"]["spec"]["automountServiceAccountToken"] is False

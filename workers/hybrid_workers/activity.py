@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -48,6 +49,7 @@ class WorkerCard:
     :ivar is_waiting: its main thread waits for a broker that does not serve it.
     :ivar trouble: why Redis does not serve it, in words; "" where it does.
     :ivar deaf_since: since when messages wait for it that it could take and does not; 0 for not.
+    :ivar identity: versions, and fingerprints of shared secrets.
     :ivar is_deaf: a second look has confirmed that; at the first one they may just have come.
     """
 
@@ -66,6 +68,7 @@ class WorkerCard:
     is_deaf: bool = False
     started_at: float = field(default_factory=time.time)
     life: str = field(default_factory=lambda: uuid4().hex)
+    identity: Mapping[str, str] = field(default_factory=dict)
 
     def state(self, activity: Activity) -> str:
         """Return the worker's state in one word."""
@@ -92,6 +95,7 @@ class WorkerCard:
             "loop_at": f"{self.loop_at:.0f}",
             "clock": f"{time.time():.0f}",
             "celery": str(celery.__version__),
+            **self.identity,
         }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import kombu
 from kombu.exceptions import OperationalError
 
 from hybrid_executor.complaints import REDIS, Complaints
@@ -18,11 +19,11 @@ from hybrid_executor.config.celery import AUTOSCALE_FORM
 from hybrid_executor.config.celery_table import SECTION
 from hybrid_executor.errors import ConfigError, StoreForbidden, StoreUnavailable
 from hybrid_executor.store import (
-    BROKER_COMMANDS,
     Member,
     Needs,
     RedisSettings,
     Store,
+    broker_needs,
     check_broker_permissions,
     check_server,
     refusal_of,
@@ -137,18 +138,14 @@ def check_permissions(app: Any, store: Store, broker: Broker, *, queues: Sequenc
 
 
 def _needs_of(app: Any, channel: Any, *, queues: Sequence[str], name: str) -> Needs:
-    prefix = channel.global_keyprefix
-    keys = [(f"{queue}*", queue) for queue in queues]
-    keys += [("_kombu.binding*", "_kombu.binding.-"), ("unacked*", channel.unacked_key)]
-    channels = []
-    if app.conf.worker_enable_remote_control:
-        keys += [("*.reply.celery.pidbox*", "-.reply.celery.pidbox"), ("*.celery.pidbox*", f"{name}.celery.pidbox")]
-        channels.append(f"{channel.keyprefix_fanout}celery.pidbox")
-    return Needs(
-        commands=BROKER_COMMANDS,
-        trial_key=f"{prefix}{channel.unacked_key}_trial",
-        keys=[(prefix + pattern, prefix + key) for pattern, key in keys],
-        channels=[prefix + channel for channel in channels],
+    return broker_needs(
+        prefix=channel.global_keyprefix,
+        unacked_key=channel.unacked_key,
+        fanout_prefix=channel.keyprefix_fanout,
+        queues=queues,
+        name=name,
+        has_remote_control=bool(app.conf.worker_enable_remote_control),
+        kombu_version=(kombu.VERSION.major, kombu.VERSION.minor),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from hybrid_executor.config import ConfigSource, Option, RedisLocation, table
 from hybrid_executor.config.celery import CelerySettings, build_celery_config, read_celery_settings
+from hybrid_executor.config.identity import read_identity
 from hybrid_executor.config.settings import read_record_retention, read_redis
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.store import RedisSettings, Store, open_store
@@ -33,6 +34,7 @@ class Deployment:
     :ivar celery_config: the configuration of the Celery application.
     :ivar task_logs_to_stdout: the logs of tasks appear in the worker's output too.
     :ivar preload: modules to import before task processes are forked, besides our own list.
+    :ivar identity: announced with what a worker does; see :mod:`hybrid_executor.config.identity`.
     :ivar shutdown_timeout_seconds: how long a worker that was told to stop waits for what it runs; 0 for no limit.
     """
 
@@ -45,6 +47,7 @@ class Deployment:
     task_logs_to_stdout: bool = False
     preload: tuple[str, ...] = ()
     shutdown_timeout_seconds: float = 0.0
+    identity: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_deployment(conf: ConfigSource) -> Deployment:
@@ -67,6 +70,7 @@ def read_deployment(conf: ConfigSource) -> Deployment:
         task_logs_to_stdout=_TASK_LOGS_TO_STDOUT.read(conf) if to_stdout is None else to_stdout,
         preload=table.WORKER_PRELOAD.read(conf),
         shutdown_timeout_seconds=table.WORKER_SHUTDOWN_TIMEOUT.read(conf),
+        identity=read_identity(conf, instance=table.INSTANCE.read(conf)),
     )
 
 

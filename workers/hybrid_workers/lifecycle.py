@@ -50,7 +50,7 @@ class WorkerLife:
         self._reports = reports
         self._deployment = deployment
         self._witness = witness
-        self._card = WorkerCard(name="")
+        self._card = WorkerCard(name="", identity=deployment.identity)
         self._heartbeat: Heartbeat | None = None
         self._departure = Departure(
             timeout_seconds=deployment.shutdown_timeout_seconds, reports=reports, active=activity.active_requests

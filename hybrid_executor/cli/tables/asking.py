@@ -62,3 +62,20 @@ WHY = ActionCommand(
         JSON,
     ),
 )
+DOCTOR = ActionCommand(
+    name="doctor",
+    help="Examine the whole deployment and tell how to cure each problem (exit code 1: a failure)",
+    func=lazy_load_command("hybrid_executor.cli.doctor_command.doctor"),
+    args=(
+        arg(
+            "parts",
+            help="Parts to examine: redis, kubernetes, airflow, workers (default: all)",
+            nargs="*",
+            metavar="PART",
+        ),
+        arg("-q", "--quiet", help="Show only what is not ok", action="store_true"),
+        arg("--strict", help="Exit with 1 for warnings too", action="store_true"),
+        OUTPUT,
+        JSON,
+    ),
+)

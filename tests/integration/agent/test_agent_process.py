@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from hybrid_executor.config import airflow_config
+from hybrid_executor.config.identity import read_fingerprints, read_secrets
 from hybrid_executor.states import State
 from tests import store_view
 
@@ -116,6 +118,9 @@ def test_an_agent_that_is_told_to_end_leaves_nothing_to_wait_for(world: World, s
     agent = start("only")
     wait_until(lambda: world.watcher() == "only", seconds=40)
     world.wait_for(State.SUCCEEDED, world.submit())
+    announced = wait_until(lambda: world.store.presence.fields("agent", "only"))
+    assert read_secrets(announced) == read_fingerprints(airflow_config(), instance="airflow")
+    assert "api_auth.jwt_secret" in read_secrets(announced)
     assert agent.end() == 0
     assert world.watcher() == ""
     assert alive(world) == set()

@@ -31,6 +31,7 @@ BODIES = {
     "routes": "hybrid_executor.cli.routes_command.routes",
     "cleanup-pods": "hybrid_executor.cli.cleanup_pods_command.cleanup_pods",
     "pod-yaml": "hybrid_executor.cli.pod_yaml_command.pod_yaml",
+    "doctor": "hybrid_executor.cli.doctor_command.doctor",
     "migrate": "hybrid_executor.cli.migrate_command.migrate_deployment",
 }
 
