@@ -26,10 +26,19 @@ class _Complaint:
 
 
 class Complaints:
-    """What is being complained about now, by subject. Safe for several threads."""
+    """What is being complained about now, by subject. Safe for several threads.
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    :param on_report: is called with subject and arguments of each complaint, logged or not.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_report: Callable[[str, tuple[object, ...]], None] = lambda *_: None,
+    ) -> None:
         self._clock = clock
+        self._on_report = on_report
         self._lock = threading.Lock()
         self._open: dict[str, _Complaint] = {}
 
@@ -44,6 +53,7 @@ class Complaints:
         :param cause: identifies the trouble where the message varies. Then the complaint is logged exactly when the
             cause is another one than that of the last complaint.
         """
+        self._on_report(subject, args)
         said, now = (message, *map(str, args)) if cause is None else cause, self._clock()
         with self._lock:
             last = self._open.get(subject)

@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from hybrid_executor.config import airflow_config, read_settings
     from hybrid_executor.config.identity import read_identity
     from hybrid_executor.config.kubernetes import read_kubernetes_settings
+    from hybrid_executor.metrics import open_metrics, read_metrics_settings
 
     conf = airflow_config()
     log_to_stderr()
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             hook=hook,
             identity=read_identity(conf, instance=settings.instance),
             stop=stop,
+            metrics=open_metrics(read_metrics_settings(conf)),
             has_lost_parent=lambda: bool(options.parent_pid) and has_lost_parent(options.parent_pid),
         )
     except ConfigError as error:

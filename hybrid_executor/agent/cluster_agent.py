@@ -29,6 +29,8 @@ from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import instance_selector
+from hybrid_executor.metrics import SILENT, Metrics
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.store import Store
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,17 @@ class Surroundings:
     complaints: Complaints
     data_loss: DataLoss
     ownership: Ownership
+    metrics: Metrics = SILENT
+
+    def lease(self, name: str) -> KeptLease:
+        """Return a lease that this agent may take; its loss is counted."""
+        return KeptLease(
+            self.store.leases,
+            name,
+            holder=self.name,
+            seconds=self.settings.agent_lease_seconds,
+            on_loss=lambda lost: self.metrics.count(metric.LEASES_LOST, lease=lost),
+        )
 
 
 @dataclass
@@ -97,6 +110,11 @@ class ClusterAgent:
         return self.launcher.in_flight if self.launcher else 0
 
     @property
+    def waiting(self) -> dict[str, dict[str, int]]:
+        """How many pods could not be created yet, by namespace and cause."""
+        return self.launcher.waiting() if self.launcher else {}
+
+    @property
     def launched(self) -> int:
         """Pods created so far."""
         return self.launcher.launched if self.launcher else 0
@@ -118,7 +136,13 @@ class ClusterAgent:
         :raises ConfigError: the cluster's configuration cannot be loaded.
         """
         if self._client is None:
-            self._client = self._connect()
+            client = self._connect()
+            client.transport.on_answer = self._count_answer
+            self._client = client
+
+    def _count_answer(self, verb: str, status: int) -> None:
+        code = str(status) if status else "none"
+        self._around.metrics.count(metric.KUBE_REQUESTS, cluster=self.cluster, verb=verb, code=code)
 
     def start(self, stop: threading.Event) -> None:
         """Launch and watch until ``stop``. Where the cluster's configuration cannot be loaded yet, try again later."""
@@ -226,6 +250,7 @@ class ClusterAgent:
             take_over_seconds=around.settings.agent_lease_seconds * 1.5,
             on_namespace=self.watch_namespace,
             distrusts_records=lambda: around.data_loss.is_suspected,
+            metrics=around.metrics,
         )
 
     def _pod_ended(self, namespace: str) -> None:
@@ -233,12 +258,7 @@ class ClusterAgent:
             self.launcher.pod_ended(namespace)
 
     def _start_watcher(self, namespace: str | None) -> None:
-        lease = KeptLease(
-            self._around.store.leases,
-            f"watch:{self.cluster}:{namespace or ''}",
-            holder=self._around.name,
-            seconds=self._around.settings.agent_lease_seconds,
-        )
+        lease = self._around.lease(f"watch:{self.cluster}:{namespace or ''}")
         watching = _Watching(self._make_watcher(namespace, lease), lease, needed_at=time.monotonic())
         with self._lock:
             if namespace in self._watchers or self._is_ending:
@@ -262,6 +282,7 @@ class ClusterAgent:
             starts=around.store.starts,
             cluster=self.cluster,
             on_end=self._pod_ended,
+            metrics=around.metrics,
         )
         selector = instance_selector(around.settings.instance)
         return KubernetesJobWatcher(
@@ -295,4 +316,5 @@ class ClusterAgent:
             ),
             complaints=around.complaints,
             relist_seconds=around.settings.relist_interval_seconds,
+            metrics=around.metrics,
         )

@@ -25,6 +25,7 @@ class KeptLease:
 
     :param holder: name of this process; another process with the same name would share the lease.
     :param seconds: how long it lasts without a renewal.
+    :param on_loss: is called with its name where it expired, or another process took it, while this one had it.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class KeptLease:
         holder: str,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        on_loss: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.name = name
+        self._on_loss = on_loss
         self.seconds = seconds
         self._leases = leases
         self._holder = holder
@@ -66,10 +69,12 @@ class KeptLease:
             asked_at = self._clock()
             if asked_at < self._not_before:
                 return False
-            had_it = self.is_held
+            had_it, before = self.is_held, self._lease
             lease = self._leases.take(self.name, holder=self._holder, seconds=self.seconds)
             self._lease = lease
             self._until = asked_at + self.seconds if lease else 0.0
+        if before is not None and (lease is None or lease.fence != before.fence):
+            self._on_loss(self.name)
         if lease is None:
             self._granted.clear()
             if had_it:

@@ -21,7 +21,7 @@ from hybrid_executor.agent.cluster_agent import ClusterAgent, Surroundings
 from hybrid_executor.agent.data_loss import DataLoss
 from hybrid_executor.agent.launch.mutation_hook import Hook
 from hybrid_executor.agent.launch.pod_factory import PodFactory
-from hybrid_executor.agent.leases import KeptLease, LeaseKeeper
+from hybrid_executor.agent.leases import LeaseKeeper
 from hybrid_executor.agent.namespaces import namespaces_to_watch
 from hybrid_executor.agent.ownership import Ownership
 from hybrid_executor.agent.process import default_name, start_supervised
@@ -30,8 +30,10 @@ from hybrid_executor.backoff import RECONNECT
 from hybrid_executor.complaints import REDIS, REDIS_BACK, REDIS_UNAVAILABLE, Complaints
 from hybrid_executor.config import Profile, Settings
 from hybrid_executor.config.kubernetes import KubernetesSettings
-from hybrid_executor.errors import ConfigError, HybridError, StoreForbidden, StoreUnavailable
+from hybrid_executor.errors import ConfigError, HybridError, StoreForbidden, StoreRefused, StoreUnavailable
 from hybrid_executor.kube.client import KubeClient, connect
+from hybrid_executor.metrics import SILENT, Metrics
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.store import Store, open_configured_store
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ def run_agent(
     identity: Mapping[str, str] | None = None,
     stop: threading.Event,
     has_lost_parent: Callable[[], bool] = lambda: False,
+    metrics: Metrics = SILENT,
 ) -> int:
     """Run an agent until ``stop`` is set or its parent is gone; return the process's exit code.
 
@@ -65,6 +68,7 @@ def run_agent(
         name=name or default_name(),
         hook=hook,
         identity=identity,
+        metrics=metrics,
     )
     return agent.run(stop, has_lost_parent=has_lost_parent)
 
@@ -80,12 +84,14 @@ class Agent:
         name: str,
         hook: Hook | None,
         identity: Mapping[str, str] | None = None,
+        metrics: Metrics = SILENT,
     ) -> None:
         self.name = name
         self._identity = dict(identity or {})
+        self._metrics = metrics
         self._settings = settings
         self._kubernetes_settings = kubernetes_settings
-        self._complaints = Complaints()
+        self._complaints = Complaints(on_report=self._count_complaint)
         self._keeper = LeaseKeeper(self._complaints)
         settings.require_redis()
         self._store = open_configured_store(settings, connect_seconds=3, answer_seconds=10)
@@ -95,6 +101,17 @@ class Agent:
             attempts=self._store.attempts,
             complaints=self._complaints,
             instance=settings.instance,
+        )
+        self._around = Surroundings(
+            name=name,
+            settings=settings,
+            kubernetes_settings=kubernetes_settings,
+            store=self._store,
+            keeper=self._keeper,
+            complaints=self._complaints,
+            data_loss=self._data_loss,
+            ownership=self._ownership,
+            metrics=metrics,
         )
         self._clusters = self._make_clusters(hook)
         self._began_at = time.time()
@@ -125,16 +142,6 @@ class Agent:
                 "[hybrid_executor] routes has no route to kubernetes, so an agent has nothing to do: add a route, such "
                 "as 'kubernetes=kubernetes', or run no agent."
             )
-        around = Surroundings(
-            name=self.name,
-            settings=settings,
-            kubernetes_settings=kubernetes_settings,
-            store=self._store,
-            keeper=self._keeper,
-            complaints=self._complaints,
-            data_loss=self._data_loss,
-            ownership=self._ownership,
-        )
         factory = PodFactory(
             kubernetes_settings,
             instance=settings.instance,
@@ -156,7 +163,7 @@ class Agent:
         return [
             ClusterAgent(
                 cluster,
-                around=around,
+                around=self._around,
                 connect=partial(_connect, kubernetes_settings, profile),
                 factory=factory,
                 namespaces=namespaces_to_watch(cluster, settings, kubernetes_settings),
@@ -178,7 +185,7 @@ class Agent:
     def _start(self, stop: threading.Event) -> None:
         self._data_loss.check()
         self._ownership.check()
-        lease = KeptLease(self._store.leases, "reaper", holder=self.name, seconds=self._settings.agent_lease_seconds)
+        lease = self._around.lease("reaper")
         self._keeper.add(lease)
         reaper = Reaper(
             store=self._store,
@@ -211,6 +218,7 @@ class Agent:
             try:
                 if now >= next_announcement:
                     next_announcement = now + _ANNOUNCE_EVERY_SECONDS
+                    self._metrics.flush()
                     self._announce()
                 if now >= next_check:
                     next_check = now + _CHECK_EVERY_SECONDS
@@ -240,12 +248,18 @@ class Agent:
                 "refusals": json.dumps([item for cluster in self._clusters for item in cluster.refusals]),
                 "in_flight": json.dumps({cluster.cluster: cluster.in_flight for cluster in self._clusters}),
                 "clashes": json.dumps(self._ownership.clashes),
+                "waiting": json.dumps({cluster.cluster: cluster.waiting for cluster in self._clusters}),
                 "launched": json.dumps({cluster.cluster: cluster.launched for cluster in self._clusters}),
                 **self._identity,
             },
             seconds=PRESENCE_SECONDS,
         )
         self._complaints.settle(REDIS, REDIS_BACK)
+
+    def _count_complaint(self, subject: str, args: tuple[object, ...]) -> None:
+        if subject == REDIS:
+            code = next((str(arg.code) for arg in args if isinstance(arg, StoreRefused)), "unreachable")
+            self._metrics.count(metric.REDIS_ERRORS, role="agent", code=code)
 
     def _finish(self) -> None:
         log.info("Agent %s finishes what is under way", self.name)
@@ -256,6 +270,7 @@ class Agent:
             self._store.presence.withdraw("agent", self.name)
         except HybridError as error:
             log.warning("Agent %s could not release its leases, they will expire: %s", self.name, error)
+        self._metrics.flush()
         log.info("Agent %s ended", self.name)
 
 

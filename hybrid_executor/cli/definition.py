@@ -15,6 +15,7 @@ _COMMANDS = (
     running.SANDBOX,
     running.FLOWER,
     running.WORKER_PROBE,
+    running.SCALER,
     # Ask.
     asking.STATUS,
     asking.WHY,

@@ -16,6 +16,7 @@ from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
 
@@ -81,11 +82,13 @@ def _remember(context: Context, row: compat.TaskRow, record: Record) -> bool:
     """Track one attempt from now on; return False where that fails."""
     try:
         tracked = _tracked(context, row, record)
+        if context.ledger.get(record.id) is None:
+            context.metrics.count(metric.ADOPTED)
         context.track(tracked)
         if record.trouble:
             context.fail(tracked, record.trouble)
         else:
-            context.apply_record(tracked, record)
+            context.apply_record(tracked, record, is_new_start=False)
     except Exception:  # noqa: BLE001 - one attempt must not keep the others from being adopted
         log.exception("Attempt %s could not be adopted; trying again", record.id)
         return False

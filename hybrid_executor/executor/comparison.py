@@ -10,6 +10,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.resubmission import submit_again
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, Restoration
 
@@ -69,7 +70,9 @@ class Comparison:
                 context.apply_record(tracked, record)
             elif record.state is not State.UNKNOWN:
                 log.info("Another scheduler answers for attempt %s now", tracked.attempt)
-                context.settle(tracked, State.REVOKED, "")
+                context.let_go(tracked)
+            if record is not None and context.ledger.get(tracked.attempt) is None:
+                context.metrics.count(metric.SLOTS_HEALED, pool=tracked.pool)
         if missing:
             _record_again(context, missing)
 
@@ -87,6 +90,7 @@ def _record_again(context: Context, missing: Sequence[Tracked]) -> None:
     )
     started = [t for t in missing if t.attempt not in waiting] + not_queued
     context.store.attempts.restore([_restoration(context, tracked) for tracked in started])
+    context.metrics.count(metric.REPAIRED, len(started), repair="recorded_again")
 
 
 def _restoration(context: Context, tracked: Tracked) -> Restoration:

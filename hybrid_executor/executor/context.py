@@ -14,6 +14,8 @@ from hybrid_executor.executor.ledger import Ledger, Tracked
 from hybrid_executor.executor.outage import Outage
 from hybrid_executor.executor.pending import Pending
 from hybrid_executor.executor.reports import Reports
+from hybrid_executor.metrics import SILENT, Metrics
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.pools.pool import RecordedPool
 from hybrid_executor.pools.work import Work
 from hybrid_executor.states import State
@@ -39,13 +41,17 @@ class Context:
     reports: Reports
     make_workloads: Callable[[list[str]], dict[str, ExecuteTask | Exception]]
     clock: Clock = time.monotonic
+    metrics: Metrics = SILENT
     sleep: Sleep = time.sleep
     ledger: Ledger = field(default_factory=Ledger)
     pending: Pending = field(default_factory=Pending)
     outage: Outage = field(init=False)
 
     def __post_init__(self) -> None:
-        self.outage = Outage(clock=self.clock, check_writes=self.store.check_writes)
+        self.outage = Outage(clock=self.clock, check_writes=self.store.check_writes, on_trouble=self._count_trouble)
+
+    def _count_trouble(self, code: str) -> None:
+        self.metrics.count(metric.REDIS_ERRORS, role="scheduler", code=code or "unreachable")
 
     def track(self, tracked: Tracked) -> None:
         """Remember an attempt. An older attempt of the same key is revoked, or left to its end where it runs."""
@@ -60,17 +66,44 @@ class Context:
         else:
             self.pending.to_revoke.add(older.attempt)
 
-    def apply_record(self, tracked: Tracked, record: Record) -> None:
-        """Update what is remembered of an attempt to its record. A state of a newer release changes nothing."""
-        if record.generation >= tracked.generation and record.state is not State.UNKNOWN:
-            self.apply(tracked, record.state, record.generation, holder=record.holder, reason=record.reason)
+    def apply_record(self, tracked: Tracked, record: Record, *, is_new_start: bool = True) -> None:
+        """Update what is remembered of an attempt to its record. A state of a newer release changes nothing.
 
-    def apply(self, tracked: Tracked, state: State, generation: int, *, holder: str, reason: str) -> None:
-        """Note an attempt's new state, and tell Airflow where it ended."""
+        :param is_new_start: one that runs was not known to run before, neither to this scheduler nor to another.
+        """
+        if record.generation >= tracked.generation and record.state is not State.UNKNOWN:
+            tracked.submitted_at = record.submitted_at
+            self.apply(
+                tracked,
+                record.state,
+                record.generation,
+                holder=record.holder,
+                reason=record.reason,
+                at=record.running_at,
+                is_new_start=is_new_start,
+            )
+
+    def apply(
+        self,
+        tracked: Tracked,
+        state: State,
+        generation: int,
+        *,
+        holder: str,
+        reason: str,
+        at: int = 0,
+        is_new_start: bool = True,
+    ) -> None:
+        """Note an attempt's new state, and tell Airflow where it ended.
+
+        :param at: when the state began, milliseconds on the Redis server's clock; 0 where it is not known.
+        """
         if state == tracked.state and generation == tracked.generation and state is not State.LOST:
             return
         tracked.state, tracked.generation, tracked.holder = state, generation, holder
         tracked.since = self.clock()
+        if state is State.RUNNING and is_new_start:
+            self._count_start(tracked, at)
         if state.is_terminal:
             self.settle(tracked, state, reason)
         elif state is State.LOST:
@@ -93,6 +126,18 @@ class Context:
         """Tell Airflow how an attempt ended, and forget it."""
         self.reports.changed(tracked, state, reason)
         self.ledger.remove(tracked.attempt)
+        self.metrics.count(metric.FINISHED, pool=tracked.pool, queue=tracked.queue, state=state.value)
+
+    def let_go(self, tracked: Tracked) -> None:
+        """Forget an attempt that another scheduler answers for."""
+        self.reports.changed(tracked, State.REVOKED, "")
+        self.ledger.remove(tracked.attempt)
+
+    def _count_start(self, tracked: Tracked, at: int) -> None:
+        self.metrics.count(metric.STARTED, pool=tracked.pool, queue=tracked.queue)
+        if at and tracked.submitted_at:
+            seconds = (at - tracked.submitted_at) / 1000
+            self.metrics.time(metric.QUEUED_TIME, seconds, pool=tracked.pool, queue=tracked.queue)
 
     def pool_of(self, work: Work) -> RecordedPool:
         """Return the pool that the route of the work's queue names."""

@@ -26,6 +26,8 @@ from hybrid_executor.executor.logs import PodLogs
 from hybrid_executor.executor.loop import Loop
 from hybrid_executor.executor.reports import Reports
 from hybrid_executor.executor.waiting import STUCK_EVENT
+from hybrid_executor.metrics import SILENT, Metrics, open_metrics, read_metrics_settings
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.pools.pool import UnrecordedPool
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     clock: Clock = staticmethod(time.monotonic)
     """What all waits and timers of this executor go by. Set another one before :meth:`start`."""
+
+    metrics: Metrics = SILENT
+    """Where the numbers of this executor go from :meth:`start` on."""
 
     sleep: Sleep = staticmethod(time.sleep)
     """How this executor waits where it does not wait for Redis."""
@@ -90,6 +95,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
             settings, is_local=self.is_local, slots=self._limits(), job_id=self.job_id
         )
         recorded_pools = opening.make_recorded_pools(conf, settings)
+        self.metrics = open_metrics(read_metrics_settings(conf), is_initialized=True)
         kubernetes = read_kubernetes_settings(conf) if "kubernetes" in recorded_pools else None
         self._context = context = Context(
             settings=settings,
@@ -100,6 +106,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
             reports=self._reports,
             make_workloads=lambda workload_ids: compat.make_workloads(workload_ids, self),
             clock=self.clock,
+            metrics=self.metrics,
             sleep=self.sleep,
         )
         self._loop = Loop(
@@ -155,18 +162,33 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
     def heartbeat(self) -> None:
         """Submit what waits and take in what happened. Never raises; while Redis is unavailable it returns soon."""
         try:
-            self._task_event_logs.release()
-            self._emit_metrics(  # type: ignore[no-untyped-call]
-                self.slots_available, len(self.running), compat.count_queued(self)
-            )
-            is_busy = self._submit_queued()
-            self.sync()
-            if not is_busy:
+            if not self._beat():
                 self._wait_for_events()
         except StoreUnavailable:
             pass  # logged by the outage
         except Exception:  # noqa: BLE001 - an exception here would end the scheduler
             self.log.exception("A heartbeat failed; the next one tries again")
+
+    def _beat(self) -> bool:
+        """Do the work of a heartbeat, and measure it; return whether there was something to submit."""
+        began = time.perf_counter()
+        try:
+            self._task_event_logs.release()
+            self._tell_slots()
+            is_busy = self._submit_queued()
+            self.sync()
+            return is_busy
+        finally:
+            self.metrics.time(metric.HEARTBEAT_TIME, time.perf_counter() - began)
+            self.metrics.flush()
+
+    def _tell_slots(self) -> None:
+        """Send Airflow's own metrics of executors. Where its stats fail, tasks are submitted all the same."""
+        open_slots = self.slots_available
+        try:
+            self._emit_metrics(open_slots, len(self.running), compat.count_queued(self))  # type: ignore[no-untyped-call]
+        except Exception as error:  # noqa: BLE001 - no task waits because a number cannot be sent
+            self.log.debug("Airflow's metrics of this executor cannot be sent: %s", error)
 
     def _submit_queued(self) -> bool:
         """Submit what there is room for; return whether there was something to submit."""

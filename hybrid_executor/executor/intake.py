@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 
-from hybrid_executor.events import STREAM_START, Event, StreamId
+from hybrid_executor.events import STREAM_START, Event, StreamId, stream_position
 from hybrid_executor.executor.clock import Timer
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.pending import AFTER_DATA_LOSS
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
+from hybrid_executor.store import EventBatch
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ class Intake:
             for event in batch.events:
                 self._take_in(event)
             self._cursor = batch.cursor
+            self._measure_lag(batch)
             if not batch.is_full or context.clock() >= deadline:
                 return
 
@@ -75,14 +78,20 @@ class Intake:
     def _read_all_records(self) -> None:
         self._context.pending.to_read |= {tracked.attempt for tracked in self._context.ledger}
 
+    def _measure_lag(self, batch: EventBatch) -> None:
+        if batch.events and batch.read_at:
+            written_at, _ = stream_position(batch.events[0].id)
+            self._context.metrics.time(metric.EVENTS_LAG, (batch.read_at - written_at) / 1000)
+
     def _take_in(self, event: Event) -> None:
         """Apply one event. If that fails, the attempt's record is read later, and the other events are applied."""
         try:
             tracked = self._context.ledger.get(event.attempt)
             if tracked is not None and event.generation >= tracked.generation:
-                self._context.apply(
-                    tracked, State(event.state), event.generation, holder=event.holder, reason=event.reason
-                )
+                state, (at, _) = State(event.state), stream_position(event.id)
+                if state is State.SUBMITTED:
+                    tracked.submitted_at = at
+                self._context.apply(tracked, state, event.generation, holder=event.holder, reason=event.reason, at=at)
         except Exception:  # noqa: BLE001 - one event must not keep all others from being taken in
             log.exception("An event of attempt %s could not be taken in; its record will be read", event.attempt)
             self._context.pending.to_read.add(event.attempt)

@@ -22,6 +22,7 @@ class Tracked:
     :ivar workload_id: the id of the task instance, callback or connection test in Airflow's database.
     :ivar since: monotonic seconds of the last change that was seen.
     :ivar is_superseded: a newer attempt of the same key is under way; this one still runs to its end, unreported.
+    :ivar submitted_at: milliseconds on the Redis server's clock, 0 where it is not known yet.
     :ivar workload_run_id: Airflow's id of this one queueing of the key, "" where there is none or it is not known.
     """
 
@@ -37,6 +38,7 @@ class Tracked:
     holder: str = ""
     is_superseded: bool = False
     workload_run_id: str = ""
+    submitted_at: int = 0
 
 
 class Ledger:

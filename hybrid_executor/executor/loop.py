@@ -13,6 +13,7 @@ from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.intake import Intake
 from hybrid_executor.executor.lost import LostWork
 from hybrid_executor.executor.pending import REGULAR, Repair
+from hybrid_executor.executor.queue_report import QueueReport
 from hybrid_executor.executor.revived import end_revived
 from hybrid_executor.executor.starts import StartReports
 from hybrid_executor.executor.steps import Steps
@@ -47,6 +48,7 @@ class Loop:
         self._lost = LostWork(context, pod_launch_retries=pod_launch_retries)
         self._start_reports = StartReports(context)
         self._unserved = UnservedWarnings(context)
+        self._queue_report = QueueReport(context)
         self._steps = Steps(clock=context.clock)
         self._sweep_cursors: dict[str, int] = {}
         self._repair_timer = Timer(context.settings.repair_interval_seconds, context.clock)
@@ -109,6 +111,8 @@ class Loop:
             if self._trim_timer.is_due():
                 self._trim_timer.restart()
                 steps.do("trim the events", self._trim)
+            if context.metrics.is_on:
+                steps.do("count what waits", self._queue_report.step)
             steps.do("announce this scheduler", self._announcement.say)
 
     def end(self) -> None:

@@ -14,6 +14,7 @@ from hybrid_executor.executor.beats import Beats
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.resubmission import submit_again
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Record
 
@@ -97,7 +98,8 @@ class LostWork:
                     },
                 )
             )
-        context.store.attempts.advance_all(changes)
+        claims = context.store.attempts.advance_all(changes)
+        context.metrics.count(metric.REPAIRED, sum(claim.is_granted for claim in claims), repair="failed_lost")
         submit_again(context, again, known)
 
     def _may_repeat(self, record: Record) -> bool:

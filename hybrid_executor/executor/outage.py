@@ -18,13 +18,21 @@ class Outage:
     """Whether Redis may be asked now.
 
     :param check_writes: raises where Redis refuses writes.
+    :param on_trouble: is told the error code each time that Redis cannot be used; "" where it gave no answer.
     :ivar trouble: why Redis cannot be used, in words; "" where it can.
     """
 
-    def __init__(self, *, clock: Clock, check_writes: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        check_writes: Callable[[], None] = lambda: None,
+        on_trouble: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.trouble = ""
         self._clock = clock
         self._check_writes = check_writes
+        self._on_trouble = on_trouble
         self._complaints = Complaints(clock=clock)
         self._failures = 0
         self._closed_until = 0.0
@@ -66,6 +74,7 @@ class Outage:
                 level=logging.ERROR,
             )
             self.trouble = str(error)
+            self._on_trouble(code)
             self._failures += 1
             self._closed_until = self._clock() + _BACKOFF.seconds(self._failures)
             raise

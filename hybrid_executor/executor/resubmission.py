@@ -11,6 +11,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.submission import make_work, publish, why_not
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.pools.work import Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, Submission
@@ -76,6 +77,7 @@ def _note(context: Context, tracked: Tracked, submission: Submission, generation
         tracked.state, tracked.generation, tracked.holder = State.SUBMITTED, generation, ""
         tracked.since = context.clock()
         log.info("Submitted attempt %s again", tracked.attempt)
+        context.metrics.count(metric.REPAIRED, repair="submitted_again")
 
 
 def _end(context: Context, tracked: Tracked) -> None:

@@ -6,6 +6,7 @@ import logging
 
 from hybrid_executor import compat
 from hybrid_executor.executor.context import Context
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
 
 log = logging.getLogger(__name__)
@@ -44,3 +45,4 @@ def end_revived(context: Context) -> None:
         len(revived),
     )
     context.store.attempts.revoke(revived, reason="It had ended before Redis fell back to older data")
+    context.metrics.count(metric.REPAIRED, len(revived), repair="revoked_revived")

@@ -14,6 +14,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.hiding import hide_secrets, traceback_of
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.pools.pool import RecordedPool
 from hybrid_executor.pools.work import SENT_FIELD, Work
 from hybrid_executor.states import State
@@ -65,6 +66,8 @@ def submit(context: Context, workloads: Sequence[AirflowWorkload]) -> None:
         else:
             item.tracked.generation = generation or item.tracked.generation
             _take(context, item)
+            if generation:
+                context.metrics.count(metric.SUBMITTED, pool=item.tracked.pool, queue=item.tracked.queue)
     try:
         publish_unsent(context)
     except StoreUnavailable as error:
@@ -123,6 +126,7 @@ def _take(context: Context, item: _Prepared) -> None:
 def _refuse(context: Context, key: WorkloadKey, reason: str, workload_run_id: str) -> None:
     context.pending.made_ids.pop(key, None)
     context.reports.refused(key, reason, workload_run_id)
+    context.metrics.count(metric.REJECTED)
 
 
 def publish_unsent(context: Context) -> None:

@@ -51,6 +51,13 @@ class Refusal:
     exceeded: Mapping[str, Decimal] = field(default_factory=dict)
     most_seconds: float | None = None
 
+    @property
+    def cause(self) -> str:
+        """The cause in one word, to count by: quota, account, namespace, busy, or error (of one pod only)."""
+        if self.exceeded:
+            return "quota"
+        return {"pod": "error", "alike": "busy", "demand": "quota"}.get(self.concerns, self.concerns)
+
 
 def judge_create_error(error: KubeError, *, patience_seconds: float = DEFAULT_PATIENCE_SECONDS) -> Refusal:
     """Return what a failed creation of a pod means.

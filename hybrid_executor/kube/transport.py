@@ -130,6 +130,8 @@ class Transport:
         self._next_reload_at = 0.0
         self._clock = clock
         self.warnings = ApiWarnings()
+        self.on_answer: Callable[[str, int], None] = lambda *_: None
+        """Is told method (``WATCH`` for a stream of pods) and status of each answer; status 0 where there was none."""
         self.timeout = timeout
         self.retry = retry
         self.server_time: datetime | None = None
@@ -248,6 +250,7 @@ class Transport:
     ) -> urllib3.BaseHTTPResponse:
         with self._credentials_lock:
             headers = {**headers, **endpoint.credentials()}
+        verb, answered = "WATCH" if stream and "watch=true" in path else method, False
         try:
             response = endpoint.pool.request(
                 method,
@@ -259,11 +262,15 @@ class Transport:
                 redirect=False,
                 preload_content=not stream,
             )
+            answered = True
+            self.on_answer(verb, response.status)
             if 200 <= response.status < 300:
                 self.warnings.hear(response.headers.getlist("Warning"), doing=doing)
                 return response
             answer = response.data if not stream else response.read()
         except (HTTPError, OSError) as exc:
+            if not answered:
+                self.on_answer(verb, 0)
             raise error_of_silence(doing, exc) from exc
         except ValueError as exc:
             # From http.client, about a header; its words show the token.

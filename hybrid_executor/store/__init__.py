@@ -9,6 +9,7 @@ step, is promised here. Every method either does its work or raises :class:`~hyb
 from __future__ import annotations
 
 from hybrid_executor.store.attempts import Attempts
+from hybrid_executor.store.census import Census, LiveAttempt
 from hybrid_executor.store.changes import Change, Claim, LaunchAck, Outcome, Restoration, Submission
 from hybrid_executor.store.client import RedisSettings, Store, check_server, open_configured_store, open_store
 from hybrid_executor.store.epochs import Epoch
@@ -28,6 +29,7 @@ from hybrid_executor.store.wrong_types import WrongType, is_wrong_type, words_fo
 
 __all__ = [
     "Attempts",
+    "Census",
     "Change",
     "Claim",
     "Epoch",
@@ -40,6 +42,7 @@ __all__ = [
     "LaunchStream",
     "Lease",
     "Leases",
+    "LiveAttempt",
     "Member",
     "Missing",
     "Needs",

@@ -20,6 +20,7 @@ from hybrid_executor.errors import ConfigError
 from hybrid_executor.store import topology
 from hybrid_executor.store.attempts import Attempts
 from hybrid_executor.store.broker_lists import BrokerLists
+from hybrid_executor.store.census import Census
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Leases, Rates
 from hybrid_executor.store.orders import Orders
@@ -155,6 +156,7 @@ class Store:
         self.orders = Orders(client, self.keys)
         self.identity = RedisIdentity(client, self.keys)
         self.broker_lists = BrokerLists(client)
+        self.census = Census(client, self.keys)
         self.view = StoreView(client, self.keys)
 
     def launches(self, cluster: str, *, consumer: str) -> LaunchStream:

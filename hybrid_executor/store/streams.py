@@ -35,6 +35,7 @@ class EventBatch:
     :ivar has_gap: entries after the old cursor were trimmed: reconcile from records.
     :ivar epoch: Redis' epoch, "" where it has none: data was lost, or no epoch has begun yet.
     :ivar is_full: there may be more to read at once.
+    :ivar read_at: when it was read, milliseconds on the server's clock.
     """
 
     events: tuple[Event, ...]
@@ -42,6 +43,7 @@ class EventBatch:
     has_gap: bool
     epoch: str
     is_full: bool
+    read_at: int = 0
 
 
 class EventStream:
@@ -68,7 +70,8 @@ class EventStream:
         pipeline.xrange(self._keys.events, f"({cursor}", "+", count=count)
         pipeline.get(self._keys.epoch)
         pipeline.get(self._keys.trimmed)
-        entries, epoch, trimmed = pipeline.execute(raise_on_error=False)
+        pipeline.time()
+        entries, epoch, trimmed, clock = pipeline.execute(raise_on_error=False)
         was_dropped = isinstance(entries, Exception)
         entries = self._drop_wrong_type(self._keys.events, entries, otherwise=[])
         epoch = self._drop_wrong_type(self._keys.epoch, epoch, otherwise="")
@@ -86,6 +89,7 @@ class EventStream:
             has_gap=was_dropped or self._is_after(trimmed, cursor),
             epoch=epoch or "",
             is_full=len(entries) >= count,
+            read_at=0 if isinstance(clock, Exception) else int(clock[0]) * 1000 + int(clock[1]) // 1000,
         )
 
     @translated

@@ -33,6 +33,7 @@ ONLY_TO_LOOK_AT = {
     "CONTRIBUTING.md": ["a tree of folders"],
     "docs/architecture.md": ["a drawing of the parts", "the layers, which test_docs.py compares with setup.cfg"],
     "docs/doctor.md": ["an example of the output, with problems that need a cluster"],
+    "docs/kubernetes-deployment.md": ["a formula"],
     "docs/migration.md": ["what the command says about one line of a Dag"],
     "docs/concepts.md": ["the states of an attempt, which test_states_and_events.py has"],
 }
@@ -159,6 +160,11 @@ def test_json_is_valid(block: Block | None) -> None:
 
 
 @of("properties")
-def test_settings_for_compose_are_used_by_the_compose_file(block: Block) -> None:
+def test_variables_set_options_or_are_used_by_the_compose_file(block: Block) -> None:
+    lines = [line for line in block.text.splitlines() if line]
+    if lines[0].startswith("AIRFLOW"):
+        named = [line.partition("=")[0].lower().split("__")[1:] for line in lines if "__" in line]
+        assert [option for option in named if not exists(*option)] == []
+        return
     used = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
-    assert {line.partition("=")[0] for line in block.text.splitlines()} <= used
+    assert {line.partition("=")[0] for line in lines} <= used

@@ -119,6 +119,23 @@ def kubectl(words: list[str]) -> None:
         subprocess.run([program, *words[1:], "--dry-run=client", "-o", "name"], check=True, capture_output=True)
 
 
+def helm(words: list[str]) -> None:
+    assert words[1] in ("repo", "upgrade", "install", "template")
+    for path in (words[index + 1] for index, word in enumerate(words) if word == "-f"):
+        assert (ROOT / path).is_file(), path
+
+
+def cp(words: list[str]) -> None:
+    assert list(ROOT.glob(words[1])), words
+
+
+def systemctl(words: list[str]) -> None:
+    units = {path.name.removesuffix(".service").removesuffix("@") for path in ROOT.glob("workers/systemd/*.service")}
+    named = [word for word in words[2:] if not word.startswith("-")]
+    assert words[1] in ("daemon-reload", "enable", "start", "stop", "status")
+    assert {word.partition("@")[0] for word in named} <= units
+
+
 def awk(words: list[str]) -> None:
     """Compare the totals of the data with the file that says them."""
     run = subprocess.run(words, cwd=ROOT / "examples" / "data", check=True, capture_output=True, text=True)
@@ -138,6 +155,9 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "celery": celery,
     "docker": docker,
     "kubectl": kubectl,
+    "helm": helm,
+    "cp": cp,
+    "systemctl": systemctl,
     "awk": awk,
 }
 
@@ -155,6 +175,9 @@ WHY_NOT_RUN = {
     "tests/compose/base_images.sh": "makes images on a Docker engine",
     "celery": "starts a worker: tests/integration/workers start them like this",
     "docker": "needs a Docker engine",
+    "helm": "needs a cluster: tests/unit/test_deployment.py checks the values",
+    "cp": "needs a machine with systemd",
+    "systemctl": "needs a machine with systemd: tests/unit/test_deployment.py checks the units",
     "kubectl": "needs a cluster. What makes an object is run as a dry run of the client, if kubectl is here",
 }
 """Programs whose commands are checked and not run, and why. ``awk``, ``redis-cli`` and shown output are run."""

@@ -12,6 +12,7 @@ from hybrid_executor.config.celery import CelerySettings, build_celery_config, r
 from hybrid_executor.config.identity import read_identity
 from hybrid_executor.config.settings import read_record_retention, read_redis
 from hybrid_executor.errors import ConfigError
+from hybrid_executor.metrics import MetricsSettings, read_metrics_settings
 from hybrid_executor.store import RedisSettings, Store, open_store
 
 NO_REDIS = (
@@ -48,6 +49,7 @@ class Deployment:
     preload: tuple[str, ...] = ()
     shutdown_timeout_seconds: float = 0.0
     identity: Mapping[str, str] = field(default_factory=dict)
+    metrics: MetricsSettings = MetricsSettings()
 
 
 def read_deployment(conf: ConfigSource) -> Deployment:
@@ -71,6 +73,7 @@ def read_deployment(conf: ConfigSource) -> Deployment:
         preload=table.WORKER_PRELOAD.read(conf),
         shutdown_timeout_seconds=table.WORKER_SHUTDOWN_TIMEOUT.read(conf),
         identity=read_identity(conf, instance=table.INSTANCE.read(conf)),
+        metrics=read_metrics_settings(conf),
     )
 
 

@@ -17,6 +17,8 @@ from hybrid_executor.backoff import Backoff
 from hybrid_executor.complaints import REDIS, Complaints
 from hybrid_executor.errors import ConfigError, HybridError, StoreRefused, StoreUnavailable
 from hybrid_executor.events import AttemptId
+from hybrid_executor.metrics import SILENT, Metrics
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
 from hybrid_executor.store import Order, Record, Restoration, Store
 from hybrid_workers.activity import Activity, WorkerCard
@@ -56,7 +58,9 @@ class Heartbeat:
         beat: Callable[[], None] = lambda: None,
         queue_prefix: str | None = None,
         witness: Witness | None = None,
+        metrics: Metrics = SILENT,
     ) -> None:
+        self._metrics = metrics
         self._store = store
         self._card = card
         self._reports = reports
@@ -98,6 +102,7 @@ class Heartbeat:
             try:
                 self._reports.deliver(self._store().attempts, worker=self._card.name)
                 self._store().presence.withdraw("worker", self._shown_as, life=self._card.life)
+                self._metrics.flush()
                 return
             except HybridError as error:
                 if time.monotonic() >= deadline:
@@ -116,6 +121,7 @@ class Heartbeat:
                     self._note_cut_off(error)
                 except Exception:  # noqa: BLE001 - the worker must not fall silent for a mistake in here
                     log.exception("A heartbeat failed; the next one tries again")
+                self._metrics.flush()
 
     def tell(self) -> None:
         """Announce, report and take orders once.
@@ -235,6 +241,7 @@ class Heartbeat:
         self._complaints.report(
             REDIS, "The store is unavailable; what runs goes on: %s", error, cause=code, level=logging.ERROR
         )
+        self._metrics.count(metric.REDIS_ERRORS, role="worker", code=code or "unreachable")
         self._card.trouble = str(error)
         self._failures += 1
         self._closed_until = time.monotonic() + _BACKOFF.seconds(self._failures)

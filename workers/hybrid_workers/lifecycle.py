@@ -17,6 +17,7 @@ from hybrid_executor.config.celery import explain_without_effect
 from hybrid_executor.errors import ConfigError, StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.hiding import hide_secrets
+from hybrid_executor.metrics import open_metrics
 from hybrid_executor.store import Store
 from hybrid_workers import activity
 from hybrid_workers.activity import WorkerCard
@@ -124,6 +125,7 @@ class WorkerLife:
         self._card.concurrency = self._card.processes = int(sender.pool.num_processes)
         self._card.loop_at = time.time()
         broker, own = self._deployment.celery.broker, self._deployment.redis
+        metrics = self._reports.metrics = open_metrics(self._deployment.metrics)
         self._heartbeat = Heartbeat(
             self._store,
             self._card,
@@ -134,6 +136,7 @@ class WorkerLife:
             beat=self._beat,
             leave=lambda: os.kill(os.getpid(), signal.SIGTERM),
             witness=self._witness,
+            metrics=metrics,
         )
         self._heartbeat.start()
         # Celery signals its end only for a warm shutdown, and not at all where that is interrupted.

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from hybrid_executor.errors import HybridError
 from hybrid_executor.events import AttemptId
+from hybrid_executor.metrics import SILENT, Metrics
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Record
 from hybrid_workers import ending
@@ -35,6 +37,7 @@ class Reports:
     """Ends that wait to be recorded, in order."""
 
     def __init__(self) -> None:
+        self.metrics: Metrics = SILENT
         self._waiting: deque[Report] = deque()
         self._oom_kills = ending.count_oom_kills()
 
@@ -88,7 +91,8 @@ class Reports:
         while self._waiting:
             report = self._waiting[0]
             try:
-                _deliver(report, attempts, worker=worker)
+                if _deliver(report, attempts, worker=worker) and report.process is not None:
+                    self.metrics.count(metric.PROCESSES_LOST, category=report.end.category)
             except HybridError:
                 raise
             except Exception:  # noqa: BLE001 - one report must not keep the others from being delivered
@@ -96,11 +100,14 @@ class Reports:
             self._waiting.popleft()
 
 
-def _deliver(report: Report, attempts: Attempts, *, worker: str) -> None:
+def _deliver(report: Report, attempts: Attempts, *, worker: str) -> bool:
+    """Record one report; return whether the record accepted it."""
     record = attempts.records([report.attempt])[0]
     change = change_for(report, record, worker=worker)
-    if change is not None and attempts.advance(change).is_granted:
-        log.info("Attempt %s is %s: %s", report.attempt, change.to.value, report.end.reason)
+    if change is None or not attempts.advance(change).is_granted:
+        return False
+    log.info("Attempt %s is %s: %s", report.attempt, change.to.value, report.end.reason)
+    return True
 
 
 def change_for(report: Report, record: Record | None, *, worker: str) -> Change | None:

@@ -19,6 +19,8 @@ from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import LABEL_INSTANCE, attempt_selector
 from hybrid_executor.kube.refusal import Refusal, judge_create_error
+from hybrid_executor.metrics import SILENT, Metrics
+from hybrid_executor.metrics import table as metric
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,9 @@ class PodCreator:
         settings: KubernetesSettings,
         patience_seconds: float,
         distrusts_records: Callable[[], bool],
+        metrics: Metrics = SILENT,
     ) -> None:
+        self._metrics = metrics
         self._cluster = cluster
         self._instance = instance
         self._client = client
@@ -97,6 +101,7 @@ class PodCreator:
             return Failed(launch, ready.record, refusal.reason, "rejected")
         launch.failures += 1
         launch.last_words = refusal.reason
+        self._metrics.count(metric.LAUNCH_RETRIES, cluster=self._cluster, reason=refusal.cause)
         failed = None
         if not self._settings.may_publish_again(launch.failures):
             words = f"No pod could be created in {launch.failures} tries: {refusal.reason}"

@@ -43,6 +43,7 @@ from hybrid_executor.events import StreamId
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import pod_name
 from hybrid_executor.kube.refusal import DEFAULT_PATIENCE_SECONDS
+from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.store import LaunchEntry, Store
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ class AirflowKubernetesScheduler:
         take_over_seconds: float = 15.0,
         on_namespace: Callable[[str], None] = lambda _: None,
         distrusts_records: Callable[[], bool] = lambda: False,
+        metrics: Metrics = SILENT,
     ) -> None:
         self.cluster = cluster
         self.launched = 0
@@ -103,6 +105,7 @@ class AirflowKubernetesScheduler:
         self._held = HeldEntries()
         self._unread: deque[Launch] = deque()
         self._queue = LaunchQueue()
+        self.waiting = self._queue.waiting
         self._is_held_back = False
         self._next_take_over = self._next_renewal = self._next_check = 0.0
         self._preparer = LaunchPreparer(
@@ -120,8 +123,9 @@ class AirflowKubernetesScheduler:
             settings=settings,
             patience_seconds=patience_seconds,
             distrusts_records=distrusts_records,
+            metrics=metrics,
         )
-        self._recorder = LaunchRecorder(store.attempts, cluster=cluster, delete_pod=self.delete_pod)
+        self._recorder = LaunchRecorder(store, cluster=cluster, delete_pod=self.delete_pod, metrics=metrics)
         self._outcomes = Batcher(f"outcomes-{cluster}", self._record)
 
     @property
@@ -171,15 +175,13 @@ class AirflowKubernetesScheduler:
         while not stop.is_set():
             try:
                 self._turn(stop)
-            except KeyMisused as error:
+            except (KeyMisused, StoreUnavailable) as error:
                 failures += 1
-                self._complaints.report(
-                    f"launches:{self.cluster}", "No pod of cluster %s starts: %s", self.cluster, error
-                )
-                stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
-            except StoreUnavailable as error:
-                failures += 1
-                self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
+                if isinstance(error, StoreUnavailable):
+                    self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
+                else:
+                    subject = f"launches:{self.cluster}"
+                    self._complaints.report(subject, "No pod of cluster %s starts: %s", self.cluster, error)
                 stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
             else:
                 # A turn without a write does not show whether Redis is available; the agent's announcements do.
@@ -187,10 +189,7 @@ class AirflowKubernetesScheduler:
                 self._complaints.settle(f"launches:{self.cluster}", "Pods of cluster %s start again", self.cluster)
 
     def finish(self, *, seconds: float) -> None:
-        """Finish launches that are under way, for at most ``seconds``, and leave the stream's group.
-
-        Another agent takes over what has no outcome then.
-        """
+        """Finish launches for at most ``seconds`` and leave the stream's group: other agents take over the rest."""
         self._pool.close(seconds=seconds)
         self._outcomes.close(seconds=seconds / 5)
         try:

@@ -67,6 +67,17 @@ class LaunchQueue:
             lane = self._lanes.get(launch.demand) if launch.demand else None
             return lane.barrier.reason if lane and lane.barrier and launch.entry.id in self._waiting else ""
 
+    def waiting(self) -> dict[str, dict[str, int]]:
+        """Return how many launches wait, by namespace and cause: ``turn`` where nothing refuses them."""
+        counts: dict[str, dict[str, int]] = {}
+        with self._lock:
+            for demand, lane in self._lanes.items():
+                if lane.launches:
+                    causes = counts.setdefault(demand.namespace, {})
+                    cause = lane.barrier.refusal.cause if lane.barrier else "turn"
+                    causes[cause] = causes.get(cause, 0) + len(lane.launches)
+        return counts
+
     def refusals(self, now: float) -> list[dict[str, str | int | float]]:
         """Return what is refused now, for people: namespace, reason, launches that wait, seconds until the next try."""
         with self._lock:

@@ -16,8 +16,10 @@ from typing import Generic, Protocol, TypeVar
 from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Created, Failed
 from hybrid_executor.backoff import RECONNECT
 from hybrid_executor.errors import StoreUnavailable
+from hybrid_executor.metrics import SILENT, Metrics
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
-from hybrid_executor.store import Attempts, Change, Claim, LaunchAck, Outcome
+from hybrid_executor.store import Change, Claim, LaunchAck, Outcome, Store
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +38,10 @@ class DeletePod(Protocol):
 class LaunchRecorder:
     """Records the outcomes of one cluster's launches."""
 
-    def __init__(self, attempts: Attempts, *, cluster: str, delete_pod: DeletePod) -> None:
-        self._attempts = attempts
+    def __init__(self, store: Store, *, cluster: str, delete_pod: DeletePod, metrics: Metrics = SILENT) -> None:
+        self._attempts = store.attempts
+        self._metrics = metrics
+        self._server_time = store.view.now
         self._cluster = cluster
         self._delete_pod = delete_pod
 
@@ -52,6 +56,7 @@ class LaunchRecorder:
         )
         outcomes = [item for item in items if not isinstance(item, Again)]
         claims = self._attempts.advance_all([self._change(outcome) for outcome in outcomes])
+        self._count([outcome for outcome in outcomes if isinstance(outcome, Created)])
         for outcome, claim in zip(outcomes, claims, strict=True):
             if isinstance(outcome, Created):
                 self._after_creation(outcome, claim)
@@ -59,6 +64,7 @@ class LaunchRecorder:
             if outcome.unwanted is not None:
                 self._delete(outcome.unwanted)
             if claim.is_granted:
+                self._metrics.count(metric.LAUNCHES_FAILED, cluster=self._cluster, category=outcome.category)
                 log.info("Launch of %s failed (%s): %s", outcome.record.name, outcome.category, outcome.reason)
 
     def _change(self, outcome: Created | Failed) -> Change:
@@ -88,6 +94,19 @@ class LaunchRecorder:
             self._delete(created)
         elif claim.is_granted:
             log.info("Launched %s as pod %s/%s", created.record.name, created.namespace, created.name)
+
+    def _count(self, created: Sequence[Created]) -> None:
+        if not self._metrics.is_on or not created:
+            return
+        try:
+            now = self._server_time()
+        except StoreUnavailable:
+            now = 0  # the outcomes are recorded, and must not be recorded again
+        for item in created:
+            self._metrics.count(metric.PODS_CREATED, cluster=self._cluster, kube_namespace=item.namespace)
+            if now and item.record.submitted_at:
+                seconds = (now - item.record.submitted_at) / 1000
+                self._metrics.time(metric.LAUNCH_TIME, seconds, cluster=self._cluster, kube_namespace=item.namespace)
 
     def _delete(self, created: Created) -> None:
         self._delete_pod(created.name, created.namespace, uid=created.uid)

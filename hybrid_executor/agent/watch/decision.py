@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, cast
 
 from hybrid_executor.agent.identity import PodIdentity, identify
@@ -46,6 +47,7 @@ class Sighting:
     :ivar is_gone: it does not exist any more.
     :ivar runs_on: at least one of its containers runs, or is still to start beside the others.
     :ivar grace_seconds: how long its containers may take to end.
+    :ivar started_after: seconds from its creation to the start of its task's container; None where it does not run.
     """
 
     identity: PodIdentity
@@ -55,6 +57,7 @@ class Sighting:
     is_gone: bool = False
     runs_on: bool = False
     grace_seconds: float = _DEFAULT_GRACE_SECONDS
+    started_after: float | None = None
 
 
 def sight_safely(
@@ -79,9 +82,10 @@ def sight(
     status = pod.get("status") or {}
     has_ended = status.get("phase") in ("Succeeded", "Failed")
     grace = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
+    diagnosis = diagnose(pod, event_type=event_type, fatal_pending_reasons=fatal_pending_reasons)
     return Sighting(
         identity,
-        diagnose(pod, event_type=event_type, fatal_pending_reasons=fatal_pending_reasons),
+        diagnosis,
         has_ended=has_ended,
         is_terminating=(pod.get("metadata") or {}).get("deletionTimestamp") is not None,
         is_gone=event_type == "DELETED",
@@ -91,7 +95,21 @@ def sight(
             or _is_in_state(status, "initContainerStatuses", "running")
         ),
         grace_seconds=_DEFAULT_GRACE_SECONDS if grace is None else float(grace),
+        started_after=_started_after(pod) if diagnosis.phase == "running" else None,
     )
+
+
+def _started_after(pod: Mapping[str, Any]) -> float | None:
+    """Return the seconds from a pod's creation to the start of its task's container, ``None`` if it shows no times."""
+    statuses = pod["status"].get("containerStatuses") or [{}]
+    status = next((status for status in statuses if status.get("name") == "base"), statuses[0])
+    started = ((status.get("state") or {}).get("running") or {}).get("startedAt")
+    created = pod["metadata"].get("creationTimestamp")
+    try:
+        begin, end = (datetime.fromisoformat(str(text).replace("Z", "+00:00")) for text in (created, started))
+    except ValueError:
+        return None
+    return max(0.0, (end - begin).total_seconds())
 
 
 def _is_in_state(status: Mapping[str, Any], group: str, *states: str) -> bool:

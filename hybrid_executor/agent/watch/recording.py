@@ -30,6 +30,9 @@ from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.diagnosis import sentence
+from hybrid_executor.metrics import SILENT, Metrics
+from hybrid_executor.metrics import table as metric
+from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Claim, Starts
 
 log = logging.getLogger(__name__)
@@ -52,8 +55,10 @@ class PodRecorder:
         starts: Starts | None = None,
         cluster: str = "",
         on_end: Callable[[str], None] = lambda _: None,
+        metrics: Metrics = SILENT,
     ) -> None:
         self._attempts = attempts
+        self._metrics = metrics
         self._starts = starts
         self._cluster = cluster
         self._on_end = on_end
@@ -170,6 +175,8 @@ class PodRecorder:
 
     def _follow_up(self, sighting: Sighting, change: Change, claim: Claim) -> None:
         identity, diagnosis = sighting.identity, sighting.diagnosis
+        if claim.is_granted:
+            self._count(sighting, change)
         if claim.is_granted and diagnosis.phase == "failed":
             words = sentence(diagnosis)
             log.info("Attempt %s is %s: pod %s: %s", identity.attempt, change.to.value, identity.path, words)
@@ -179,6 +186,18 @@ class PodRecorder:
         if cleanup == "end":
             log.info("Pod %s is kept, and its running containers are ended", identity.path)
         self._remover.clean(cleanup, _ref_of(identity))
+
+    def _count(self, sighting: Sighting, change: Change) -> None:
+        if change.to is State.RUNNING and sighting.started_after is not None:
+            self._metrics.time(
+                metric.START_TIME,
+                sighting.started_after,
+                cluster=self._cluster,
+                kube_namespace=sighting.identity.namespace,
+            )
+        elif change.relaunch:
+            category = str(sighting.diagnosis.category)
+            self._metrics.count(metric.RELAUNCHED, cluster=self._cluster, category=category)
 
 
 def start_of(seen: Sighting) -> str:

@@ -22,6 +22,8 @@ from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable, StoreUn
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.failures import UNAUTHORIZED
 from hybrid_executor.kube.watch import DEFAULT_SILENCE_SECONDS, Event
+from hybrid_executor.metrics import SILENT, Metrics
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.store import ResourceVersion
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ _SAVE_EVERY_SECONDS = 1.0
 _FIRST_LIST_AFTER_SECONDS = 2.0
 _HEALTHY_SECONDS = 5.0
 _STEP_BACK_AFTER = 3
+_TELL_AGE_SECONDS = 10.0
 
 
 class KubernetesJobWatcher:
@@ -59,7 +62,11 @@ class KubernetesJobWatcher:
         relist_seconds: float,
         silence_seconds: float = DEFAULT_SILENCE_SECONDS,
         denied: Backoff = DENIED,
+        metrics: Metrics = SILENT,
     ) -> None:
+        self._metrics = metrics
+        self._cluster = cluster
+        self._heard_at = self._next_age = 0.0
         self.place = f"namespace {namespace} of cluster {cluster}" if namespace else f"cluster {cluster}"
         self._namespace = namespace
         self._client = client
@@ -97,19 +104,23 @@ class KubernetesJobWatcher:
         self._failures = 0
         self._stream.forget_all()
         self._version = self._saved_version = ""
-        self._next_list = time.monotonic() + min(_FIRST_LIST_AFTER_SECONDS, self._relist_seconds)
+        self._heard_at = time.monotonic()
+        self._next_list = self._heard_at + min(_FIRST_LIST_AFTER_SECONDS, self._relist_seconds)
 
     def _run_safely(self, stop: threading.Event) -> float:
         """Run one watch; return the seconds to wait before the next."""
         began = time.monotonic()
+        self._tell_age()
         try:
             was_ended_by_server = self._run(stop)
         except KubeGone as error:
+            self._count_restart("gone")
             log.info("The watch of %s starts again with a list: %s", self.place, error)
             self._version = ""
             self._clear_stored_version()
             return self._pause(began)
         except KubeUnavailable as error:
+            self._count_restart("cut")
             pause_seconds = max(self._pause(began), error.retry_after_seconds)
             if self._failures < _STEP_BACK_AFTER:
                 log.info("The watch of %s was cut; it is resumed: %s", self.place, error)
@@ -117,14 +128,30 @@ class KubernetesJobWatcher:
                 self._complaints.report(self.place, "Pods of %s cannot be watched now: %s", self.place, error)
             return pause_seconds
         except KubeError as error:
+            self._count_restart("refused")
             return self._after_refusal(error)
         except StoreUnavailable as error:
+            self._count_restart("redis")
             self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
             return self._pause(began)
         self._complaints.settle(self.place, "The watch of %s goes on", self.place)
+        if was_ended_by_server:
+            self._count_restart("ended")
         # A server that ends each watch at once must not cause a loop without a pause.
         is_hasty = was_ended_by_server and time.monotonic() - began < _HEALTHY_SECONDS
         return self._pause(began) if is_hasty else 0.0
+
+    def _count_restart(self, cause: str) -> None:
+        self._metrics.count(
+            metric.WATCH_RESTARTS, cluster=self._cluster, kube_namespace=self._namespace or "all", cause=cause
+        )
+
+    def _tell_age(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_age:
+            self._next_age = now + _TELL_AGE_SECONDS
+            age = round(now - self._heard_at, 1)
+            self._metrics.gauge(metric.WATCH_AGE, age, cluster=self._cluster, kube_namespace=self._namespace or "all")
 
     def _pause(self, began: float) -> float:
         if time.monotonic() - began >= _HEALTHY_SECONDS:
@@ -181,7 +208,9 @@ class KubernetesJobWatcher:
         :raises KubeError: it ended with an error.
         """
         events: list[dict[str, Any]] = [item for item in items if not isinstance(item, WatchEnd)]
+        self._tell_age()
         if events:
+            self._heard_at = time.monotonic()
             self._version = self._stream.take_in(events) or self._version
             self._failures = 0
             self._complaints.settle(self.place, "The watch of %s goes on", self.place)
@@ -200,7 +229,15 @@ class KubernetesJobWatcher:
     def _list(self) -> None:
         # Cleared first: a request during the list gets another list.
         self._relist_asked_for.clear()
+        began = time.monotonic()
         self._version = self._relist.run(self._stream.memory)
+        self._heard_at = time.monotonic()
+        self._metrics.time(
+            metric.RELIST_TIME,
+            self._heard_at - began,
+            cluster=self._cluster,
+            kube_namespace=self._namespace or "all",
+        )
         self._next_list = time.monotonic() + self._relist_seconds * (0.9 + 0.2 * random.random())
         self._next_save = 0.0
         self._save_version()

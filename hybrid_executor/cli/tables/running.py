@@ -119,3 +119,13 @@ DEMO = ActionCommand(
         arg("-v", "--verbose", help="Show the logs of all components", action="store_true"),
     ),
 )
+SCALER = ActionCommand(
+    name="scaler",
+    help="Serve numbers for an autoscaler such as KEDA: slots that are needed by queue, pods to create by cluster",
+    func=lazy_load_command("hybrid_executor.cli.scaler_command.scaler"),
+    args=(
+        arg("--host", help="Address to listen on (default: 127.0.0.1)", default="127.0.0.1"),
+        arg("--port", help="Port to listen on (default: 8795)", type=int, default=8795),
+        arg("--token-file", help="Answer only requests with the bearer token in this file", metavar="FILE"),
+    ),
+)

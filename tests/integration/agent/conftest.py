@@ -18,6 +18,7 @@ from hybrid_executor.config import DictConfig, Settings, read_settings
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
 from hybrid_executor.events import STREAM_START, AttemptId, OwnerId
 from hybrid_executor.kube.client import KubeClient, connect
+from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Restoration, Store, Submission, open_store
 from tests.faulty_sandbox import Fault, FaultySandbox
@@ -107,6 +108,7 @@ class World:
         kubernetes: dict[str, str] | None = None,
         hook: Hook | None = None,
         is_watching: bool = True,
+        metrics: Metrics = SILENT,
     ) -> RunningAgent:
         """Start an agent; return once it watches."""
         watched = self.count("watch")
@@ -117,6 +119,7 @@ class World:
                 kubernetes_settings=self.kubernetes_settings(**(kubernetes or {})),
                 name=name,
                 hook=hook,
+                metrics=metrics,
             )
         )
         self._agents.append(agent)

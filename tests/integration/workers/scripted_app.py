@@ -83,6 +83,10 @@ app = create_worker_app(
                 "celery_broker_transport_options": {
                     "visibility_timeout": os.environ.get("HYBRID_TEST_VISIBILITY", "86400")
                 },
+                "metrics": {
+                    name: os.environ.get(f"AIRFLOW__METRICS__{name.upper()}", "False")
+                    for name in ("statsd_on", "statsd_influxdb_enabled")
+                },
             }
         )
     ),

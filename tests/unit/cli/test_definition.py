@@ -21,6 +21,7 @@ BODIES = {
     "worker-add-queue": "hybrid_executor.cli.workers_command.add_queue",
     "worker-remove-queue": "hybrid_executor.cli.workers_command.remove_queue",
     "worker-probe": "hybrid_executor.cli.worker_command.worker_probe",
+    "scaler": "hybrid_executor.cli.scaler_command.scaler",
     "flower": "hybrid_executor.cli.flower_command.flower",
     "agent": "hybrid_executor.cli.agent_command.agent",
     "sandbox": "hybrid_executor.cli.sandbox_command.sandbox",
