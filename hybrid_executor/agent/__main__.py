@@ -39,10 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from hybrid_executor.config import airflow_config, read_settings
     from hybrid_executor.config.identity import read_identity
     from hybrid_executor.config.kubernetes import read_kubernetes_settings
+    from hybrid_executor.config.suspects import warn_of_suspects
     from hybrid_executor.metrics import open_metrics, read_metrics_settings
 
     conf = airflow_config()
     log_to_stderr()
+    warn_of_suspects(log.warning)
     try:
         hook = load_mutation_hook(
             config_folder=airflow_config_folder(),

@@ -100,6 +100,7 @@ class ClusterAgent:
         self._watchers: dict[str | None, _Watching] = {}
         self._threads: list[threading.Thread] = []
         self._is_ending = False
+        self._is_paused = False
         self._client: KubeClient | None = None
         self._remover: PodRemover | None = None
         self._log_pool: DelayedPool | None = None
@@ -118,6 +119,23 @@ class ClusterAgent:
     def launched(self) -> int:
         """Pods created so far."""
         return self.launcher.launched if self.launcher else 0
+
+    @property
+    def turned_at(self) -> float:
+        """When the launcher's thread last came round, in seconds since the epoch; 0 before it started."""
+        return self.launcher.turned_at if self.launcher else 0.0
+
+    def pause(self) -> None:
+        """Take no new launches, and give back those that wait."""
+        self._is_paused = True
+        if self.launcher is not None:
+            self.launcher.is_paused = True
+
+    def resume(self) -> None:
+        """Take launches again."""
+        self._is_paused = False
+        if self.launcher is not None:
+            self.launcher.is_paused = False
 
     @property
     def refusals(self) -> list[dict[str, str | int | float]]:
@@ -227,6 +245,7 @@ class ClusterAgent:
             self._remover = PodRemover(self._client, cluster=self.cluster, complaints=self._around.complaints)
             self._log_pool = DelayedPool(f"logs-{self.cluster}", threads=_LOG_THREADS)
             self.launcher = self._make_launcher(self._client, self._remover)
+            self.launcher.is_paused = self._is_paused
             for namespace in self._namespaces:
                 self._start_watcher(namespace)
         self.launcher.run(stop)

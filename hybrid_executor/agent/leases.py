@@ -108,9 +108,13 @@ class KeptLease:
 
 
 class LeaseKeeper:
-    """Renews leases at a third of their time."""
+    """Renews leases at a third of their time.
+
+    :ivar turned_at: when its thread last came round, in seconds since the epoch; 0 before it started.
+    """
 
     def __init__(self, complaints: Complaints) -> None:
+        self.turned_at = 0.0
         self._complaints = complaints
         self._changed = threading.Condition()
         self._leases: list[KeptLease] = []
@@ -137,9 +141,15 @@ class LeaseKeeper:
         """The names of the leases that are held."""
         return [lease.name for lease in self._snapshot() if lease.is_held]
 
+    @property
+    def kept(self) -> list[KeptLease]:
+        """All leases that this process holds or tries to get."""
+        return self._snapshot()
+
     def run(self, stop: threading.Event) -> None:
         """Take and renew all leases until ``stop``."""
         while not stop.is_set():
+            self.turned_at = time.time()
             with self._changed:
                 self._is_changed = False
             leases = self._snapshot()

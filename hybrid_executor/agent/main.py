@@ -19,12 +19,14 @@ from importlib.metadata import PackageNotFoundError, version
 
 from hybrid_executor.agent.cluster_agent import ClusterAgent, Surroundings
 from hybrid_executor.agent.data_loss import DataLoss
+from hybrid_executor.agent.duty import Duty
 from hybrid_executor.agent.launch.mutation_hook import Hook
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.leases import LeaseKeeper
 from hybrid_executor.agent.namespaces import namespaces_to_watch
 from hybrid_executor.agent.ownership import Ownership
 from hybrid_executor.agent.process import default_name, start_supervised
+from hybrid_executor.agent.pulse import Pulse
 from hybrid_executor.agent.reaper import Reaper
 from hybrid_executor.backoff import RECONNECT
 from hybrid_executor.complaints import REDIS, REDIS_BACK, REDIS_UNAVAILABLE, Complaints
@@ -41,6 +43,7 @@ log = logging.getLogger(__name__)
 PRESENCE_SECONDS = 15.0
 _ANNOUNCE_EVERY_SECONDS = 5.0
 _CHECK_EVERY_SECONDS = 2.0
+_ORDERS_EVERY_SECONDS = 1.0
 _TICK_SECONDS = 0.5
 _FINISH_SECONDS = 10.0
 
@@ -114,6 +117,10 @@ class Agent:
             metrics=metrics,
         )
         self._clusters = self._make_clusters(hook)
+        self._reaper: Reaper | None = None
+        self._duty = Duty(self._store, name=name, keeper=self._keeper, clusters=self._clusters, repair=self._repair_now)
+        self._announced_state = ""
+        self._pulse = Pulse(name, threads=self._threads_that_turn)
         self._began_at = time.time()
 
     def run(self, stop: threading.Event, *, has_lost_parent: Callable[[], bool]) -> int:
@@ -123,7 +130,7 @@ class Agent:
         """
         try:
             self._check_clusters()
-            if not _wait_for_redis(self._store, stop, self._complaints, has_lost_parent):
+            if not _wait_for_redis(self._store, stop, self._complaints, has_lost_parent, self._pulse):
                 return 0
             self._start(stop)
             self._maintain(stop, has_lost_parent)
@@ -132,6 +139,7 @@ class Agent:
             stop.set()
             for cluster in self._clusters:
                 cluster.stop_watching()
+            self._pulse.end()
             self._store.close()
         return 0
 
@@ -187,7 +195,7 @@ class Agent:
         self._ownership.check()
         lease = self._around.lease("reaper")
         self._keeper.add(lease)
-        reaper = Reaper(
+        self._reaper = reaper = Reaper(
             store=self._store,
             agent=self.name,
             lease=lease,
@@ -202,20 +210,35 @@ class Agent:
             cluster.start(stop)
         log.info("Agent %s works in %s", self.name, ", ".join(cluster.cluster for cluster in self._clusters))
 
+    def _repair_now(self) -> None:
+        for cluster in self._clusters:
+            cluster.relist_soon()
+        if self._reaper is not None:
+            self._reaper.repair_soon()
+
+    def _threads_that_turn(self) -> dict[str, float]:
+        launchers = {f"launches pods in cluster {c.cluster}": c.turned_at for c in self._clusters}
+        return {**launchers, "renews leases": self._keeper.turned_at}
+
     def _watch_place(self, cluster_name: str, namespace: str) -> None:
         for cluster in self._clusters:
             if cluster.cluster == cluster_name:
                 cluster.watch_namespace(namespace)
 
     def _maintain(self, stop: threading.Event, has_lost_parent: Callable[[], bool]) -> None:
-        next_announcement = next_check = 0.0
+        next_announcement = next_check = next_orders = 0.0
         while not stop.wait(_TICK_SECONDS):
+            self._pulse.beat()
             if has_lost_parent():
                 log.info("The parent process is gone: agent %s ends", self.name)
                 stop.set()
                 return
             now = time.monotonic()
             try:
+                if now >= next_orders:
+                    next_orders = now + _ORDERS_EVERY_SECONDS
+                    if self._duty.come_round() or self._duty.state != self._announced_state:
+                        next_announcement = 0.0
                 if now >= next_announcement:
                     next_announcement = now + _ANNOUNCE_EVERY_SECONDS
                     self._metrics.flush()
@@ -229,18 +252,23 @@ class Agent:
                     if was_lost:
                         for cluster in self._clusters:
                             cluster.relist_soon()
+                self._pulse.trouble = ""
             except HybridError as error:
+                self._pulse.trouble = str(error)
                 self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
             except Exception:
                 log.exception("Agent %s could not announce itself and tries again", self.name)
 
     def _announce(self) -> None:
+        self._announced_state = self._duty.state
         self._store.presence.announce(
             "agent",
             self.name,
             {
                 "host": socket.gethostname(),
                 "pid": str(os.getpid()),
+                "life": self._duty.life,
+                "state": self._announced_state,
                 "began_at": str(int(self._began_at * 1000)),
                 "clusters": ",".join(cluster.cluster for cluster in self._clusters),
                 "leases": ",".join(self._keeper.held),
@@ -267,7 +295,7 @@ class Agent:
             cluster.finish(seconds=_FINISH_SECONDS)
         try:
             self._keeper.release_all()
-            self._store.presence.withdraw("agent", self.name)
+            self._store.presence.withdraw("agent", self.name, life=self._duty.life)
         except HybridError as error:
             log.warning("Agent %s could not release its leases, they will expire: %s", self.name, error)
         self._metrics.flush()
@@ -284,7 +312,7 @@ def _connect(kubernetes_settings: KubernetesSettings, profile: Profile) -> KubeC
 
 
 def _wait_for_redis(
-    store: Store, stop: threading.Event, complaints: Complaints, has_lost_parent: Callable[[], bool]
+    store: Store, stop: threading.Event, complaints: Complaints, has_lost_parent: Callable[[], bool], pulse: Pulse
 ) -> bool:
     """Wait until Redis answers and takes writes; return False if the agent has to end before that.
 
@@ -300,6 +328,8 @@ def _wait_for_redis(
             raise
         except StoreUnavailable as error:
             failures += 1
+            pulse.trouble = str(error)
+            pulse.beat()
             complaints.report(REDIS, REDIS_UNAVAILABLE, error)
             stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
         else:

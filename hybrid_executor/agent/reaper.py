@@ -28,6 +28,7 @@ KEPT_EVENTS = 10_000
 _EVERY_SECONDS = 12.0
 _SILENT_CONSUMER_SECONDS = 3600.0
 _BATCH = 500
+_LOOK_SECONDS = 0.5
 _HAS_POD = frozenset({State.PENDING, State.RUNNING, State.LOST})
 
 
@@ -75,7 +76,12 @@ class Reaper:
         self._on_pod_place = on_pod_place
         self._every_seconds = every_seconds
         self._sweep_cursor = 0
+        self._is_asked = threading.Event()
         self._stuck = StuckLaunches(stuck_seconds=stuck_seconds)
+
+    def repair_soon(self) -> None:
+        """Repair now, if this agent holds the lease."""
+        self._is_asked.set()
 
     def run(self, stop: threading.Event) -> None:
         """Repair until ``stop``."""
@@ -85,7 +91,13 @@ class Reaper:
                     self.repair(now=time.monotonic())
                 except StoreUnavailable as error:
                     self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
-            stop.wait(self._every_seconds * (0.9 + 0.2 * random.random()))
+            self._wait(stop, self._every_seconds * (0.9 + 0.2 * random.random()))
+
+    def _wait(self, stop: threading.Event, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not stop.is_set() and not self._is_asked.is_set() and time.monotonic() < until:
+            stop.wait(min(_LOOK_SECONDS, seconds))
+        self._is_asked.clear()
 
     def repair(self, *, now: float) -> None:
         """Do every repair once.

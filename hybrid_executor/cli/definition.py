@@ -16,6 +16,7 @@ _COMMANDS = (
     running.FLOWER,
     running.WORKER_PROBE,
     running.SCALER,
+    running.AGENT_PROBE,
     # Ask.
     asking.STATUS,
     asking.WHY,
@@ -31,6 +32,10 @@ _COMMANDS = (
     acting.WORKER_ADD_QUEUE,
     acting.WORKER_REMOVE_QUEUE,
     acting.CLEANUP_PODS,
+    acting.AGENT_DRAIN,
+    acting.REVOKE,
+    acting.FORGET,
+    acting.RECONCILE,
 )
 
 

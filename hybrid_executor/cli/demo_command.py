@@ -14,12 +14,12 @@ from rich.console import Console
 from hybrid_executor.cli.plainly import apart
 from hybrid_executor.demo.course import Course
 from hybrid_executor.demo.home import ROUTES, find_dags, plan_demo
-from hybrid_executor.demo.logs import ComponentLogs
 from hybrid_executor.demo.report import Report
 from hybrid_executor.demo.screen import build_table, open_screen
 from hybrid_executor.routing import parse_routes
 from hybrid_executor.standalone import LocalAirflow
 from hybrid_executor.standalone.console import ComponentConsole
+from hybrid_executor.standalone.logs import ComponentLogs
 from hybrid_executor.standalone.signals import stop_on_signals
 
 _FILE_WIDTH = 132

@@ -16,7 +16,22 @@ Command = Callable[[Namespace], "int | None"]
 
 
 def plainly(command: Command) -> Callable[[Namespace], None]:
-    """Make a command use the standalone of the same Airflow home, if one runs, and print known errors as one line."""
+    """Make a command use the standalone of the same Airflow home, if one runs, and print known errors as one line.
+
+    Options without effect are named on standard error before.
+    """
+
+    @functools.wraps(command)
+    def run(args: Namespace) -> int | None:
+        join_standalone()
+        warn_of_options()
+        return command(args)
+
+    return apart(run)
+
+
+def quietly(command: Command) -> Callable[[Namespace], None]:
+    """Do what :func:`plainly` does, for a command that says itself, or need not say, which options have no effect."""
 
     @functools.wraps(command)
     def run(args: Namespace) -> int | None:
@@ -57,3 +72,11 @@ def join_standalone() -> None:
 
     for name, value in running.find(Path(AIRFLOW_HOME) / "hybrid").items():
         os.environ.setdefault(name, value)
+
+
+def warn_of_options() -> None:
+    """Print a line on standard error for each option that has no effect, such as a misspelt one."""
+    from hybrid_executor.config.suspects import airflow_suspects
+
+    for words in airflow_suspects():
+        print(f"airflow hybrid: warning: {words}", file=sys.stderr)

@@ -16,9 +16,9 @@ def become(module: str, arguments: Sequence[str]) -> NoReturn:
 
 
 def given(**options: object) -> list[str]:
-    """Return ``--name value`` for each option that is not ``None``."""
+    """Return ``--name=value`` for each option that is not ``None``, and for each value of a list."""
     words = []
     for name, value in options.items():
-        if value is not None:
-            words += ["--" + name.replace("_", "-"), str(value)]
+        values = value if isinstance(value, list) else [value]
+        words += [f"--{name.replace('_', '-')}={one}" for one in values if one is not None]
     return words

@@ -9,4 +9,13 @@ from hybrid_executor.cli.replacement import become, given
 
 def sandbox(args: Namespace) -> None:
     """Replace this process by a sandbox."""
-    become("hybrid_executor.sandbox", given(port=args.port, kubeconfig=args.kubeconfig, capacity=args.capacity))
+    become(
+        "hybrid_executor.sandbox",
+        given(
+            port=args.port,
+            kubeconfig=args.kubeconfig,
+            capacity=args.capacity,
+            missing_image=args.missing_image,
+            failing_image=args.failing_image,
+        ),
+    )

@@ -148,14 +148,24 @@ def _chunks(ids: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
 
 
 def _database_ids(ids: Sequence[str]) -> Sequence[str | UUID]:
-    """Return ids in the type of the column, which is text up to some release and a UUID after it."""
+    """Return ids in the type of the column, which is text up to some release and a UUID after it.
+
+    A text that is no UUID is the id of no row, and is left out.
+    """
     from airflow.models.taskinstance import TaskInstance
 
     try:
         is_text = TaskInstance.__table__.c.id.type.python_type is str
     except NotImplementedError:
         is_text = False
-    return list(ids) if is_text else [UUID(task_id) for task_id in ids]
+    return list(ids) if is_text else [found for task_id in ids if (found := _uuid_of(task_id)) is not None]
+
+
+def _uuid_of(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,3 +206,31 @@ def read_planned_tasks(dag_id: str) -> list[PlannedTask] | None:
             )
             for task in dag.tasks
         ]
+
+
+def read_live_schedulers() -> set[str]:
+    """Return the job ids of the schedulers that Airflow counts as alive."""
+    from airflow.jobs.job import Job
+    from sqlalchemy import select
+
+    with own_session() as session:
+        running = select(Job).where(Job.job_type == "SchedulerJob", Job.state == "running")
+        return {str(job.id) for job in session.scalars(running) if job.is_alive()}
+
+
+def read_unfinished_tasks(*, is_default_executor: bool) -> list[TaskRow]:
+    """Return the queued and running tasks that are given to an executor of this project.
+
+    :param is_default_executor: tasks without an executor of their own are given to ours.
+    """
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import or_, select
+
+    ours = or_(TaskInstance.executor.contains("hybrid_executor"), TaskInstance.executor == "HybridExecutor")
+    query = select(TaskInstance.id).where(
+        TaskInstance.state.in_(("queued", "running", "restarting")),
+        or_(ours, TaskInstance.executor.is_(None)) if is_default_executor else ours,
+    )
+    with own_session() as session:
+        ids = [str(found) for found in session.scalars(query)]
+    return list(read_tasks(ids).values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,9 @@ def read_profiles(path: str) -> dict[str, Profile]:
 def _parse_profile(name: str, settings: Mapping[str, Any], option: str) -> Profile:
     for key, value in settings.items():
         if key not in _KEYS:
-            raise ConfigError(
-                f"{option}: unknown key {key!r} in the profile {name!r}; write one of {', '.join(_KEYS)}."
-            )
+            likely = get_close_matches(str(key), _KEYS, n=1)
+            meant = f"Did you mean {likely[0]}? The keys are" if likely else "Write one of"
+            raise ConfigError(f"{option}: unknown key {key!r} in the profile {name!r}. {meant} {', '.join(_KEYS)}.")
         wanted = {"in_cluster": bool, "executor_config": dict}.get(key, str)
         if not isinstance(value, wanted):
             raise ConfigError(

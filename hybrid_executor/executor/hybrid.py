@@ -14,6 +14,7 @@ from hybrid_executor.config import Settings, airflow_config, read_settings
 from hybrid_executor.config.identity import read_identity
 from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.settings import Shape
+from hybrid_executor.config.suspects import warn_of_suspects
 from hybrid_executor.errors import HybridError, StoreUnavailable, TaskRejected
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor import adoption, opening, revocation, slots, submission
@@ -29,6 +30,7 @@ from hybrid_executor.executor.waiting import STUCK_EVENT
 from hybrid_executor.metrics import SILENT, Metrics, open_metrics, read_metrics_settings
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.pools.pool import UnrecordedPool
+from hybrid_executor.pools.recorded import make_recorded_pools
 
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
@@ -91,10 +93,11 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         """
         compat.check_queues(self)
         conf, settings = airflow_config(), self.settings
+        warn_of_suspects(self.log.warning)
         local_pools = opening.make_local_pools(
             settings, is_local=self.is_local, slots=self._limits(), job_id=self.job_id
         )
-        recorded_pools = opening.make_recorded_pools(conf, settings)
+        recorded_pools = make_recorded_pools(conf, settings)
         self.metrics = open_metrics(read_metrics_settings(conf), is_initialized=True)
         kubernetes = read_kubernetes_settings(conf) if "kubernetes" in recorded_pools else None
         self._context = context = Context(

@@ -21,6 +21,7 @@ from hybrid_executor.executor.unserved import UnservedWarnings
 
 _KEEP_EVENTS = 10_000
 _TRIM_SECONDS = 60.0
+_ORDERS_SECONDS = 1.0
 _PAUSE_SECONDS = 0.02  # after events that bring nothing for Airflow, such as those of another scheduler
 
 
@@ -52,6 +53,7 @@ class Loop:
         self._steps = Steps(clock=context.clock)
         self._sweep_cursors: dict[str, int] = {}
         self._repair_timer = Timer(context.settings.repair_interval_seconds, context.clock)
+        self._order_timer = Timer(_ORDERS_SECONDS, context.clock)
         self._trim_timer = Timer(_TRIM_SECONDS, context.clock)
         self._repairs: dict[Repair, Callable[[], object]] = {
             Repair.END_REVIVED: lambda: end_revived(context),
@@ -99,6 +101,7 @@ class Loop:
                 steps.do("read records again", self._comparison.read_pending)
             if pending.to_decide:
                 steps.do(Repair.DECIDE_LOST.value, self._lost.decide_pending)
+            steps.do("take orders", self._take_orders)
             steps.do("report which pods have started", self._start_reports.tell)
             if pending.to_revoke:
                 steps.do("revoke what Airflow has ended", lambda: revocation.revoke_pending(context))
@@ -119,6 +122,14 @@ class Loop:
         """Take back what others are told of this scheduler."""
         if self._context.outage.may_ask():
             self._announcement.withdraw()
+
+    def _take_orders(self) -> None:
+        """Do the timed repairs now if somebody has asked for it."""
+        if self._order_timer.is_due():
+            self._order_timer.restart()
+            orders = self._context.store.orders.take(self._context.owner)
+            if any(order.verb == "repair" for order in orders):
+                self._context.pending.repairs |= REGULAR
 
     def wait(self, *, until: Callable[[], bool], ask_every_seconds: float) -> None:
         """Wait for events and take them in, at most ``[hybrid_executor] event_wait``, for ``until`` to hold.

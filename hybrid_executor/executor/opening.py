@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from uuid import uuid4
 
 from airflow.executors.local_executor import LocalExecutor
 
-from hybrid_executor import compat
-from hybrid_executor.config import ConfigSource, Settings
+from hybrid_executor.config import Settings
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.events import OwnerId
 from hybrid_executor.executor.context import Context
+from hybrid_executor.operations.queues import advice_for, named_queues, queues_without_worker
 from hybrid_executor.pools.celery_broker import check_broker
-from hybrid_executor.pools.kubernetes import KubernetesPool
 from hybrid_executor.pools.local import LocalPool
-from hybrid_executor.pools.pool import RecordedPool, UnrecordedPool
+from hybrid_executor.pools.pool import UnrecordedPool
 from hybrid_executor.store import Store, open_configured_store
+
+log = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 1.0
 _ANSWER_SECONDS = 2.0
-
-
-def make_recorded_pools(conf: ConfigSource, settings: Settings) -> dict[str, RecordedPool]:
-    """Return the pools with records that some queue is routed to. No connection is made yet.
-
-    :raises ConfigError: a setting of ``[celery]`` is wrong.
-    """
-    pools: dict[str, RecordedPool] = {}
-    if "celery" in settings.routes.pools:
-        from hybrid_executor.pools.celery import make_celery_pool
-
-        pools["celery"] = make_celery_pool(conf, settings)
-    if "kubernetes" in settings.routes.pools:
-        pools["kubernetes"] = KubernetesPool(kinds=compat.kinds_in_pods())
-    return pools
 
 
 def make_local_pools(
@@ -73,7 +60,7 @@ def make_owner(job_id: int | str | None) -> OwnerId:
 
 
 def check_deployment(context: Context) -> None:
-    """Check what this executor may do in Redis, and that the Celery broker can be used.
+    """Check what this executor may do in Redis, and that the Celery broker can be used; name queues without a worker.
 
     :raises ConfigError: a permission is missing, or the broker cannot be used.
     :raises StoreUnavailable: Redis could not be asked.
@@ -81,6 +68,10 @@ def check_deployment(context: Context) -> None:
     context.store.check_permissions(_default_lists(context))
     if "celery" in context.pools:
         check_broker(context.settings)
+        for queue in queues_without_worker(
+            context.store, named_queues(context.settings, default_queue=context.default_queue)
+        ):
+            log.warning("%s", advice_for(queue))
 
 
 def _default_lists(context: Context) -> list[str]:

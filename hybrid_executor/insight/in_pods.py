@@ -5,7 +5,7 @@ from __future__ import annotations
 from hybrid_executor.insight.attempts import AttemptView
 from hybrid_executor.insight.cures import cure_for
 from hybrid_executor.insight.durations import in_words, some
-from hybrid_executor.insight.members import RefusalView
+from hybrid_executor.insight.members import DRAINS, RefusalView
 from hybrid_executor.insight.situation import Explanation, Situation
 
 _AGAIN = "Launched again: "
@@ -44,13 +44,14 @@ def explain_waiting(attempt: AttemptView, around: Situation) -> Explanation:
             advice="Wait. If it lasts, see the agents' logs.",
         )
     if not place.agent:
-        draining = all(agent.state == "draining" for agent in agents)
+        draining = all(agent.state in DRAINS for agent in agents)
         if draining:
             names = ", ".join(agent.name for agent in agents)
             return Explanation(
                 where=where,
                 waits_for=f"All agents of cluster {attempt.cluster} drain: {names}.{expires}",
-                advice="Let one of them take launches again, or start another: airflow hybrid agent.",
+                advice="Let one of them launch again: airflow hybrid agent-drain --undo. Or start another: airflow "
+                "hybrid agent.",
             )
         ahead = f"{some(place.ahead, 'launch', 'launches')} of cluster {attempt.cluster} come before it. "
         return Explanation(

@@ -68,11 +68,15 @@ class RefusalView:
     seconds: float = 0.0
 
 
+DRAINS = frozenset({"draining", "drained"})
+"""The states of an agent that takes no new launches."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AgentView:
     """One agent.
 
-    :ivar state: ``running``, ``draining`` or ``silent``.
+    :ivar state: ``running``, ``draining``, ``drained`` or ``silent``.
     :ivar watches: the places that it watches now, ``cluster/namespace``; the namespace is ``*`` for a whole cluster.
     :ivar places: those that it watches or would watch if no other agent did.
     :ivar repairs: it makes the periodic repairs.

@@ -11,6 +11,7 @@ from hybrid_executor.config import Settings
 from hybrid_executor.insight.cures import cure_for
 from hybrid_executor.insight.durations import in_words, some
 from hybrid_executor.insight.facts import Facts
+from hybrid_executor.insight.members import DRAINS
 from hybrid_executor.insight.slots import PoolView, SchedulerView
 from hybrid_executor.insight.unserved import find_unserved, place_of
 from hybrid_executor.states import State
@@ -141,6 +142,15 @@ def _of_agents(facts: Facts, settings: Settings) -> Iterator[Problem]:
                 subject=f"cluster {cluster}",
                 what=f"No agent is alive for cluster {cluster}; no pod waits yet.",
                 cure="Run airflow hybrid agent, or set [hybrid_executor] agent = child.",
+            )
+        launching = [agent for agent in alive if cluster in agent.clusters]
+        if launching and all(agent.state in DRAINS for agent in launching):
+            names = ", ".join(agent.name for agent in launching)
+            yield Problem(
+                severity="failure" if cluster in with_work else "warning",
+                subject=f"cluster {cluster}",
+                what=f"All agents of cluster {cluster} are drained ({names}), so new pods wait.",
+                cure="Let one launch again: airflow hybrid agent-drain --undo. Or start another: airflow hybrid agent.",
             )
     watched = {place for agent in alive for place in agent.watches}
     for place in sorted({place for agent in alive for place in agent.places} - watched):

@@ -108,7 +108,7 @@ class ContainerRun:
         )
 
     async def _pull(self) -> None:
-        """Wait for the image: not at all for a valid name, for ever for an invalid one."""
+        """Wait for the image: not at all if it can be pulled, for ever for an invalid name or a missing image."""
         image, node = self.record.image, self._settings.services.node
         if not is_image_reference(image):
             problem = f'couldn\'t parse image name "{image}": invalid reference format'
@@ -116,13 +116,12 @@ class ContainerRun:
             self._show(waiting("InvalidImageName", f'Failed to apply default image tag "{image}": {problem}'))
             await asyncio.Event().wait()
         pause = node.pull_backoff_seconds
-        while not node.has_image(image):
+        while problem := node.pull_error(image):
             if self._container.get("imagePullPolicy") == "Never":
                 problem = f'Container image "{image}" is not present with pull policy of Never'
                 self._warn("ErrImageNeverPull", problem)
                 self._show(waiting("ErrImageNeverPull", problem))
                 await asyncio.Event().wait()
-            problem = f'failed to pull and unpack image "{image}": {image}: not found'
             self._warn("Failed", f'Failed to pull image "{image}": {problem}')
             self._show(waiting("ErrImagePull", problem))
             await asyncio.sleep(node.pull_backoff_seconds)

@@ -32,7 +32,8 @@ class NodeSettings:
         none; native ones that are not named are not counted.
     :ivar labels: what nodeSelectors are held against; None accepts every nodeSelector.
     :ivar image_environment: what every image sets, by default this process' own environment.
-    :ivar missing_images: regular expressions of images that cannot be pulled.
+    :ivar missing_images: regular expressions of images that no registry has.
+    :ivar failing_images: regular expressions of images whose registry fails each time.
     :ivar start_delay_seconds: how long a pod stays in ContainerCreating.
     :ivar final_delay_seconds: how long a pod whose containers have ended is reported with the phase that it had before.
     :ivar restart_backoff_seconds: first pause before a container is restarted; doubles up to the maximum.
@@ -48,15 +49,39 @@ class NodeSettings:
     labels: Mapping[str, str] | None = None
     image_environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     missing_images: tuple[str, ...] = MISSING_IMAGES
+    failing_images: tuple[str, ...] = ()
     start_delay_seconds: float = 0.0
     final_delay_seconds: float = 0.1
     restart_backoff_seconds: float = 0.5
     pull_backoff_seconds: float = 0.5
     maximum_backoff_seconds: float = 30.0
 
-    def has_image(self, image: str) -> bool:
-        """Whether the image can be pulled."""
-        return not any(re.search(pattern, image) for pattern in self.missing_images)
+    def pull_error(self, image: str) -> str:
+        """Return why the image cannot be pulled, in the words of a container runtime; "" if it can."""
+        if _is_among(image, self.missing_images):
+            why = f"{image}: not found"
+        elif _is_among(image, self.failing_images):
+            why = f"unexpected status from HEAD request to {_manifest_url(image)}: 503 Service Unavailable"
+        else:
+            return ""
+        return f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": {why}'
+
+
+def _is_among(image: str, patterns: Iterable[str]) -> bool:
+    return any(re.search(pattern, image) for pattern in patterns)
+
+
+def _manifest_url(image: str) -> str:
+    """Return where a container runtime asks for the image."""
+    first, slash, rest = image.partition("/")
+    has_registry = bool(slash) and (first == "localhost" or "." in first or ":" in first)
+    registry, path = (first, rest) if has_registry else ("registry-1.docker.io", image)
+    name, is_digest, reference = path.partition("@")
+    if not is_digest:
+        name, _, reference = path.partition(":")
+    if not has_registry and "/" not in name:
+        name = f"library/{name}"
+    return f"https://{registry}/v2/{name}/manifests/{reference or 'latest'}"
 
 
 def is_image_reference(image: str) -> bool:

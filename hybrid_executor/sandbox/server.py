@@ -241,16 +241,16 @@ async def _cancel_all() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def serve(port: int = 0, kubeconfig: Path | None = None, capacity: int = 16) -> None:
+def serve(port: int = 0, kubeconfig: Path | None = None, node: NodeSettings | None = None) -> None:
     """Serve a sandbox until SIGTERM or SIGINT; print where its kubeconfig is and how to use it.
 
     :param kubeconfig: where to write it, by default into the sandbox's directory; removed at the end.
-    :param capacity: how many pods run at the same time.
+    :param node: what the node has and how its kubelet behaves.
     """
     wanted = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: wanted.set())
-    with SandboxServer(port=port, node=NodeSettings(pod_capacity=capacity)) as sandbox:
+    with SandboxServer(port=port, node=node) as sandbox:
         path = kubeconfig or sandbox.directory / "kubeconfig"
         sandbox.write_kubeconfig(path)
         print(f"Sandbox Kubernetes API at {sandbox.url}; use it with: export KUBECONFIG={path}", flush=True)

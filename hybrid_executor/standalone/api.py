@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -59,6 +60,10 @@ class AirflowApi:
         rows = self._list("/api/v2/importErrors", "import_errors")
         return {row["filename"]: row["stack_trace"] for row in rows}
 
+    def unpause(self, dag_id: str) -> None:
+        """Let a DAG run."""
+        self._ask("PATCH", f"/api/v2/dags/{quote(dag_id)}", {"is_paused": False})
+
     def trigger(self, dag_id: str) -> str:
         """Start a run of a DAG now and return its id."""
         body = {"logical_date": None}
@@ -87,6 +92,14 @@ class AirflowApi:
         dag_id, run_id = quote(instance["dag_id"]), quote(instance["dag_run_id"])
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{quote(instance['task_id'])}/xcomEntries/{key}"
         return self._ask("GET", f"{path}?map_index={instance['map_index']}&deserialize=false")["value"]
+
+    def log_text(self, instance: Mapping[str, Any]) -> str:
+        """Return the log of a task instance's last try, as JSON lines."""
+        dag_id, run_id = quote(instance["dag_id"]), quote(instance["dag_run_id"])
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{quote(instance['task_id'])}/logs"
+        query = f"map_index={instance['map_index']}&full_content=true"
+        lines = self._ask("GET", f"{path}/{instance['try_number']}?{query}")["content"]
+        return "\n".join(map(json.dumps, lines))
 
     def _list(self, path: str, name: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []

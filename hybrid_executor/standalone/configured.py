@@ -11,6 +11,7 @@ from hybrid_executor.config import ConfigSource, Settings, read_settings, table
 from hybrid_executor.config.broker import GENERATED_BROKER
 from hybrid_executor.config.settings import Shape, has_address
 from hybrid_executor.config.shape import shape_of
+from hybrid_executor.errors import ConfigError
 from hybrid_executor.standalone.environment import SIMPLE_AUTH_MANAGER
 from hybrid_executor.standalone.local_airflow import Plan
 from hybrid_executor.store import RedisSettings
@@ -29,6 +30,8 @@ def plan_standalone(
     port: int | None,
     queues: str | None,
     concurrency: int,
+    missing_images: tuple[str, ...] = (),
+    failing_images: tuple[str, ...] = (),
     has_address: Callable[[str], bool] = has_address,
 ) -> Plan:
     """Return the plan: configured servers are used, and missing ones are started.
@@ -36,8 +39,10 @@ def plan_standalone(
     :param home: Airflow's home.
     :param port: the wanted port; ``None`` for the configured one.
     :param queues: the worker's queues; ``None`` for those of the routes.
+    :param missing_images: patterns of images that the sandbox's registries do not have.
+    :param failing_images: patterns of images whose registry fails each time.
     :param has_address: returns whether a URL's host name can be resolved.
-    :raises ConfigError: a setting of this project is wrong.
+    :raises ConfigError: a setting of this project is wrong, or an option is for the sandbox, which is not started.
     """
     executor = str(conf.get("core", "executor", fallback=HYBRID_EXECUTOR))
     shape = shape_of(executor)
@@ -48,6 +53,12 @@ def plan_standalone(
     if redis and redis.url == GENERATED_BROKER and not has_address(redis.url):
         redis, has_broker = None, False
     runs_sandbox = "kubernetes" in settings.routes.pools and not has_cluster(conf, environment)
+    if (missing_images or failing_images) and not runs_sandbox:
+        raise ConfigError(
+            "--missing-image and --failing-image are for the sandbox, and this Airflow does not start one: "
+            + ("a cluster is configured." if "kubernetes" in settings.routes.pools else "no route goes to kubernetes.")
+            + " Leave them out."
+        )
     return Plan(
         state_dir=home / "hybrid",
         environment=environment,
@@ -65,6 +76,8 @@ def plan_standalone(
         runs_sandbox=runs_sandbox,
         worker_queues=_worker_queues(settings, conf, queues) if "celery" in settings.routes.pools else None,
         worker_concurrency=concurrency,
+        missing_images=missing_images,
+        failing_images=failing_images,
         port=port or int(conf.get("api", "port", fallback=8080)),
         has_own_login=_has_simple_login(conf),
     )

@@ -24,6 +24,11 @@ _WIDTH = max(map(len, _COLOURS))
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
+def without_escapes(line: str) -> str:
+    """Return a line without the colours of a terminal."""
+    return _ESCAPES.sub("", line)
+
+
 class ComponentConsole:
     """Prints lines with the name of their component. Thread-safe."""
 
@@ -34,7 +39,7 @@ class ComponentConsole:
     def print_line(self, name: str, line: str) -> None:
         """Print one line of a component; its own colours are removed."""
         style = "bold" if name == _OURS else ""
-        text = Text.assemble((f"{name:<{_WIDTH}}", _COLOURS.get(name, "")), " | ", (_ESCAPES.sub("", line), style))
+        text = Text.assemble((f"{name:<{_WIDTH}}", _COLOURS.get(name, "")), " | ", (without_escapes(line), style))
         with self._lock:
             self._console.print(text, soft_wrap=True)
 

@@ -36,6 +36,8 @@ class Plan:
     :ivar uses_our_broker: the same Redis is the Celery broker.
     :ivar runs_sandbox: start the small Kubernetes API, and let the executor use it.
     :ivar worker_queues: queues of the Celery worker; ``None`` for no worker, "" for its default.
+    :ivar missing_images: patterns of images that the sandbox's registries do not have.
+    :ivar failing_images: patterns of images whose registry fails each time.
     :ivar port: the wanted port of the UI; another one is used if it is in use.
     :ivar has_own_login: create a user ``admin``; otherwise the auth manager is not changed.
     """
@@ -50,6 +52,8 @@ class Plan:
     runs_sandbox: bool = True
     worker_queues: str | None = ""
     worker_concurrency: int = 4
+    missing_images: tuple[str, ...] = ()
+    failing_images: tuple[str, ...] = ()
     port: int | None = None
     has_own_login: bool = True
 
@@ -85,6 +89,11 @@ class LocalAirflow:
         self.store: Store = open_store(redis, instance=plan.instance)
         choices = Choices(valkey=valkey, sandbox=self._sandbox_command(), worker=self._worker_arguments())
         self.stack = Stack(build_components(choices, self._probes(), self.environment), print_line=print_line)
+
+    @property
+    def username(self) -> str:
+        """The name of the user with all rights, if the plan has its own login."""
+        return _USERNAME
 
     @property
     def login(self) -> str:
@@ -147,7 +156,9 @@ class LocalAirflow:
         if not self.plan.runs_sandbox:
             return ()
         self.kubeconfig.unlink(missing_ok=True)
-        arguments = ("--port", str(self._sandbox_port), "--kubeconfig", str(self.kubeconfig))
+        arguments = ["--port", str(self._sandbox_port), "--kubeconfig", str(self.kubeconfig)]
+        arguments += [f"--missing-image={pattern}" for pattern in self.plan.missing_images]
+        arguments += [f"--failing-image={pattern}" for pattern in self.plan.failing_images]
         return (sys.executable, "-m", "hybrid_executor.sandbox", *arguments)
 
     def _worker_arguments(self) -> tuple[str, ...] | None:

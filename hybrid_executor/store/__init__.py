@@ -13,6 +13,7 @@ from hybrid_executor.store.census import Census, LiveAttempt
 from hybrid_executor.store.changes import Change, Claim, LaunchAck, Outcome, Restoration, Submission
 from hybrid_executor.store.client import RedisSettings, Store, check_server, open_configured_store, open_store
 from hybrid_executor.store.epochs import Epoch
+from hybrid_executor.store.erasing import Erasing, Erasure
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
 from hybrid_executor.store.orders import Order, Orders
@@ -33,6 +34,8 @@ __all__ = [
     "Change",
     "Claim",
     "Epoch",
+    "Erasing",
+    "Erasure",
     "EventBatch",
     "EventStream",
     "Keys",

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import FullJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -21,6 +21,7 @@ from hybrid_executor.store import topology
 from hybrid_executor.store.attempts import Attempts
 from hybrid_executor.store.broker_lists import BrokerLists
 from hybrid_executor.store.census import Census
+from hybrid_executor.store.erasing import Erasing
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Leases, Rates
 from hybrid_executor.store.orders import Orders
@@ -65,7 +66,7 @@ def connect(settings: RedisSettings) -> redis.Redis:
         "socket_timeout": settings.answer_seconds,
         "socket_keepalive": True,
         "health_check_interval": 30,
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), settings.retries),
+        "retry": Retry(FullJitterBackoff(base=0.05, cap=0.5), settings.retries),
         "retry_on_error": [RedisConnectionError],
     }
     arguments = {**address.without_foreign(common), **address.connection_arguments()}
@@ -154,6 +155,7 @@ class Store:
         self.starts = Starts(client, self.keys)
         self.presence = Presence(client, self.keys)
         self.orders = Orders(client, self.keys)
+        self.erasing = Erasing(client, self.keys)
         self.identity = RedisIdentity(client, self.keys)
         self.broker_lists = BrokerLists(client)
         self.census = Census(client, self.keys)
@@ -183,6 +185,12 @@ class Store:
         :raises StoreUnavailable: Redis refuses the write or cannot be reached; the message says why.
         """
         self.client.set(self.keys.probe, "", ex=1)
+
+    @translated
+    def now_milliseconds(self) -> int:
+        """Return what time it is by the server's clock, which the times of records are from."""
+        clock, micros = self.client.time()
+        return int(clock) * 1000 + int(micros) // 1000
 
     def check_permissions(self, queue_keys: Sequence[str] = ()) -> None:
         """Make sure that the user may do all that the store does.

@@ -103,7 +103,7 @@ class Keys:
         return Key(f"{self.prefix}{role}s")
 
     def orders(self, life: str) -> Key:
-        """List: what one worker, from its start to its end, is told to do."""
+        """List: what one process, from its start to its end, is told to do."""
         return Key(f"{self.prefix}orders:{life}")
 
     @property

@@ -1,4 +1,7 @@
-"""Orders of people to one worker process. A worker that is started later under the same name does not get them."""
+"""Orders of people to one process: a worker, an agent or a scheduler.
+
+A worker or agent that is started later under the same name does not get them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from hybrid_executor.store.wrong_types import is_wrong_type
 
 log = logging.getLogger(__name__)
 
-Verb = Literal["drain", "resume", "stop", "add-queue", "remove-queue", "none"]
+Verb = Literal["drain", "resume", "stop", "add-queue", "remove-queue", "repair", "none"]
 _KEPT_SECONDS = 300
 
 
@@ -25,6 +28,7 @@ _KEPT_SECONDS = 300
 class Order:
     """One order.
 
+    :ivar verb: ``repair`` means to do now what is else done on a timer.
     :ivar queue: the queue that ``add-queue`` and ``remove-queue`` are about.
     :ivar id: distinguishes an order that is read twice from one that is given twice.
     """
@@ -35,7 +39,7 @@ class Order:
 
 
 class Orders:
-    """Orders to one instance's workers. An order expires after five minutes."""
+    """Orders to one instance's processes. An order expires after five minutes."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client = client
@@ -43,7 +47,10 @@ class Orders:
 
     @translated
     def give(self, life: str, order: Order) -> None:
-        """Add an order for the worker whose announcement names ``life``."""
+        """Add an order.
+
+        :param life: that of a worker's or agent's announcement, or the id of a scheduler as an owner of attempts.
+        """
         key = self._keys.orders(life)
         pipeline = self._client.pipeline(transaction=True)
         pipeline.rpush(key, json.dumps(asdict(order)))

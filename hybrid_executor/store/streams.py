@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_GIVEN_BACK_MILLISECONDS = 86_400_000
 _RENEWED_AT_ONCE = 2000  # so that thousands that wait do not keep the server from others
 
 
@@ -243,6 +244,20 @@ class LaunchStream:
                 self._consumer,
                 min_idle_time=0,
                 message_ids=list(entries[start : start + _RENEWED_AT_ONCE]),
+                justid=True,
+            )
+
+    @translated
+    def give_back(self, entries: Sequence[StreamId]) -> None:
+        """Let other consumers take these entries over at once, as if this one had been silent for a day."""
+        for start in range(0, len(entries), _RENEWED_AT_ONCE):
+            self._client.xclaim(
+                self._key,
+                LAUNCH_GROUP,
+                self._consumer,
+                min_idle_time=0,
+                message_ids=list(entries[start : start + _RENEWED_AT_ONCE]),
+                idle=_GIVEN_BACK_MILLISECONDS,
                 justid=True,
             )
 

@@ -179,3 +179,48 @@ def test_thousands_of_pods_run_through_many_connections() -> None:
         client.close()
     assert len(listed) == count
     assert all(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 0 for pod in listed)
+
+
+@pytest.mark.parametrize(
+    ("image", "policy", "reason", "words"),
+    [
+        ("team/etl:typo", "IfNotPresent", "ErrImagePull", "team/etl:typo: not found"),
+        ("team/etl:typo", "IfNotPresent", "ImagePullBackOff", 'Back-off pulling image "team/etl:typo"'),
+        ("team/etl:typo", "Never", "ErrImageNeverPull", "not present with pull policy of Never"),
+        ("registry.example.com/etl:1", "Always", "ErrImagePull", "503 Service Unavailable"),
+        ("registry.example.com/etl:1", "Always", "ImagePullBackOff", "503 Service Unavailable"),
+        ("registry.example.com/etl:1", "Never", "ErrImageNeverPull", "not present with pull policy of Never"),
+    ],
+)
+def test_images_are_missing_or_fail_by_pattern(
+    picky: httpx.Client, image: str, policy: str, reason: str, words: str
+) -> None:
+    container = {"name": "base", "image": image, "imagePullPolicy": policy, "command": ["true"]}
+    body = {"metadata": {"generateName": "picky-"}, "spec": {"containers": [container]}}
+    name = picky.post(PODS, json=body).raise_for_status().json()["metadata"]["name"]
+    seen: list[dict[str, str]] = []
+
+    def waits() -> bool:
+        status = picky.get(f"{PODS}/{name}").json()["status"]
+        seen.extend(entry["state"].get("waiting", {}) for entry in status.get("containerStatuses", []))
+        return any(state.get("reason") == reason and words in state.get("message", "") for state in seen)
+
+    until(waits, lambda: seen)
+    picky.delete(f"{PODS}/{name}", params={"gracePeriodSeconds": 0})
+
+
+def test_a_pattern_is_for_the_whole_image_and_all_others_run(picky: httpx.Client) -> None:
+    for number, image in enumerate(["registry.example.com.mirror/etl:1", "team/etl:typo2", "apache/airflow"]):
+        container = {"name": "base", "image": image, "command": ["true"]}
+        body = {"metadata": {"name": f"fine-{number}"}, "spec": {"containers": [container], "restartPolicy": "Never"}}
+        picky.post(PODS, json=body).raise_for_status()
+        until(lambda path=f"{PODS}/fine-{number}": picky.get(path).json()["status"]["phase"] == "Succeeded")
+
+
+@pytest.fixture(scope="module")
+def picky(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """Asks a sandbox in which some images are missing and others fail."""
+    path = tmp_path_factory.mktemp("picky") / "kubeconfig"
+    options = ["--missing-image=*:typo", "--missing-image=other/*", "--failing-image=registry.example.com/*"]
+    with served(path, *options), request_from(path) as client:
+        yield client

@@ -11,10 +11,10 @@ import pytest
 
 from hybrid_executor.config.profiles import read_profiles
 from hybrid_executor.demo.journal import Journal
-from hybrid_executor.demo.logs import ComponentLogs
 from hybrid_executor.demo.runs import Runs, follow, wait_for_dags
 from hybrid_executor.routing import parse_routes
 from hybrid_executor.standalone import LocalAirflow
+from hybrid_executor.standalone.logs import ComponentLogs
 from hybrid_executor.standalone.private import plan_private
 from hybrid_executor.standalone.signals import StopWish
 from tests.e2e.postgres import PostgresServer

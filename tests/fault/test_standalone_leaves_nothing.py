@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -42,10 +43,11 @@ def ask(home: Path, *words: str) -> str:
 
 
 @pytest.fixture
-def standalone(home: Path) -> subprocess.Popen[bytes]:
-    """A standalone in which Airflow is ready."""
+def standalone(home: Path, request: pytest.FixtureRequest) -> subprocess.Popen[bytes]:
+    """A standalone in which Airflow is ready; its parameter is a list of further words."""
     environment = environment_of(home)
     command = [sys.executable, "-m", "airflow", "hybrid", "standalone", "--port", str(choose_port())]
+    command += getattr(request, "param", [])
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     wait_until(lambda: "Airflow is ready" in (home / "log").read_text(), seconds=200, what="Airflow is ready")
@@ -78,7 +80,18 @@ def test_ctrl_c_stops_all_in_good_order(standalone: subprocess.Popen[bytes], hom
     assert said.index("scheduler     | ") < said.rindex("worker: Warm shutdown") < said.rindex("valkey        | ")
 
 
-def test_nothing_outlives_a_standalone_that_is_killed(standalone: subprocess.Popen[bytes], home: Path) -> None:
+@pytest.mark.parametrize("standalone", [["--quiet"]], indirect=True)
+def test_a_quiet_one_shows_the_login_and_where_the_logs_are_and_nothing_outlives_it_when_it_is_killed(
+    standalone: subprocess.Popen[bytes], home: Path
+) -> None:
+    password = json.loads((home / "hybrid" / "passwords.json").read_text())["admin"]
+    wait_until(lambda: f"logs      {home}/hybrid/logs" in (home / "log").read_text(), what="all is said")
+    said = (home / "log").read_text().splitlines()
+    assert {line.partition(" ")[0] for line in said} == {"hybrid"}
+    assert [line for line in said if password in line][1:] == [f"hybrid        |   password  {password}"]
+    written = {path.name for path in (home / "hybrid" / "logs").iterdir() if path.stat().st_size}
+    parts = ("migrate", "valkey", "sandbox", "api-server", "scheduler", "dag-processor", "triggerer", "worker")
+    assert written == {f"{part}.log" for part in parts}
     assert len(processes_of(home)) > 10
     standalone.kill()
     standalone.wait()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from configparser import ConfigParser
 from fnmatch import fnmatch
 from pathlib import Path
@@ -102,6 +104,26 @@ def test_stopping_a_worker_leaves_its_tasks_the_time_they_have() -> None:
     assert 0 < timeout + 10 <= seconds(worker["stop_grace_period"])
 
 
+def test_every_service_that_goes_on_has_a_health_check() -> None:
+    goes_on = {name for name, service in SERVICES.items() if service["restart"] != "no"}
+    assert set(SERVICES) - goes_on == {"migrate"}
+    assert {name for name, service in SERVICES.items() if service.get("healthcheck")} == goes_on
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_the_output_of_every_container_is_limited(name: str) -> None:
+    assert SERVICES[name]["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
+
+
+def test_every_health_check_is_explained() -> None:
+    page = (ROOT / "docs" / "docker.md").read_text()
+    table = page.partition("## Health and logs")[2].partition("## ")[0]
+    explained = {
+        name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`([\w-]+)`", row)
+    }
+    assert explained == {name for name, service in SERVICES.items() if "healthcheck" in service}
+
+
 def test_workers_do_not_get_the_address_that_is_meant_for_pods() -> None:
     for name in OURS:
         if name != "sandbox":
@@ -118,6 +140,16 @@ def test_agents_put_the_address_for_pods_into_the_template(name: str) -> None:
     assert (ROOT / "conf" / "pod_template.yaml").read_text().count(replaced[1]) == 1
     assert "POD_EXECUTION_API_SERVER_URL" in service["environment"]
     assert service["environment"]["AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE"] == "/tmp/pod_template.yaml"  # noqa: S108
+
+
+@pytest.mark.parametrize("name", ["agent", "sandbox-agent"])
+def test_agents_have_a_health_check_that_loads_no_airflow(name: str) -> None:
+    check = SERVICES[name]["healthcheck"]["test"]
+    assert check == ["CMD", "python", "-m", "hybrid_executor.agent.probe"]
+    find = [sys.executable, "-X", "importtime", *check[2:], "--seconds", "60"]
+    done = subprocess.run(find, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "no agent runs here\n")
+    assert "airflow" not in {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
 
 
 def test_the_address_for_pods_is_set_by_whoever_runs_a_cluster() -> None:

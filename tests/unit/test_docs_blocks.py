@@ -32,6 +32,8 @@ FREE_SECTIONS = {"celery_broker_transport_options", "celery_kubernetes_executor"
 ONLY_TO_LOOK_AT = {
     "CONTRIBUTING.md": ["a tree of folders"],
     "docs/architecture.md": ["a drawing of the parts", "the layers, which test_docs.py compares with setup.cfg"],
+    "docs/commands-that-change.md": ["a warning"],
+    "docs/standalone.md": ["what standalone prints", "what ps prints"],
     "docs/doctor.md": ["an example of the output, with problems that need a cluster"],
     "docs/kubernetes-deployment.md": ["a formula"],
     "docs/migration.md": ["what the command says about one line of a Dag"],

@@ -24,7 +24,7 @@ from tests.unit.test_docs_blocks import SHELL
 
 BY_REDIS_CLI = [block for block in BLOCKS if block.language == "bash" and block.page == "docs/redis-cli.md"]
 BY_COMMANDS = [block for block in BLOCKS if block.language in SHELL and block not in BY_REDIS_CLI]
-ALWAYS_THERE = {".", "chmod"}
+ALWAYS_THERE = {".", "chmod", "apt-get", "mkdir", "dockerd", "export", "kill"}
 """Programs of every system whose arguments are checked by reading only: they act on files that the page has made."""
 
 
@@ -165,6 +165,11 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
 WHY_NOT_RUN = {
     ".": "activates an environment that the page makes",
     "chmod": "acts on a file that the page makes",
+    "apt-get": "changes the machine",
+    "mkdir": "makes a folder outside of the tree",
+    "dockerd": "starts a Docker engine",
+    "export": "is for the commands below it",
+    "kill": "ends that Docker engine",
     "airflow": "acts on a deployment: the tests of each command run it on real servers",
     "make": "installs, or takes minutes: CI runs lint, docs, demo and test",
     "pip": "would change the environment of the tests: tests/unit/test_packaging.py builds the package",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from configparser import ConfigParser
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,15 @@ def test_the_function_that_workers_tell_their_address_with_is_airflows() -> None
     from airflow.utils.net import get_host_ip_address
 
     assert callable(get_host_ip_address)
+
+
+@pytest.mark.parametrize("name", ["hybrid-agent", "hybrid-worker"])
+def test_agents_and_workers_are_probed_from_their_start(name: str) -> None:
+    [container] = PODS[name]["spec"]["containers"]
+    commands = [container[probe]["exec"]["command"] for probe in ("startupProbe", "livenessProbe")]
+    module = "hybrid_executor.agent.probe" if name == "hybrid-agent" else "hybrid_workers.probe"
+    assert commands == [["python", "-m", module]] * 2
+    assert find_spec(module)
 
 
 def test_rights_go_to_the_agent_and_to_a_scheduler_with_an_agent_of_its_own() -> None:

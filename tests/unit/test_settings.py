@@ -107,7 +107,8 @@ def test_profiles_name_clusters_and_pod_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("gpu: {image: x}", "unknown key 'image' in the profile 'gpu'; write one of cluster_context"),
+        ("gpu: {image: x}", "unknown key 'image' in the profile 'gpu'. Write one of cluster_context"),
+        ("gpu: {namespce: x}", "unknown key 'namespce' in the profile 'gpu'. Did you mean namespace"),
         ("gpu: {namespace: 3}", "namespace = 3; write text"),
         ("gpu: {executor_config: x}", "write a mapping"),
         ("[1, 2]", "write a mapping of profile names"),

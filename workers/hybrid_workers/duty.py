@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RECONNECT_AFTER_SECONDS = 30.0
-_PAUSE = "use airflow hybrid worker-drain"
+_PAUSE = "use airflow hybrid drain"
 
 
 class Duty:

@@ -14,6 +14,7 @@ from typing import Any
 from celery import Celery, signals  # type: ignore[import-untyped]
 
 from hybrid_executor.config.celery import explain_without_effect
+from hybrid_executor.config.suspects import warn_of_suspects
 from hybrid_executor.errors import ConfigError, StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.hiding import hide_secrets
@@ -31,6 +32,7 @@ from hybrid_workers.heartbeat import Heartbeat
 from hybrid_workers.orphans import tie_workloads_to_this_process
 from hybrid_workers.preload import preload
 from hybrid_workers.reports import Reports
+from hybrid_workers.titles import show_idle
 from hybrid_workers.vitals import Vitals, remove_vitals, write_vitals
 from hybrid_workers.witness import Witness
 
@@ -53,6 +55,7 @@ class WorkerLife:
         self._witness = witness
         self._card = WorkerCard(name="", identity=deployment.identity)
         self._heartbeat: Heartbeat | None = None
+        self._name = ""
         self._departure = Departure(
             timeout_seconds=deployment.shutdown_timeout_seconds, reports=reports, active=activity.active_requests
         )
@@ -67,7 +70,7 @@ class WorkerLife:
         signals.task_revoked.connect(self._revoked, weak=False)
         signals.worker_shutting_down.connect(self._leaving, weak=False)
         signals.worker_shutdown.connect(self._left, weak=False)
-        signals.worker_process_init.connect(_in_task_process, weak=False)
+        signals.worker_process_init.connect(self._in_task_process, weak=False)
 
     def returned(self, attempts: list[AttemptId]) -> None:
         """Note that messages went back to their queues."""
@@ -85,6 +88,7 @@ class WorkerLife:
 
     def _before_fork(self, sender: Any, **_: Any) -> None:
         if sender.app is self._app:
+            self._name = str(sender.hostname)
             self._check(sender)
             self._witness.open()
             logging.getLogger(_SHOWS_ARGUMENTS).setLevel(logging.INFO)
@@ -120,6 +124,7 @@ class WorkerLife:
         if sender.app is not self._app:
             return
         explain_without_effect(self._deployment.celery)
+        warn_of_suspects(log.warning)
         self._card.name = sender.hostname
         self._card.queues = tuple(sorted(self._app.amqp.queues.consume_from))
         self._card.concurrency = self._card.processes = int(sender.pool.num_processes)
@@ -186,12 +191,12 @@ class WorkerLife:
         with suppress(OSError):
             remove_vitals(self._card.name)
 
-
-def _in_task_process(**_: Any) -> None:
-    """Leave to the parent what is the parent's, leave nothing behind, and wait for nothing that is over."""
-    _close_database()
-    tie_workloads_to_this_process()
-    end_waits_with_the_process()
+    def _in_task_process(self, **_: Any) -> None:
+        """Leave to the parent what is the parent's, leave nothing behind, and wait for nothing that is over."""
+        _close_database()
+        tie_workloads_to_this_process()
+        end_waits_with_the_process()
+        show_idle(self._name)
 
 
 def _close_database() -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 from celery import platforms  # type: ignore[import-untyped]
 
+from hybrid_workers.titles import show_role
+
 log = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 5.0
@@ -53,6 +55,7 @@ def _beside_the_worker(what: Callable[..., None], *words: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     platforms.set_pdeathsig("SIGKILL")
+    show_role(multiprocessing.current_process().name)
     worker = multiprocessing.parent_process()
     if worker is None or worker.is_alive():  # it may have died before the kernel was asked
         what(*words)

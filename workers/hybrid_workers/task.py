@@ -11,6 +11,7 @@ from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_workers.ending import Ending
 from hybrid_workers.reports import Reports
 from hybrid_workers.run import Delivery, Disposition, WorkloadRuns
+from hybrid_workers.titles import showing
 
 TASK_NAME = "execute_workload"
 
@@ -56,7 +57,9 @@ class ExecuteWorkload(Task):  # type: ignore[misc]
         :raises WorkloadFailed: it failed, and that has been reported.
         :raises EndNotReported: it ended, and the main process is to report that.
         """
-        disposition, end = self.runs.handle(delivery_of(self.request, args))
+        delivery = delivery_of(self.request, args)
+        with showing(delivery.worker, delivery.attempt):
+            disposition, end = self.runs.handle(delivery)
         if disposition is Disposition.LATER:
             raise Reject("the store is unavailable", requeue=True)
         if disposition is Disposition.IGNORED:

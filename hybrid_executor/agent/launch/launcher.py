@@ -31,7 +31,7 @@ from hybrid_executor.agent.launch.entries import (
 )
 from hybrid_executor.agent.launch.pace import Pace
 from hybrid_executor.agent.launch.pod_factory import PodFactory
-from hybrid_executor.agent.launch.preparation import LaunchPreparer
+from hybrid_executor.agent.launch.preparation import PUT_OFF_SECONDS, LaunchPreparer
 from hybrid_executor.agent.launch.queue import LaunchQueue
 from hybrid_executor.agent.launch.recording import Batcher, LaunchRecorder
 from hybrid_executor.agent.removal import PodRef, PodRemover
@@ -50,7 +50,6 @@ log = logging.getLogger(__name__)
 
 _WAIT_MILLISECONDS = 250
 _BATCH = 64
-_PUT_OFF_SECONDS = 30.0
 _MOST_HELD = 100_000
 _READ_AHEAD = 10_000
 _CHECK_EVERY_SECONDS = 1.0
@@ -60,6 +59,8 @@ _CHECKED_AT_ONCE = 500
 class AirflowKubernetesScheduler:
     """Creates and deletes the pods of one cluster.
 
+    :ivar is_paused: set it to take nothing from the stream, and to give back what waits.
+    :ivar turned_at: when its thread last came round, in seconds since the epoch; 0 before it started.
     :param agent: this agent's name, unique among all agents.
     :param pods_per_second: rate of creation that all agents share.
     :param most_starting: most pods whose task has not started yet, 0 for an adaptive limit.
@@ -92,6 +93,8 @@ class AirflowKubernetesScheduler:
     ) -> None:
         self.cluster = cluster
         self.launched = 0
+        self.turned_at = 0.0
+        self.is_paused = False
         self._client = client
         self._remover = remover
         self._complaints = complaints
@@ -173,6 +176,7 @@ class AirflowKubernetesScheduler:
         """Work until ``stop``; then call :meth:`finish`."""
         failures = 0
         while not stop.is_set():
+            self.turned_at = time.time()
             try:
                 self._turn(stop)
             except (KeyMisused, StoreUnavailable) as error:
@@ -205,6 +209,12 @@ class AirflowKubernetesScheduler:
         if now >= self._next_renewal:
             self._stream.renew(self._held.ids())
             self._next_renewal = now + self._take_over_seconds / 3
+        if self.is_paused:
+            self._give_back()
+            self._next_take_over = 0.0
+            self._pace.flush()
+            stop.wait(_WAIT_MILLISECONDS / 1000)
+            return
         if now >= self._next_take_over and self._room > 0 and self._take_over():
             self._next_take_over = now + self._take_over_seconds / 5
         room = self._room
@@ -219,6 +229,15 @@ class AirflowKubernetesScheduler:
         if self._room <= 0:
             self._free.clear()
             self._free.wait(_WAIT_MILLISECONDS / 1000)
+
+    def _give_back(self) -> None:
+        """Give back all launches whose pod is not being created now."""
+        launches = [self._unread.popleft() for _ in range(len(self._unread))] + self._queue.remove_all()
+        if launches:
+            log.info("Giving %s launches of cluster %s back to other agents", len(launches), self.cluster)
+            for launch in launches:
+                self._held.drop(launch.entry)
+            self._stream.give_back([launch.entry.id for launch in launches])
 
     @property
     def _room(self) -> int:
@@ -255,7 +274,7 @@ class AirflowKubernetesScheduler:
     def _read_new(self) -> dict[StreamId, Ready]:
         """Build the pods of new launches, put the launches in the queue, and return the pods."""
         batch = [self._unread[index] for index in range(min(len(self._unread), _BATCH))]
-        items = self._read(batch)
+        items = self._preparer.read_each(batch)
         fresh: dict[StreamId, Ready] = {}
         for launch, item in zip(batch, items, strict=True):
             self._unread.popleft()
@@ -282,7 +301,7 @@ class AirflowKubernetesScheduler:
             self._is_held_back = bool(launches)
             known = {id(launch): fresh[launch.entry.id] for launch in going if launch.entry.id in fresh}
             unknown = [launch for launch in going if id(launch) not in known]
-            items = [*known.values(), *self._read(unknown)]
+            items = [*known.values(), *self._preparer.read_each(unknown)]
             announced = self._preparer.announce([item for item in items if isinstance(item, Ready)])
         except (StoreUnavailable, KeyMisused):
             self._queue.put_back(going or launches)
@@ -309,23 +328,6 @@ class AirflowKubernetesScheduler:
         if note and note != launch.note:
             launch.note = note
             self._outcomes.put(Again(launch, 0.0, note))
-
-    def _read(self, batch: list[Launch]) -> list[Prepared]:
-        """Read launches. One that cannot be read (written by a later version?) does not block the others.
-
-        :raises StoreUnavailable: Redis unavailable; the batch may be read again.
-        """
-        try:
-            return [*self._preparer.read(batch)] if batch else []
-        except StoreUnavailable:
-            raise
-        except Exception:
-            if len(batch) > 1:
-                return [item for launch in batch for item in self._read([launch])]
-            log.exception(
-                "The launch of attempt %s cannot be prepared and is tried again later", batch[0].entry.attempt
-            )
-            return [Again(batch[0], _PUT_OFF_SECONDS)]
 
     def _hand_on(self, item: Prepared | Tried) -> None:
         """Pass a launch on to its next step. Called by the launcher's thread and by those of the pool."""
@@ -373,23 +375,14 @@ class AirflowKubernetesScheduler:
             outcome = self._creator.create(ready)
         except Exception:
             log.exception("The pod of %s could not be created and is tried again", ready.record.name)
-            outcome = Again(ready.launch, _PUT_OFF_SECONDS)
+            outcome = Again(ready.launch, PUT_OFF_SECONDS)
         if isinstance(outcome, Created):
             # Not earlier: a namespace that a task misspelt gets no pod and needs no watcher.
             self._on_namespace(outcome.namespace)
         self._hand_on(outcome)
 
     def _record(self, items: list[Created | Failed | Again]) -> None:
-        try:
-            self._recorder.record(items)
-        except StoreUnavailable:
-            raise
-        except Exception:
-            if len(items) > 1:
-                for item in items:
-                    self._record([item])
-                return
-            log.exception("The outcome of a launch could not be recorded; its entry is taken again")
+        self._recorder.record_each(items)
         for item in items:
             if not isinstance(item, Again):
                 self._held.drop(item.launch.entry)

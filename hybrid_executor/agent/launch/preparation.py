@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Dropped, Failed, Launch, Prepared, Ready
 from hybrid_executor.agent.launch.pod_factory import PodFactory
-from hybrid_executor.errors import TaskRejected
+from hybrid_executor.errors import StoreUnavailable, TaskRejected
 from hybrid_executor.hiding import hide_secrets, traceback_of
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, EventStream, Record
 
 log = logging.getLogger(__name__)
 
+PUT_OFF_SECONDS = 30.0
 _SETTLING_PAUSE_SECONDS = 2.0
 
 
@@ -61,6 +62,22 @@ class LaunchPreparer:
             else:
                 built.append(self._read_one(launch, *workload))
         return built
+
+    def read_each(self, launches: Sequence[Launch]) -> list[Prepared]:
+        """Do what :meth:`read` does. One that cannot be read (written by a later version?) does not block the others.
+
+        :raises StoreUnavailable: Redis unavailable; all may be read again.
+        """
+        try:
+            return self.read(launches)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if len(launches) > 1:
+                return [item for launch in launches for item in self.read_each([launch])]
+            attempt = launches[0].entry.attempt
+            log.exception("The launch of attempt %s cannot be prepared and is tried again later", attempt)
+            return [Again(launches[0], PUT_OFF_SECONDS)]
 
     def check(self, launches: Sequence[Launch]) -> list[Dropped | Failed]:
         """Return the launches that need not wait: they were revoked, or their workload has expired.

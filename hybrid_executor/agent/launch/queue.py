@@ -190,6 +190,10 @@ class LaunchQueue:
             launch.is_void = True
             return True
 
+    def remove_all(self) -> list[Launch]:
+        """Remove and return all waiting launches; they count as void here."""
+        return [launch for launch in self.longest_unchecked(len(self)) if self.remove(launch)]
+
     def _known(self, namespace: str) -> dict[Hashable, Barrier]:
         return self._barriers.get(namespace, {})
 

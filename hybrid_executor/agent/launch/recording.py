@@ -45,6 +45,22 @@ class LaunchRecorder:
         self._cluster = cluster
         self._delete_pod = delete_pod
 
+    def record_each(self, outcomes: Sequence[Created | Failed | Again]) -> None:
+        """Do what :meth:`record` does. One that cannot be recorded is left out: its entry is taken again.
+
+        :raises StoreUnavailable: Redis unavailable; all may be recorded again.
+        """
+        try:
+            self.record(outcomes)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if len(outcomes) > 1:
+                for outcome in outcomes:
+                    self.record_each([outcome])
+                return
+            log.exception("The outcome of a launch could not be recorded; its entry is taken again")
+
     def record(self, items: Sequence[Created | Failed | Again]) -> None:
         """Record outcomes, in their order, and the notes of launches that wait.
 

@@ -34,7 +34,13 @@ ROUTES = ActionCommand(
     name="routes",
     help="Show the pool of each queue, and the route that decides",
     func=lazy_load_command("hybrid_executor.cli.routes_command.routes"),
-    args=(arg("queues", help="Names of queues (default: show all routes)", nargs="*", metavar="QUEUE"), OUTPUT, JSON),
+    description="Exit code with --dags: 1 if a Dag file cannot be read or a task has a warning.",
+    args=(
+        arg("queues", help="Names of queues (default: show all routes)", nargs="*", metavar="QUEUE"),
+        arg("--dags", help="Show where each task of the Dags on disk goes; runs the Dag files", action="store_true"),
+        OUTPUT,
+        JSON,
+    ),
 )
 POD_YAML = ActionCommand(
     name="pod-yaml",

@@ -71,6 +71,20 @@ AGENT = ActionCommand(
         arg("--parent-pid", help="Stop when the process with this id has ended", type=int),
     ),
 )
+_IMAGES = (
+    arg(
+        "--missing-image",
+        help="Images that no registry has, such as '*:typo'; may be given several times. Their pods show ErrImagePull",
+        action="append",
+        metavar="PATTERN",
+    ),
+    arg(
+        "--failing-image",
+        help="Images whose registry answers 503, such as 'registry.example.com/*'; may be given several times",
+        action="append",
+        metavar="PATTERN",
+    ),
+)
 SANDBOX = ActionCommand(
     name="sandbox",
     help="Run a small Kubernetes API whose pods are processes of this machine",
@@ -78,7 +92,8 @@ SANDBOX = ActionCommand(
     args=(
         arg("--port", help="Port on 127.0.0.1 (default: a free port)", type=int, default=0),
         arg("--kubeconfig", help="Write the kubeconfig to this file (default: print where it is)"),
-        arg("--capacity", help="Pods that run at a time (default: no limit)", type=int),
+        arg("--capacity", help="Pods that run at a time (default: 16)", type=int),
+        *_IMAGES,
     ),
 )
 STANDALONE = ActionCommand(
@@ -99,6 +114,8 @@ STANDALONE = ActionCommand(
             type=int,
             default=4,
         ),
+        arg("--quiet", help="Show the output of the components only in their log files", action="store_true"),
+        *_IMAGES,
     ),
 )
 DEMO = ActionCommand(
@@ -127,5 +144,14 @@ SCALER = ActionCommand(
         arg("--host", help="Address to listen on (default: 127.0.0.1)", default="127.0.0.1"),
         arg("--port", help="Port to listen on (default: 8795)", type=int, default=8795),
         arg("--token-file", help="Answer only requests with the bearer token in this file", metavar="FILE"),
+    ),
+)
+AGENT_PROBE = ActionCommand(
+    name="agent-probe",
+    help="Check the health of the agents on this host (exit code 0 or 1)",
+    func=lazy_load_command("hybrid_executor.cli.agents_command.probe"),
+    args=(
+        arg("--name", help="Name of the agent (default: all agents on this host)"),
+        arg("--seconds", help="Seconds that an agent may be silent or stuck (default: 60)", type=float),
     ),
 )

@@ -163,6 +163,19 @@ class Forget(NamedTuple):
     terminal: tuple[State, ...]
 
 
+class Erase(NamedTuple):
+    """Delete a record of this generation; one that has not ended only with ``is_forced``."""
+
+    attempt_key: Key
+    payload_key: Key
+    overrides_key: Key
+    prefix: str
+    id: AttemptId
+    generation: int
+    is_forced: bool
+    terminal: tuple[State, ...]
+
+
 class Sweep(NamedTuple):
     """Drop what has ended from a pool's set, about ``size`` at a time."""
 

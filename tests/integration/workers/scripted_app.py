@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import signals  # type: ignore[import-untyped]
+from setproctitle import setproctitle
 
 from hybrid_executor.config import DictConfig
 from hybrid_workers.celery_app import create_worker_app
@@ -27,6 +28,8 @@ def run_script(workload: Any) -> int:
     if mark := script.get("mark"):
         with Path(mark).open("a", encoding="ascii") as file:
             file.write(f"{os.getpid()}\n")
+    if title := script.get("title"):
+        setproctitle(title)
     if forked := script.get("forks"):
         pid = os.fork()
         if pid == 0:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from hybrid_executor.events import AttemptId
@@ -110,3 +111,24 @@ def test_no_token_reaches_the_log(scheduler: Scheduler, worker: WorkerProcess) -
     scheduler.wait_for(attempts[0], State.SUCCEEDED)
     scheduler.wait_for(attempts[1], State.FAILED)
     assert "a-token-that-nobody-may-see" not in worker.output
+
+
+def test_task_processes_show_their_task_and_are_idle_before_and_after(
+    scheduler: Scheduler, worker: WorkerProcess, tmp_path: Path
+) -> None:
+    def titles() -> list[str]:
+        processes = psutil.Process(worker.process.pid).children()
+        return sorted(" ".join(process.cmdline()).rstrip("\0 ") for process in processes)
+
+    idle = ["airflow hybrid worker -- shared@test: idle"] * 2
+    wait_until(lambda: titles() == idle, what=titles)
+    [attempt] = scheduler.submit(scheduler.work(until=str(tmp_path / "go")))
+    busy = f"airflow hybrid worker -- shared@test: attempt {attempt}"
+    wait_until(lambda: titles() == [busy, *idle[1:]], what=titles)
+    # Airflow's supervisor sets a title of its own and leaves it.
+    [other] = scheduler.submit(scheduler.work(title="airflow supervisor: a task", until=str(tmp_path / "go")))
+    wait_until(lambda: titles() == [busy, "airflow supervisor: a task"], what=titles)
+    (tmp_path / "go").touch()
+    for done in (attempt, other):
+        scheduler.wait_for(done, State.SUCCEEDED)
+    wait_until(lambda: titles() == idle, what=titles)

@@ -9,9 +9,11 @@ import fakeredis
 import pytest
 
 from hybrid_executor.cli.flower_command import flower_arguments
-from hybrid_executor.cli.workers_command import choose, command, describe
+from hybrid_executor.cli.workers_command import describe
 from hybrid_executor.config import DictConfig
 from hybrid_executor.errors import ConfigError
+from hybrid_executor.operations.done import Done
+from hybrid_executor.operations.workers import add_queue, choose, drain_workers, stop_workers
 from hybrid_executor.store import Member, Order, Store
 
 
@@ -72,19 +74,32 @@ def test_an_order_reaches_one_life_of_a_worker_once_and_is_forgotten(store: Stor
     assert store.orders.take("life") == []
 
 
-def test_a_worker_that_does_not_obey_in_time_is_exit_code_1(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_worker_that_does_not_obey_in_time_is_told(store: Store) -> None:
     store.presence.announce("worker", "w", {"life": "l", "state": "running"}, seconds=30)
-    chosen = store.presence.members("worker")
-    assert command(store, chosen, Order("drain"), is_done=lambda _: False, seconds=0) == 1
-    assert capsys.readouterr().err == "w: has not done it yet; see 'airflow hybrid workers'\n"
+    told: list[Done] = []
+    [done] = drain_workers(store, store.presence.members("worker"), seconds=0, report=told.append)
+    assert (str(done), done.is_done) == ("w: has not done it yet; see 'airflow hybrid workers'", False)
+    assert told == [done]
+    assert store.orders.take("l") == [Order("drain")]
 
 
-def test_a_worker_that_came_after_under_the_same_name_counts_as_gone(
-    store: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_worker_that_came_after_under_the_same_name_counts_as_gone(store: Store) -> None:
     store.presence.announce("worker", "w", {"life": "later", "state": "running"}, seconds=30)
-    assert command(store, [member("w")], Order("stop"), is_done=lambda found: found is None, seconds=0) == 0
-    assert capsys.readouterr().out == "w: gone\n"
+    assert stop_workers(store, [member("w")], seconds=0) == [Done(item="w", is_done=True, words="gone")]
+
+
+def test_a_worker_without_a_name_for_its_life_is_told_nothing_and_said_to_be_old(store: Store) -> None:
+    store.presence.announce("worker", "w", {"state": "running"}, seconds=30)
+    [done] = drain_workers(store, store.presence.members("worker"), seconds=0)
+    assert not done.is_done
+    assert done.words == "is of an older release, which takes no orders: restart it with this release"
+
+
+@pytest.mark.parametrize("queue", ["a,b", " ", ""])
+def test_a_text_that_is_no_name_of_one_queue_is_refused_before_any_worker_is_told(store: Store, queue: str) -> None:
+    with pytest.raises(ConfigError, match="is not the name of one queue: write one name, without commas"):
+        add_queue(store, [member("w")], queue)
+    assert store.orders.take("w") == []
 
 
 def test_flower_gets_its_options_from_the_command_line_or_the_configuration() -> None:
@@ -95,5 +110,5 @@ def test_flower_gets_its_options_from_the_command_line_or_the_configuration() ->
     assert secrets == {"FLOWER_BASIC_AUTH": "u:p"}
     given = Namespace(**{**vars(none), "hostname": "h", "port": 1, "flower_conf": "c.py", "broker_api": "http://u:p@r"})
     words, secrets = flower_arguments(given, conf)
-    assert words == ["--address=h", "--port=1", "--url-prefix=/f", "--conf", "c.py"]
+    assert words == ["--address=h", "--port=1", "--url-prefix=/f", "--conf=c.py"]
     assert secrets["FLOWER_BROKER_API"] == "http://u:p@r"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hybrid_executor.kube.quantities import quantity
+from hybrid_executor.kube.registry import may_pass
 from hybrid_executor.sandbox.node import (
     NodeSettings,
     is_image_reference,
@@ -41,9 +42,25 @@ def test_other_texts_are_no_images(image: str) -> None:
 
 def test_images_are_missing_by_pattern() -> None:
     node = NodeSettings()
-    assert node.has_image("apache/airflow:3.3.2")
-    assert not node.has_image("apache/airflow:does-not-exist")
-    assert not node.has_image("missing.invalid/airflow")
+    assert node.pull_error("apache/airflow:3.3.2") == ""
+    assert node.pull_error("apache/airflow:does-not-exist").endswith("apache/airflow:does-not-exist: not found")
+    assert node.pull_error("missing.invalid/airflow").endswith("missing.invalid/airflow: not found")
+
+
+@pytest.mark.parametrize(
+    ("image", "asked"),
+    [
+        ("airflow", "registry-1.docker.io/v2/library/airflow/manifests/latest"),
+        ("apache/airflow:3.3.2", "registry-1.docker.io/v2/apache/airflow/manifests/3.3.2"),
+        ("localhost:5000/team/x:1", "localhost:5000/v2/team/x/manifests/1"),
+        ("r.example.com/x@sha256:" + "0" * 64, "r.example.com/v2/x/manifests/sha256:" + "0" * 64),
+    ],
+)
+def test_a_failing_registry_is_one_that_may_work_later(image: str, asked: str) -> None:
+    error = NodeSettings(failing_images=(".",)).pull_error(image)
+    assert error.endswith(f"unexpected status from HEAD request to https://{asked}: 503 Service Unavailable")
+    assert may_pass(error)
+    assert not may_pass(NodeSettings(missing_images=(".",)).pull_error(image))
 
 
 def test_a_full_node_has_too_many_pods() -> None:

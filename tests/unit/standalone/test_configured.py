@@ -8,6 +8,7 @@ import pytest
 
 from hybrid_executor.config import DictConfig
 from hybrid_executor.config.shape import shape_of
+from hybrid_executor.errors import ConfigError
 from hybrid_executor.standalone.configured import has_cluster, plan_standalone
 from hybrid_executor.standalone.local_airflow import Plan
 
@@ -17,6 +18,7 @@ def plan(
     environment: dict[str, str] | None = None,
     *,
     queues: str | None = None,
+    missing_images: tuple[str, ...] = (),
     port: int | None = None,
     knows_hosts: bool = True,
 ) -> Plan:
@@ -27,6 +29,7 @@ def plan(
         port=port,
         queues=queues,
         concurrency=2,
+        missing_images=missing_images,
         has_address=lambda url: knows_hosts,
     )
 
@@ -196,3 +199,21 @@ def test_tasks_wait_for_a_busy_api_server_unless_a_time_is_configured(
     configured: dict[str, str], told: str | None
 ) -> None:
     assert plan({"workers": configured}).options.get("AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT") == told
+
+
+def test_missing_images_are_for_the_sandbox() -> None:
+    assert plan(missing_images=("*:typo",)).missing_images == ("*:typo",)
+
+
+@pytest.mark.parametrize(
+    ("sections", "why"),
+    [
+        ({"kubernetes_executor": {"config_file": "/root/.kube/config"}}, "a cluster is configured"),
+        ({"hybrid_executor": {"routes": "*=celery"}}, "no route goes to kubernetes"),
+    ],
+)
+def test_missing_images_of_a_cluster_that_is_not_ours_are_an_error(
+    sections: dict[str, dict[str, str]], why: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"--missing-image.*{why}.*Leave them out"):
+        plan(sections, missing_images=("*:typo",))
