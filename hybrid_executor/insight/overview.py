@@ -11,7 +11,7 @@ from hybrid_executor.config import Settings
 from hybrid_executor.errors import ConfigError, HybridError, StoreRefused, StoreUnavailable
 from hybrid_executor.insight.facts import Facts, read_facts
 from hybrid_executor.insight.members import AgentView, WorkerView
-from hybrid_executor.insight.problems import Problem, find_problems, in_order
+from hybrid_executor.insight.problems import Problem, find_problems, in_order, problems_of_schedulers
 from hybrid_executor.insight.queues import QueueView, read_messages, view_queues
 from hybrid_executor.insight.slots import PoolView, SchedulerView, view_pools, view_schedulers
 from hybrid_executor.states import State
@@ -126,6 +126,8 @@ def read_overview(store: Store, settings: Settings) -> Overview:
     pools = view_pools(settings, schedulers or (), facts.records, queues) if is_known else ()
     if is_known:
         problems += find_problems(facts, settings, schedulers=schedulers, pools=pools, failed=told.failed)
+    elif schedulers is not None:
+        problems += problems_of_schedulers(schedulers)
     return Overview(
         instance=settings.instance,
         redis=redis,
@@ -136,7 +138,7 @@ def read_overview(store: Store, settings: Settings) -> Overview:
         workers=facts.workers,
         pools=pools,
         queues=queues,
-        clusters=_clusters(facts, settings, told.starting),
+        clusters=_clusters(facts, settings, told.starting) if is_known else (),
         live=count_live(facts.records),
     )
 
@@ -151,7 +153,6 @@ def count_live(records: Sequence[Record]) -> tuple[LiveCount, ...]:
 
 
 def _read_redis(store: Store, settings: Settings) -> _FromRedis:
-    store.ping()
     facts = read_facts(store, settings)
     failed = store.view.recent(
         _FAILED_FIELDS, states=(State.FAILED,), since=max(0, facts.now - RECENT_SECONDS * 1000), most=_MOST_FAILED

@@ -50,7 +50,7 @@ def find_problems(
     :param failed: attempts that failed lately, with reason and category.
     """
     found = [
-        *(_of_schedulers(schedulers) if schedulers is not None else ()),
+        *(problems_of_schedulers(schedulers) if schedulers is not None else ()),
         *_of_unserved(facts),
         *_of_workers(facts, settings),
         *_of_agents(facts, settings),
@@ -71,7 +71,8 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: problem.severity != "failure")
 
 
-def _of_schedulers(schedulers: Sequence[SchedulerView]) -> Iterator[Problem]:
+def problems_of_schedulers(schedulers: Sequence[SchedulerView]) -> Iterator[Problem]:
+    """Yield what is wrong with schedulers; Redis need not have been asked for this."""
     if not any(scheduler.is_alive for scheduler in schedulers):
         yield Problem(
             severity="failure",
@@ -91,7 +92,9 @@ def _of_schedulers(schedulers: Sequence[SchedulerView]) -> Iterator[Problem]:
             what=f"Scheduler job {scheduler.job_id}{host} has sent no heartbeat{since} and owns "
             f"{some(owned, 'live attempt')}.",
             cure="Another scheduler adopts them within some minutes ([scheduler] orphaned_tasks_check_interval); "
-            "if none is alive, start one.",
+            "if none is alive, start one."
+            if owned
+            else "Start it again if you need it; it is not listed any more after an hour.",
         )
 
 
