@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import redis
 
+from hybrid_executor.store import Store
 from tests.documents import BLOCKS
+from tests.integration.conftest import queue
 
 SHOWN = {
     block.commands[0][2]: block.text for block in BLOCKS if block.page == "README.md" and block.language == "console"
@@ -31,8 +33,6 @@ def shown(
     from airflow.cli.cli_parser import get_parser
 
     monkeypatch.setenv("COLUMNS", "80")
-    for option in ("REDIS_URL", "ROUTES", "PROFILES_FILE"):
-        monkeypatch.delenv(f"AIRFLOW__HYBRID_EXECUTOR__{option}", raising=False)
 
     def check(name: str) -> None:
         command, *expected = SHOWN[name].splitlines()
@@ -68,6 +68,27 @@ def test_doctor_names_an_eviction_policy_that_deletes_tasks(
         finally:
             for option in ("maxmemory", "maxmemory-policy"):
                 client.config_set(option, before[option])
+
+
+@pytest.fixture
+def waiting(
+    make_executor: Callable[..., Any], make_row: Callable[..., Any], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task waits in a queue that no worker serves. Its names on the page are nicer."""
+    executor = make_executor()
+    store.presence.announce("worker", "celery@a", {"queues": "default", "slots": "4", "running": "[]"}, seconds=60)
+    queue(executor, make_row("load", queue="reports"))
+    executor.heartbeat()
+    for name, text in SHOWN.items():
+        monkeypatch.setitem(SHOWN, name, text.replace("sales", "dag").replace("manual__2026-11-25", "run"))
+
+
+def test_why_says_what_a_task_waits_for(shown: Callable[[str], None], waiting: None) -> None:
+    shown("why")
+
+
+def test_status_names_a_queue_without_a_worker(shown: Callable[[str], None], waiting: None) -> None:
+    shown("status")
 
 
 def test_migrate_shows_the_one_line_that_changes(
