@@ -30,7 +30,7 @@ _CURES = {
 }
 _UNAVAILABLE = (
     "Start Redis, or correct [hybrid_executor] redis_url ([celery] broker_url where that is not set). Tasks stay "
-    "queued and what runs goes on; nothing fails because of it."
+    "queued and what runs goes on; nothing fails because of it. airflow hybrid doctor redis shows more."
 )
 
 

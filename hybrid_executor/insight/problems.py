@@ -92,7 +92,7 @@ def problems_of_schedulers(schedulers: Sequence[SchedulerView]) -> Iterator[Prob
             what=f"Scheduler job {scheduler.job_id}{host} has sent no heartbeat{since} and owns "
             f"{some(owned, 'live attempt')}.",
             cure="Another scheduler adopts them within some minutes ([scheduler] orphaned_tasks_check_interval); "
-            "if none is alive, start one."
+            "if none is alive, start one. Then airflow hybrid reconcile shows what is left."
             if owned
             else "Start it again if you need it; it is not listed any more after an hour.",
         )
