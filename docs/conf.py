@@ -87,7 +87,7 @@ def _append_navigation(app: Sphinx, page: str, source: list[str]) -> None:
     """Append the navigation to the first page, where Sphinx looks for it."""
     if page == root_doc:
         for group, pages in NAVIGATION.items():
-            listed = "\n".join(f"{title} <{name}>" for title, name in pages.items() if (ROOT / f"{name}.md").exists())
+            listed = "\n".join(f"{title} <{name}>" for title, name in pages.items())
             source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {group}\n\n{listed}\n```\n"
 
 
