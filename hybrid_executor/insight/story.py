@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _ENDED = ("succeeded", "failed", "revoked")
+_FAILED = ("failed", "up_for_retry")
+_OWN_FAILURE = "See the task's log: its process ended as it should, and the task itself failed."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,6 +300,8 @@ def _now_of(
     if story.chapters:
         last = story.chapters[0]
         advice = "" if task is not None and task.state == "success" else last.advice
+        if task is not None and task.state in _FAILED and last.attempt.state == "succeeded":
+            advice = _OWN_FAILURE
         return Explanation(where=last.where, advice=advice)
     return Explanation(where="")
 

@@ -123,6 +123,19 @@ def test_it_failed_with_a_reason(executor: Any, asked: Asked, make_row: Make, st
     assert "ran out of memory" in asked.problem("queue reports")
 
 
+def test_a_task_that_failed_by_itself_is_told_from_its_attempt_that_succeeded(
+    executor: Any, asked: Asked, make_row: Make, store: Store
+) -> None:
+    [attempt] = queue(executor, make_row("task", queue="reports", state="failed"))
+    executor.heartbeat()
+    store.client.delete("reports")
+    store.attempts.claim(attempt, worker="celery@a")
+    store.attempts.advance(Change(attempt=attempt, to=State.SUCCEEDED))
+    story = asked.why()
+    assert story.chapters[0].attempt.state == "succeeded"
+    assert story.advice.startswith("See the task's log")
+
+
 def test_a_full_pool(make_executor: Make, schedulers: Make, ask: Ask, make_row: Make, store: Store) -> None:
     schedulers(1)
     executor = make_executor(hybrid_executor__celery_parallelism="1")
