@@ -4,6 +4,7 @@
 #   make test-compose run docker-compose.yml on a Docker engine, if there is one
 #   make matrix       run tests on each supported release of Celery, redis-py, Redis, the Kubernetes library and Airflow
 #   make bench        compare with upstream's executors (about half an hour; ONLY=celery_dispatch: 2 minutes)
+#   make docs         build the documentation as a site in build/docs
 #   make lint         run ruff, mypy and import-linter
 #   make clean        delete everything that the other targets made
 
@@ -25,7 +26,7 @@ BENCH_ARGS ?=
 ONLY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose matrix bench lint clean
+.PHONY: help demo test test-compose matrix bench docs lint clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -49,6 +50,9 @@ $(VENV)/installed-test: setup.cfg setup.py
 	$(call install,test)
 	@touch $(VENV)/installed-demo
 
+$(VENV)/installed-docs: setup.cfg setup.py
+	$(call install,docs)
+
 demo: $(VENV)/installed-demo
 	@$(BIN)/airflow hybrid demo $(DEMO_ARGS)
 
@@ -66,6 +70,10 @@ matrix: $(VENV)/installed-test
 # benchmarks/README.md says what is measured. Sizes: make bench ONLY=pod_launch BENCH_ARGS="pod_launch.count=100"
 bench: $(VENV)/installed-test
 	@$(BIN)/python -m benchmarks $(if $(ONLY),ONLY=$(ONLY)) $(BENCH_ARGS)
+
+docs: $(VENV)/installed-docs
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --conf-dir docs --doctree-dir build/doctrees . build/docs
+	@echo "docs: build/docs/index.html"
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
