@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -86,11 +87,9 @@ def versions(side: Side, packages: Sequence[str]) -> dict[str, str]:
 
 def _upstream_python() -> Path:
     """Return the interpreter of the environment with upstream's newest providers and the same release of Airflow."""
-    from airflow import __version__ as airflow
-
     folder = FOLDER / "upstream"
     python, mark = folder / "bin" / "python", folder / "installed"
-    wanted = " ".join((f"apache-airflow=={airflow}", *_UPSTREAM))
+    wanted = " ".join((f"apache-airflow=={version('apache-airflow')}", *_UPSTREAM))
     if not mark.exists() or mark.read_text() != wanted:
         print(f"installing upstream's executors into {folder.relative_to(ROOT)}", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
