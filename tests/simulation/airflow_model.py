@@ -45,6 +45,7 @@ class Row:
     :ivar queued_by: the scheduler job that queued it.
     :ivar is_locked: a transaction has changed it and has not ended.
     :ivar run_by: the process that runs it.
+    :ivar longest_wait: seconds from a queueing to the start of its run.
     """
 
     plan: TaskPlan
@@ -62,6 +63,7 @@ class Row:
     run_by: Process | None = None
     runs: int = 0
     tries_added: int = 0
+    longest_wait: float = 0.0
 
     @property
     def key(self) -> TaskInstanceKey:
@@ -189,6 +191,7 @@ class Airflow:
             raise NotWaiting(f"409: {row.name} is {row.state}")
         row.state, row.run_by, row.heartbeat_at = "running", process, self.world.now
         row.runs += 1
+        row.longest_wait = max(row.longest_wait, self.world.now - row.queued_at)
         return row
 
     def beat(self, row: Row, process: Process, task_id: str) -> bool:

@@ -1,13 +1,14 @@
-"""The command: many histories, or one with all that happened in it."""
+"""The command: many histories, or one with all that happened in it.
+
+The product is imported late: a mutant is put in its place before.
+"""
 
 from __future__ import annotations
 
 import argparse
 import time
 
-from tests.simulation.history import run_plan
-from tests.simulation.plan import make_plan
-from tests.simulation.shrinking import shrink
+from tests.simulation.mutating import run_mutants
 
 
 def main(arguments: list[str]) -> int:
@@ -18,9 +19,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="run this one history and print all that happens")
     parser.add_argument("--shrink", action="store_true", help="with --seed: look for a smaller plan that fails too")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first history that fails")
+    parser.add_argument("--mutants", nargs="?", const="", help="remove guards, those with these words in their name")
     options = parser.parse_args(arguments)
+    if options.mutants is not None:
+        return int(run_mutants(options.mutants, first=options.first) > 0)
     if options.seed is not None:
         return _show(options.seed, is_shrinking=options.shrink)
+    from tests.simulation.history import run_plan
+    from tests.simulation.plan import make_plan
+
     began, failed = time.perf_counter(), 0
     for seed in range(options.first, options.first + options.seeds):
         result = run_plan(make_plan(seed))
@@ -35,6 +42,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _show(seed: int, *, is_shrinking: bool) -> int:
+    from tests.simulation.history import run_plan
+    from tests.simulation.plan import make_plan
+    from tests.simulation.shrinking import shrink
+
     result = run_plan(make_plan(seed))
     if result.violations and is_shrinking:
         result = shrink(result)

@@ -16,18 +16,18 @@ from hybrid_executor.store import Store
 from hybrid_workers import ending
 from hybrid_workers import run as workers_run
 from tests.simulation.airflow_model import Airflow
-from tests.simulation.invariants import Records, Runs, judge_end
+from tests.simulation.invariants import INSTANCE, Records, Runs, judge_end
 from tests.simulation.network import Network
 from tests.simulation.plan import QUIET_FROM, Fault, Plan
 from tests.simulation.redis_server import RedisServer
-from tests.simulation.scheduler import INSTANCE, Scheduler
+from tests.simulation.scheduler import Scheduler
 from tests.simulation.worker import Worker
-from tests.simulation.world import World
+from tests.simulation.world import Process, World
 
 LONGEST_SECONDS = 280.0
 """By then all must have ended: before Airflow's own timer for stuck tasks would hide what was forgotten."""
 
-_QUIET_SECONDS = 35.0  # two timed repairs
+_LOOK_SECONDS = 6.0
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ class History:
         self.world = World(plan.seed)
         self.server = RedisServer(lambda: self.world.now)
         self.network = Network(self.world, self.server, plan.faults)
-        self.records = Records(self.server, INSTANCE)
+        self.records = Records(self.server)
         self.runs = Runs(self.world)
         self.schedulers: list[Scheduler] = []
         self.workers: dict[str, Worker] = {}
-        self._quiet_since = 0.0
+        self._looked_at = 0.0
         self._snapshots: dict[int, Any] = {}
 
     def run(self) -> Result:
@@ -87,7 +87,7 @@ class History:
             with (
                 mock.patch.object(compat, "read_tasks", self.airflow.read_tasks),
                 mock.patch.object(workers_run, "RunProcesses", NoProcesses),
-                mock.patch.object(ending, "count_oom_kills", lambda: 0),
+                mock.patch.object(ending, "count_oom_kills", return_value=0),
             ):
                 for number in range(plan.schedulers):
                     self._start_scheduler(f"scheduler-{number}")
@@ -102,13 +102,22 @@ class History:
                 found = [*complaints.violations, *self.runs.violations, *self.records.violations]
                 for scheduler in self.schedulers:
                     found += scheduler.violations
-                found += judge_end(plan, world, self.airflow, self.server, self.schedulers, INSTANCE)
+                found += self._judge()
         return Result(plan, tuple(dict.fromkeys(found)), tuple(world.log), world.steps, world.seconds())
 
     def _is_over(self) -> bool:
-        if not self.airflow.is_done or self.world.seconds() < QUIET_FROM and (self.plan.faults or self.plan.actions):
-            self._quiet_since = self.world.now
-        return self.world.now - self._quiet_since > _QUIET_SECONDS
+        """Return whether all tasks have ended, no fault is to come, and nothing is left over."""
+        world, plan = self.world, self.plan
+        if not self.airflow.is_done or ((plan.faults or plan.actions) and world.seconds() < QUIET_FROM):
+            self._looked_at = world.now
+            return False
+        if world.now - self._looked_at < _LOOK_SECONDS:
+            return False
+        self._looked_at = world.now
+        return not self._judge()
+
+    def _judge(self) -> list[str]:
+        return judge_end(self)
 
     def _start_scheduler(self, name: str) -> None:
         world = self.world
@@ -132,12 +141,17 @@ class History:
     def _arrange(self, number: int, fault: Fault) -> None:
         world = self.world
         if fault.kind == "fall_back":
-            world.at(max(0.0, fault.at - fault.seconds), lambda: self._snapshots.update({number: self.server.snapshot()}))
+            world.at(
+                max(0.0, fault.at - fault.seconds), lambda: self._snapshots.update({number: self.server.snapshot()})
+            )
             world.at(fault.at, lambda: self._lose(fault, number))
         elif fault.kind == "flush":
             world.at(fault.at, lambda: self._lose(fault, number))
         elif fault.kind in ("kill", "pause"):
             world.at(fault.at, lambda: self._hit(fault))
+
+    def _keep_snapshot(self, number: int) -> None:
+        self._snapshots[number] = self.server.snapshot()
 
     def _lose(self, fault: Fault, number: int) -> None:
         self.world.say(f"{fault}")
@@ -150,7 +164,7 @@ class History:
     def _hit(self, fault: Fault) -> None:
         world, name = self.world, fault.target
         worker = self.workers.get(name)
-        process = worker.process if worker else next(s.process for s in reversed(self.schedulers) if s.process.name == name)
+        process = worker.process if worker else self._scheduler_process(name)
         if process.is_dead:
             return
         world.say(f"{fault}")
@@ -160,6 +174,9 @@ class History:
         world.kill(process)
         start = self._start_worker if worker else self._start_scheduler
         world.at(world.seconds() + fault.seconds, lambda: start(name))
+
+    def _scheduler_process(self, name: str) -> Process:
+        return next(s.process for s in reversed(self.schedulers) if s.process.name == name)
 
 
 @cache

@@ -10,6 +10,7 @@ from hybrid_executor.store.keys import Keys
 
 if TYPE_CHECKING:
     from tests.simulation.airflow_model import Airflow, Row
+    from tests.simulation.history import History
     from tests.simulation.plan import Plan
     from tests.simulation.redis_server import RedisServer
     from tests.simulation.scheduler import Scheduler
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 _TERMINAL = frozenset(state.value for state in TERMINAL_STATES)
 _LOST_SECONDS = 30.0
+_LONGEST_WAIT_SECONDS = 20.0
+INSTANCE = "sim"
+"""The name of the simulated deployment."""
 
 
 @dataclass(eq=False)
@@ -68,49 +72,87 @@ class Runs:
 
 
 class Records:
-    """Looks at each record that is written: what has ended stays so, generations only rise."""
+    """Looks at each record that is written: what has ended stays so, and all that follows from a state is there."""
 
-    def __init__(self, server: RedisServer, instance: str) -> None:
+    def __init__(self, server: RedisServer) -> None:
         self._server = server
-        self._prefix = Keys(instance).attempt("")
+        self._keys = Keys(INSTANCE)
+        self._prefix = self._keys.attempt("")
         self._known: dict[str, tuple[str, int]] = {}
+        self._touched: dict[str, None] = {}
+        self._is_after_loss = False
         self.violations: list[str] = []
-        server.on_write = self._look
+        server.on_write = self._touch
+        server.after_run = self._look
 
     def forget(self) -> None:
         """Redis has lost data: what was known before need not hold any more."""
         self._known.clear()
+        self._is_after_loss = True
 
-    def _look(self, key: str) -> None:
-        if not key.startswith(self._prefix):
-            return
-        record = self._server.peek(key)
-        if not isinstance(record, dict) or "state" not in record:
-            return
-        state, generation = record["state"], int(record.get("generation", "0"))
-        before = self._known.get(key)
-        self._known[key] = state, generation
-        if before is None:
-            return
-        name = key.removeprefix(self._prefix)[:8]
-        if before[0] in _TERMINAL and state != before[0]:
-            self.violations.append(f"attempt {name} was {before[0]} and is {state}")
-        if generation < before[1]:
-            self.violations.append(f"the generation of attempt {name} fell from {before[1]} to {generation}")
+    def _touch(self, key: str) -> None:
+        if key.startswith(self._prefix):
+            self._touched[key.removeprefix(self._prefix)] = None
+
+    def _look(self) -> None:
+        touched, self._touched = self._touched, {}
+        for attempt in touched:
+            record = self._server.peek(self._prefix + attempt)
+            if isinstance(record, dict) and "state" in record:
+                self._look_at(attempt, record)
+
+    def _look_at(self, attempt: str, record: dict[str, str]) -> None:
+        state, generation, name = record["state"], int(record.get("generation", "0")), attempt[:8]
+        before = self._known.get(attempt)
+        self._known[attempt] = state, generation
+        if before is not None:
+            if before[0] in _TERMINAL and state != before[0]:
+                self.violations.append(f"attempt {name} was {before[0]} and is {state}")
+            elif before[0] in _TERMINAL and not self._is_after_loss:
+                self.violations.append(f"attempt {name} has ended, and its record was written again")
+            if generation < before[1]:
+                self.violations.append(f"the generation of attempt {name} fell from {before[1]} to {generation}")
+        if before != (state, generation) and not self._is_told(attempt, state, generation):
+            self.violations.append(f"no event tells that attempt {name} is {state}")
+        self._look_at_sets(attempt, record, is_live=state not in _TERMINAL)
+        # What is written again after a loss leaves a payload that came back; it goes with the attempt's end.
+        is_done_with = state in _TERMINAL or (state == "running" and not self._is_after_loss)
+        if is_done_with and self._server.peek(self._keys.payload(attempt)) is not None:
+            self.violations.append(f"attempt {name} is {state} and has its payload still")
+
+    def _look_at_sets(self, attempt: str, record: dict[str, str], *, is_live: bool) -> None:
+        name, owner = attempt[:8], record.get("owner", "")
+        live = self._server.peek(self._keys.live(record.get("pool", ""))) or ()
+        if (attempt in live) != is_live:
+            self.violations.append(f"attempt {name} is {record['state']}, which its pool's set does not say")
+        prefix = self._keys.owner("")
+        owners = {
+            key.removeprefix(prefix)
+            for key in self._server.all_keys()
+            if key.startswith(prefix) and attempt in self._server.peek(key)
+        }
+        if owners != ({owner} if is_live and owner else set()):
+            self.violations.append(
+                f"attempt {name} of {owner} is {record['state']} and in the sets of {sorted(owners)}"
+            )
+
+    def _is_told(self, attempt: str, state: str, generation: int) -> bool:
+        events = self._server.peek(self._keys.events)
+        wanted = ["attempt", attempt, "state", state, "generation", str(generation)]
+        return events is not None and any(fields[:6] == wanted for _, fields in events.entries[-50:])
 
 
-def judge_end(
-    plan: Plan, world: World, airflow: Airflow, server: RedisServer, schedulers: list[Scheduler], instance: str
-) -> list[str]:
+def judge_end(history: History) -> list[str]:
     """Return what does not hold once all is quiet."""
+    plan, airflow, server, schedulers = history.plan, history.airflow, history.server, history.schedulers
     found: list[str] = []
     for row in airflow.rows:
         if row.state not in ("success", "failed"):
-            found.append(f"{row.name} is still {row.state or 'none'} (attempt {row.attempt[:8]}) after {world.seconds():.0f} s")
+            found.append(f"{row.name} is still {row.state or 'none'} (attempt {row.attempt[:8]}) at the end")
     if found:
         return found
-    keys = Keys(instance)
-    for key in server.keys():
+    keys = Keys(INSTANCE)
+    for key in server.all_keys():
         value = server.peek(key)
         if key.startswith(keys.attempt("")) and value.get("state") not in _TERMINAL:
             found.append(f"attempt {key[-36:][:8]} is left {value.get('state')}: {_short(value)}")
@@ -124,14 +166,30 @@ def judge_end(
             continue
         executor = scheduler.executor
         if len(executor.context.ledger) or executor.slots_occupied:
-            found.append(f"{scheduler.process.name} counts {len(executor.context.ledger)} attempts as live")
+            held = ", ".join(f"{t.attempt[:8]} {t.state.value}" for t in executor.context.ledger)
+            found.append(f"{scheduler.process.name} counts attempts as live: {held}")
         if executor.running:
             found.append(f"{scheduler.process.name} has {len(executor.running)} keys in running")
         if executor.context.pending.to_revoke or executor.context.pending.to_adopt:
             found.append(f"{scheduler.process.name} still has something to do: {executor.context.pending}")
     if not plan.has("kill", "pause") and not plan.actions:
         found += _wrong_ends(airflow)
+    if not history.network.lost_messages and _is_mild(plan):
+        found += _long_waits(plan, airflow)
     return found
+
+
+def _is_mild(plan: Plan) -> bool:
+    """Return whether nothing happens that has to be repaired: only exchanges fail, and are repeated at once."""
+    return not plan.actions and all(
+        fault.is_of_network and fault.kind != "late" and fault.seconds <= 1 for fault in plan.faults
+    )
+
+
+def _long_waits(plan: Plan, airflow: Airflow) -> list[str]:
+    """No task waits for a timed repair: all would run one after the other in this time."""
+    most = _LONGEST_WAIT_SECONDS + sum(task.seconds * len(task.runs) * (task.retries + 1) for task in plan.tasks)
+    return [f"{row.name} waited for {row.longest_wait:.0f} s" for row in airflow.rows if row.longest_wait > most]
 
 
 def _wrong_ends(airflow: Airflow) -> list[str]:

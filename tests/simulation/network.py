@@ -25,13 +25,17 @@ _TASK_SLOT = "/"
 
 
 class Network:
-    """All exchanges with the server."""
+    """All exchanges with the server.
+
+    :ivar lost_messages: answers that may have held a message and were lost.
+    """
 
     def __init__(self, world: World, server: RedisServer, faults: Sequence[Fault]) -> None:
         self._world = world
         self._server = server
         self._faults = [fault for fault in faults if fault.is_of_network]
         self._met: set[int] = set()
+        self.lost_messages = 0
 
     def connect(self, process: Process) -> SimulatedRedis:
         """Return a client of a process."""
@@ -69,6 +73,7 @@ class Network:
         answers = server.run(commands, refusal=kind if kind in ("READONLY", "OOM", "LOADING") else "")
         world.sleep(back)
         if kind == "unanswered":
+            self.lost_messages += any(str(command[0]).upper() == "RPOP" for command in commands)
             world.sleep(times.choice((0.0, ANSWER_SECONDS)))
             raise redis.ConnectionError("the answer is lost")
         return answers

@@ -10,6 +10,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from lupa.lua51 import LuaRuntime, lua_type
@@ -54,6 +55,7 @@ class RedisServer:
 
     :param clock: returns seconds since the epoch.
     :ivar on_write: is called with each key after a command has changed it.
+    :ivar after_run: is called after commands that were sent together; a script is done as a whole by then.
     :ivar refusal: the code with which writes are refused, or all commands where it is LOADING; "" for none.
     """
 
@@ -65,6 +67,7 @@ class RedisServer:
         self.refusal = ""
         self.replication_id = f"{1:040x}"
         self.on_write: Callable[[str], None] = lambda _: None
+        self.after_run: Callable[[], None] = lambda: None
 
     def run(self, commands: Sequence[Sequence[Any]], *, refusal: str = "") -> list[Any]:
         """Run commands in order; an error of one is its answer."""
@@ -76,6 +79,7 @@ class RedisServer:
             except ReplyError as error:
                 answers.append(error)
         self.refusal = ""
+        self.after_run()
         return answers
 
     def call(self, name: str, arguments: list[str]) -> Any:
@@ -100,7 +104,7 @@ class RedisServer:
         self.replication_id = f"{int(self.replication_id, 16) + 1:040x}"
         self._scripts.clear()
 
-    def keys(self) -> list[str]:
+    def all_keys(self) -> list[str]:
         """Return all keys that there are."""
         return [key for key in list(self._data) if self._get_any(key) is not None]
 
@@ -189,7 +193,7 @@ class RedisServer:
             return None
         self._delete(key)
         self._data[key] = value
-        for option, amount in zip(options, options[1:], strict=False):
+        for option, amount in pairwise(options):
             if option in ("EX", "PX"):
                 self._pexpire(key, str(float(amount) * (1000 if option == "EX" else 1)))
         return "OK"

@@ -18,9 +18,9 @@ from hybrid_executor.executor.reports import Reports
 from hybrid_executor.pools.celery import CeleryPool
 from hybrid_executor.store import Store
 from tests.simulation.airflow_model import JOB_LOST_SECONDS, STUCK_SECONDS, TASK_LOST_SECONDS, Airflow, Job, Row
+from tests.simulation.invariants import INSTANCE
 from tests.simulation.world import Process, World
 
-INSTANCE = "sim"
 LOOP_SECONDS = 1.0
 _ADOPT_SECONDS = 5.0
 _HEARTBEAT_BUDGET_SECONDS = 15.0
@@ -200,10 +200,10 @@ class Scheduler:
 
     def _handle_stuck(self) -> None:
         for row in self.airflow.rows:
-            if row.state == "queued" and row.queued_by == self.job.id and not row.is_locked:
-                if self.world.now - row.queued_at > STUCK_SECONDS:
-                    self.executor.revoke_task(ti=row)  # type: ignore[arg-type]
-                    row.state, row.attempt = "scheduled", ""
+            is_ours = row.state == "queued" and row.queued_by == self.job.id and not row.is_locked
+            if is_ours and self.world.now - row.queued_at > STUCK_SECONDS:
+                self.executor.revoke_task(ti=row)  # type: ignore[arg-type]
+                row.state, row.attempt = "scheduled", ""
 
     def _purge_silent(self) -> None:
         for row in self.airflow.rows:

@@ -21,10 +21,9 @@ from hybrid_workers.reports import Reports
 from hybrid_workers.run import Delivery, Disposition, WorkloadRuns
 from hybrid_workers.witness import Note, Witness
 from tests.simulation.airflow_model import TASK_BEAT_SECONDS, Airflow
-from tests.simulation.invariants import Runs
+from tests.simulation.invariants import INSTANCE, Runs
 from tests.simulation.network import Network
-from tests.simulation.scheduler import INSTANCE
-from tests.simulation.world import EPOCH, Process, World
+from tests.simulation.world import Process, World
 
 QUEUE = "default"
 _LOOK_SECONDS = 0.5
@@ -180,8 +179,3 @@ class Worker:
             return 0 if is_accepted else 1
         finally:
             self.runs.end(run)
-
-
-def seconds_since_start(world: World) -> float:
-    """Return how old the history is."""
-    return world.now - EPOCH

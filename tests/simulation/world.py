@@ -13,7 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from unittest import mock
 
@@ -59,7 +59,6 @@ class World:
         self._hub = getcurrent()
         self._end = float("inf")
         self.is_over: Callable[[], bool] = lambda: False
-        self.after_step: Callable[[], None] = lambda: None
         self.steps = 0
 
     def say(self, text: str, *, process: Process | None = None) -> None:
@@ -71,6 +70,18 @@ class World:
         """Return seconds since the history began."""
         return self.now - EPOCH
 
+    def _time(self) -> float:
+        return self.now
+
+    def _time_ns(self) -> int:
+        return int(self.now * 1e9)
+
+    def _monotonic(self) -> float:
+        return self.now - EPOCH + 1000
+
+    def _getpid(self) -> int:
+        return self.current.pid
+
     def start(self, process: Process, run: Callable[[], object]) -> None:
         """Let a new actor of a process begin now."""
         actor = greenlet(lambda: self._guarded(run), parent=self._hub)
@@ -79,10 +90,8 @@ class World:
 
     @staticmethod
     def _guarded(run: Callable[[], object]) -> None:
-        try:
+        with suppress(GreenletExit):
             run()
-        except GreenletExit:
-            pass
 
     def make_process(self, name: str, *, parent: Process | None = None) -> Process:
         """Return a new process."""
@@ -145,7 +154,6 @@ class World:
             else:
                 what()
             self.current = self.machine
-            self.after_step()
 
     def close(self) -> None:
         """End all actors."""
@@ -163,11 +171,11 @@ class World:
         state = random.getstate()
         random.seed(self.seed)
         with (
-            mock.patch.object(time, "time", lambda: self.now),
-            mock.patch.object(time, "time_ns", lambda: int(self.now * 1e9)),
-            mock.patch.object(time, "monotonic", lambda: self.now - EPOCH + 1000),
+            mock.patch.object(time, "time", self._time),
+            mock.patch.object(time, "time_ns", self._time_ns),
+            mock.patch.object(time, "monotonic", self._monotonic),
             mock.patch.object(time, "sleep", self.sleep),
-            mock.patch.object(os, "getpid", lambda: self.current.pid),
+            mock.patch.object(os, "getpid", self._getpid),
             mock.patch.object(os, "urandom", self.random.randbytes),
         ):
             try:
