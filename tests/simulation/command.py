@@ -19,10 +19,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="run this one history and print all that happens")
     parser.add_argument("--shrink", action="store_true", help="with --seed: look for a smaller plan that fails too")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first history that fails")
-    parser.add_argument("--mutants", nargs="?", const="", help="remove guards, those with these words in their name")
+    parser.add_argument(
+        "--mutants", nargs="?", const="", help="remove guards, those with these words in their name or file"
+    )
+    parser.add_argument(
+        "--within", type=int, default=10_000, help="with --mutants: run at most so many histories for each"
+    )
     options = parser.parse_args(arguments)
     if options.mutants is not None:
-        return int(run_mutants(options.mutants, first=options.first) > 0)
+        return int(run_mutants(options.mutants, first=options.first, most=options.within) > 0)
     if options.seed is not None:
         return _show(options.seed, is_shrinking=options.shrink)
     from tests.simulation.history import run_plan

@@ -27,10 +27,11 @@ _AIRFLOW = (
 )
 
 
-def run_mutants(words: str, *, first: int) -> int:
-    """Run the mutants whose name contains these words; print when each was noticed, and return how many were not.
+def run_mutants(words: str, *, first: int, most: int) -> int:
+    """Run the mutants whose name or file contains these words; return how many were not noticed.
 
     :param first: the first seed.
+    :param most: run at most so many histories for each.
     """
     for name in _AIRFLOW:
         try:
@@ -44,7 +45,7 @@ def run_mutants(words: str, *, first: int) -> int:
         began = time.perf_counter()
         process = os.fork()
         if process == 0:
-            _run_alone(mutant, loaded, first=first)
+            _run_alone(mutant, loaded, first=first, most=min(most, mutant.within))
         found = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
         missed += not found
         print(f"  {time.perf_counter() - began:.0f} s", flush=True)
@@ -53,10 +54,10 @@ def run_mutants(words: str, *, first: int) -> int:
 
 
 def _chosen(words: str) -> Iterator[Mutant]:
-    return (mutant for mutant in MUTANTS if words in mutant.name)
+    return (mutant for mutant in MUTANTS if words in f"{mutant.file} {mutant.name}")
 
 
-def _run_alone(mutant: Mutant, loaded: list[str], *, first: int) -> None:
+def _run_alone(mutant: Mutant, loaded: list[str], *, first: int, most: int) -> None:
     """Run histories until one fails, and end this process."""
     code = 2
     try:
@@ -67,14 +68,14 @@ def _run_alone(mutant: Mutant, loaded: list[str], *, first: int) -> None:
         from tests.simulation.plan import make_plan
 
         code = 1
-        for count in range(mutant.within):
+        for count in range(most):
             found = run_plan(make_plan(first + count)).violations
             if found:
                 print(f"{mutant.name}: after {count + 1} histories: {found[0][:150]}", end="", flush=True)
                 code = 0
                 break
         else:
-            print(f"NOT NOTICED in {mutant.within} histories: {mutant.name}", end="", flush=True)
+            print(f"NOT NOTICED in {most} histories: {mutant.name}", end="", flush=True)
     except BaseException:
         traceback.print_exc()
     os._exit(code)
