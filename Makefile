@@ -5,6 +5,7 @@
 #   make matrix       run tests on each supported release of Celery, redis-py, Redis, the Kubernetes library and Airflow
 #   make simulate     run simulated schedulers and workers with faults that a seed chooses: make simulate SEEDS=10000
 #   make bench        compare this executor's worker with upstream's (about 10 minutes)
+#   make docs         build the documentation as a site in build/docs
 #   make lint         run ruff, mypy and import-linter
 #   make clean        delete everything that the other targets made
 
@@ -27,7 +28,7 @@ SEEDS ?= 1000
 SIMULATE_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose simulate matrix bench lint clean
+.PHONY: help demo test test-compose simulate matrix bench docs lint clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -51,6 +52,9 @@ $(VENV)/installed-test: setup.cfg setup.py
 	$(call install,test)
 	@touch $(VENV)/installed-demo
 
+$(VENV)/installed-docs: setup.cfg setup.py
+	$(call install,docs)
+
 demo: $(VENV)/installed-demo
 	@$(BIN)/airflow hybrid demo $(DEMO_ARGS)
 
@@ -71,6 +75,10 @@ matrix: $(VENV)/installed-test
 
 bench: $(VENV)/installed-test
 	@$(BIN)/python -m benchmarks.workers $(BENCH_ARGS)
+
+docs: $(VENV)/installed-docs
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --conf-dir docs --doctree-dir build/doctrees . build/docs
+	@echo "docs: build/docs/index.html"
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -23,17 +23,21 @@ section `[metrics]`, with the same values for schedulers, agents and workers. Ai
 
 StatsD, with tags in InfluxDB's format (`pip install 'apache-airflow[statsd]'`):
 
-    [metrics]
-    statsd_on = True
-    statsd_host = statsd.example.com
-    statsd_port = 8125
-    statsd_prefix = airflow
-    statsd_influxdb_enabled = True
+```ini
+[metrics]
+statsd_on = True
+statsd_host = statsd.example.com
+statsd_port = 8125
+statsd_prefix = airflow
+statsd_influxdb_enabled = True
+```
 
 OpenTelemetry:
 
-    [metrics]
-    otel_on = True
+```ini
+[metrics]
+otel_on = True
+```
 
 and in the environment `OTEL_EXPORTER_OTLP_ENDPOINT=http://collector.example.com:4318` and
 `OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`.

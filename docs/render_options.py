@@ -48,22 +48,7 @@ Set an option in `airflow.cfg` or with the environment variable `AIRFLOW__SECTIO
 process stops when it starts. The message names the option and says what to write. `<option>_cmd` and `<option>_secret`
 work for every option on this page.
 
-## Routes
-
-    [hybrid_executor]
-    routes = kubernetes=kubernetes, gpu-*=kubernetes:gpu, *=celery
-    profiles_file = /etc/airflow/profiles.yaml
-
-A route is `pattern=pool` or `pattern=kubernetes:profile`. The pools are `celery`, `kubernetes` and `local`. The first
-pattern that matches a task's queue decides. The last pattern must be `*`. `airflow hybrid routes QUEUE...` shows the
-pool of each queue and the route that decided.
-
-If `routes` is not set, the queue `kubernetes_queue` of `[celery_kubernetes_executor]` goes to `kubernetes`, and all
-other queues go to `celery`. With `LocalKubernetesExecutor` it is the section `[local_kubernetes_executor]` and the pool
-`local`.
-
-A profile is a named set of pod settings; `conf/profiles.yaml` explains its keys. A pod is made from these parts, and a
-later part wins: pod template, profile, the task's `executor_config`, `pod_mutation_hook`.
+Examples of `routes` and of a profile: [Routing and profiles](routing.md).
 """
 
 

@@ -40,6 +40,7 @@ AIRFLOW_TESTS = (
     "tests/integration/test_executor_callbacks.py",
     "tests/integration/test_owner_repairs.py",
     "tests/integration/cli",
+    "tests/integration/plugin",
     "tests/integration/workers",
     "tests/e2e/test_local_kubernetes.py",
 )

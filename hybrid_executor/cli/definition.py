@@ -20,6 +20,9 @@ _COMMANDS = (
     # Ask.
     asking.STATUS,
     asking.WHY,
+    asking.TASKS,
+    asking.QUEUES,
+    asking.EVENTS,
     asking.WORKERS,
     asking.ROUTES,
     asking.POD_YAML,

@@ -26,6 +26,8 @@ from hybrid_executor.insight.plain import to_plain
 
 Format = Literal["table", "json", "yaml", "plain"]
 Row = Mapping[str, Any]
+_GAP = 3
+_LEAST_WIDTH = 8
 
 BAD, WARN, GOOD, DIM = "bold red", "yellow", "green", "dim"
 """Styles of words about something that has failed, needs attention, is well, or matters less."""
@@ -79,11 +81,21 @@ class Output:
             text = json.dumps(plain, indent=2) + "\n"
         self.console.file.write(text)
 
-    def rows(self, rows: Sequence[Row], columns: Sequence[Column | str], *, title: str = "", empty: str = "") -> None:
+    def rows(
+        self,
+        rows: Sequence[Row],
+        columns: Sequence[Column | str],
+        *,
+        title: str = "",
+        empty: str = "",
+        below: str = "",
+    ) -> None:
         """Print rows: all of them as JSON or YAML with all their fields, or the given columns as a table.
 
         :param columns: a text is a column with that key and title.
         :param empty: what to say in place of a table without rows.
+        :param below: key of a long text, which a table shows in full width below its row; plain output has it as the
+            last column.
         """
         if self.is_data:
             self.data(rows)
@@ -93,17 +105,20 @@ class Output:
             return
         shown = [Column(column) if isinstance(column, str) else column for column in columns]
         if self.format == "plain":
-            self._plain(rows, shown, title=title)
+            self._plain(rows, [*shown, Column(below)] if below else shown, title=title)
             return
         self._head(title)
-        table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-        for column in shown:
-            table.add_column(
-                column.title or column.key, justify="right" if column.is_number else "left", overflow="fold"
-            )
+        widths = self._widths(rows, shown)
+        table = _table(shown, widths)
         for row in rows:
             table.add_row(*(_cell(column, row) for column in shown))
-        self.console.print(table)
+            text = text_of(row.get(below)) if below else ""
+            if text:
+                self.console.print(table)
+                self.words(text, indent=4, style=DIM)
+                table = _table(shown, widths, show_header=False)
+        if table.row_count:
+            self.console.print(table)
         self._has_printed = True
 
     def pairs(self, pairs: Mapping[str, object], *, title: str = "", indent: int = 0) -> None:
@@ -125,12 +140,23 @@ class Output:
         self.console.print(Padding(grid, (0, 0, 0, indent or 2 * bool(title)), expand=False))
         self._has_printed = True
 
-    def words(self, text: str, *, style: str = "", indent: int = 0) -> None:
-        """Print a sentence, wrapped; nothing for "", and nothing where the result is data."""
+    def words(self, text: str, *, style: str = "", indent: int = 0, mark: str = "") -> None:
+        """Print a sentence, wrapped; nothing for "", and nothing where the result is data.
+
+        :param mark: stands before it; the lines that follow begin below its text.
+        """
         if not text or self.is_data:
             return
         if self.format == "plain":
-            self._write(_one_line(text))
+            self._write(_one_line(mark + text))
+            return
+        if mark:
+            grid = Table.grid()
+            grid.add_column(width=cell_len(mark))
+            grid.add_column()
+            grid.add_row(mark, Text(printable(text), style=style))
+            self.console.print(Padding(grid, (0, 0, 0, indent), expand=False))
+            self._has_printed = True
             return
         self.console.print(Padding(Text(printable(text), style=style), (0, 0, 0, indent), expand=False))
         self._has_printed = True
@@ -144,6 +170,15 @@ class Output:
         if title:
             self.gap()
             self.console.print(Text(title, style="bold"))
+
+    def _widths(self, rows: Sequence[Row], columns: Sequence[Column]) -> list[int]:
+        """Return widths that fit the screen together: the widest columns are made smaller first."""
+        lines = [[column.title or column.key for column in columns]]
+        lines += [[text_of(row.get(column.key)) for column in columns] for row in rows]
+        widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
+        while sum(widths) + _GAP * (len(widths) - 1) > self.console.width and max(widths) > _LEAST_WIDTH:
+            widths[widths.index(max(widths))] -= 1
+        return widths
 
     def _plain(self, rows: Sequence[Row], columns: Sequence[Column], *, title: str) -> None:
         """Print aligned columns without lines: one row is one line, however long."""
@@ -182,6 +217,14 @@ def text_of(value: object) -> str:
 def printable(text: str) -> str:
     """Return a text without control characters, which could change what the terminal shows."""
     return "".join(one if one.isprintable() or one == "\n" else " " for one in text)
+
+
+def _table(columns: Sequence[Column], widths: Sequence[int], *, show_header: bool = True) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, show_header=show_header)
+    for column, width in zip(columns, widths, strict=True):
+        justify: Literal["left", "right"] = "right" if column.is_number else "left"
+        table.add_column(column.title or column.key, justify=justify, overflow="fold", width=width)
+    return table
 
 
 def _one_line(text: str) -> str:

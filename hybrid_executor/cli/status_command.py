@@ -7,6 +7,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from hybrid_executor.cli.asking import configured
@@ -32,13 +33,14 @@ def status(args: Namespace) -> int:
             found = read_overview(store, settings)
             show(found, output_of(args))
             return int(found.has_failed)
-        while True:
-            found = read_overview(store, settings)
-            _refresh(found, args, seconds=seconds)
-            try:
+        code = 0
+        with suppress(KeyboardInterrupt):
+            while True:
+                found = read_overview(store, settings)
+                code = int(found.has_failed)
+                _refresh(found, args, seconds=seconds)
                 time.sleep(max(0.2, seconds))
-            except KeyboardInterrupt:
-                return int(found.has_failed)
+        return code
 
 
 def trouble_of(store: Store) -> str:
@@ -83,7 +85,7 @@ def _show_problems(found: Overview, output: Output) -> None:
     for problem in found.problems:
         is_failure = problem.severity == "failure"
         output.words(f"{'FAILURE' if is_failure else 'Warning'}: {problem.what}", style=BAD if is_failure else WARN)
-        output.words(problem.cure and f"-> {problem.cure}", indent=2)
+        output.words(problem.cure, indent=3, mark="-> ")
 
 
 def _show_members(found: Overview, output: Output) -> None:
@@ -111,12 +113,12 @@ def _show_members(found: Overview, output: Output) -> None:
                 "state": worker.state,
                 "queues": _queues(worker.queues, worker.paused_queues),
                 "running": f"{len(worker.running)} of {worker.concurrency}" if worker.is_alive else "",
-                "held": worker.waiting if worker.is_alive else "",
+                "received": worker.waiting if worker.is_alive else "",
                 "last seen": _ago(worker.heartbeat_age),
             }
             for worker in found.workers
         ],
-        ["worker", _STATE, "queues", "running", Column("held", is_number=True), "last seen"],
+        ["worker", _STATE, "queues", "running", Column("received", is_number=True), "last seen"],
         title="Workers",
         empty="No workers.",
     )
@@ -127,14 +129,14 @@ def _show_members(found: Overview, output: Output) -> None:
                     "agent": agent.name,
                     "state": agent.state,
                     "watches": ", ".join(agent.watches) or ("nothing (standby)" if agent.is_alive else ""),
-                    "in hand": sum(agent.in_flight.values()) if agent.is_alive else "",
+                    "launching": sum(agent.in_flight.values()) if agent.is_alive else "",
                     "created": sum(agent.launched.values()) if agent.is_alive else "",
                     "last seen": _ago(agent.heartbeat_age),
                 }
                 for agent in found.agents
             ],
             [
-                *("agent", _STATE, "watches", Column("in hand", is_number=True), Column("created", is_number=True)),
+                *("agent", _STATE, "watches", Column("launching", is_number=True), Column("created", is_number=True)),
                 "last seen",
             ],
             title="Agents",
@@ -187,7 +189,9 @@ def _show_work(found: Overview, output: Output) -> None:
             ["cluster", Column("agents", is_number=True), "watched", "starting", "pods"],
             title="Clusters",
         )
-    output.words(f"Redis: {found.redis}. Airflow's database: {found.database}.", style=DIM)
+    well = [name for name, told in (("Redis", found.redis), ("Airflow's database", found.database)) if told == "ok"]
+    if well:
+        output.words(f"{' and '.join(well)} {'answer' if len(well) > 1 else 'answers'}.", style=DIM)
 
 
 def _state_style(row: Mapping[str, Any]) -> str:

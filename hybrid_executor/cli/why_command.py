@@ -61,8 +61,9 @@ def show(story: Story, output: Output) -> None:
                 {"time": _clock(row.at), "try": row.try_number or "", "event": row.event, "text": row.text}
                 for row in story.audit
             ],
-            ["time", "try", "event", "text"],
-            title="Airflow's audit log",
+            ["time", "try", "event"],
+            title="Airflow's audit log has more",
+            below="text",
         )
 
 
@@ -83,10 +84,9 @@ def _show_now(story: Story, output: Output) -> None:
             output.words(f"{name}: {trouble}", style=BAD)
     if story.where:
         output.words(f"It is {story.where}." if not story.where.startswith("ended") else f"It {story.where}.")
-    if story.waits_for:
-        output.words(f"Waits: {story.waits_for}", style=WARN)
-    if story.advice:
-        output.words(f"-> {story.advice}")
+    output.words(story.ended_because and f"Why: {story.ended_because}", style=BAD)
+    output.words(story.waits_for and f"Waits: {story.waits_for}", style=WARN)
+    output.words(story.advice, mark="-> ")
     if task is not None:
         output.pairs(
             {
@@ -131,7 +131,7 @@ def _show_chapter(chapter: Chapter, output: Output, *, is_current: bool) -> None
             "category": view.category,
             "exit code": view.exit_code,
             "waits for": "" if is_current else chapter.waits_for,
-            "what to do": "" if is_current and not view.ended_at else chapter.advice,
+            "what to do": "" if is_current else chapter.advice,
         },
         indent=2,
     )

@@ -6,7 +6,6 @@ new state.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from argparse import Namespace
@@ -16,9 +15,10 @@ from hybrid_executor.cli.acting import code_of, configured_store, say
 from hybrid_executor.cli.output import Column, output_of
 from hybrid_executor.cli.plainly import plainly
 from hybrid_executor.cli.status_command import trouble_of
+from hybrid_executor.insight.durations import in_words
+from hybrid_executor.insight.members import view_worker
+from hybrid_executor.insight.plain import to_plain
 from hybrid_executor.operations import workers as operations
-from hybrid_executor.operations.members import names_in
-from hybrid_executor.store import Member
 
 _COLUMNS = (
     Column("name", "worker"),
@@ -36,19 +36,20 @@ _COLUMNS = (
 def workers(args: Namespace) -> None:
     """Show all workers that were alive in the last day."""
     with configured_store() as store:
-        rows = [describe(member, now=time.time()) for member in store.presence.members("worker")]
+        found = [view_worker(member, now=time.time()) for member in store.presence.members("worker")]
         if trouble := trouble_of(store):
             print(
                 f"airflow hybrid workers: {trouble}; workers cannot report now, so this list may be old",
                 file=sys.stderr,
             )
     output = output_of(args)
+    rows: list[dict[str, Any]] = [to_plain(view) for view in found]
     output.rows(rows if output.is_data else [_shown(row) for row in rows], _COLUMNS, empty="No workers.")
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["since"])) if row["since"] else ""
-    age = f"{row['heartbeat_age']:.0f} s ago"
+    age = f"{in_words(row['heartbeat_age'])} ago"
     return {**row, "running": len(row["running"]), "since": since, "last_seen": age}
 
 
@@ -87,34 +88,3 @@ def remove_queue(args: Namespace) -> int:
     with configured_store() as store:
         chosen = operations.choose_workers(store, name=args.worker)
         return code_of(operations.remove_queue(store, chosen, args.queue, report=say))
-
-
-def describe(member: Member, *, now: float) -> dict[str, Any]:
-    """Return a worker in plain types.
-
-    ``since`` is when it started, in seconds since the epoch by the clock of ``now``; ``heartbeat_age`` is in seconds.
-    ``concurrency`` is how many workloads it may run at the same time, ``processes`` how many it has task processes for
-    now (autoscaling).
-    """
-    fields = member.fields
-    # The worker's times come from its own clock, which may differ from ours.
-    clock = fields.get("clock")
-    is_ahead = now - (float(clock) + member.silent_seconds) if clock else 0.0
-    now -= is_ahead
-    started_at = float(fields.get("started_at") or 0)
-    consumed_at = float(fields.get("consumed_at") or 0)
-    return {
-        "name": member.name,
-        "state": fields.get("state", "alive") if member.is_alive else "silent",
-        "queues": sorted(names_in(member, "queues")),
-        "paused_queues": sorted(names_in(member, "paused_queues")),
-        "running": json.loads(fields.get("running") or "[]"),
-        "waiting": int(fields.get("waiting") or 0),
-        "concurrency": int(fields.get("concurrency") or 0),
-        "processes": int(fields.get("processes") or 0),
-        "hostname": fields.get("hostname", ""),
-        "pid": int(fields.get("pid") or 0),
-        "since": round(started_at + is_ahead) if started_at else 0.0,
-        "heartbeat_age": round(member.silent_seconds, 1),
-        "seconds_since_message": round(now - consumed_at, 1) if consumed_at else None,
-    }

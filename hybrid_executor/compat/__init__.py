@@ -40,6 +40,7 @@ from hybrid_executor.compat.providers import read_providers
 from hybrid_executor.compat.queues import check_queues, count_queued, drop_queued, is_queued, queued_workloads
 from hybrid_executor.compat.releases import SupportedWorkloads, airflow_version, kinds_in_pods
 from hybrid_executor.compat.standing import (
+    MISMATCH,
     AuditRow,
     QueuedCount,
     SchedulerRow,
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from airflow.executors.workloads.types import WorkloadKey, WorkloadState
 
 __all__ = [
+    "MISMATCH",
     "AirflowWorkload",
     "AuditRow",
     "PlannedTask",

@@ -1,12 +1,18 @@
-"""How tasks and schedulers stand by Airflow's database and by Airflow's own rules. Reads only."""
+"""How tasks and schedulers stand by Airflow's database and by Airflow's own rules. Reads only.
+
+Commands that ask should start quickly. So tables are read by their names: to load and to configure Airflow's models
+takes most of a second.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from hybrid_executor.compat import tables
 from hybrid_executor.hiding import hide_secrets
 
 if TYPE_CHECKING:
@@ -14,7 +20,8 @@ if TYPE_CHECKING:
 
 _OURS = "hybrid executor: "
 _SCHEDULERS_EVENTS = ("stuck in queued reschedule", "stuck in queued tries exceeded", "heartbeat timeout")
-_MISMATCH = "state mismatch"
+MISMATCH = "state mismatch"
+"""The audit log's event where the scheduler ends a task because its executor said so; it repeats the executor."""
 _MOST_AUDIT_ROWS = 50
 _REMEMBERED_SECONDS = 3600.0
 
@@ -90,23 +97,25 @@ class QueuedCount:
 
 def read_schedulers(session: Session) -> list[SchedulerRow]:
     """Return the schedulers that run, and those that stopped sending heartbeats in the last hour without an end."""
-    from airflow.jobs.job import Job
+    from airflow.configuration import conf
     from sqlalchemy import select
 
+    alive_seconds = conf.getfloat("scheduler", "scheduler_health_check_threshold", fallback=30.0)
     now = datetime.now(timezone.utc)
+    jobs = tables.JOB.c
     rows = []
-    query = select(Job).where(Job.job_type == "SchedulerJob", Job.state == "running").order_by(Job.id)
-    for job in session.scalars(query):
-        age = (now - job.latest_heartbeat).total_seconds() if job.latest_heartbeat else None
-        is_alive = bool(job.is_alive())
-        if is_alive or age is None or age < _REMEMBERED_SECONDS:
+    query = select(jobs.id, jobs.hostname, jobs.state, jobs.latest_heartbeat)
+    for job in session.execute(query.where(jobs.job_type == "SchedulerJob", jobs.state == "running").order_by(jobs.id)):
+        age = max(0.0, (now - job.latest_heartbeat).total_seconds()) if job.latest_heartbeat else None
+        is_alive = age is not None and age < alive_seconds
+        if age is None or age < _REMEMBERED_SECONDS:
             rows.append(
                 SchedulerRow(
                     job_id=str(job.id),
                     hostname=job.hostname or "",
-                    state=str(getattr(job.state, "value", job.state) or ""),
+                    state=job.state,
                     is_alive=is_alive,
-                    heartbeat_age=max(0.0, age) if age is not None else None,
+                    heartbeat_age=age,
                 )
             )
     return rows
@@ -114,15 +123,14 @@ def read_schedulers(session: Session) -> list[SchedulerRow]:
 
 def count_queued_tasks(session: Session) -> list[QueuedCount]:
     """Return how many task instances are queued, by queue."""
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.utils.state import TaskInstanceState
     from sqlalchemy import func, select
 
+    tasks = tables.TASK.c
     query = (
-        select(TaskInstance.queue, func.count(), func.min(TaskInstance.queued_dttm))
-        .where(TaskInstance.state == TaskInstanceState.QUEUED)
-        .group_by(TaskInstance.queue)
-        .order_by(TaskInstance.queue)
+        select(tasks.queue, func.count(), func.min(tasks.queued_dttm))
+        .where(tasks.state == "queued")
+        .group_by(tasks.queue)
+        .order_by(tasks.queue)
     )
     return [
         QueuedCount(queue=queue or "", count=int(count), oldest_at=_seconds(oldest))
@@ -138,33 +146,29 @@ def read_standings(
     :param run_id: the newest run that has the task if ``None``.
     :param map_index: all if ``None``.
     """
-    from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.taskinstancehistory import TaskInstanceHistory
     from sqlalchemy import select
 
-    of_task = (TaskInstance.dag_id == dag_id, TaskInstance.task_id == task_id)
-    run = select(DagRun.run_id, DagRun.state).where(DagRun.dag_id == dag_id)
+    tasks, runs, history = tables.TASK.c, tables.RUN.c, tables.HISTORY.c
+    query = select(runs.run_id, runs.state).where(runs.dag_id == dag_id)
     if run_id is None:
-        run = run.join(TaskInstance, (TaskInstance.dag_id == DagRun.dag_id) & (TaskInstance.run_id == DagRun.run_id))
-        run = run.where(TaskInstance.task_id == task_id).order_by(DagRun.run_after.desc(), DagRun.id.desc()).limit(1)
+        query = query.join_from(tables.RUN, tables.TASK, (tasks.dag_id == runs.dag_id) & (tasks.run_id == runs.run_id))
+        query = query.where(tasks.task_id == task_id).order_by(runs.run_after.desc(), runs.id.desc()).limit(1)
     else:
-        run = run.where(DagRun.run_id == run_id)
-    found_run = session.execute(run).first()
-    if found_run is None:
+        query = query.where(runs.run_id == run_id)
+    run = session.execute(query).first()
+    if run is None:
         return []
-    query = select(TaskInstance).where(*of_task, TaskInstance.run_id == found_run.run_id)
+    names = {"dag_id": dag_id, "task_id": task_id, "run_id": run.run_id}
+    of_task = select(tables.TASK).where(*(tasks[name] == text for name, text in names.items()))
     if map_index is not None:
-        query = query.where(TaskInstance.map_index == map_index)
-    tasks = session.scalars(query.order_by(TaskInstance.map_index)).all()
-    history = TaskInstanceHistory
+        of_task = of_task.where(tasks.map_index == map_index)
+    found = session.execute(of_task.order_by(tasks.map_index)).all()
     earlier = session.execute(
         select(history.map_index, history.external_executor_id)
-        .where(history.dag_id == dag_id, history.task_id == task_id, history.run_id == found_run.run_id)
+        .where(*(history[name] == text for name, text in names.items()))
         .order_by(history.try_number.desc())
     ).all()
-    run_state = _text(found_run.state)
-    return [_standing(ti, [row[1] for row in earlier if row[0] == ti.map_index], run_state) for ti in tasks]
+    return [_standing(ti, [row[1] for row in earlier if row[0] == ti.map_index], run.state or "") for ti in found]
 
 
 def _standing(ti: Any, earlier: Iterable[str | None], run_state: str) -> Standing:
@@ -174,7 +178,7 @@ def _standing(ti: Any, earlier: Iterable[str | None], run_state: str) -> Standin
         task_id=ti.task_id,
         run_id=ti.run_id,
         map_index=ti.map_index,
-        state=_text(ti.state),
+        state=ti.state or "",
         try_number=ti.try_number,
         queue=ti.queue or "",
         pool=ti.pool or "",
@@ -221,24 +225,32 @@ def unmet_dependencies(session: Session, standing: Standing) -> list[str] | None
     # Whether its state is "scheduled" is what the others decide.
     deps = {dep for dep in SCHEDULER_QUEUED_DEPS if not isinstance(dep, ValidStateDep)}
     failed = ti.get_failed_dep_statuses(dep_context=DepContext(deps=deps), session=session)
-    return sorted({f"{status.dep_name}: {status.reason}" for status in failed})
+    return sorted({_told(status.reason) for status in failed})
+
+
+def _told(reason: str) -> str:
+    """Return a reason without what only a programmer reads, but with the names of the upstream tasks."""
+    words, _, rest = reason.partition(" upstream_states=")
+    found = re.search(r"upstream_task_ids=\{(.*?)\}", rest)
+    names = found[1].replace("'", "") if found else ""
+    return f"{words} Upstream tasks: {names}." if names else words
 
 
 def read_audit_rows(session: Session, standing: Standing) -> list[AuditRow]:
     """Return what executors and schedulers have written about a task instance, the oldest first."""
-    from airflow.models.log import Log
     from sqlalchemy import or_, select
 
+    log = tables.LOG.c
     query = (
-        select(Log.dttm, Log.event, Log.extra, Log.try_number)
+        select(log.dttm, log.event, log.extra, log.try_number)
         .where(
-            Log.dag_id == standing.dag_id,
-            Log.task_id == standing.task_id,
-            Log.run_id == standing.run_id,
-            or_(Log.map_index == standing.map_index, Log.map_index.is_(None)),
-            or_(Log.event.startswith(_OURS), Log.event.in_((*_SCHEDULERS_EVENTS, _MISMATCH))),
+            log.dag_id == standing.dag_id,
+            log.task_id == standing.task_id,
+            log.run_id == standing.run_id,
+            or_(log.map_index == standing.map_index, log.map_index.is_(None)),
+            or_(log.event.startswith(_OURS), log.event.in_((*_SCHEDULERS_EVENTS, MISMATCH))),
         )
-        .order_by(Log.id.desc())
+        .order_by(log.id.desc())
         .limit(_MOST_AUDIT_ROWS)
     )
     rows: Sequence[Any] = session.execute(query).all()
@@ -255,14 +267,11 @@ def read_audit_rows(session: Session, standing: Standing) -> list[AuditRow]:
 
 def find_task_of(session: Session, attempt: str) -> Standing | None:
     """Return the task instance whose present or earlier try has this attempt id."""
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.taskinstancehistory import TaskInstanceHistory
     from sqlalchemy import select
 
-    for model in (TaskInstance, TaskInstanceHistory):
-        columns: Any = model
-        query = select(columns.dag_id, columns.task_id, columns.run_id, columns.map_index)
-        row = session.execute(query.where(columns.external_executor_id == attempt).limit(1)).first()
+    for known in (tables.TASK.c, tables.HISTORY.c):
+        query = select(known.dag_id, known.task_id, known.run_id, known.map_index)
+        row = session.execute(query.where(known.external_executor_id == attempt).limit(1)).first()
         if row is not None:
             found = read_standings(
                 session, dag_id=row.dag_id, task_id=row.task_id, run_id=row.run_id, map_index=row.map_index
@@ -280,14 +289,10 @@ def database_trouble(error: Exception) -> str:
 
 def knows_dag(session: Session, dag_id: str) -> bool:
     """Return whether Airflow's database has a Dag."""
-    from airflow.models.dag import DagModel
+    from sqlalchemy import select
 
-    return session.get(DagModel, dag_id) is not None
-
-
-def _text(state: Any) -> str:
-    return str(getattr(state, "value", state) or "")
+    return session.execute(select(tables.DAG.c.dag_id).where(tables.DAG.c.dag_id == dag_id)).first() is not None
 
 
-def _seconds(moment: datetime | None) -> float:
-    return moment.timestamp() if moment is not None else 0.0
+def _seconds(moment: Any) -> float:
+    return moment.timestamp() if isinstance(moment, datetime) else 0.0

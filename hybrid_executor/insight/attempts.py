@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hybrid_executor.config import Settings
+from hybrid_executor.events import AttemptId
 from hybrid_executor.insight.facts import MOMENTS, POOLS
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, Store
@@ -104,9 +104,7 @@ class AttemptView:
         return f"{self.dag_id}.{self.task_id}{mapped}"
 
 
-def read_attempts(
-    store: Store, wanted: AttemptFilter, *, limit: int = 100, settings: Settings | None = None
-) -> list[AttemptView]:
+def read_attempts(store: Store, wanted: AttemptFilter, *, limit: int = 100) -> list[AttemptView]:
     """Return attempts, those that have been in their state for longest first; ended ones follow, the newest first.
 
     :param limit: of how many to return.
@@ -116,9 +114,12 @@ def read_attempts(
     now = store.view.now()
     live: list[Record] = []
     for pool in [wanted.pool] if wanted.pool else POOLS:
-        live += store.view.live(pool, FIELDS, where=where)
-    views = {record.id: view_attempt(record, now=now) for record in live if not record.state.is_terminal}
-    shown = sorted((view for view in views.values() if _matches(view, wanted)), key=lambda view: -view.age)
+        live += store.view.live(pool, MOMENTS, where=where)
+    ages = {record.id: view_attempt(record, now=now) for record in live if not record.state.is_terminal}
+    oldest = sorted((view for view in ages.values() if _matches(view, wanted)), key=lambda view: -view.age)[:limit]
+    # All fields are read of those that are shown only.
+    read = store.view.records([AttemptId(view.id) for view in oldest], FIELDS)
+    shown = [view for record in read if _matches(view := view_attempt(record, now=now), wanted)]
     if wanted.ended or wanted.failed or wanted.state in _ENDED:
         states = (State.FAILED, State.LOST, State.REVOKED) if wanted.failed else _terminal(wanted.state)
         recent = store.view.recent(FIELDS, states=states, where=where, most=max(limit * 5, 500))
@@ -172,7 +173,7 @@ def view_attempt(record: Record, *, now: int) -> AttemptView:
 
 
 def _where(wanted: AttemptFilter) -> dict[str, str]:
-    pairs = {"dag_id": wanted.dag, "run_id": wanted.run, "task_id": wanted.task, "queue": wanted.queue}
+    pairs = {"task_id": wanted.task, "run_id": wanted.run, "dag_id": wanted.dag, "queue": wanted.queue}
     return {name: text for name, text in {**pairs, "pool": wanted.pool}.items() if text}
 
 

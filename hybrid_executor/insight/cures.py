@@ -48,7 +48,8 @@ _CURES = {
     "time_limit": "Raise the worker's time limit ([celery] task_time_limit), or make the task shorter.",
     "api_unreachable": "Let the worker reach Airflow's API server: [core] execution_api_server_url must be an address "
     "that the worker can use.",
-    "refused": "Make [api_auth] jwt_secret the same everywhere and check the clocks; then clear the task.",
+    "refused": "If it had waited for long, its token has expired: start more workers, or raise [scheduler] "
+    "task_queued_timeout. Else make [api_auth] jwt_secret the same everywhere and check the clocks. Clear the task.",
     "bad_message": "Run the same release of airflow-hybrid-executor and of Airflow on schedulers and workers.",
     "exit_code": "See the task's log.",
     "exit_nonzero": "See the task's log.",

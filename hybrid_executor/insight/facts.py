@@ -14,7 +14,7 @@ POOLS = ("celery", "kubernetes")
 """The pools whose attempts have records. The local pool's live in their scheduler only."""
 
 _FIELDS = (
-    *("owner", "pool", "queue", "cluster", "namespace", "holder", "received_by", "note", "category"),
+    *("owner", "kind", "dag_id", "pool", "queue", "cluster", "namespace", "holder", "received_by", "note", "category"),
     *("submitted_at", "running_at"),
 )
 MOMENTS = ("submitted_at", "launching_at", "pending_at", "running_at", "lost_at", "ended_at")

@@ -79,7 +79,7 @@ def _before_queue(task: Standing, around: AirflowSide) -> Explanation:
         return Explanation(
             where="in Airflow's database: Airflow itself has not queued it, so the executor does not know it yet",
             waits_for=" ".join(f"{_sentence(text)}" for text in around.unmet),
-            advice=_advice(around.unmet),
+            advice=_advice(around.unmet, task),
         )
     if around.unmet is None:
         return Explanation(
@@ -108,8 +108,8 @@ def _queued(task: Standing, around: AirflowSide) -> Explanation:
     where = f"in {name}, which has not submitted it to pool {around.pool} yet"
     if around.redis:
         return Explanation(
-            where=where,
-            waits_for=f"{around.redis} It stays queued, and nothing fails because of that.",
+            where=f"queued by {name}; whether it was handed on is not known while Redis cannot be asked",
+            waits_for=f"{_sentence(around.redis)} It stays queued, and nothing fails because of that.",
             advice="See airflow hybrid status.",
         )
     alive = any(row.is_alive for row in around.schedulers)
@@ -144,10 +144,10 @@ def _queued(task: Standing, around: AirflowSide) -> Explanation:
     )
 
 
-def _advice(unmet: Sequence[str]) -> str:
+def _advice(unmet: Sequence[str], task: Standing) -> str:
     text = " ".join(unmet).lower()
     if "is paused" in text:
-        return "Unpause the Dag: airflow dags unpause DAG."
+        return f"Unpause the Dag: airflow dags unpause {task.dag_id}"
     if "slots in pool" in text or "non-existent pool" in text:
         return "Give the Airflow pool more slots (airflow pools set), or wait until tasks of the pool end."
     if "maximum number of running tasks" in text or "max task concurrency" in text:
@@ -155,7 +155,7 @@ def _advice(unmet: Sequence[str]) -> str:
     if "dagrun was not in the 'running' state" in text:
         return "The run itself waits: see max_active_runs of the Dag, and whether the Dag is paused."
     if "trigger rule" in text:
-        return "It waits for its upstream tasks: ask airflow hybrid why for one of them."
+        return f"It waits for its upstream tasks: ask airflow hybrid why {task.dag_id} UPSTREAM_TASK"
     return "Wait until this is met."
 
 

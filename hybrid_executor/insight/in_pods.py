@@ -18,18 +18,11 @@ def explain_waiting(attempt: AttemptView, around: Situation) -> Explanation:
     agents = around.agents_of(attempt.cluster)
     if not agents:
         return _no_agent(attempt, where)
+    if attempt.note and not attempt.note.startswith(_AGAIN):
+        return _refused(attempt, where, around)
     if attempt.state == "launching":
         return _launching(attempt, around)
     expires = _expires(attempt, around)
-    if attempt.note and not attempt.note.startswith(_AGAIN):
-        refusal = _refusal_of(attempt, around)
-        again = f" The agent tries again in {in_words(refusal.seconds)}." if refusal else ""
-        note = attempt.note.removesuffix(" Tried again every minute or sooner.") if refusal else attempt.note
-        if attempt.namespace or refusal:
-            where += f", namespace {refusal.namespace if refusal else attempt.namespace}"
-        return Explanation(
-            where=where, waits_for=f"{note}{again}{expires}", advice=cure_for(attempt.category, attempt.note)
-        )
     if around.is_unsettled:
         return Explanation(
             where=where,
@@ -134,19 +127,29 @@ def explain_running(attempt: AttemptView, around: Situation) -> Explanation:
     return Explanation(where=where)
 
 
-def _launching(attempt: AttemptView, around: Situation) -> Explanation:
-    where = f"with agent {attempt.holder}, which creates pod {attempt.namespace}/{attempt.pod}"
-    note = f"{_sentence(attempt.note)} " if attempt.note else ""
-    if attempt.age < _SLOW_SECONDS and not note:
-        return Explanation(where=where, waits_for=f"The API server of cluster {attempt.cluster} creates the pod now.")
+def _refused(attempt: AttemptView, where: str, around: Situation) -> Explanation:
+    """The cluster does not take the pod now; the note says why."""
     refusal = _refusal_of(attempt, around)
-    again = f"The agent tries again in {in_words(refusal.seconds)}." if refusal else "The agent tries again."
-    silent = "" if note else f"The API server of cluster {attempt.cluster} has not created the pod yet. "
+    if namespace := refusal.namespace if refusal else attempt.namespace:
+        where += f", namespace {namespace}"
+    again = f" The agent tries again in {in_words(refusal.seconds)}." if refusal else ""
+    note = attempt.note.removesuffix("Tried again every minute or sooner.").rstrip() if again else attempt.note
     return Explanation(
         where=where,
-        waits_for=f"{note or silent}{again}{_expires(attempt, around)}",
-        advice=cure_for(attempt.category, attempt.note)
-        or "See whether the cluster's API server answers: kubectl get pods.",
+        waits_for=f"{_sentence(note)}{again}{_expires(attempt, around)}",
+        advice=cure_for(attempt.category, attempt.note),
+    )
+
+
+def _launching(attempt: AttemptView, around: Situation) -> Explanation:
+    where = f"with agent {attempt.holder}, which creates pod {attempt.namespace}/{attempt.pod}"
+    if attempt.age < _SLOW_SECONDS:
+        return Explanation(where=where, waits_for=f"The API server of cluster {attempt.cluster} creates the pod now.")
+    return Explanation(
+        where=where,
+        waits_for=f"The API server of cluster {attempt.cluster} has not answered for {in_words(attempt.age)}; the "
+        f"agent tries again.{_expires(attempt, around)}",
+        advice="See whether the cluster's API server answers: kubectl get pods.",
     )
 
 

@@ -36,14 +36,15 @@ def explain_waiting(attempt: AttemptView, around: Situation) -> Explanation:
     if len(deaf) == len(serving):
         return Explanation(
             where=where,
-            waits_for=f"{before}{_names(deaf)} {'takes' if len(deaf) == 1 else 'take'} no messages, though some wait.",
+            waits_for=f"{before}{_capital(_names(deaf))} {'takes' if len(deaf) == 1 else 'take'} no messages, though "
+            "some wait.",
             advice="A worker that takes no messages connects to the broker again within 30 s; else restart it.",
         )
     free = [worker for worker in serving if worker.free > len(worker.held) and worker.state != "deaf"]
     if not free:
         return Explanation(where=where, waits_for=before + _busy(serving), advice=_more_slots(queue))
     if around.ahead:
-        taking = f"{_names(free)} {'takes' if len(free) == 1 else 'take'} them in turn"
+        taking = f"{_capital(_names(free))} {'takes' if len(free) == 1 else 'take'} them in turn"
         return Explanation(where=where, waits_for=f"{before}{taking}.", advice="Wait.")
     return Explanation(
         where=where, waits_for=f"It is next in queue {queue}, and {_names(free)} has a free slot.", advice="Wait."
@@ -130,7 +131,8 @@ def _unserved(queue: str, before: str, where: str, around: Situation) -> Explana
         return Explanation(
             where=where,
             waits_for=f"{before}Queue {queue} is served only by workers that drain: {_plain_names(drained)}.",
-            advice=f"airflow hybrid drain {drained[0].name} --undo, or run airflow hybrid worker --queues {queue}",
+            advice=f"Let it take tasks again (airflow hybrid drain {drained[0].name} --undo), or run airflow hybrid "
+            f"worker --queues {queue}.",
         )
     silent = [worker for worker in around.workers if not worker.is_alive]
     gone = "; ".join(f"{worker.name} for {in_words(worker.heartbeat_age)}" for worker in silent[:3])
@@ -166,6 +168,10 @@ def _names(workers: Sequence[WorkerView]) -> str:
 def _plain_names(workers: Sequence[WorkerView]) -> str:
     names = ", ".join(worker.name for worker in workers[:3])
     return f"{names} and {len(workers) - 3} more" if len(workers) > 3 else names
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _beats(around: Situation) -> str:

@@ -11,7 +11,7 @@ from hybrid_executor.config import Settings
 from hybrid_executor.errors import ConfigError, HybridError, StoreRefused, StoreUnavailable
 from hybrid_executor.insight.facts import Facts, read_facts
 from hybrid_executor.insight.members import AgentView, WorkerView
-from hybrid_executor.insight.problems import Problem, find_problems, in_order
+from hybrid_executor.insight.problems import Problem, find_problems, in_order, problems_of_schedulers
 from hybrid_executor.insight.queues import QueueView, read_messages, view_queues
 from hybrid_executor.insight.slots import PoolView, SchedulerView, view_pools, view_schedulers
 from hybrid_executor.states import State
@@ -19,7 +19,7 @@ from hybrid_executor.store import Record, Store
 
 RECENT_SECONDS = 15 * 60
 _MOST_FAILED = 200
-_FAILED_FIELDS = ("pool", "queue", "reason", "category", "ended_at")
+_FAILED_FIELDS = ("dag_id", "pool", "queue", "reason", "category", "ended_at")
 _CURES = {
     "READONLY": "Let the address lead to the primary ([hybrid_executor] redis_url).",
     "OOM": "Raise maxmemory in redis.conf, or delete what does not belong there.",
@@ -30,7 +30,7 @@ _CURES = {
 }
 _UNAVAILABLE = (
     "Start Redis, or correct [hybrid_executor] redis_url ([celery] broker_url where that is not set). Tasks stay "
-    "queued and what runs goes on; nothing fails because of it."
+    "queued and what runs goes on; nothing fails because of it. airflow hybrid doctor redis shows more."
 )
 
 
@@ -100,6 +100,11 @@ def read_overview(store: Store, settings: Settings) -> Overview:
 
     The only key that is written is one that expires a second later, to see whether Redis accepts writes.
     """
+    return read_with_facts(store, settings)[0]
+
+
+def read_with_facts(store: Store, settings: Settings) -> tuple[Overview, Facts]:
+    """Return what :func:`read_overview` does, and what was read of Redis for it; empty if Redis could not be asked."""
     database, rows, queued = _read_database()
     problems: list[Problem] = []
     redis = "ok"
@@ -126,7 +131,9 @@ def read_overview(store: Store, settings: Settings) -> Overview:
     pools = view_pools(settings, schedulers or (), facts.records, queues) if is_known else ()
     if is_known:
         problems += find_problems(facts, settings, schedulers=schedulers, pools=pools, failed=told.failed)
-    return Overview(
+    elif schedulers is not None:
+        problems += problems_of_schedulers(schedulers)
+    overview = Overview(
         instance=settings.instance,
         redis=redis,
         database=database,
@@ -136,9 +143,10 @@ def read_overview(store: Store, settings: Settings) -> Overview:
         workers=facts.workers,
         pools=pools,
         queues=queues,
-        clusters=_clusters(facts, settings, told.starting),
+        clusters=_clusters(facts, settings, told.starting) if is_known else (),
         live=count_live(facts.records),
     )
+    return overview, facts
 
 
 def count_live(records: Sequence[Record]) -> tuple[LiveCount, ...]:
@@ -151,7 +159,6 @@ def count_live(records: Sequence[Record]) -> tuple[LiveCount, ...]:
 
 
 def _read_redis(store: Store, settings: Settings) -> _FromRedis:
-    store.ping()
     facts = read_facts(store, settings)
     failed = store.view.recent(
         _FAILED_FIELDS, states=(State.FAILED,), since=max(0, facts.now - RECENT_SECONDS * 1000), most=_MOST_FAILED

@@ -28,12 +28,14 @@ class Problem:
 
     :ivar severity: ``failure``: work stands still or is lost; ``warning``: it may come to that.
     :ivar subject: what it is about, such as "queue etl". :ivar what: one sentence. :ivar cure: what to do.
+    :ivar dags: the Dags whose attempts' own words it quotes.
     """
 
     severity: Severity
     subject: str
     what: str
     cure: str
+    dags: tuple[str, ...] = ()
 
 
 def find_problems(
@@ -50,7 +52,7 @@ def find_problems(
     :param failed: attempts that failed lately, with reason and category.
     """
     found = [
-        *(_of_schedulers(schedulers) if schedulers is not None else ()),
+        *(problems_of_schedulers(schedulers) if schedulers is not None else ()),
         *_of_unserved(facts),
         *_of_workers(facts, settings),
         *_of_agents(facts, settings),
@@ -71,7 +73,8 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: problem.severity != "failure")
 
 
-def _of_schedulers(schedulers: Sequence[SchedulerView]) -> Iterator[Problem]:
+def problems_of_schedulers(schedulers: Sequence[SchedulerView]) -> Iterator[Problem]:
+    """Yield what is wrong with schedulers; Redis need not have been asked for this."""
     if not any(scheduler.is_alive for scheduler in schedulers):
         yield Problem(
             severity="failure",
@@ -91,7 +94,9 @@ def _of_schedulers(schedulers: Sequence[SchedulerView]) -> Iterator[Problem]:
             what=f"Scheduler job {scheduler.job_id}{host} has sent no heartbeat{since} and owns "
             f"{some(owned, 'live attempt')}.",
             cure="Another scheduler adopts them within some minutes ([scheduler] orphaned_tasks_check_interval); "
-            "if none is alive, start one.",
+            "if none is alive, start one. Then airflow hybrid reconcile shows what is left."
+            if owned
+            else "Start it again if you need it; it is not listed any more after an hour.",
         )
 
 
@@ -201,8 +206,10 @@ def _of_notes(facts: Facts) -> Iterator[Problem]:
     noted = [record for record in facts.records if record.note and not record.state.is_started]
     oldest: dict[tuple[str, str, str], float] = {}
     counts: Counter[tuple[str, str, str]] = Counter()
+    dags: dict[tuple[str, str, str], set[str]] = {}
     for record in noted:
         key = (record.queue, record.note, record.category)
+        dags.setdefault(key, set()).add(record.dag_id)
         counts[key] += 1
         oldest[key] = max(oldest.get(key, 0.0), facts.age(record.submitted_at))
     for (queue, note, category), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_NOTES]:
@@ -212,6 +219,7 @@ def _of_notes(facts: Facts) -> Iterator[Problem]:
             what=f"{some(count, 'attempt')} of queue {queue} cannot start, the first for "
             f"{in_words(oldest[queue, note, category])}: {note}",
             cure=cure_for(category, note),
+            dags=tuple(sorted(dags[queue, note, category])),
         )
 
 
@@ -227,4 +235,5 @@ def _of_failures(failed: Sequence[Record]) -> Iterator[Problem]:
             what=f"{some(count, 'attempt')} of queue {queue} failed in the last 15 minutes; the last one: "
             f"{latest.reason}",
             cure=cure_for(category, latest.reason),
+            dags=(latest.dag_id,),
         )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _ENDED = ("succeeded", "failed", "revoked")
+_FAILED = ("failed", "up_for_retry")
+_OWN_FAILURE = "See the task's log: its process ended as it should, and the task itself failed."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ class Story:
     :ivar where: where the task is now. :ivar waits_for: what it waits for now, "" for nothing.
     :ivar advice: what to do now, "" for nothing.
     :ivar chapters: its attempts, the newest first.
-    :ivar audit: what Airflow's audit log keeps of attempts, also of those whose record has expired.
+    :ivar audit: what Airflow's audit log has of attempts and no chapter tells: those whose record has expired.
     :ivar redis, database: "ok", or why it cannot be used.
     """
 
@@ -64,6 +66,14 @@ class Story:
     def is_found(self) -> bool:
         """Airflow or Redis knows it."""
         return self.task is not None or bool(self.chapters)
+
+    @property
+    def ended_because(self) -> str:
+        """Why its last attempt did not succeed, "" where it did or is not over."""
+        last = self.chapters[0].attempt if self.chapters else None
+        is_over = last is not None and last.state in ("failed", "revoked", "lost") and not self.waits_for
+        is_good = self.task is not None and self.task.state == "success"
+        return last.reason if last is not None and is_over and not is_good else ""
 
     @property
     def has_failed(self) -> bool:
@@ -100,7 +110,7 @@ def read_story(
     standings, database = _read_standings(session, dag_id=dag_id, task_id=task_id, run_id=run_id)
     task = _choose(standings, map_index)
     known = tuple(task.attempts) if task else ()
-    where = {"dag_id": dag_id, "task_id": task_id}
+    where = {"task_id": task_id, "dag_id": dag_id}
     if run := (task.run_id if task else run_id):
         where["run_id"] = run
     index = task.map_index if task else -1 if map_index is None else map_index
@@ -228,11 +238,23 @@ def _tell(story: Story, store: Store, session: Session, settings: Settings, redi
     story = replace(
         story,
         chapters=tuple(chapters),
-        audit=tuple(compat.read_audit_rows(session, task)) if task is not None else (),
+        audit=_untold(compat.read_audit_rows(session, task), chapters) if task is not None else (),
         redis=redis.trouble or "ok",
     )
     now = _now_of(story, task, session, store, settings, redis, schedulers)
     return replace(story, where=now.where, waits_for=now.waits_for, advice=now.advice)
+
+
+def _untold(rows: list[AuditRow], chapters: list[Chapter]) -> tuple[AuditRow, ...]:
+    """Return the rows that say more than the chapters and than other rows."""
+    reasons = {chapter.attempt.reason for chapter in chapters if chapter.attempt.reason}
+    told = {row.try_number for row in rows if row.event != compat.MISMATCH}
+    return tuple(
+        row
+        for row in rows
+        if row.text not in reasons
+        and not (row.event == compat.MISMATCH and (row.try_number in told or any(one in row.text for one in reasons)))
+    )
 
 
 def _explain(
@@ -278,6 +300,8 @@ def _now_of(
     if story.chapters:
         last = story.chapters[0]
         advice = "" if task is not None and task.state == "success" else last.advice
+        if task is not None and task.state in _FAILED and last.attempt.state == "succeeded":
+            advice = _OWN_FAILURE
         return Explanation(where=last.where, advice=advice)
     return Explanation(where="")
 
@@ -302,7 +326,7 @@ def _airflow_side(
         schedulers=schedulers,
         unmet=unmet,
         pool=pool,
-        occupied=_occupied(store, pool, task.job, schedulers),
+        occupied=0 if redis.trouble else _occupied(store, pool, task.job, schedulers),
         limit=settings.parallelism.get(pool, 0),
         redis=redis.trouble,
     )

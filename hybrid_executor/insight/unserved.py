@@ -50,9 +50,15 @@ class Unserved:
         """What to do."""
         name = self.place.name
         if self.place.pool != "celery":
-            return "run airflow hybrid agent, or set [hybrid_executor] agent = child"
+            return (
+                "run airflow hybrid agent; with [hybrid_executor] agent = child the scheduler starts one itself, so "
+                "see its log"
+            )
         if self.drained:
-            return f"airflow hybrid drain {self.drained[0]} --undo, or run airflow hybrid worker --queues {name}"
+            return (
+                f"let it take tasks again (airflow hybrid drain {self.drained[0]} --undo), or run airflow hybrid "
+                f"worker --queues {name}"
+            )
         return f"run airflow hybrid worker --queues {name}, or route the queue elsewhere in [hybrid_executor] routes"
 
     def __str__(self) -> str:

@@ -60,7 +60,7 @@ def set_executor(
                 what="not set: queue 'kubernetes' would go to pods, and all others to workers",
                 instead=plan.routes,
                 why="each task keeps the place where it runs now",
-                documented="docs/configuration.md#routes",
+                documented="docs/routing.md#routes",
             )
         )
     changed, redis = _set_redis(changed, plan, redis_url)
@@ -72,7 +72,7 @@ def _keep_routes(old: Configuration) -> Finding:
         kind="kept",
         subject="[hybrid_executor] routes",
         what=f"{old.get(table.SECTION, 'routes')}: set already, and not changed",
-        documented="docs/configuration.md#routes",
+        documented="docs/routing.md#routes",
     )
 
 

@@ -70,7 +70,7 @@ def check_moves(moves: Iterable[QueueMove]) -> list[Finding]:
             f"to {move.new_pool}",
             instead=f"write {move.new_queue}={move.pool} in front of the other routes",
             why="each task should run where it ran",
-            documented="docs/configuration.md#routes",
+            documented="docs/routing.md#routes",
         )
         for move in moves
         if move.pool and move.pool != move.new_pool

@@ -47,7 +47,10 @@ class Choices:
 
 def airflow_command(*arguments: str) -> tuple[str, ...]:
     """Return the command for ``airflow ...`` in this interpreter; the search path is not used."""
-    return (sys.executable, "-m", "airflow", *arguments)
+    # As for the installed script, modules and plugins of the current directory do not count. In a checkout, our own
+    # plugin would be there a second time, and the UI would show an import error.
+    alone = ("-P",) if sys.version_info >= (3, 11) else ()
+    return (sys.executable, *alone, "-m", "airflow", *arguments)
 
 
 def build_components(choices: Choices, probes: Probes, environment: Mapping[str, str]) -> list[Component]:

@@ -30,6 +30,7 @@ class Addresses:
 
     :ivar broker_url: "" if the configured broker is used.
     :ivar kubeconfig: ``None`` if the configured cluster is used.
+    :ivar path: the path of the UI and the REST API, such as "/airflow"; "" for none.
     """
 
     api_port: int
@@ -38,11 +39,12 @@ class Addresses:
     redis_url: str = field(default="", repr=False)
     broker_url: str = field(default="", repr=False)
     kubeconfig: Path | None = None
+    path: str = ""
 
     @property
     def base_url(self) -> str:
         """The address of the UI and the REST API."""
-        return f"http://127.0.0.1:{self.api_port}"
+        return f"http://127.0.0.1:{self.api_port}{self.path}"
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -39,6 +39,7 @@ class Plan:
     :ivar missing_images: patterns of images that the sandbox's registries do not have.
     :ivar failing_images: patterns of images whose registry fails each time.
     :ivar port: the wanted port of the UI; another one is used if it is in use.
+    :ivar path: the path of the UI and the REST API, such as "/airflow"; "" for none.
     :ivar has_own_login: create a user ``admin``; otherwise the auth manager is not changed.
     """
 
@@ -55,6 +56,7 @@ class Plan:
     missing_images: tuple[str, ...] = ()
     failing_images: tuple[str, ...] = ()
     port: int | None = None
+    path: str = ""
     has_own_login: bool = True
 
 
@@ -139,6 +141,7 @@ class LocalAirflow:
             redis_url=redis.url if is_embedded else "",
             broker_url=redis.url if is_embedded and self.plan.uses_our_broker else "",
             kubeconfig=self.kubeconfig if self.plan.runs_sandbox else None,
+            path=self.plan.path,
         )
 
     def _prepare_login(self) -> str:

@@ -24,11 +24,13 @@ def plan_private(
     executor: str = HYBRID_EXECUTOR,
     options: Mapping[str, str] | None = None,
     port: int | None = None,
+    path: str = "",
 ) -> Plan:
     """Return the plan of a whole Airflow in ``home``, with SQLite unless ``options`` set another database.
 
     :param environment: variables that configure another Airflow or cluster are removed.
     :param options: variables that win over all others.
+    :param path: the path of the UI and the REST API, such as "/airflow".
     """
     home.mkdir(parents=True, exist_ok=True)
     # Without this file, several components would write one at the same time.
@@ -60,4 +62,5 @@ def plan_private(
         runs_sandbox="kubernetes" in routes.pools,
         worker_queues="" if "celery" in routes.pools else None,
         port=port,
+        path=path,
     )

@@ -56,7 +56,7 @@ class StoreView:
         """Return the records of a pool's live attempts, and of some that have ended.
 
         :param fields: read only these, besides the state.
-        :param where: values that fields of a record must have; only fields that are read.
+        :param where: values that fields of a record must have. The first should be the one that fewest records have.
         """
         return self._survey("set", self._keys.live(pool), fields, where=where)
 

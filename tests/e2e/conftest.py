@@ -37,7 +37,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @contextmanager
 def run_airflow(
-    home: Path, *, dags: Path, routes: str, executor: str, options: Mapping[str, str]
+    home: Path, *, dags: Path, routes: str, executor: str, options: Mapping[str, str], path: str = ""
 ) -> Iterator[LocalAirflow]:
     """Start a whole Airflow and wait until it has read its DAGs; its logs are below ``home``."""
     logs = ComponentLogs(home / "components")
@@ -49,6 +49,7 @@ def run_airflow(
         profiles_file=PROFILES,
         executor=executor,
         options=options,
+        path=path,
     )
     with LocalAirflow(plan, print_line=logs.write) as airflow:
         airflow.stack.wait_ready(timeout_seconds=_START_SECONDS)

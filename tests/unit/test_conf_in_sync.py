@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from configparser import ConfigParser
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from hybrid_executor.config import read_settings
 from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.options import DictConfig
 from hybrid_executor.config.profiles import read_profiles
+from hybrid_executor.config.table import HYBRID_OPTIONS
 from hybrid_executor.demo.home import ROUTES
 from hybrid_executor.kube.overrides import read_overrides
 from hybrid_executor.kube.template import TEMPLATE_OPTION, TemplateChoice, read_template
@@ -40,6 +43,18 @@ def test_the_configuration_file_can_be_read() -> None:
     parser = ConfigParser(interpolation=None)
     parser.read(ROOT / "conf" / "airflow.cfg")
     assert parser["core"]["executor"] == "hybrid_executor.HybridExecutor"
+
+
+def test_the_defaults_that_the_configuration_file_shows_can_be_written_out() -> None:
+    shown = (ROOT / "conf" / "airflow.cfg").read_text()
+    parser = ConfigParser(interpolation=None)
+    parser.read_string(re.sub(r"^# (\w+ =)", r"\1", shown, flags=re.MULTILINE))
+    written_out = DictConfig({name: dict(parser[name]) for name in parser.sections()})
+    assert set(parser["hybrid_executor"]) == {option.name for option in HYBRID_OPTIONS}
+    assert read_settings(written_out)
+    for option in HYBRID_OPTIONS:
+        if f"\n# {option.name} =" in shown:
+            assert option.read(written_out) == option.read(DictConfig()), option.name
 
 
 def test_the_profiles_file_serves_the_routes_of_the_demo() -> None:

@@ -52,7 +52,7 @@ def test_every_module_and_data_file_is_in_it(names: set[str], package: str) -> N
     wanted = {
         f"{package}/{path.relative_to(source).as_posix()}"
         for path in source.rglob("*")
-        if path.suffix in (".py", ".lua") or path.name == "py.typed"
+        if path.suffix in (".py", ".lua", ".html", ".css", ".js", ".svg") or path.name == "py.typed"
     }
     assert wanted - names == set()
     assert f"{package}/py.typed" in names
@@ -77,5 +77,5 @@ def test_the_metadata_name_licence_and_extras(wheel: zipfile.ZipFile, names: set
     (metadata,) = [name for name in names if name.endswith("/METADATA")]
     fields = Parser().parsestr(wheel.read(metadata).decode())
     assert fields["Name"] == "airflow-hybrid-executor"
-    assert set(fields.get_all("Provides-Extra") or []) == {"embedded", "test"}
+    assert set(fields.get_all("Provides-Extra") or []) == {"docs", "embedded", "test"}
     assert [name for name in names if name.endswith("LICENSE")]

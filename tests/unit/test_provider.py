@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -91,3 +92,25 @@ def test_the_plugin_costs_airflows_other_processes_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_airflows_own_commands_show_the_provider_without_a_warning(tmp_path: Path) -> None:
+    code = (
+        "from airflow.cli.cli_parser import get_parser\n"
+        "for words in ('providers list', 'config list --section hybrid_executor --include-descriptions', '--help'):\n"
+        "    print('@@', words)\n"
+        "    try:\n"
+        "        arguments = get_parser().parse_args(words.split())\n"
+        "        arguments.func(arguments)\n"
+        "    except SystemExit as end:\n"
+        "        assert not end.code\n"
+    )
+    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONWARNINGS": "default"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    providers, options, groups = re.split("^@@ .*\n", done.stdout, flags=re.MULTILINE)[1:]
+    assert "airflow-hybrid-executor" in providers
+    assert [f"# {option.name} = " in options for option in HYBRID_OPTIONS] == [True] * len(HYBRID_OPTIONS)
+    assert "Commands of the hybrid executor" in groups
+    warned = [line for line in (done.stdout + done.stderr).splitlines() if re.search("warn|error", line, re.IGNORECASE)]
+    assert [line for line in warned if "hybrid" in line] == []

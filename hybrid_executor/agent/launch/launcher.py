@@ -288,7 +288,8 @@ class AirflowKubernetesScheduler:
     def _release(self, fresh: Mapping[StreamId, Ready], stop: threading.Event) -> None:
         """Create the next launches in turn, as far as pace and rate allow."""
         now = time.monotonic()
-        wanted = min(self._queue.open_count(now), _BATCH, self._room_for - self._pool.active)
+        # An agent that was told to drain while it waited for entries gives them back in the next turn.
+        wanted = 0 if self.is_paused else min(self._queue.open_count(now), _BATCH, self._room_for - self._pool.active)
         launches = self._queue.take(wanted, now=now)
         if not launches:
             self._is_held_back = False

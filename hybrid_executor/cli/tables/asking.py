@@ -85,3 +85,45 @@ DOCTOR = ActionCommand(
         JSON,
     ),
 )
+TASKS = ActionCommand(
+    name="tasks",
+    help="List attempts that wait or run, with what they wait for; or those that ended lately, with the reason",
+    func=lazy_load_command("hybrid_executor.cli.tasks_command.tasks"),
+    args=(
+        arg("--dag", help="Only this Dag", metavar="DAG"),
+        arg("--run", help="Only this run", metavar="RUN"),
+        arg("--task", help="Only this task", metavar="TASK"),
+        arg("--queue", help="Only this queue", metavar="QUEUE"),
+        arg("--pool", help="Only this pool: celery or kubernetes", metavar="POOL"),
+        arg("--state", help="Only this state, such as submitted, pending or running", metavar="STATE"),
+        arg("--older-than", help="Only those in their state for longer, such as 90s, 15m or 2h", metavar="DURATION"),
+        arg("--failed", help="Those that failed, were lost or revoked", action="store_true"),
+        arg("--ended", help="Also those that ended lately", action="store_true"),
+        arg("--limit", help="Most lines (default: 100)", metavar="NUMBER", type=int, default=100),
+        OUTPUT,
+        JSON,
+    ),
+)
+QUEUES = ActionCommand(
+    name="queues",
+    help="Show what waits and runs in each queue and who serves it (exit code 1: work waits and nobody serves it)",
+    func=lazy_load_command("hybrid_executor.cli.queues_command.queues"),
+    args=(OUTPUT, JSON),
+)
+EVENTS = ActionCommand(
+    name="events",
+    help="Print each change of an attempt's state as one line of JSON",
+    func=lazy_load_command("hybrid_executor.cli.events_command.events"),
+    args=(
+        arg("-f", "--follow", help="Go on until Ctrl-C; begin now if --since is not given", action="store_true"),
+        arg("--since", help="Begin so long ago, such as 90s, 15m or 2h (default: 10m)", metavar="DURATION"),
+        arg(
+            "-o",
+            "--output",
+            help="Format: json, yaml, table or plain (default: json)",
+            choices=("json", "yaml", "table", "plain"),
+            metavar="FORMAT",
+            default="json",
+        ),
+    ),
+)

@@ -49,21 +49,25 @@ else
   end
 end
 
+-- Returns whether a record has the wanted values. They are compared one by one: most records differ in the first.
+local function is_wanted(attempt_key)
+  for _, pair in ipairs(question.where) do
+    local value = redis.pcall('HGET', attempt_key, pair[1])
+    if type(value) ~= 'string' or value ~= pair[2] then
+      return false
+    end
+  end
+  return true
+end
+
 local rows = {}
 for _, attempt in ipairs(attempts) do
-  local known = check(redis.pcall('HMGET', prefix .. ATTEMPT .. attempt, 'state', unpack(question.fields)))
-  if is_wrong_type(known) then
-    rows[#rows + 1] = {attempt}
-  elseif known[1] then
-    local values = {}
-    for i, name in ipairs(question.fields) do
-      values[name] = known[i + 1]
-    end
-    local is_wanted = true
-    for _, pair in ipairs(question.where) do
-      is_wanted = is_wanted and values[pair[1]] == pair[2]
-    end
-    if is_wanted then
+  local attempt_key = prefix .. ATTEMPT .. attempt
+  if is_wanted(attempt_key) then
+    local known = check(redis.pcall('HMGET', attempt_key, 'state', unpack(question.fields)))
+    if is_wrong_type(known) then
+      rows[#rows + 1] = {attempt}
+    elseif known[1] then
       rows[#rows + 1] = {attempt, unpack(known)}
     end
   end

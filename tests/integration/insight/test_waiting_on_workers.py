@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hybrid_executor.events import AttemptId
+from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.insight.story import read_attempt_story
 from hybrid_executor.states import State
-from hybrid_executor.store import Change, Store
+from hybrid_executor.store import Change, Store, Submission
 from tests.integration.conftest import queue
 from tests.integration.insight.conftest import Asked
 
@@ -77,7 +77,7 @@ def test_a_drained_queue(executor: Any, asked: Asked, make_row: Make, store: Sto
     announce(store, state="drained", queues="", paused_queues="reports")
     story = asked.why()
     assert story.waits_for == "Queue reports is served only by workers that drain: celery@a."
-    assert story.advice.startswith("airflow hybrid drain celery@a --undo")
+    assert story.advice.startswith("Let it take tasks again (airflow hybrid drain celery@a --undo)")
     assert "served only by workers that drain: celery@a" in asked.problem("queue reports")
 
 
@@ -123,6 +123,19 @@ def test_it_failed_with_a_reason(executor: Any, asked: Asked, make_row: Make, st
     assert "ran out of memory" in asked.problem("queue reports")
 
 
+def test_a_task_that_failed_by_itself_is_told_from_its_attempt_that_succeeded(
+    executor: Any, asked: Asked, make_row: Make, store: Store
+) -> None:
+    [attempt] = queue(executor, make_row("task", queue="reports", state="failed"))
+    executor.heartbeat()
+    store.client.delete("reports")
+    store.attempts.claim(attempt, worker="celery@a")
+    store.attempts.advance(Change(attempt=attempt, to=State.SUCCEEDED))
+    story = asked.why()
+    assert story.chapters[0].attempt.state == "succeeded"
+    assert story.advice.startswith("See the task's log")
+
+
 def test_a_full_pool(make_executor: Make, schedulers: Make, ask: Ask, make_row: Make, store: Store) -> None:
     schedulers(1)
     executor = make_executor(hybrid_executor__celery_parallelism="1")
@@ -156,3 +169,37 @@ def test_an_attempt_is_found_by_its_id(executor: Any, asked: Asked, make_row: Ma
     assert [chapter.attempt.id for chapter in story.chapters] == [attempt]
     unknown = read_attempt_story(asked.store, asked.session, asked.settings, "0000")
     assert not unknown.is_found
+
+
+def test_an_overview_of_thousands_of_attempts_takes_few_round_trips(asked: Asked, store: Store) -> None:
+    attempts = [AttemptId(f"attempt-{number}") for number in range(4000)]
+    fields = {"dag_id": "dag", "task_id": "task", "queue": "reports"}
+    store.attempts.submit(
+        [
+            Submission(attempt=attempt, owner=OwnerId("1"), pool="celery", fields=fields, payload="{}")
+            for attempt in attempts
+        ]
+    )
+
+    def reads() -> int:
+        return int(store.client.info("stats")["total_reads_processed"])
+
+    before = reads()
+    found = asked.status()
+    assert [view.depth for view in found.queues if view.name == "reports"] == [4000]
+    assert reads() - before < 50
+
+
+def test_of_a_mapped_task_one_that_waits_is_told_or_the_one_that_is_asked_for(
+    executor: Any, asked: Asked, make_row: Make
+) -> None:
+    waiting = make_row("mapped", map_index=1, queue="reports")
+    make_row("mapped", map_index=0, state="success", attempt="0")
+    make_row("mapped", map_index=2, state="running", attempt="2")
+    queue(executor, waiting)
+    executor.heartbeat()
+    story = asked.why("mapped")
+    assert (story.map_index, story.siblings) == (1, {"success": 1, "queued": 1, "running": 1})
+    assert story.waits_for == "No living worker serves queue reports."
+    assert asked.why("mapped", map_index=2).map_index == 2
+    assert not asked.why("mapped", map_index=9).is_found

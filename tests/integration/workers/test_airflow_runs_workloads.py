@@ -78,7 +78,9 @@ threading.Thread(target=interrupt, daemon=True).start()
 _WHAT_RUNS = """
 import psutil
 print("REASON " + record.reason)
-print("ALIVE " + str([pid for pid in map(int, seen.read_text().split()) if psutil.pid_exists(pid)]))
+pids = [pid for pid in map(int, seen.read_text().split()) if psutil.pid_exists(pid)]
+# A process whose parent has ended too may not have been reaped yet. It does not run.
+print("ALIVE " + str([pid for pid in pids if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]))
 """
 
 

@@ -21,7 +21,7 @@ def test_every_metric_of_workers_is_sent_as_the_table_says(
     with StatsdListener() as statsd:
         for name, value in statsd.environment().items():
             monkeypatch.setenv(name, value)
-        start_worker()
+        worker = start_worker()
         [attempt] = fresh_scheduler.submit(fresh_scheduler.work(mark=str(mark), sleep=60))
         [pid] = wait_until(lambda: runs(mark), what="the script runs")
         os.kill(pid, signal.SIGKILL)
@@ -32,6 +32,6 @@ def test_every_metric_of_workers_is_sent_as_the_table_says(
             wait_until(lambda: statsd.total("redis.errors", role="worker", code="OOM") >= 1, what="the refusal")
         finally:
             client.config_set("maxmemory", "0")
-        wait_until(lambda: names_of("worker", "all") <= statsd.names(), what="all metrics")
+        wait_until(lambda: names_of("worker", "all") <= statsd.names(), what=lambda: (statsd.names(), worker.output))
         check_against_the_table(statsd.samples)
         assert statsd.total("worker.processes_lost", category="signal") == 1

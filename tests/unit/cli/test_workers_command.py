@@ -9,9 +9,9 @@ import fakeredis
 import pytest
 
 from hybrid_executor.cli.flower_command import flower_arguments
-from hybrid_executor.cli.workers_command import describe
 from hybrid_executor.config import DictConfig
 from hybrid_executor.errors import ConfigError
+from hybrid_executor.insight.members import view_worker
 from hybrid_executor.operations.done import Done
 from hybrid_executor.operations.workers import add_queue, choose, drain_workers, stop_workers
 from hybrid_executor.store import Member, Order, Store
@@ -37,7 +37,7 @@ def test_workers_are_chosen_by_name_host_or_queue(name: str | None, queue: str |
 def test_a_drained_worker_is_meant_by_the_queues_that_it_will_serve_again() -> None:
     drained = member("w3@host", queues="", state="drained", paused_queues="c,d")
     assert choose([*ALL, drained], name=None, queue="c") == [drained]
-    assert describe(drained, now=100)["paused_queues"] == ["c", "d"]
+    assert view_worker(drained, now=100).paused_queues == ("c", "d")
 
 
 @pytest.mark.parametrize(
@@ -55,10 +55,10 @@ def test_nobody_to_tell_is_an_error_that_says_who_there_is(name: str | None, que
 
 def test_a_worker_is_described_in_plain_types() -> None:
     running = json.dumps(["attempt"])
-    shown = describe(member("w", running=running, concurrency="4", started_at="10", consumed_at="90"), now=100)
-    assert (shown["running"], shown["queues"], shown["concurrency"], shown["since"]) == (["attempt"], ["a"], 4, 10)
-    assert (shown["heartbeat_age"], shown["seconds_since_message"]) == (1.0, 10.0)
-    assert describe(GONE, now=100)["state"] == "silent"
+    shown = view_worker(member("w", running=running, concurrency="4", started_at="10", consumed_at="90"), now=100)
+    assert (shown.running, shown.queues, shown.concurrency, shown.since) == (("attempt",), ("a",), 4, 10)
+    assert (shown.heartbeat_age, shown.seconds_since_message) == (1.0, 10.0)
+    assert view_worker(GONE, now=100).state == "silent"
 
 
 @pytest.fixture
