@@ -3,7 +3,8 @@
 #   make test         run the unit, contract, integration, fault and end-to-end tests
 #   make test-compose run docker-compose.yml on a Docker engine, if there is one
 #   make matrix       run tests on each supported release of Celery, redis-py, Redis, the Kubernetes library and Airflow
-#   make bench        compare with upstream's executors (about half an hour; ONLY=celery_dispatch: 2 minutes)
+#   make simulate     run simulated schedulers and workers with faults that a seed chooses: make simulate SEEDS=10000
+#   make bench        compare with upstream's executors (long; one benchmark: make bench ONLY=celery_dispatch)
 #   make docs         build the documentation as a site in build/docs
 #   make lint         run ruff, mypy and import-linter
 #   make clean        delete everything that the other targets made
@@ -24,9 +25,11 @@ TEST_PROCESSES ?= 6
 MATRIX_ARGS ?=
 BENCH_ARGS ?=
 ONLY ?=
+SEEDS ?= 1000
+SIMULATE_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose matrix bench docs lint clean
+.PHONY: help demo test test-compose simulate matrix bench docs lint clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -62,6 +65,10 @@ test: $(VENV)/installed-test
 # tests/compose/README.md says how to start an engine and what to do without an image registry.
 test-compose: $(VENV)/installed-test
 	@$(BIN)/python -m pytest -m compose --durations 0 -s $(TEST_ARGS) tests/compose
+
+# One history again, with all that happens in it: make simulate SIMULATE_ARGS="--seed 17". docs/simulation.md says more.
+simulate: $(VENV)/installed-test
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(SIMULATE_ARGS)
 
 # Redis 7 comes from Debian 12: apt-get install redis-server. One leg: make matrix MATRIX_ARGS=oldest (or 5.5, 3.2, ...)
 matrix: $(VENV)/installed-test

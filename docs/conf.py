@@ -72,6 +72,7 @@ NAVIGATION = {
     "Develop": {
         "Contributing": "CONTRIBUTING",
         "Architecture": "docs/architecture",
+        "Simulation": "docs/simulation",
         "Benchmarks": "benchmarks/README",
         "Test docker-compose.yml": "tests/compose/README",
         "Changelog": "CHANGELOG",

@@ -40,7 +40,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any-machine")
 
-_SLOWEST_FIRST = ("compose", "e2e", "fault", "integration", "contract", "unit")
+_SLOWEST_FIRST = ("compose", "e2e", "simulation", "fault", "integration", "contract", "unit")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

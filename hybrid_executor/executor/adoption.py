@@ -16,6 +16,7 @@ from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
+from hybrid_executor.executor.pending import Repair
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
@@ -59,7 +60,9 @@ def adopt(context: Context, tis: Sequence[TaskInstance]) -> list[TaskInstance]:
 
 
 def resume_adoption(context: Context) -> None:
-    """Look up what could not be looked up before; what has no record is left to Airflow's own time-outs.
+    """Look up what could not be looked up before. It cannot be given back any more: what waits is submitted again.
+
+    A running task without a record is left to Airflow's own heartbeat check.
 
     :raises StoreUnavailable: Redis could not be asked; nothing is forgotten.
     """
@@ -68,8 +71,23 @@ def resume_adoption(context: Context) -> None:
     records = _take_over(context, list(to_adopt.values()))
     for workload_id, attempt in list(to_adopt.items()):
         row, record = rows.get(workload_id), records.get(attempt)
-        if row is None or record is None or row.attempt != attempt or _remember(context, row, record):
-            del to_adopt[workload_id]
+        if row is not None and row.attempt == attempt:
+            if record is not None:
+                if not _remember(context, row, record):
+                    continue
+            elif row.state == "queued" and _pool_of(context, row) in context.pools:
+                context.track(_tracked(context, row, _unrecorded(context, row)))
+                context.pending.repairs.add(Repair.COMPARE_ALL)  # finds that it has no record
+        del to_adopt[workload_id]
+
+
+def _unrecorded(context: Context, row: compat.TaskRow) -> Record:
+    """Return what the record of a waiting task would be, had Redis not lost it."""
+    return Record(id=AttemptId(row.attempt), state=State.SUBMITTED, generation=0, pool=_pool_of(context, row))
+
+
+def _pool_of(context: Context, row: compat.TaskRow) -> str:
+    return context.settings.routes.find(row.queue).pool
 
 
 def _take_over(context: Context, attempts: list[AttemptId]) -> dict[AttemptId, Record]:

@@ -9,7 +9,7 @@ from hybrid_executor import compat
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
-from hybrid_executor.executor.resubmission import submit_again
+from hybrid_executor.executor.resubmission import end, submit_again
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, Restoration
@@ -85,12 +85,21 @@ def _record_again(context: Context, missing: Sequence[Tracked]) -> None:
     """
     log.warning("%s attempts have lost their record; recording them again", len(missing))
     waiting = {t.attempt: t for t in missing if t.state in _BEFORE_START}
-    not_queued = submit_again(
-        context, waiting, {}, keep={t.attempt for t in waiting.values() if t.state is not State.SUBMITTED}
-    )
-    started = [t for t in missing if t.attempt not in waiting] + not_queued
+    not_queued = submit_again(context, waiting, {}, keep=waiting)
+    _end_unless_started(context, [t for t in not_queued if t.state is State.SUBMITTED])
+    started = [t for t in missing if t.attempt not in waiting]
+    started += [t for t in not_queued if t.state is not State.SUBMITTED]
     context.store.attempts.restore([_restoration(context, tracked) for tracked in started])
     context.metrics.count(metric.REPAIRED, len(started), repair="recorded_again")
+
+
+def _end_unless_started(context: Context, not_queued: Sequence[Tracked]) -> None:
+    """End what Airflow no longer waits for. One whose task runs goes on: its worker writes its record again."""
+    rows = compat.read_tasks(t.workload_id for t in not_queued if t.kind == "task") if not_queued else {}
+    for tracked in not_queued:
+        row = rows.get(tracked.workload_id)
+        if row is None or row.attempt != tracked.attempt or row.state != "running":
+            end(context, tracked)
 
 
 def _restoration(context: Context, tracked: Tracked) -> Restoration:

@@ -69,9 +69,13 @@ class Context:
     def apply_record(self, tracked: Tracked, record: Record, *, is_new_start: bool = True) -> None:
         """Update what is remembered of an attempt to its record. A state of a newer release changes nothing.
 
+        What has ended has ended, whatever its generation: a worker that reports an end after Redis has lost the record
+        writes a new one, whose generations begin again.
+
         :param is_new_start: one that runs was not known to run before, neither to this scheduler nor to another.
         """
-        if record.generation >= tracked.generation and record.state is not State.UNKNOWN:
+        is_current = record.generation >= tracked.generation or record.state.is_terminal
+        if is_current and record.state is not State.UNKNOWN:
             tracked.submitted_at = record.submitted_at
             self.apply(
                 tracked,

@@ -59,7 +59,7 @@ def submit_again(
     for pool in context.pools.values():
         publish(context, pool, [work for work in works if context.pool_of(work) is pool])
     for tracked in ended:
-        _end(context, tracked)
+        end(context, tracked)
     return kept
 
 
@@ -80,7 +80,7 @@ def _note(context: Context, tracked: Tracked, submission: Submission, generation
         context.metrics.count(metric.REPAIRED, repair="submitted_again")
 
 
-def _end(context: Context, tracked: Tracked) -> None:
+def end(context: Context, tracked: Tracked) -> None:
     """End an attempt that cannot be submitted again; a task that Airflow still waits for would have been found."""
     reason = "Airflow no longer waits for it" if tracked.kind == "task" else "It was lost before it started"
     log.info("Attempt %s is not submitted again: %s", tracked.attempt, reason)

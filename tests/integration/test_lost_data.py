@@ -1,0 +1,77 @@
+"""Redis loses all data while attempts wait, run and end: each is answered for to its end, and holds no slot after it.
+
+The simulation has found each of these orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hybrid_executor.events import OwnerId
+from hybrid_executor.states import State
+from hybrid_executor.store import Change, Restoration, Store
+from tests.integration.conftest import queue, repaired, wait_for
+from tests.integration.test_owner_repairs import rows_of
+from tests.redis_situations import frozen
+
+MakeExecutor = Callable[..., Any]
+MakeRow = Callable[..., Any]
+
+
+def test_an_end_counts_although_its_record_was_made_anew_with_lower_generations(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(state="running"))
+    executor.heartbeat()
+    store.attempts.claim(attempt, worker="w", token="1-x")
+    executor.heartbeat()
+    store.client.flushall()
+    # What a worker does whose report finds no record.
+    claim = store.attempts.claim(attempt, worker="w", token="1-x", owner=OwnerId("1"))
+    store.attempts.advance(
+        Change(attempt=attempt, to=State.FAILED, generation=claim.generation, fields={"reason": "why"})
+    )
+    assert repaired(executor) == {"task": ("failed", "why")}
+    assert executor.running == set()
+    assert executor.slots_occupied == 0
+
+
+def test_a_task_that_started_unseen_is_answered_for_after_its_record_was_lost(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    workload = make_row(state="running")
+    [attempt] = queue(executor, workload)
+    executor.heartbeat()
+    store.client.flushall()
+    executor.heartbeat()
+    assert executor.running == {workload.ti.key}
+    # What the worker's main process does a few seconds later.
+    store.attempts.restore(
+        [Restoration(attempt=attempt, owner=OwnerId("1"), pool="celery", state=State.RUNNING, generation=2, fields={})]
+    )
+    executor.heartbeat()
+    store.attempts.advance(Change(attempt=attempt, to=State.FAILED, generation=2, fields={"reason": "why"}))
+    assert repaired(executor) == {"task": ("failed", "why")}
+    assert executor.slots_occupied == 0
+
+
+def test_what_was_adopted_while_redis_was_away_and_has_no_record_is_submitted_again(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str
+) -> None:
+    first = make_executor(job_id=1)
+    workload = make_row()
+    [attempt] = queue(first, workload)
+    first.heartbeat()
+    second = make_executor(job_id=2)
+    with frozen(redis_url):
+        assert second.try_adopt_task_instances(rows_of(workload)) == []
+    store.client.flushall()
+    second.clock.advance(10)
+    wait_for(lambda: (repaired(second), store.attempts.records([attempt]) != [None])[1])
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    assert (record.state, record.owner) == (State.SUBMITTED, "2")
+    assert second.running == {workload.ti.key}

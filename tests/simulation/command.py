@@ -1,0 +1,70 @@
+"""The command: many histories, or one with all that happened in it.
+
+The product is imported late: a mutant is put in its place before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from tests.simulation.mutating import run_mutants
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the arguments ask for; return 1 where something did not hold."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=300, help="run so many histories (default 300)")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (default 0)")
+    parser.add_argument("--seed", type=int, help="run this one history and print all that happens")
+    parser.add_argument("--shrink", action="store_true", help="with --seed: look for a smaller plan that fails too")
+    parser.add_argument("--keep-going", action="store_true", help="do not stop at the first history that fails")
+    parser.add_argument(
+        "--mutants", nargs="?", const="", help="remove guards, those with these words in their name or file"
+    )
+    parser.add_argument(
+        "--within", type=int, default=10_000, help="with --mutants: run at most so many histories for each"
+    )
+    options = parser.parse_args(arguments)
+    if options.mutants is not None:
+        return int(run_mutants(options.mutants, first=options.first, most=options.within) > 0)
+    if options.seed is not None:
+        return _show(options.seed, is_shrinking=options.shrink)
+    from tests.simulation.history import run_plan
+    from tests.simulation.plan import make_plan
+
+    began, failed = time.perf_counter(), 0
+    for seed in range(options.first, options.first + options.seeds):
+        result = run_plan(make_plan(seed))
+        if result.violations:
+            failed += 1
+            print(f"seed {seed}: {'; '.join(result.violations[:3])}")
+            if not options.keep_going:
+                return _show(seed, is_shrinking=True)
+    seconds = time.perf_counter() - began
+    print(f"{options.seeds} histories, {failed} failed, {options.seeds / seconds:.1f} histories per second")
+    return int(failed > 0)
+
+
+def _show(seed: int, *, is_shrinking: bool) -> int:
+    from tests.simulation.history import run_plan
+    from tests.simulation.plan import make_plan
+    from tests.simulation.shrinking import shrink
+
+    result = run_plan(make_plan(seed))
+    if result.violations and is_shrinking:
+        result = shrink(result)
+    for line in result.log:
+        print(line)
+    plan = result.plan
+    print(f"\nSchedulers {plan.schedulers}, workers {plan.workers} with {plan.slots} slots each")
+    for title, items in (("Tasks", plan.tasks), ("Actions", plan.actions), ("Faults", plan.faults)):
+        print(f"{title}:")
+        for item in items:
+            print(f"  {item}")
+    print(f"{result.steps} steps, {result.seconds:.0f} s of virtual time")
+    for violation in result.violations:
+        print(f"VIOLATED: {violation}")
+    shrinking = " --shrink" if is_shrinking else ""
+    print(f"Run it again: python -m tests.simulation --seed {seed}{shrinking}")
+    return int(bool(result.violations))

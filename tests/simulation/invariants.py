@@ -1,0 +1,223 @@
+"""What must hold: at each step, and at the end once nothing happens any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hybrid_executor.states import TERMINAL_STATES
+from hybrid_executor.store.keys import Keys
+
+if TYPE_CHECKING:
+    from tests.simulation.airflow_model import Airflow, Row
+    from tests.simulation.history import History
+    from tests.simulation.plan import Plan
+    from tests.simulation.redis_server import RedisServer
+    from tests.simulation.scheduler import Scheduler
+    from tests.simulation.world import Process, World
+
+_TERMINAL = frozenset(state.value for state in TERMINAL_STATES)
+_LOST_SECONDS = 30.0
+_LONGEST_WAIT_SECONDS = 20.0
+INSTANCE = "sim"
+"""The name of the simulated deployment."""
+
+
+@dataclass(eq=False)
+class Run:
+    """One time that a worker ran an attempt.
+
+    :ivar is_admitted: the API let its task start.
+    """
+
+    attempt: str
+    process: Process
+    began_at: float
+    is_admitted: bool = False
+    is_over: bool = False
+
+
+class Runs:
+    """One live run of each attempt, and one start of its task."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.violations: list[str] = []
+        self.all: list[Run] = []
+
+    def begin(self, attempt: str, process: Process) -> Run:
+        """Note that an attempt was claimed and is run."""
+        now = self._world.now
+        for other in self.all:
+            if other.attempt != attempt:
+                continue
+            is_alive = not other.is_over and not other.process.is_dead
+            if is_alive and not other.process.paused_until and now - other.began_at < _LOST_SECONDS:
+                self.violations.append(f"attempt {attempt[:8]} has two live runs")
+            elif other.is_admitted:
+                self.violations.append(f"attempt {attempt[:8]} is run again although its task had started")
+        run = Run(attempt, process, now)
+        self.all.append(run)
+        return run
+
+    def admitted(self, run: Run, row: Row) -> None:
+        """Note that its task has started."""
+        run.is_admitted = True
+        if row.attempt != run.attempt and not run.process.paused_until:
+            self.violations.append(f"attempt {run.attempt[:8]} started {row.name}, whose attempt is {row.attempt[:8]}")
+
+    def end(self, run: Run) -> None:
+        """Note that a run is over."""
+        run.is_over = True
+
+
+class Records:
+    """Looks at each record that is written: what has ended stays so, and all that follows from a state is there."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self._keys = Keys(INSTANCE)
+        self._prefix = self._keys.attempt("")
+        self._known: dict[str, tuple[str, int]] = {}
+        self._touched: dict[str, None] = {}
+        self._is_after_loss = False
+        self.violations: list[str] = []
+        server.on_write = self._touch
+        server.after_run = self._look
+
+    def forget(self) -> None:
+        """Redis has lost data: what was known before need not hold any more."""
+        self._known.clear()
+        self._is_after_loss = True
+
+    def _touch(self, key: str) -> None:
+        if key.startswith(self._prefix):
+            self._touched[key.removeprefix(self._prefix)] = None
+
+    def _look(self) -> None:
+        touched, self._touched = self._touched, {}
+        for attempt in touched:
+            record = self._server.peek(self._prefix + attempt)
+            if isinstance(record, dict) and "state" in record:
+                self._look_at(attempt, record)
+
+    def _look_at(self, attempt: str, record: dict[str, str]) -> None:
+        state, generation, name = record["state"], int(record.get("generation", "0")), attempt[:8]
+        before = self._known.get(attempt)
+        self._known[attempt] = state, generation
+        if before is not None:
+            if before[0] in _TERMINAL and state != before[0]:
+                self.violations.append(f"attempt {name} was {before[0]} and is {state}")
+            elif before[0] in _TERMINAL and not self._is_after_loss:
+                self.violations.append(f"attempt {name} has ended, and its record was written again")
+            if generation < before[1]:
+                self.violations.append(f"the generation of attempt {name} fell from {before[1]} to {generation}")
+        if before != (state, generation) and not self._is_told(attempt, state, generation):
+            self.violations.append(f"no event tells that attempt {name} is {state}")
+        self._look_at_sets(attempt, record, is_live=state not in _TERMINAL)
+        # What is written again after a loss leaves a payload that came back; it goes with the attempt's end.
+        is_done_with = state in _TERMINAL or (state == "running" and not self._is_after_loss)
+        if is_done_with and self._server.peek(self._keys.payload(attempt)) is not None:
+            self.violations.append(f"attempt {name} is {state} and has its payload still")
+
+    def _look_at_sets(self, attempt: str, record: dict[str, str], *, is_live: bool) -> None:
+        name, owner = attempt[:8], record.get("owner", "")
+        live = self._server.peek(self._keys.live(record.get("pool", ""))) or ()
+        if (attempt in live) != is_live:
+            self.violations.append(f"attempt {name} is {record['state']}, which its pool's set does not say")
+        prefix = self._keys.owner("")
+        owners = {
+            key.removeprefix(prefix)
+            for key in self._server.all_keys()
+            if key.startswith(prefix) and attempt in self._server.peek(key)
+        }
+        if owners != ({owner} if is_live and owner else set()):
+            self.violations.append(
+                f"attempt {name} of {owner} is {record['state']} and in the sets of {sorted(owners)}"
+            )
+
+    def _is_told(self, attempt: str, state: str, generation: int) -> bool:
+        events = self._server.peek(self._keys.events)
+        wanted = ["attempt", attempt, "state", state, "generation", str(generation)]
+        return events is not None and any(fields[:6] == wanted for _, fields in events.entries[-50:])
+
+
+def judge_end(history: History) -> list[str]:
+    """Return what does not hold once all is quiet."""
+    plan, airflow, server, schedulers = history.plan, history.airflow, history.server, history.schedulers
+    found: list[str] = []
+    for row in airflow.rows:
+        if row.state not in ("success", "failed"):
+            found.append(f"{row.name} is still {row.state or 'none'} (attempt {row.attempt[:8]}) at the end")
+    if found:
+        return found
+    keys = Keys(INSTANCE)
+    for key in server.all_keys():
+        value = server.peek(key)
+        if key.startswith(keys.attempt("")) and value.get("state") not in _TERMINAL:
+            found.append(f"attempt {key[-36:][:8]} is left {value.get('state')}: {_short(value)}")
+        elif key.startswith((keys.payload(""), keys.overrides(""), keys.owner(""), keys.live(""))):
+            if not (key.startswith(keys.owner("")) and not _has_live_owner(key, schedulers)):
+                found.append(f"{key.removeprefix(keys.prefix)} is left over")
+        elif key == "default":
+            found.append(f"{len(value)} messages are left over")
+    for scheduler in schedulers:
+        if scheduler.process.is_dead or not scheduler.is_open:
+            continue
+        executor = scheduler.executor
+        if len(executor.context.ledger) or executor.slots_occupied:
+            held = ", ".join(f"{t.attempt[:8]} {t.state.value}" for t in executor.context.ledger)
+            found.append(f"{scheduler.process.name} counts attempts as live: {held}")
+        if executor.running:
+            found.append(f"{scheduler.process.name} has {len(executor.running)} keys in running")
+        if executor.context.pending.to_revoke or executor.context.pending.to_adopt:
+            found.append(f"{scheduler.process.name} still has something to do: {executor.context.pending}")
+    if not plan.has("kill", "pause") and not plan.actions:
+        found += _wrong_ends(airflow)
+    if not history.network.lost_messages and _is_mild(plan):
+        found += _long_waits(plan, airflow)
+    return found
+
+
+def _is_mild(plan: Plan) -> bool:
+    """Return whether nothing happens that has to be repaired: only exchanges fail, and are repeated at once."""
+    return not plan.actions and all(
+        fault.is_of_network and fault.kind != "late" and fault.seconds <= 1 for fault in plan.faults
+    )
+
+
+def _long_waits(plan: Plan, airflow: Airflow) -> list[str]:
+    """No task waits for a timed repair: all would run one after the other in this time."""
+    most = _LONGEST_WAIT_SECONDS + sum(task.seconds * len(task.runs) * (task.retries + 1) for task in plan.tasks)
+    return [f"{row.name} waited for {row.longest_wait:.0f} s" for row in airflow.rows if row.longest_wait > most]
+
+
+def _wrong_ends(airflow: Airflow) -> list[str]:
+    """Without dead processes, and whatever Redis does, each task runs as often as planned and ends as planned."""
+    found = []
+    for row in airflow.rows:
+        runs = list(row.plan.runs)
+        tries, expected = 0, 0
+        state = "success"
+        for end in [*runs, "success"]:
+            expected += 1
+            if end == "failed":
+                tries += 1
+                if tries > row.plan.retries:
+                    state = "failed"
+                    break
+            elif end == "success":
+                break
+        if row.state != state or row.runs != expected:
+            found.append(f"{row.name} is {row.state} after {row.runs} runs; planned: {state} after {expected}")
+    return found
+
+
+def _has_live_owner(key: str, schedulers: list[Scheduler]) -> bool:
+    owner = key.rpartition(":")[2]
+    return any(str(s.job.id) == owner and not s.process.is_dead for s in schedulers)
+
+
+def _short(record: Any) -> str:
+    names = ("owner", "generation", "holder", "received_by", "launches")
+    return ", ".join(f"{name} {record[name]}" for name in names if record.get(name))

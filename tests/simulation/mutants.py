@@ -1,0 +1,369 @@
+"""Guards of the product, each removed alone: the simulation must notice within a stated number of histories.
+
+``python -m tests.simulation --mutants`` runs them. Each is a replacement of text in one file, which must match exactly
+once. A mutant is loaded in a process of its own, so that nothing of it remains: see ``mutating``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[2]
+_LUA = "hybrid_executor/store/scripts"
+_EXECUTOR = "hybrid_executor/executor"
+_WORKERS = "workers/hybrid_workers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """One removed guard.
+
+    :ivar within: how many histories the simulation has to notice it.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    within: int = 300
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return _ROOT / self.file
+
+    def mutated(self) -> str:
+        """Return the text of the file without the guard.
+
+        :raises ValueError: the file does not hold the guard exactly once.
+        """
+        text = self.path.read_text(encoding="utf-8")
+        if text.count(self.old) != 1:
+            raise ValueError(f"mutant {self.name}: {self.file} holds its text {text.count(self.old)} times")
+        return text.replace(self.old, self.new)
+
+
+MUTANTS = (
+    # ---- claim.lua ----
+    Mutant(
+        name="a claim takes what runs or has ended",
+        file=f"{_LUA}/claim.lua",
+        old="if state and state ~= 'submitted' then",
+        new="if false then",
+    ),
+    Mutant(
+        name="a claim takes what has ended",
+        file=f"{_LUA}/claim.lua",
+        old="if state and state ~= 'submitted' then",
+        new="if state == 'running' then",
+    ),
+    Mutant(
+        name="a claim takes what runs",
+        file=f"{_LUA}/claim.lua",
+        old="if state and state ~= 'submitted' then",
+        new="if state and state ~= 'submitted' and state ~= 'running' then",
+    ),
+    Mutant(
+        name="a claim whose answer was lost is not granted again",
+        file=f"{_LUA}/claim.lua",
+        old="if state == 'running' and token ~= '' and known[6] == token then",
+        new="if false then",
+    ),
+    Mutant(
+        name="a claim does not wait after a fail-over",
+        file=f"{_LUA}/claim.lua",
+        old="if unsettled > 0 and (tonumber(known[7] or '0') or 0) <= unsettled then",
+        new="if false then",
+    ),
+    Mutant(
+        name="a claim does not raise the generation",
+        file=f"{_LUA}/claim.lua",
+        old="generation = generation + 1\n",
+        new="generation = generation + 0\n",
+    ),
+    Mutant(
+        name="a claim without a record does not become live",
+        file=f"{_LUA}/claim.lua",
+        old="  shared('SADD', live_key, id)\n",
+        new="",
+    ),
+    Mutant(
+        name="a claim leaves the payload",
+        file=f"{_LUA}/claim.lua",
+        old="redis.call('DEL', payload_key, overrides_key)\n",
+        new="",
+    ),
+    Mutant(
+        name="a claim is not told",
+        file=f"{_LUA}/claim.lua",
+        old="shared('XADD', events_key, '*', 'attempt', id, 'state', 'running', 'generation', generation, "
+        "'owner', owner,\n  'pool', pool, 'holder', worker)\n",
+        new="",
+    ),
+    # ---- advance.lua ----
+    Mutant(
+        name="a change of another generation is made",
+        file=f"{_LUA}/advance.lua",
+        old="if generation and generation ~= known_generation then",
+        new="if false then",
+    ),
+    Mutant(
+        name="a change from an illegal state is made",
+        file=f"{_LUA}/advance.lua",
+        old="if not is_among(state, sources) then",
+        new="if false then",
+    ),
+    Mutant(
+        name="an end leaves the attempt live for its owner",
+        file=f"{_LUA}/advance.lua",
+        old="  shared('SREM', prefix .. OWNER .. owner, id)\n",
+        new="",
+    ),
+    Mutant(
+        name="an end leaves the attempt live in its pool",
+        file=f"{_LUA}/advance.lua",
+        old="  shared('SREM', prefix .. LIVE .. pool, id)\n",
+        new="",
+    ),
+    Mutant(
+        name="a start or an end leaves the payload",
+        file=f"{_LUA}/advance.lua",
+        old="  redis.call('DEL', payload_key, overrides_key)\n",
+        new="",
+    ),
+    Mutant(
+        name="a change is not told",
+        file=f"{_LUA}/advance.lua",
+        old="shared('XADD', events_key, '*', 'attempt', id, 'state', to, 'generation', new_generation, "
+        "'owner', owner,\n  'pool', pool, 'holder', holder, 'reason', reason)\n",
+        new="",
+    ),
+    # ---- submit.lua ----
+    Mutant(
+        name="a repeated submission is written again",
+        file=f"{_LUA}/submit.lua",
+        old="  elseif generation ~= item.expected_generation or (known[2] and is_among(known[2], terminal)) then",
+        new="  elseif false then",
+    ),
+    Mutant(
+        name="a submission of an ended attempt is written",
+        file=f"{_LUA}/submit.lua",
+        old=" or (known[2] and is_among(known[2], terminal)) then",
+        new=" then",
+    ),
+    Mutant(
+        name="a submission by another owner leaves the attempt with the first",
+        file=f"{_LUA}/submit.lua",
+        old="    if known[3] and known[3] ~= owner then",
+        new="    if false then",
+    ),
+    # ---- adopt.lua, restore.lua, forget.lua ----
+    Mutant(
+        name="an adoption leaves the owner",
+        file=f"{_LUA}/adopt.lua",
+        old="  redis.call('HSET', attempt_key, 'owner', owner)\n",
+        new="",
+    ),
+    Mutant(
+        name="an adoption does not move the attempt to its new owner's set",
+        file=f"{_LUA}/adopt.lua",
+        old="  shared('SADD', owner_key, id)\n",
+        new="",
+    ),
+    Mutant(
+        name="an adoption makes an ended attempt live",
+        file=f"{_LUA}/adopt.lua",
+        old="if not is_among(state, terminal) then",
+        new="if true then",
+    ),
+    Mutant(
+        name="a restoration replaces what exists",
+        file=f"{_LUA}/restore.lua",
+        old="if known[1] and (not replaces_older or known[3] or (tonumber(known[2] or '0') or 0) >= generation) then",
+        new="if false then",
+    ),
+    Mutant(
+        name="a restoration replaces what has ended",
+        file=f"{_LUA}/restore.lua",
+        old=" or known[3] or ",
+        new=" or ",
+    ),
+    # ---- own.lua ----
+    Mutant(
+        name="a fail-over is not noticed",
+        file=f"{_LUA}/own.lua",
+        old="local has_moved = known and home ~= '' and known_home and known_home ~= home",
+        new="local has_moved = false",
+    ),
+    Mutant(
+        name="after a fail-over nothing waits",
+        file=f"{_LUA}/own.lua",
+        old="    redis.call('SET', unsettled_key, string.format('%d', server_time()), 'EX', settling_seconds)\n",
+        new="",
+    ),
+    # ---- the executor ----
+    Mutant(
+        name="an event of an older generation is taken in",
+        file=f"{_EXECUTOR}/intake.py",
+        old="if tracked is not None and event.generation >= tracked.generation:",
+        new="if tracked is not None:",
+    ),
+    Mutant(
+        name="a loss of data is not noticed",
+        file=f"{_EXECUTOR}/intake.py",
+        old="if batch.epoch != self._epoch:",
+        new="if False:",
+    ),
+    Mutant(
+        name="no record is read after a loss of data",
+        file=f"{_EXECUTOR}/intake.py",
+        old="                self._read_all_records()\n                context.pending.repairs |= AFTER_DATA_LOSS\n",
+        new="",
+    ),
+    Mutant(
+        name="a refused adoption is given back",
+        file=f"{_EXECUTOR}/adoption.py",
+        old="        elif row is None or not row.is_beating(context.settings.worker_lost_after_seconds):",
+        new="        else:",
+    ),
+    Mutant(
+        name="adoptions that failed are forgotten",
+        file=f"{_EXECUTOR}/adoption.py",
+        old="    to_adopt.update(attempts)\n",
+        new="",
+    ),
+    Mutant(
+        name="what is known of a submission with a lost answer is not read",
+        file=f"{_EXECUTOR}/submission.py",
+        old="            item.tracked.generation, item.tracked.state = record.generation, record.state\n",
+        new="            pass\n",
+    ),
+    Mutant(
+        name="a submission that has ended by now is not read again",
+        file=f"{_EXECUTOR}/submission.py",
+        old="    if tracked.state.is_terminal:\n        context.pending.to_read.add(tracked.attempt)\n",
+        new="",
+    ),
+    Mutant(
+        name="a superseded run is told",
+        file=f"{_EXECUTOR}/reports.py",
+        old="        if tracked.is_superseded:\n            return\n",
+        new="",
+    ),
+    Mutant(
+        name="an older attempt of a key is replaced though it runs",
+        file=f"{_EXECUTOR}/context.py",
+        old="        if older.state is State.RUNNING:",
+        new="        if False:",
+    ),
+    Mutant(
+        name="what Airflow has ended is not revoked",
+        file=f"{_EXECUTOR}/revocation.py",
+        old="        context.ledger.remove(tracked.attempt)\n        context.pending.to_revoke.add(tracked.attempt)\n",
+        new="        context.ledger.remove(tracked.attempt)\n",
+    ),
+    Mutant(
+        name="lost workers are not looked for",
+        file=f"{_EXECUTOR}/lost.py",
+        old="        if suspected:\n            self._conclude(",
+        new="        if False:\n            self._conclude(",
+    ),
+    Mutant(
+        name="a silent Redis makes all workers lost",
+        file=f"{_EXECUTOR}/lost.py",
+        old="        if not context.outage.can_tell_silence(quiet_seconds):\n            return\n",
+        new="",
+    ),
+    Mutant(
+        name="a task that sends heartbeats is lost",
+        file=f"{_EXECUTOR}/lost.py",
+        old="[t for t in suspected if t.workload_id not in beating]",
+        new="suspected",
+    ),
+    Mutant(
+        name="what a worker says it has is suspected",
+        file=f"{_EXECUTOR}/lost.py",
+        old="[tracked for tracked in running if tracked.attempt not in in_hand]",
+        new="running",
+    ),
+    Mutant(
+        name="a lost attempt is submitted again though it has started",
+        file=f"{_EXECUTOR}/lost.py",
+        old="has_started = row is None or row.state not in _WAITS",
+        new="has_started = False",
+    ),
+    Mutant(
+        name="messages that got lost are not sent again",
+        file=f"{_EXECUTOR}/lost.py",
+        old="        if unsent:\n",
+        new="        if False:\n",
+    ),
+    Mutant(
+        name="messages that wait are sent again",
+        file=f"{_EXECUTOR}/lost.py",
+        old="            unsent.update(record.id for record in pool.lost(context.store, untaken))",
+        new="            unsent.update(record.id for record in untaken)",
+    ),
+    Mutant(
+        name="records are not compared",
+        file=f"{_EXECUTOR}/comparison.py",
+        old="            elif record.state.is_terminal or record.owner == context.owner:",
+        new="            elif record.state.is_terminal:",
+    ),
+    Mutant(
+        name="lost records are not written again",
+        file=f"{_EXECUTOR}/comparison.py",
+        old="        if missing:\n",
+        new="        if False:\n",
+    ),
+    Mutant(
+        name="attempts that came back are not ended",
+        file=f"{_EXECUTOR}/revived.py",
+        old="    context.store.attempts.revoke(revived,",
+        new="    context.store.attempts.revoke([],",
+    ),
+    # ---- the worker ----
+    Mutant(
+        name="the end of a lost record is not written again",
+        file=f"{_WORKERS}/run.py",
+        old="if answer.outcome in (Outcome.MISSING, Outcome.STALE) and answer.generation < claim.generation:",
+        new="if False:",
+    ),
+    Mutant(
+        name="a refused claim is run",
+        file=f"{_WORKERS}/run.py",
+        old="        if not claim[1].is_granted:",
+        new="        if False:",
+    ),
+    Mutant(
+        name="an end that could not be reported is forgotten",
+        file=f"{_WORKERS}/run.py",
+        old="            return replace(end, untold=state.value)",
+        new="            return end",
+    ),
+    Mutant(
+        name="a report is about whatever holds the attempt now",
+        file=f"{_WORKERS}/reports.py",
+        old="    elif record.holder == worker and _process_of(record) == report.process:",
+        new="    elif True:",
+    ),
+    Mutant(
+        name="a worker does not say again what ran after a loss of data",
+        file=f"{_WORKERS}/heartbeat.py",
+        old="            self._witness.say_again(self._store().attempts, active=activity.running)\n",
+        new="            pass\n",
+    ),
+    Mutant(
+        name="a worker does not write lost records again",
+        file=f"{_WORKERS}/heartbeat.py",
+        old="            self._store().attempts.restore([_restoration(record) for record in lost])\n",
+        new="            pass\n",
+    ),
+    Mutant(
+        name="a worker does not note what it received",
+        file=f"{_WORKERS}/heartbeat.py",
+        old="        if news:\n",
+        new="        if False:\n",
+    ),
+)

@@ -1,0 +1,96 @@
+"""Loads the product with one guard removed, and counts the histories until the simulation notices.
+
+Each mutant has a process of its own, forked before the product is imported and after Airflow is, which takes long.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pathlib
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
+from types import CodeType
+
+from tests.simulation.mutants import MUTANTS, Mutant
+
+_AIRFLOW = (
+    "airflow.executors.local_executor",
+    "airflow.executors.workloads",
+    "airflow.models.connection_test",
+    "airflow.models.log",
+    "airflow.models.taskinstance",
+    "celery",
+)
+
+
+def run_mutants(words: str, *, first: int, most: int) -> int:
+    """Run the mutants whose name or file contains these words; return how many were not noticed.
+
+    :param first: the first seed.
+    :param most: run at most so many histories for each.
+    """
+    for name in _AIRFLOW:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            continue  # not in all releases
+    loaded = [name for name in sys.modules if name.partition(".")[0] in ("hybrid_executor", "hybrid_workers")]
+    missed = 0
+    for mutant in _chosen(words):
+        mutant.mutated()
+        began = time.perf_counter()
+        process = os.fork()
+        if process == 0:
+            _run_alone(mutant, loaded, first=first, most=min(most, mutant.within))
+        found = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+        missed += not found
+        print(f"  {time.perf_counter() - began:.0f} s", flush=True)
+    print(f"{missed} mutants were not noticed")
+    return missed
+
+
+def _chosen(words: str) -> Iterator[Mutant]:
+    return (mutant for mutant in MUTANTS if words in f"{mutant.file} {mutant.name}")
+
+
+def _run_alone(mutant: Mutant, loaded: list[str], *, first: int, most: int) -> None:
+    """Run histories until one fails, and end this process."""
+    code = 2
+    try:
+        for name in loaded:
+            del sys.modules[name]
+        _install(mutant)
+        from tests.simulation.history import run_plan
+        from tests.simulation.plan import make_plan
+
+        code = 1
+        for count in range(most):
+            found = run_plan(make_plan(first + count)).violations
+            if found:
+                print(f"{mutant.name}: after {count + 1} histories: {found[0][:150]}", end="", flush=True)
+                code = 0
+                break
+        else:
+            print(f"NOT NOTICED in {most} histories: {mutant.name}", end="", flush=True)
+    except BaseException:
+        traceback.print_exc()
+    os._exit(code)
+
+
+def _install(mutant: Mutant) -> None:
+    """Let this process read the mutated text in place of the file."""
+    path, text = mutant.path, mutant.mutated()
+    read_text, get_code = pathlib.Path.read_text, SourceFileLoader.get_code
+
+    def read(self: pathlib.Path, *args: object, **kwargs: object) -> str:
+        return text if self == path else read_text(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    def code_of(self: SourceFileLoader, fullname: str) -> CodeType | None:
+        return compile(text, self.path, "exec") if self.path == str(path) else get_code(self, fullname)
+
+    pathlib.Path.read_text = read  # type: ignore[method-assign, assignment]
+    SourceFileLoader.get_code = code_of  # type: ignore[method-assign, assignment]

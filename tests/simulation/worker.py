@@ -1,0 +1,181 @@
+"""One Celery worker: the real claim, report and heartbeat; Celery's consumer and pool are a model.
+
+As with Celery: a message that is taken is in no list any more, the task processes take turns, and a worker holds one
+more message than it can run. What a killed worker held is lost with it.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections import deque
+from typing import Any
+
+import redis
+
+from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.store import Store
+from hybrid_workers.activity import Activity, WorkerCard
+from hybrid_workers.heartbeat import Heartbeat
+from hybrid_workers.reports import Reports
+from hybrid_workers.run import Delivery, Disposition, WorkloadRuns
+from hybrid_workers.witness import Note, Witness
+from tests.simulation.airflow_model import TASK_BEAT_SECONDS, Airflow
+from tests.simulation.invariants import INSTANCE, Runs
+from tests.simulation.network import Network
+from tests.simulation.world import Process, World
+
+QUEUE = "default"
+_LOOK_SECONDS = 0.5
+
+
+class DirectWitness(Witness):
+    """Carries notes without a pipe."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._notes: list[Note] = []
+
+    def note(self, note: Note) -> None:
+        self._notes.append(note)
+
+    def _read(self) -> list[Note]:
+        notes, self._notes = self._notes, []
+        return notes
+
+
+class VirtualEvent:
+    """What the heartbeat waits on between two beats."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def wait(self, seconds: float) -> bool:
+        """Wait; it is never set."""
+        self._world.sleep(seconds)
+        return False
+
+
+class Worker:
+    """One worker, from its start until it is killed."""
+
+    def __init__(
+        self, world: World, airflow: Airflow, network: Network, process: Process, runs: Runs, *, slots: int
+    ) -> None:
+        self.world = world
+        self.airflow = airflow
+        self.network = network
+        self.process = process
+        self.slots = slots
+        self.runs = runs
+        self.name = f"celery@{process.name}"
+        self.waiting: deque[dict[str, Any]] = deque()
+        self.running: dict[AttemptId, Process] = {}
+        self._client = network.connect(process)
+        self._witness = DirectWitness()
+        self._reports = Reports()
+        card = WorkerCard(
+            self.name,
+            queues=(QUEUE,),
+            concurrency=slots,
+            processes=slots,
+            started_at=world.now,
+            life=f"{process.pid:032x}",
+        )
+        store = Store(self._client, instance=INSTANCE)
+        self._heartbeat = Heartbeat(
+            lambda: store,
+            card,
+            self._reports,
+            self._look,
+            obey=lambda _: None,
+            queue_prefix="",
+            witness=self._witness,
+        )
+        self._heartbeat._stopped = VirtualEvent(world)  # type: ignore[assignment]
+
+    def start(self) -> None:
+        """Begin to consume and to send heartbeats."""
+        self.world.start(self.process, self._heartbeat._run)
+        self.world.start(self.process, self._consume)
+
+    def _look(self) -> Activity:
+        return Activity(
+            running=frozenset(self.running),
+            waiting=frozenset(AttemptId(message["headers"]["id"]) for message in self.waiting),
+        )
+
+    def _consume(self) -> None:
+        while True:
+            took = False
+            if len(self.running) + len(self.waiting) < self.slots + 1:
+                try:
+                    text = self._client.rpop(QUEUE)
+                except (redis.RedisError, OSError):
+                    text = None
+                if text is not None:
+                    self.waiting.append(json.loads(str(text)))
+                    took = True
+            while self.waiting and len(self.running) < self.slots:
+                message = self.waiting.popleft()
+                attempt = AttemptId(message["headers"]["id"])
+                if attempt in self.running:
+                    continue  # Celery's books know it already
+                slot = self.world.make_process(f"{self.process.name}/task", parent=self.process)
+                self.running[attempt] = slot
+                self.world.start(slot, lambda message=message, slot=slot: self._run_message(message, slot))
+            self.world.sleep(0.0 if took else _LOOK_SECONDS)
+
+    def _run_message(self, message: dict[str, Any], slot: Process) -> None:
+        attempt = AttemptId(message["headers"]["id"])
+        known = message["headers"]["hybrid"]
+        store = Store(self.network.connect(slot), instance=INSTANCE)
+        delivery = Delivery(
+            attempt=attempt,
+            payload=json.loads(b64decode(message["body"]))[0][0],
+            worker=self.name,
+            queue=QUEUE,
+            owner=OwnerId(known["owner"]),
+            instance=known["instance"],
+        )
+        runs = WorkloadRuns(
+            lambda: store,
+            instance=INSTANCE,
+            run=lambda workload: self._run_task(workload, attempt, slot),
+            on_note=self._witness.note,
+        )
+        disposition, end = runs.handle(delivery)
+        if end.untold:
+            self._reports.ended(attempt, end, process=slot.pid)
+        if disposition is Disposition.LATER:
+            self._give_back(message)
+        self.running.pop(attempt, None)
+
+    def _give_back(self, message: dict[str, Any]) -> None:
+        while True:
+            try:
+                self._client.rpush(QUEUE, json.dumps(message))
+                return
+            except (redis.RedisError, OSError):
+                self.world.sleep(1.0)
+
+    def _run_task(self, workload: Any, attempt: AttemptId, slot: Process) -> int:
+        world, airflow, task_id = self.world, self.airflow, str(workload.ti.id)
+        run = self.runs.begin(attempt, slot)
+        try:
+            world.say(f"runs {attempt[:8]}", process=slot)
+            row = airflow.begin_run(task_id, slot)
+            self.runs.admitted(run, row)
+            number = row.runs - 1
+            end = row.plan.runs[number] if number < len(row.plan.runs) else "success"
+            until = world.now + row.plan.seconds
+            while world.now < until:
+                world.sleep(min(TASK_BEAT_SECONDS, until - world.now))
+                if not airflow.beat(row, slot, task_id):
+                    world.say(f"stops {attempt[:8]}: it is not to run any more", process=slot)
+                    return 1
+            is_accepted = airflow.end_run(row, slot, task_id, end)
+            world.say(f"{row.name} ends with {end}{'' if is_accepted else ', refused'}", process=slot)
+            return 0 if is_accepted else 1
+        finally:
+            self.runs.end(run)
