@@ -3,7 +3,7 @@
 #   make test         run the unit, contract, integration, fault and end-to-end tests
 #   make test-compose run docker-compose.yml on a Docker engine, if there is one
 #   make matrix       run tests on each supported release of Celery, redis-py, Redis, the Kubernetes library and Airflow
-#   make bench        compare this executor's worker with upstream's (about 10 minutes)
+#   make bench        compare with upstream's executors (about half an hour; ONLY=celery_dispatch: 2 minutes)
 #   make docs         build the documentation as a site in build/docs
 #   make lint         run ruff, mypy and import-linter
 #   make clean        delete everything that the other targets made
@@ -23,6 +23,7 @@ TEST_ARGS ?=
 TEST_PROCESSES ?= 6
 MATRIX_ARGS ?=
 BENCH_ARGS ?=
+ONLY ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-compose matrix bench docs lint clean
@@ -66,8 +67,9 @@ test-compose: $(VENV)/installed-test
 matrix: $(VENV)/installed-test
 	@$(BIN)/python -m tests.matrix $(MATRIX_ARGS)
 
+# benchmarks/README.md says what is measured. Sizes: make bench ONLY=pod_launch BENCH_ARGS="pod_launch.count=100"
 bench: $(VENV)/installed-test
-	@$(BIN)/python -m benchmarks.workers $(BENCH_ARGS)
+	@$(BIN)/python -m benchmarks $(if $(ONLY),ONLY=$(ONLY)) $(BENCH_ARGS)
 
 docs: $(VENV)/installed-docs
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --conf-dir docs --doctree-dir build/doctrees . build/docs

