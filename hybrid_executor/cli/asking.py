@@ -15,7 +15,7 @@ _ANSWER_SECONDS = 3.0
 
 @contextmanager
 def configured() -> Iterator[tuple[Store, Settings]]:
-    """Give the store and the settings of the deployment. No connection is made yet.
+    """Give the store and the settings of the deployment. Redis has not been asked yet.
 
     :raises ConfigError: a setting is wrong, or no Redis is configured.
     """

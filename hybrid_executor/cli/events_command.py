@@ -29,6 +29,7 @@ def events(args: Namespace) -> None:
     since = parse_duration(args.since, option="--since") if args.since else None
     output = Output(args.output or "json")
     with configured() as (store, _):
+        store.ping()
         now = store.view.now()
         # With --follow alone, only what comes from now on.
         before_seconds = since if since is not None else 0.0 if args.follow else 600.0

@@ -18,6 +18,7 @@ def queues(args: Namespace) -> int:
     """Show the queues that have attempts or workers; return 1 if work waits in one that nobody serves."""
     output = output_of(args)
     with configured() as (store, settings):
+        store.ping()
         found = read_queues(store, settings)
     if output.is_data:
         output.data(found)

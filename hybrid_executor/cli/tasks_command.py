@@ -26,6 +26,7 @@ def tasks(args: Namespace) -> None:
     wanted = filter_of(args)
     output = output_of(args)
     with configured() as (store, _):
+        store.ping()
         found = read_attempts(store, wanted, limit=args.limit + 1)
     shown = found[: args.limit]
     if output.is_data:

@@ -73,8 +73,8 @@ class Browser:
             every_seconds=0.1,
         )
 
-    def enter_frame(self) -> None:
-        """Go into the frame that the UI shows now."""
+    def enter_frame(self, holds: str = "main h2, main form, main .box") -> None:
+        """Go into the frame that the UI shows, once it holds such an element: the frame of the page before may stay."""
 
         def enter() -> bool:
             self.driver.switch_to.default_content()
@@ -82,7 +82,7 @@ class Browser:
             if not frames:
                 return False
             self.driver.switch_to.frame(frames[0])
-            return bool(self.driver.find_elements(By.CSS_SELECTOR, "main h2, main form, main .box"))
+            return bool(self.driver.find_elements(By.CSS_SELECTOR, holds))
 
         def try_to_enter() -> bool:
             try:

@@ -142,20 +142,20 @@ def test_a_waiting_task_is_found_and_its_tab_says_why(browser: Browser, run_id: 
     address = "/tasks/unserved/plugin/hybrid-executor-task"
     wait_until(lambda: browser.driver.current_url.endswith(address), what="its tab is open")
     assert f"{PATH}/dags/waiting/runs/" in browser.driver.current_url
-    browser.enter_frame()
+    browser.enter_frame("#now")
     now = browser.find("#now").text
     assert "queue nobody" in now
     assert "What to do:" in now
     browser.take_picture("ui-task")
     browser.driver.back()
-    browser.enter_frame()
+    browser.enter_frame("#waiting")
     browser.find("#waiting a", text="waiting.unserved")
 
 
 def test_the_tab_stands_beside_the_ui_s_own(browser: Browser, run_id: str) -> None:
     browser.open(f"dags/waiting/runs/{run_id}/tasks/without_image")
     browser.find("a[href*='hybrid-executor-task']", text="Executor").click()
-    browser.enter_frame()
+    browser.enter_frame("#now")
     assert "missing.invalid/airflow:1" in browser.find("#attempts").text
     assert "Correct the image" in browser.find("#now").text
 
@@ -163,7 +163,7 @@ def test_the_tab_stands_beside_the_ui_s_own(browser: Browser, run_id: str) -> No
 def test_a_run_has_a_tab_with_all_its_attempts(browser: Browser, run_id: str) -> None:
     browser.open(f"dags/waiting/runs/{run_id}")
     browser.find("a[href*='hybrid-executor-run']", text="Executor").click()
-    browser.enter_frame()
+    browser.enter_frame("#attempts")
     rows = browser.find("#attempts").text
     assert [name for name in ("waiting.unserved", "waiting.runs", "waiting.without_image") if name not in rows] == []
 

@@ -67,7 +67,7 @@ def test_what_waits_in_a_drained_agent_and_what_it_watches_go_to_another_agent(w
     assert [done.is_done for done in drain_agents(world.store, chosen)] == [True]
     [done] = await_idle_agents(world.store, chosen, seconds=60)
     assert done.words == "drained, 0 launches under way, watches nothing"
-    assert world.watcher() == "second"
+    wait_until(lambda: world.watcher() == "second", what="the second agent to watch")
     gate.touch()
     world.wait_for(State.SUCCEEDED, [running, *waiting], seconds=60)
     assert first.stop() == 0

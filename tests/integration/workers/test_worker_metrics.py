@@ -25,13 +25,15 @@ def test_every_metric_of_workers_is_sent_as_the_table_says(
         [attempt] = fresh_scheduler.submit(fresh_scheduler.work(mark=str(mark), sleep=60))
         [pid] = wait_until(lambda: runs(mark), what="the script runs")
         os.kill(pid, signal.SIGKILL)
-        fresh_scheduler.wait_for(attempt, State.FAILED)
+        failed = fresh_scheduler.wait_for(attempt, State.FAILED)
         client = fresh_scheduler.store.client
         client.config_set("maxmemory", "1")
         try:
             wait_until(lambda: statsd.total("redis.errors", role="worker", code="OOM") >= 1, what="the refusal")
         finally:
             client.config_set("maxmemory", "0")
-        wait_until(lambda: names_of("worker", "all") <= statsd.names(), what=lambda: (statsd.names(), worker.output))
+        wait_until(
+            lambda: names_of("worker", "all") <= statsd.names(), what=lambda: (failed, statsd.names(), worker.output)
+        )
         check_against_the_table(statsd.samples)
         assert statsd.total("worker.processes_lost", category="signal") == 1
