@@ -21,8 +21,9 @@ def test_every_metric_of_workers_is_sent_as_the_table_says(
     with StatsdListener() as statsd:
         for name, value in statsd.environment().items():
             monkeypatch.setenv(name, value)
-        worker = start_worker()
-        [attempt] = fresh_scheduler.submit(fresh_scheduler.work(mark=str(mark), sleep=60))
+        # A queue of its own: a worker that other tests share serves the default queue.
+        worker = start_worker(queues="metrics")
+        [attempt] = fresh_scheduler.submit(fresh_scheduler.work(queue="metrics", mark=str(mark), sleep=60))
         [pid] = wait_until(lambda: runs(mark), what="the script runs")
         os.kill(pid, signal.SIGKILL)
         failed = fresh_scheduler.wait_for(attempt, State.FAILED)
