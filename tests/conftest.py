@@ -171,3 +171,6 @@ def airflow_db(tmp_path_factory: pytest.TempPathFactory) -> None:
             (shared / "migrated.part").rename(migrated)
             return
     shutil.copy(migrated, _HOME / "airflow.db")
+    # A connection that was opened before may still go by the file as it was.
+    if (engine := getattr(sys.modules.get("airflow.settings"), "engine", None)) is not None:
+        engine.dispose()
