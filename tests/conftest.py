@@ -170,7 +170,9 @@ def airflow_db(tmp_path_factory: pytest.TempPathFactory) -> None:
             shutil.copy(_HOME / "airflow.db", shared / "migrated.part")
             (shared / "migrated.part").rename(migrated)
             return
-    shutil.copy(migrated, _HOME / "airflow.db")
-    # A connection that was opened before may still go by the file as it was.
+    # A test may have opened the database before. SQLite's write-ahead log, which Airflow uses, goes by the file as it was.
     if (engine := getattr(sys.modules.get("airflow.settings"), "engine", None)) is not None:
         engine.dispose()
+    for file in _HOME.glob("airflow.db*"):
+        file.unlink()
+    shutil.copy(migrated, _HOME / "airflow.db")
