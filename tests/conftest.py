@@ -170,7 +170,7 @@ def airflow_db(tmp_path_factory: pytest.TempPathFactory) -> None:
             shutil.copy(_HOME / "airflow.db", shared / "migrated.part")
             (shared / "migrated.part").rename(migrated)
             return
-    # A test may have opened the database before. SQLite's write-ahead log, which Airflow uses, goes by the file as it was.
+    # A test may have opened the database before. SQLite's write-ahead log, which Airflow uses, goes by the old file.
     if (engine := getattr(sys.modules.get("airflow.settings"), "engine", None)) is not None:
         engine.dispose()
     for file in _HOME.glob("airflow.db*"):

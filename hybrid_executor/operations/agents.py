@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.operations.done import Done, Report, tell_nobody
-from hybrid_executor.operations.members import OBEYED_SECONDS, IsDone, await_members, count_in, give, names_in, state_of
+from hybrid_executor.operations.members import OBEYED_SECONDS, Members, count_in, names_in, state_of
 from hybrid_executor.store import Member, Order, Store
 
-_LATE = "has not done it yet; see 'airflow hybrid status'"
 _DRAINS = frozenset({"draining", "drained"})
 
 
@@ -41,7 +40,9 @@ def drain_agents(
 ) -> list[Done]:
     """Let agents take no new launches. What waits in them goes to other agents, and so do their watches."""
     order = Order("drain")
-    return _command(store, chosen, order, lambda m: state_of(m) in {*_DRAINS, "gone"}, seconds=seconds, report=report)
+    return _MEMBERS.command(
+        store, chosen, order, lambda m: state_of(m) in {*_DRAINS, "gone"}, seconds=seconds, report=report
+    )
 
 
 def await_idle_agents(
@@ -51,14 +52,16 @@ def await_idle_agents(
 
     :param seconds: how long to wait, ``None`` for ever.
     """
-    return _await(store, chosen, lambda m: state_of(m) in ("drained", "gone"), seconds=seconds, report=report)
+    return _MEMBERS.wait(store, chosen, lambda m: state_of(m) in ("drained", "gone"), seconds=seconds, report=report)
 
 
 def resume_agents(
     store: Store, chosen: Sequence[Member], *, seconds: float = OBEYED_SECONDS, report: Report = tell_nobody
 ) -> list[Done]:
     """Let drained agents launch again."""
-    return _command(store, chosen, Order("resume"), lambda m: state_of(m) == "running", seconds=seconds, report=report)
+    return _MEMBERS.command(
+        store, chosen, Order("resume"), lambda m: state_of(m) == "running", seconds=seconds, report=report
+    )
 
 
 def clusters_without_agent(store: Store) -> list[str]:
@@ -69,23 +72,11 @@ def clusters_without_agent(store: Store) -> list[str]:
     return sorted(known - served)
 
 
-def _command(
-    store: Store, chosen: Sequence[Member], order: Order, is_done: IsDone, *, seconds: float, report: Report
-) -> list[Done]:
-    give(store, chosen, order)
-    return _await(store, chosen, is_done, seconds=seconds, report=report)
-
-
-def _await(
-    store: Store, chosen: Sequence[Member], is_done: IsDone, *, seconds: float | None, report: Report
-) -> list[Done]:
-    return await_members(
-        store, "agent", chosen, is_done=is_done, describe=_words, seconds=seconds, late=_LATE, report=report
-    )
-
-
 def _words(member: Member | None) -> str:
     if member is None or not member.is_alive:
         return "gone"
     watches = ", ".join(sorted(name.removeprefix("watch:") for name in names_in(member, "leases"))) or "nothing"
     return f"{state_of(member)}, {count_in(member, 'in_flight')} launches under way, watches {watches}"
+
+
+_MEMBERS = Members(role="agent", describe=_words, late="has not done it yet; see 'airflow hybrid status'")

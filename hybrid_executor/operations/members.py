@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from hybrid_executor.operations.done import Done, Report, tell_nobody
+from hybrid_executor.operations.done import Done, Report
 from hybrid_executor.store import Member, Order, Store
 from hybrid_executor.store.presence import Role
 
@@ -43,52 +44,59 @@ def count_in(member: Member, field: str) -> int:
         return 0
 
 
-def give(store: Store, chosen: Sequence[Member], order: Order) -> None:
-    """Give an order to members. An older release of ours, which takes no orders, gets none."""
-    for member in chosen:
-        if life := member.fields.get("life"):
-            store.orders.give(life, order)
+@dataclass(frozen=True, kw_only=True)
+class Members:
+    """How members of one role are told something, and how their state is put into words.
 
-
-def await_members(
-    store: Store,
-    role: Role,
-    chosen: Sequence[Member],
-    *,
-    is_done: IsDone,
-    describe: Describe,
-    seconds: float | None,
-    late: str,
-    report: Report = tell_nobody,
-) -> list[Done]:
-    """Wait until members are as wanted; return what became of each.
-
-    :param seconds: how long to wait, ``None`` for ever.
-    :param late: what to say of one that is not there in time.
-    :raises StoreUnavailable: Redis could not be asked.
+    :ivar late: what to say of one that has not obeyed in time.
     """
-    deadline = None if seconds is None else time.monotonic() + seconds
-    left = {member.name: member.fields.get("life", "") for member in chosen}
-    results: list[Done] = []
 
-    def conclude(name: str, is_there: bool, words: str) -> None:
-        del left[name]
-        results.append(Done(item=name, is_done=is_there, words=words))
-        report(results[-1])
+    role: Role
+    describe: Describe
+    late: str
 
-    for name in [name for name, life in left.items() if not life]:
-        conclude(name, False, "is of an older release, which takes no orders: restart it with this release")
-    while left:
-        found = {member.name: member for member in store.presence.members(role)}
-        for name, life in list(left.items()):
-            member = found.get(name)
-            if member is not None and member.fields.get("life") != life:
-                member = None
-            if is_done(member):
-                conclude(name, True, describe(member))
-        if left and deadline is not None and time.monotonic() >= deadline:
-            for name in list(left):
-                conclude(name, False, late)
-        if left:
-            time.sleep(_LOOK_SECONDS)
-    return results
+    def command(
+        self, store: Store, chosen: Sequence[Member], order: Order, is_done: IsDone, *, seconds: float, report: Report
+    ) -> list[Done]:
+        """Give an order, and wait until members have obeyed; see :meth:`wait`.
+
+        An older release of ours, which takes no orders, gets none.
+        """
+        for member in chosen:
+            if life := member.fields.get("life"):
+                store.orders.give(life, order)
+        return self.wait(store, chosen, is_done, seconds=seconds, report=report)
+
+    def wait(
+        self, store: Store, chosen: Sequence[Member], is_done: IsDone, *, seconds: float | None, report: Report
+    ) -> list[Done]:
+        """Wait until members are as wanted; return what became of each.
+
+        :param seconds: how long to wait, ``None`` for ever.
+        :raises StoreUnavailable: Redis could not be asked.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        left = {member.name: member.fields.get("life", "") for member in chosen}
+        results: list[Done] = []
+
+        def conclude(name: str, is_there: bool, words: str) -> None:
+            del left[name]
+            results.append(Done(item=name, is_done=is_there, words=words))
+            report(results[-1])
+
+        for name in [name for name, life in left.items() if not life]:
+            conclude(name, False, "is of an older release, which takes no orders: restart it with this release")
+        while left:
+            found = {member.name: member for member in store.presence.members(self.role)}
+            for name, life in list(left.items()):
+                member = found.get(name)
+                if member is not None and member.fields.get("life") != life:
+                    member = None
+                if is_done(member):
+                    conclude(name, True, self.describe(member))
+            if left and deadline is not None and time.monotonic() >= deadline:
+                for name in list(left):
+                    conclude(name, False, self.late)
+            if left:
+                time.sleep(_LOOK_SECONDS)
+        return results

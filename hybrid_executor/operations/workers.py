@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.operations.done import Done, Report, tell_nobody
-from hybrid_executor.operations.members import OBEYED_SECONDS, IsDone, await_members, count_in, give, names_in, state_of
+from hybrid_executor.operations.members import OBEYED_SECONDS, IsDone, Members, count_in, names_in, state_of
 from hybrid_executor.store import Member, Order, Store
 
-_LATE = "has not done it yet; see 'airflow hybrid workers'"
 _TAKES_WORK = frozenset({"running", "deaf"})
 _TAKES_NONE = frozenset({"draining", "drained", "gone"})
 
@@ -59,7 +58,7 @@ def drain_workers(
 ) -> list[Done]:
     """Stop workers from taking new tasks; running tasks continue."""
     order = Order("drain")
-    return _command(store, chosen, order, lambda m: state_of(m) in _TAKES_NONE, seconds=seconds, report=report)
+    return _MEMBERS.command(store, chosen, order, lambda m: state_of(m) in _TAKES_NONE, seconds=seconds, report=report)
 
 
 def await_idle_workers(
@@ -69,7 +68,7 @@ def await_idle_workers(
 
     :param seconds: how long to wait, ``None`` for ever.
     """
-    return _await(store, chosen, lambda m: state_of(m) in ("drained", "gone"), seconds=seconds, report=report)
+    return _MEMBERS.wait(store, chosen, lambda m: state_of(m) in ("drained", "gone"), seconds=seconds, report=report)
 
 
 def resume_workers(
@@ -77,7 +76,7 @@ def resume_workers(
 ) -> list[Done]:
     """Let drained workers take tasks again."""
     order = Order("resume")
-    return _command(store, chosen, order, lambda m: state_of(m) in _TAKES_WORK, seconds=seconds, report=report)
+    return _MEMBERS.command(store, chosen, order, lambda m: state_of(m) in _TAKES_WORK, seconds=seconds, report=report)
 
 
 def stop_workers(
@@ -85,7 +84,7 @@ def stop_workers(
 ) -> list[Done]:
     """Stop workers after their running tasks have ended. Returns when they take no new tasks."""
     is_done: IsDone = lambda m: state_of(m) in ("draining", "gone")  # noqa: E731
-    return _command(store, chosen, Order("stop"), is_done, seconds=seconds, report=report)
+    return _MEMBERS.command(store, chosen, Order("stop"), is_done, seconds=seconds, report=report)
 
 
 def add_queue(
@@ -101,7 +100,7 @@ def add_queue(
     :raises ConfigError: the name cannot be one of a queue.
     """
     order = Order("add-queue", _checked(queue))
-    return _command(
+    return _MEMBERS.command(
         store,
         chosen,
         order,
@@ -124,7 +123,7 @@ def remove_queue(
     :raises ConfigError: the name cannot be one of a queue.
     """
     order = Order("remove-queue", _checked(queue))
-    return _command(
+    return _MEMBERS.command(
         store,
         chosen,
         order,
@@ -140,23 +139,11 @@ def _checked(queue: str) -> str:
     return queue
 
 
-def _command(
-    store: Store, chosen: Sequence[Member], order: Order, is_done: IsDone, *, seconds: float, report: Report
-) -> list[Done]:
-    give(store, chosen, order)
-    return _await(store, chosen, is_done, seconds=seconds, report=report)
-
-
-def _await(
-    store: Store, chosen: Sequence[Member], is_done: IsDone, *, seconds: float | None, report: Report
-) -> list[Done]:
-    return await_members(
-        store, "worker", chosen, is_done=is_done, describe=_words, seconds=seconds, late=_LATE, report=report
-    )
-
-
 def _words(member: Member | None) -> str:
     if member is None or not member.is_alive:
         return "gone"
     queues = ",".join(sorted(names_in(member, "queues"))) or "none"
     return f"{state_of(member)}, {count_in(member, 'running')} running, queues {queues}"
+
+
+_MEMBERS = Members(role="worker", describe=_words, late="has not done it yet; see 'airflow hybrid workers'")
