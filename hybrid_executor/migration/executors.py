@@ -50,11 +50,6 @@ class Entry:
         """What ``executor=`` of a task may be to mean this one: alias, import path, or name of the class."""
         return frozenset({self.alias, self.path, self.path.rpartition(".")[2]} - {""})
 
-    @property
-    def class_name(self) -> str:
-        """The name of the class."""
-        return self.path.rpartition(".")[2]
-
 
 @dataclass(frozen=True)
 class Executors:
