@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from hybrid_executor.standalone import LocalAirflow
+from hybrid_executor.standalone.api import ApiError
 from tests.e2e.conftest import DAGS, run_airflow
 from tests.e2e.contrast import faint_texts
 from tests.waiting import wait_until
@@ -68,7 +69,11 @@ def run_id(airflow: LocalAirflow) -> str:
 
     def has_come() -> bool:
         airflow.stack.advance()
-        states = {row["task_id"]: row["state"] for row in airflow.api.task_instances("waiting", run_id)}
+        try:
+            rows = airflow.api.task_instances("waiting", run_id)
+        except ApiError:
+            return False  # it is late: the first request to each of its processes loads the whole API
+        states = {row["task_id"]: row["state"] for row in rows}
         return states == {"unserved": "queued", "runs": "running", "without_image": "failed"}
 
     wait_until(has_come, seconds=240, what="the three tasks are where they stay")
