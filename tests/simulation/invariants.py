@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hybrid_executor.kube.names import done_patch
 from hybrid_executor.states import TERMINAL_STATES
 from hybrid_executor.store.keys import Keys
 
@@ -82,7 +83,7 @@ class Records:
         self._touched: dict[str, None] = {}
         self._is_after_loss = False
         self.violations: list[str] = []
-        server.on_write = self._touch
+        server.on_write.append(self._touch)
         server.after_run = self._look
 
     def forget(self) -> None:
@@ -151,16 +152,9 @@ def judge_end(history: History) -> list[str]:
             found.append(f"{row.name} is still {row.state or 'none'} (attempt {row.attempt[:8]}) at the end")
     if found:
         return found
-    keys = Keys(INSTANCE)
-    for key in server.all_keys():
-        value = server.peek(key)
-        if key.startswith(keys.attempt("")) and value.get("state") not in _TERMINAL:
-            found.append(f"attempt {key[-36:][:8]} is left {value.get('state')}: {_short(value)}")
-        elif key.startswith((keys.payload(""), keys.overrides(""), keys.owner(""), keys.live(""))):
-            if not (key.startswith(keys.owner("")) and not _has_live_owner(key, schedulers)):
-                found.append(f"{key.removeprefix(keys.prefix)} is left over")
-        elif key == "default":
-            found.append(f"{len(value)} messages are left over")
+    found += _left_in_redis(history)
+    if history.kube is not None:
+        found += _left_pods(history)
     for scheduler in schedulers:
         if scheduler.process.is_dead or not scheduler.is_open:
             continue
@@ -179,10 +173,60 @@ def judge_end(history: History) -> list[str]:
     return found
 
 
+def _left_in_redis(history: History) -> list[str]:
+    """Return what is left in Redis. What died with its scheduler and its worker is shown by ``reconcile``, not more."""
+    found: list[str] = []
+    server, keys = history.server, Keys(INSTANCE)
+    orphaned = _orphaned(history)
+    for key in server.all_keys():
+        value, name = server.peek(key), key.removeprefix(keys.prefix)
+        if key.startswith(keys.attempt("")):
+            attempt = key.removeprefix(keys.attempt(""))
+            if value.get("state") not in _TERMINAL and attempt not in orphaned:
+                found.append(f"attempt {attempt[:8]} is left {value.get('state')}: {_short(value)}")
+        elif key.startswith((keys.owner(""), keys.live(""))):
+            if not key.startswith(keys.owner("")) or _has_live_owner(key, history.schedulers):
+                left = [attempt[:8] for attempt in value if attempt not in orphaned]
+                if left:
+                    found.append(f"{name} is left over with {', '.join(left)}")
+        elif key.startswith((keys.payload(""), keys.overrides(""))):
+            found.append(f"{name} is left over")
+        elif key.startswith(keys.launch("")) and (value.entries or any(g.pending for g in value.groups.values())):
+            found.append(f"{name} has {len(value.entries)} entries still")
+        elif key == "celery":
+            found.append(f"{len(value)} messages are left over")
+    return found
+
+
+def _orphaned(history: History) -> set[str]:
+    """Return attempts whose scheduler is dead and that Airflow does not wait for: nobody could know of their end."""
+    keys, server = Keys(INSTANCE), history.server
+    live = {str(scheduler.job.id) for scheduler in history.schedulers if not scheduler.process.is_dead}
+    wanted = {row.attempt for row in history.airflow.rows if row.state in ("queued", "running", "restarting")}
+    records = {key.removeprefix(keys.attempt("")): server.peek(key) for key in server.all_keys() if _is_record(key)}
+    return {attempt for attempt, record in records.items() if record.get("owner") not in live | {""}} - wanted
+
+
+def _is_record(key: str) -> bool:
+    return key.startswith(Keys(INSTANCE).attempt(""))
+
+
+def _left_pods(history: History) -> list[str]:
+    """A pod is gone in the end, or it has ended, is kept, and is marked so."""
+    assert history.kube is not None
+    found = []
+    for pod in history.kube.server.all_pods():
+        has_ended = pod["status"].get("phase") in ("Succeeded", "Failed")
+        is_marked = all(item in pod["metadata"]["labels"].items() for item in done_patch()["metadata"]["labels"].items())
+        if not (has_ended and is_marked):
+            found.append(f"pod {pod['metadata']['name']} is left over, {pod['status'].get('phase')}")
+    return found
+
+
 def _is_mild(plan: Plan) -> bool:
     """Return whether nothing happens that has to be repaired: only exchanges fail, and are repeated at once."""
     return not plan.actions and all(
-        fault.is_of_network and fault.kind != "late" and fault.seconds <= 1 for fault in plan.faults
+        fault.is_of_redis and fault.kind != "late" and fault.seconds <= 1 for fault in plan.faults
     )
 
 
