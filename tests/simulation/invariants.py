@@ -217,7 +217,9 @@ def _left_pods(history: History) -> list[str]:
     found = []
     for pod in history.kube.server.all_pods():
         has_ended = pod["status"].get("phase") in ("Succeeded", "Failed")
-        is_marked = all(item in pod["metadata"]["labels"].items() for item in done_patch()["metadata"]["labels"].items())
+        is_marked = all(
+            item in pod["metadata"]["labels"].items() for item in done_patch()["metadata"]["labels"].items()
+        )
         if not (has_ended and is_marked):
             found.append(f"pod {pod['metadata']['name']} is left over, {pod['status'].get('phase')}")
     return found

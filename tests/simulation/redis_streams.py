@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.simulation.redis_text import text_of
+
 Position = tuple[int, int]
 _LAST = 2**63
 
@@ -213,10 +215,12 @@ class StreamCommands:
 
 def blocks_on(command: Sequence[Any]) -> tuple[str, float] | None:
     """Return the stream that a command waits for, and the seconds; None for a command that does not wait."""
-    if command[0] != "XREADGROUP" or "BLOCK" not in command:
+    if command[0] != "XREADGROUP":
         return None
-    words = list(command)
-    return str(words[words.index("STREAMS") + 1]), float(words[words.index("BLOCK") + 1]) / 1000
+    words = [text_of(word) for word in command]
+    if "BLOCK" not in words:
+        return None
+    return words[words.index("STREAMS") + 1], float(words[words.index("BLOCK") + 1]) / 1000
 
 
 def _option(words: Sequence[str], name: str, otherwise: int) -> int:

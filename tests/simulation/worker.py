@@ -47,9 +47,7 @@ class DirectWitness(Witness):
 class Worker:
     """One worker, from its start until it is killed."""
 
-    def __init__(
-        self, world: World, network: Network, process: Process, tasks: Tasks, *, slots: int
-    ) -> None:
+    def __init__(self, world: World, network: Network, process: Process, tasks: Tasks, *, slots: int) -> None:
         self.world = world
         self.network = network
         self.process = process
