@@ -37,6 +37,7 @@ class Event:
     :ivar generation: the record's generation after the change.
     :ivar holder: the worker, agent or pod that holds the attempt now, "" for none.
     :ivar reason: a text for people; "" for none.
+    :ivar namespace: of its pod, "" for none.
     """
 
     id: StreamId
@@ -47,6 +48,7 @@ class Event:
     pool: str
     holder: str = ""
     reason: str = ""
+    namespace: str = ""
 
 
 def decode_event(stream_id: str, fields: Mapping[str, str]) -> Event:
@@ -63,4 +65,5 @@ def decode_event(stream_id: str, fields: Mapping[str, str]) -> Event:
         pool=fields.get("pool", ""),
         holder=fields.get("holder", ""),
         reason=fields.get("reason", ""),
+        namespace=fields.get("namespace", ""),
     )

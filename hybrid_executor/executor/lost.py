@@ -13,7 +13,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.beats import Beats
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
-from hybrid_executor.executor.resubmission import submit_again
+from hybrid_executor.executor.resubmission import end, submit_again
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Record
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _UNSENT_AFTER_SECONDS = 30.0
 _LAUNCHES_ON_WORKERS = 3
 _WAITS = ("queued", "scheduled")
+_GOES_ON = ("queued", "running", "restarting")
 
 
 class LostWork:
@@ -81,6 +82,10 @@ class LostWork:
                 continue
             known[tracked.attempt] = record
             row = rows.get(tracked.workload_id)
+            if row is not None and row.state not in _GOES_ON:
+                # It has ended, or was deferred and may be resumed by now: this end is nobody's failure.
+                end(context, tracked)
+                continue
             has_started = row is None or row.state not in _WAITS
             is_ours = row is None or row.attempt in ("", tracked.attempt)
             if tracked.kind == "task" and not has_started and is_ours and self._may_repeat(record):

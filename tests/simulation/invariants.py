@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hybrid_executor.agent.identity import identify
 from hybrid_executor.kube.names import done_patch
 from hybrid_executor.states import TERMINAL_STATES
 from hybrid_executor.store.keys import Keys
@@ -26,7 +27,7 @@ INSTANCE = "sim"
 
 @dataclass(eq=False)
 class Run:
-    """One time that a worker ran an attempt.
+    """One time that a worker or a pod ran an attempt.
 
     :ivar is_admitted: the API let its task start.
     """
@@ -46,8 +47,12 @@ class Runs:
         self.violations: list[str] = []
         self.all: list[Run] = []
 
-    def begin(self, attempt: str, process: Process) -> Run:
-        """Note that an attempt was claimed and is run."""
+    def begin(self, attempt: str, process: Process, *, is_claimed: bool) -> Run:
+        """Note that an attempt is run.
+
+        :param is_claimed: a worker has claimed it. A pod has no claim: the API refuses the start of a task that has
+            started before, if a pod is created twice because its creation was not answered.
+        """
         now = self._world.now
         for other in self.all:
             if other.attempt != attempt:
@@ -55,7 +60,7 @@ class Runs:
             is_alive = not other.is_over and not other.process.is_dead
             if is_alive and not other.process.paused_until and now - other.began_at < _LOST_SECONDS:
                 self.violations.append(f"attempt {attempt[:8]} has two live runs")
-            elif other.is_admitted:
+            elif other.is_admitted and is_claimed:
                 self.violations.append(f"attempt {attempt[:8]} is run again although its task had started")
         run = Run(attempt, process, now)
         self.all.append(run)
@@ -63,6 +68,8 @@ class Runs:
 
     def admitted(self, run: Run, row: Row) -> None:
         """Note that its task has started."""
+        if any(other.is_admitted for other in self.all if other.attempt == run.attempt):
+            self.violations.append(f"the task of attempt {run.attempt[:8]} was started twice")
         run.is_admitted = True
         if row.attempt != run.attempt and not run.process.paused_until:
             self.violations.append(f"attempt {run.attempt[:8]} started {row.name}, whose attempt is {row.attempt[:8]}")
@@ -145,7 +152,7 @@ class Records:
 
 def judge_end(history: History) -> list[str]:
     """Return what does not hold once all is quiet."""
-    plan, airflow, server, schedulers = history.plan, history.airflow, history.server, history.schedulers
+    plan, airflow, schedulers = history.plan, history.airflow, history.schedulers
     found: list[str] = []
     for row in airflow.rows:
         if row.state not in ("success", "failed"):
@@ -212,10 +219,17 @@ def _is_record(key: str) -> bool:
 
 
 def _left_pods(history: History) -> list[str]:
-    """A pod is gone in the end, or it has ended, is kept, and is marked so."""
+    """A pod is gone in the end, or it has ended, is kept, and is marked so.
+
+    Pods of a Redis that no agent remembers after it lost its data may belong to another deployment: they are left.
+    """
     assert history.kube is not None
-    found = []
+    found, keys, server = [], Keys(INSTANCE), history.server
+    known = server.peek(keys.identities) or ()
     for pod in history.kube.server.all_pods():
+        identity = identify(pod)
+        if identity is None or (identity.redis_id not in known and server.peek(keys.attempt(identity.attempt)) is None):
+            continue
         has_ended = pod["status"].get("phase") in ("Succeeded", "Failed")
         is_marked = all(
             item in pod["metadata"]["labels"].items() for item in done_patch()["metadata"]["labels"].items()

@@ -150,7 +150,7 @@ class Kubelet:
     def _run(self, pod: NodePod, process: Process, workload: dict[str, Any]) -> None:
         self._world.sleep(0.5 * pod.times.random())
         try:
-            code = self._tasks.run(workload["ti"]["id"], pod.attempt, process)
+            code = self._tasks.run(workload["ti"]["id"], pod.attempt, process, is_claimed=False)
         except (TaskAlreadyRunningError, NotWaiting) as refusal:
             self._world.say(str(refusal))
             code = 1

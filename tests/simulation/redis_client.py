@@ -54,6 +54,9 @@ class SimulatedRedis(redis.Redis):
         super().__init__(protocol=2, decode_responses=True)
         self._round_trip = round_trip
 
+    def __del__(self) -> None:
+        """There is no connection to close."""
+
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> SimulatedPipeline:
         return SimulatedPipeline(self)
 

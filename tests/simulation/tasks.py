@@ -15,13 +15,13 @@ class Tasks:
         self._airflow = airflow
         self._runs = runs
 
-    def run(self, task_id: str, attempt: str, process: Process) -> int:
+    def run(self, task_id: str, attempt: str, process: Process, *, is_claimed: bool) -> int:
         """Run a task in this process; return the exit code.
 
         :raises TaskAlreadyRunningError, NotWaiting: the API refuses its start.
         """
         world, airflow = self._world, self._airflow
-        run = self._runs.begin(attempt, process)
+        run = self._runs.begin(attempt, process, is_claimed=is_claimed)
         try:
             world.say(f"runs {attempt[:8]}", process=process)
             row = airflow.begin_run(task_id, process)

@@ -125,7 +125,7 @@ class Worker:
         runs = WorkloadRuns(
             lambda: store,
             instance=INSTANCE,
-            run=lambda workload: self._tasks.run(str(workload.ti.id), attempt, slot),
+            run=lambda workload: self._tasks.run(str(workload.ti.id), attempt, slot, is_claimed=True),
             on_note=self._witness.note,
         )
         disposition, end = runs.handle(delivery)

@@ -1,6 +1,6 @@
 -- Changes the state of one attempt if that is legal, with everything that follows from it, in one step.
 --
--- "holder" and "reason" among the fields also travel in the event. Which sets and which launch stream the attempt is in
+-- "holder", "reason" and "namespace" among the fields also travel in the event. Which sets and which launch stream the attempt is in
 -- depends on its record, so their keys are made here.
 --
 -- Answers {code, state, generation, holder}; code 1: changed, 0: not legal from its state (a duplicate, late or
@@ -39,6 +39,8 @@ for i = fields_at, #ARGV, 2 do
     holder = ARGV[i + 1]
   elseif ARGV[i] == 'reason' then
     reason = ARGV[i + 1]
+  elseif ARGV[i] == 'namespace' then
+    namespace = ARGV[i + 1]
   end
 end
 if operation == 'launch' and is_wrong_type(check(redis.pcall('XADD', prefix .. LAUNCH .. cluster, '*', 'op', 'launch',
@@ -57,7 +59,7 @@ if is_terminal then
 end
 redis.call('EXPIRE', attempt_key, kept_seconds)
 shared('XADD', events_key, '*', 'attempt', id, 'state', to, 'generation', new_generation, 'owner', owner,
-  'pool', pool, 'holder', holder, 'reason', reason)
+  'pool', pool, 'holder', holder, 'reason', reason, 'namespace', namespace)
 if operation == 'launch' then
   redis.call('HSET', attempt_key, 'launches', (tonumber(redis.call('HGET', attempt_key, 'launches') or '0') or 0) + 1)
 elseif operation == 'delete' and cluster ~= '' and pod then
