@@ -41,7 +41,7 @@ class Network:
 
     def connect(self, process: Process) -> SimulatedRedis:
         """Return a client of a process."""
-        return SimulatedRedis(lambda commands: self._patiently(process, commands))
+        return SimulatedRedis.connect(lambda commands: self._patiently(process, commands))
 
     def _patiently(self, process: Process, commands: Sequence[Sequence[Any]]) -> list[Any]:
         for retry in range(_RETRIES + 1):

@@ -27,7 +27,7 @@ _OWNERS = [OwnerId("1"), OwnerId("2")]
 def stores(redis_url: str) -> Iterator[tuple[Store, Store]]:
     """A store on a real server, and one on the simulated one."""
     real = open_store(RedisSettings(url=redis_url), instance="test")
-    yield real, Store(SimulatedRedis(RedisServer(time.time).run), instance="test")
+    yield real, Store(SimulatedRedis.connect(RedisServer(time.time).run), instance="test")
     real.client.flushall()
     real.close()
 
@@ -118,7 +118,7 @@ def test_both_answer_the_same(stores: tuple[Store, Store], seed: int) -> None:
 
 def test_a_key_expires_on_the_virtual_clock() -> None:
     now = 1000.0
-    client = SimulatedRedis(RedisServer(lambda: now).run)
+    client = SimulatedRedis.connect(RedisServer(lambda: now).run)
     client.set("key", "value", ex=10)
     now += 9
     assert (client.get("key"), client.ttl("key")) == ("value", 1)
@@ -128,7 +128,7 @@ def test_a_key_expires_on_the_virtual_clock() -> None:
 
 def test_a_fall_back_brings_older_data_and_another_server() -> None:
     server = RedisServer(time.time)
-    client = SimulatedRedis(server.run)
+    client = SimulatedRedis.connect(server.run)
     client.set("key", "old")
     before, snapshot = client.info("replication")["master_replid"], server.snapshot()
     client.set("key", "new")
@@ -139,7 +139,7 @@ def test_a_fall_back_brings_older_data_and_another_server() -> None:
 
 def test_what_is_refused_changes_nothing_and_is_refused_as_redis_does_it() -> None:
     server = RedisServer(time.time)
-    client = SimulatedRedis(lambda commands: server.run(commands, refusal="READONLY"))
+    client = SimulatedRedis.connect(lambda commands: server.run(commands, refusal="READONLY"))
     with pytest.raises(ReadOnlyError):
         client.set("key", "value")
     with pytest.raises(StoreRefused, match="read-only replica"):

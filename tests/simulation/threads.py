@@ -64,15 +64,12 @@ class Lock:
             self._depth += 1
             return True
         if blocking:
-            self._world_may_switch()
+            may_switch(self._world)
         while self._holder is not None:
             if not blocking or not self._places.wait(None if timeout < 0 else timeout):
                 return False
         self._holder, self._depth = getcurrent(), 1
         return True
-
-    def _world_may_switch(self) -> None:
-        may_switch(self._world)
 
     def release(self) -> None:
         """Give it back."""
@@ -278,9 +275,9 @@ class ThreadPool:
 
 def may_switch(world: World) -> None:
     """Let others go on, now and then."""
-    chance = world.current.random
-    if getcurrent().parent is not None and chance.random() < _SWITCH_CHANCE:
-        world.sleep(_SWITCH_SECONDS * chance.random())
+    process = world.current
+    if process is not world.machine and process.random.random() < _SWITCH_CHANCE:
+        world.sleep(_SWITCH_SECONDS * process.random.random())
 
 
 @contextmanager

@@ -159,14 +159,14 @@ class World:
 
     def sleep(self, seconds: float) -> None:
         """Wait; others go on meanwhile."""
-        waiting = self.waiting()
-        until = self.now + max(0.0, seconds)
-        first = self._queue[0][0] if self._queue else float("inf")
-        if until < first and until < self._next_look and until >= waiting.process.paused_until:
+        process, until = self.current, self.now + max(0.0, seconds)
+        is_first = until < self._next_look and (not self._queue or until < self._queue[0][0])
+        if is_first and until >= process.paused_until and not process.is_dead and process is not self.machine:
             self.now = until  # nobody else goes on before
             self.steps += 1
             return
-        self._push(until, waiting, waiting.process)
+        waiting = self.waiting()
+        self._push(until, waiting, process)
         self._hub.switch()
         if waiting.process.is_dead:
             raise GreenletExit
