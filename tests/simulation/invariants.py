@@ -196,7 +196,7 @@ def _left_in_redis(history: History) -> list[str]:
                 left = [attempt[:8] for attempt in value if attempt not in orphaned]
                 if left:
                     found.append(f"{name} is left over with {', '.join(left)}")
-        elif key.startswith((keys.payload(""), keys.overrides(""))):
+        elif key.startswith((keys.payload(""), keys.overrides(""))) and key[-36:] not in orphaned:
             found.append(f"{name} is left over")
         elif key.startswith(keys.launch("")) and (value.entries or any(g.pending for g in value.groups.values())):
             found.append(f"{name} has {len(value.entries)} entries still")
