@@ -43,6 +43,7 @@ class AgentProcess:
     ) -> None:
         self.world = world
         self.process = process
+        self.name = f"{process.name}.{process.pid}"
         self._settings = settings
         self._kubernetes_settings = kubernetes_settings
         self.violations: list[str] = []
@@ -52,7 +53,7 @@ class AgentProcess:
         code = main.run_agent(
             settings=self._settings,
             kubernetes_settings=self._kubernetes_settings,
-            name=f"{self.process.name}.{self.process.pid}",
+            name=self.name,
             stop=threading.Event(),
         )
         self.violations.append(f"{self.process.name} ended with code {code}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from typing import Any
 from unittest import mock
@@ -13,7 +14,10 @@ from unittest import mock
 from hybrid_executor import compat
 from hybrid_executor.config import Settings, airflow_config, read_settings
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
-from hybrid_executor.store import Store
+from hybrid_executor.store import Order, Store
+from hybrid_executor.store.keys import Keys
+from hybrid_executor.store.orders import Verb
+from hybrid_executor.store.presence import Role
 from hybrid_workers import ending
 from hybrid_workers import run as workers_run
 from tests.simulation.agent import AgentProcess, connected_agents
@@ -165,6 +169,9 @@ class History:
             world.at(fault.at, lambda: self._lose(fault, number))
         elif fault.kind in ("kill", "pause"):
             world.at(fault.at, lambda: self._hit(fault))
+        elif fault.kind == "drain":
+            world.at(fault.at, lambda: self._order(fault, "drain"))
+            world.at(fault.at + fault.seconds, lambda: self._order(fault, "resume"))
         elif kube is not None:
             kube.arrange(fault)
 
@@ -190,6 +197,16 @@ class History:
             return
         world.kill(process)
         world.after(fault.seconds, lambda: self._start(name))
+
+    def _order(self, fault: Fault, verb: Verb) -> None:
+        """Give a worker or agent an order, as the command does: to the life that is announced."""
+        keys = Keys(INSTANCE)
+        role: Role = "agent" if fault.target in self.agents else "worker"
+        name = (self.agents.get(fault.target) or self.workers[fault.target]).name
+        life = (self.server.peek(keys.member(role, name)) or {}).get("life", "")
+        self.world.say(f"{fault}: {verb} {'' if life else 'not possible, it is not announced'}")
+        if life:
+            self.server.run([["RPUSH", keys.orders(life), json.dumps(asdict(Order(verb)))]])
 
     def _process(self, name: str) -> Process:
         known: dict[str, Worker | AgentProcess | Scheduler] = {**self.workers, **self.agents}

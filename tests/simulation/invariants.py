@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _TERMINAL = frozenset(state.value for state in TERMINAL_STATES)
 _LOST_SECONDS = 30.0
 _LONGEST_WAIT_SECONDS = 20.0
+_MOST_TRIPS = 20
+"""Round trips to Redis of one heartbeat, with all timed repairs in it and each script sent for the first time."""
+
 INSTANCE = "sim"
 """The name of the simulated deployment."""
 
@@ -173,6 +176,12 @@ def judge_end(history: History) -> list[str]:
             found.append(f"{scheduler.process.name} has {len(executor.running)} keys in running")
         if executor.context.pending.to_revoke or executor.context.pending.to_adopt:
             found.append(f"{scheduler.process.name} still has something to do: {executor.context.pending}")
+    if not plan.has("flush", "fall_back") and not any(fault.is_of_redis for fault in plan.faults):
+        found += [
+            f"a heartbeat of {scheduler.process.name} made {scheduler.most_trips} round trips"
+            for scheduler in schedulers
+            if scheduler.most_trips > _MOST_TRIPS
+        ]
     if not plan.has("kill", "pause") and not plan.actions:
         found += _wrong_ends(airflow)
     if not history.network.lost_messages and _is_mild(plan):

@@ -10,7 +10,7 @@ from typing import Literal
 RunEnd = Literal["success", "failed", "deferred"]
 FaultKind = Literal[
     "lost", "unanswered", "late", "refused", "READONLY", "OOM", "LOADING",
-    "flush", "fall_back", "kill", "pause",
+    "flush", "fall_back", "kill", "pause", "drain",
     "kube_lost", "kube_unanswered", "kube_late", "kube_401", "kube_403", "kube_409", "kube_410", "kube_429",
     "kube_500", "kube_503",
     "watch_late", "watch_twice", "watch_never", "watch_cut", "watch_expired",
@@ -65,7 +65,8 @@ class Fault:
 
     :ivar target: the process; "*" for all. A fault of a network meets its next exchange, or, with a length, all of them
         for so long.
-    :ivar seconds: how long it lasts; of "fall_back": how much is lost; of "kill": after what time another one starts.
+    :ivar seconds: how long it lasts. Of "fall_back": how much is lost. Of "kill": after what time another one starts.
+        Of "drain": after what time it is to work again.
     """
 
     at: float
@@ -147,6 +148,9 @@ def make_plan(seed: int) -> Plan:
             faults.append(_fault(rng, 0.5, 40, _NETWORK, target, seconds))
         if agents:
             faults += _faults_of_kubernetes(rng, agent_names)
+    if rng.random() < 0.15:
+        served = [name for name in processes if not name.startswith("scheduler")]
+        faults.append(_fault(rng, 2, 25, ("drain",), rng.choice(served), rng.uniform(5, 20)))
     if flavour in ("processes", "all"):
         for _ in range(rng.randint(1, 3)):
             kind: FaultKind = rng.choice(("kill", "pause"))

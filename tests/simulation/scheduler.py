@@ -97,6 +97,7 @@ class Scheduler:
         self.executor.job_id = job_id
         self.violations: list[str] = []
         self.longest_heartbeat = 0.0
+        self.most_trips = 0
         self._store = store
         self._settings = settings
         self._adopted_at = 0.0
@@ -119,11 +120,12 @@ class Scheduler:
             self._adopt()
         airflow.make_due()
         self._queue()
-        began = world.now
+        began, trips = world.now, self.process.trips
         try:
             self.executor.heartbeat()
         except Exception as error:
             self.violations.append(f"heartbeat() raised {error!r}")
+        self.most_trips = max(self.most_trips, self.process.trips - trips)
         if self.process.paused_until < began:
             self.longest_heartbeat = max(self.longest_heartbeat, world.now - began)
             if world.now - began > _HEARTBEAT_BUDGET_SECONDS:

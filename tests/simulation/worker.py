@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import redis
 
 from hybrid_executor.events import AttemptId, OwnerId
-from hybrid_executor.store import Store
+from hybrid_executor.store import Order, Store
 from hybrid_workers.activity import Activity, WorkerCard
 from hybrid_workers.heartbeat import Heartbeat
 from hybrid_workers.reports import Reports
@@ -57,6 +58,7 @@ class Worker:
         self.waiting: deque[dict[str, Any]] = deque()
         self.running: dict[AttemptId, Process] = {}
         self._client = network.connect(process)
+        self._is_draining = False
         self._witness = DirectWitness()
         self._reports = Reports()
         card = WorkerCard(
@@ -73,7 +75,7 @@ class Worker:
             card,
             self._reports,
             self._look,
-            obey=lambda _: None,
+            obey=self._obey,
             queue_prefix="",
             witness=self._witness,
         )
@@ -89,10 +91,15 @@ class Worker:
             waiting=frozenset(AttemptId(message["headers"]["id"]) for message in self.waiting),
         )
 
+    def _obey(self, orders: Iterable[Order]) -> None:
+        """A drained worker takes no messages; what it has taken it runs."""
+        for order in orders:
+            self._is_draining = order.verb == "drain"
+
     def _consume(self) -> None:
         while True:
             took = False
-            if len(self.running) + len(self.waiting) < self.slots + 1:
+            if not self._is_draining and len(self.running) + len(self.waiting) < self.slots + 1:
                 try:
                     text = self._client.rpop(QUEUE)
                 except (redis.RedisError, OSError):
