@@ -182,7 +182,7 @@ def judge_end(history: History) -> list[str]:
             for scheduler in schedulers
             if scheduler.most_trips > _MOST_TRIPS
         ]
-    if not plan.has("kill", "pause") and not plan.actions:
+    if not plan.has("kill", "pause") and not plan.actions and not any(fault.is_of_pod for fault in plan.faults):
         found += _wrong_ends(airflow)
     if not history.network.lost_messages and _is_mild(plan):
         found += _long_waits(plan, airflow)
