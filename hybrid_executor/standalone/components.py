@@ -86,7 +86,7 @@ def build_components(choices: Choices, probes: Probes, environment: Mapping[str,
     components = [make("migrate", airflow_command("db", "migrate"), runs_once=True)]
     database: tuple[str, ...] = ("migrate",)
     if choices.teams:
-        command = (sys.executable, "-m", "hybrid_executor.standalone.teams", *choices.teams)
+        command = (sys.executable, "-m", "hybrid_executor.standalone.create_teams", *choices.teams)
         components.append(make("teams", command, after=database, runs_once=True))
         database = ("teams",)
     if choices.valkey:

@@ -1,13 +1,9 @@
-"""``python -m hybrid_executor.standalone.teams NAME...``: creates the teams that Airflow's database does not have yet.
-
-Airflow's own ``airflow teams create`` fails for a team that exists.
-"""
+"""What a standalone runs for each team, and how the variables of a team are written."""
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hybrid_executor.config.teams import OWN_SECTIONS
@@ -42,20 +38,3 @@ def variable_of(team: str, name: str) -> str:
 def without_team(variable: str) -> str:
     """Return the name of a team's variable as it is written for all teams; another name stays as it is."""
     return _OF_TEAM.sub(lambda found: f"AIRFLOW__{found[1]}__", variable)
-
-
-def main(names: Sequence[str]) -> int:
-    """Create the missing teams."""
-    from airflow.models.team import Team
-
-    from hybrid_executor.compat import own_session
-
-    with own_session() as session:
-        known = Team.get_all_team_names(session=session)
-        session.add_all(Team(name=name) for name in names if name not in known)
-        session.commit()
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
