@@ -63,7 +63,12 @@ def _show_dags(conf: ConfigSource, settings: Settings, output: Output, *, queues
     from hybrid_executor.compat.dag_files import configured_executors, read_dag_files
 
     tasks, broken = read_dag_files()
-    tasks = [task for task in tasks if not queues or task.queue in queues]
+    share = settings.share
+    tasks = [
+        task
+        for task in tasks
+        if (not queues or task.queue in queues) and (share is None or share.may_get(task.team, executor=task.executor))
+    ]
     is_default = configured_shape(conf) is not None
     rows = route_tasks(tasks, settings.routes, executors=configured_executors(), is_default=is_default)
     unserved = _unserved(settings, sorted({row["queue"] for row in rows if row["pool"] == "celery"}))

@@ -113,6 +113,15 @@ class Share:
     names: frozenset[str]
     teams: frozenset[str]
 
+    def may_get(self, team: str, *, executor: str) -> bool:
+        """Return whether a task of a Dag of a team is this executor's, or named an executor that nobody has.
+
+        :param team: of the Dag, "" for none. :param executor: what the task names, "" for nothing.
+        """
+        if self.team:
+            return team == self.team
+        return executor in self.names if team in self.teams else True
+
 
 def read_share(conf: ConfigSource) -> Share | None:
     """Return which tasks the executor of this configuration gets; ``None`` outside of the multi-team mode."""

@@ -193,7 +193,7 @@ class LocalAirflow:
                 queues = ("--queues", team.worker_queues) if team.worker_queues else ()
                 logs = () if serves_logs else ("--skip-serve-logs",)
                 number = ("--concurrency", str(self.plan.worker_concurrency))
-                found[team.name] = (*queues, *number, "--celery-hostname", team.name, *logs)
+                found[team.name] = (*queues, *number, "--celery-hostname", f"{team.name}@%h", *logs)
                 serves_logs = False
         return found
 

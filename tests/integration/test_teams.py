@@ -41,8 +41,6 @@ MakeAll = Callable[..., dict[str, Any]]
 def load(monkeypatch: pytest.MonkeyPatch, airflow_db: None) -> Iterator[Callable[[], dict[str, Any]]]:
     """Return a function that builds the configured executors as Airflow's scheduler does, by team."""
     from airflow.executors import executor_loader
-    from airflow.models.team import Team
-    from sqlalchemy import delete
 
     known = {
         name: value for name, value in vars(executor_loader).items() if name.endswith(("per_team", "to_executors"))
@@ -54,9 +52,9 @@ def load(monkeypatch: pytest.MonkeyPatch, airflow_db: None) -> Iterator[Callable
             mapping.clear()
 
     session = rows.open_session()
-    session.execute(delete(Team))
-    session.add_all([Team(name="red"), Team(name="blue")])
-    session.commit()
+    rows.clear_teams(session)
+    rows.clear(session)
+    rows.insert_teams(session, red="of_red", blue="of_blue")
     monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
     os.environ.pop("AIRFLOW__CELERY__BROKER_URL", None)
     built: list[Any] = []
@@ -71,8 +69,8 @@ def load(monkeypatch: pytest.MonkeyPatch, airflow_db: None) -> Iterator[Callable
         if hasattr(executor, "terminate"):
             executor.terminate()
     forget()
-    session.execute(delete(Team))
-    session.commit()
+    rows.clear_teams(session)
+    rows.clear(session)
     session.close()
 
 
@@ -149,7 +147,7 @@ def test_events_end_only_the_attempts_of_their_team(make_all: MakeAll, stores: M
     assert [len(executor.running) for executor in executors.values()] == [1, 0, 1]
 
 
-def test_a_team_adopts_only_what_it_has_recorded(make_all: MakeAll, make_row: Callable[..., Any]) -> None:
+def test_a_team_adopts_only_what_it_has_recorded(make_row: Callable[..., Any], make_all: MakeAll) -> None:
     executors = make_all()
     task = make_row("t")
     queue(executors["red"], task)
@@ -264,27 +262,17 @@ def test_a_frozen_redis_holds_up_the_loop_no_longer_for_three_executors_than_for
 
 
 @pytest.fixture
-def queued(load: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def queued(load: Callable[[], dict[str, Any]]) -> Iterator[Any]:
     """A session with queued tasks: of a Dag of red, one that names an executor of all teams, and of no team's Dag."""
-    from airflow.models.dag import DagModel
-    from airflow.models.dagbundle import DagBundleModel
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
-    from airflow.models.team import Team, dag_bundle_team_association_table
-    from sqlalchemy import delete, insert, select, update
+    from sqlalchemy import insert, select, update
 
     session = rows.open_session()
-    rows.clear(session)
     version = rows.insert_dag(session)
-    session.execute(insert(DagBundleModel).values(name="reds"))
-    session.execute(insert(dag_bundle_team_association_table).values(dag_bundle_name="reds", team_name="red"))
-    same = {"relative_fileloc": "dag.py", "fileloc": "/dag.py", "max_active_tasks": 9}
-    same |= {"max_consecutive_failed_dag_runs": 0, "has_task_concurrency_limits": False}
-    session.execute(insert(DagModel).values(dag_id="of_red", bundle_name="reds", **same))
     [run] = session.scalars(select(DagRun)).all()
     moment = {"run_after": run.run_after, "logical_date": run.logical_date, "run_type": "manual"}
     session.execute(insert(DagRun).values(id=2, dag_id="of_red", run_id="run", **moment))
-    session.commit()
     tasks = [
         make_task("plain", queue="one"),
         make_task("red", queue="two", dag_id="of_red"),
@@ -293,12 +281,8 @@ def queued(load: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch) 
     rows.insert_tasks(session, tasks, version=version)
     session.execute(update(TaskInstance).where(TaskInstance.task_id == "named").values(executor="all"))
     session.commit()
-    assert session.scalar(select(Team.name).where(Team.name == "red")) == "red"
     yield session
     session.rollback()
-    rows.clear(session)
-    session.execute(delete(dag_bundle_team_association_table))
-    session.commit()
     session.close()
 
 
