@@ -9,11 +9,9 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,6 +21,7 @@ from hybrid_executor.demo.journal import Journal
 from hybrid_executor.routing import parse_routes
 from hybrid_executor.standalone import LocalAirflow
 from hybrid_executor.standalone.api import AirflowApi, ApiError
+from hybrid_executor.standalone.components import airflow_command
 from hybrid_executor.standalone.logs import ComponentLogs
 from hybrid_executor.standalone.private import plan_private
 from hybrid_executor.standalone.teams import TeamPlan
@@ -199,7 +198,7 @@ def test_no_one_acts_on_the_workers_and_attempts_of_another_team(
 
 
 def hybrid(airflow: LocalAirflow, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "airflow", "hybrid", *words]
+    command = airflow_command("hybrid", *words)
     return subprocess.run(command, env=airflow.environment, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -211,13 +210,10 @@ def test_commands_tell_of_one_team(airflow: LocalAirflow, records: dict[str, lis
     assert {row["dag_id"] for row in listed} == {"of_blue"}
     compared = hybrid(airflow, "reconcile", "--team", "red", "--dry-run")
     assert "No differences." in compared.stdout, compared
+    checked = json.loads(hybrid(airflow, "doctor", "--team", "red", "airflow", "--json").stdout)
+    found = [(one["level"], one["what"]) for one in checked["findings"] if one["check"] in ("executor", "teams")]
+    assert found == [("ok", OURS), ("ok", "red and blue have this executor")]
     told = hybrid(airflow, "status", "--team", "green")
     assert (told.returncode, told.stdout) == (2, "")
     assert "names no team 'green'" in told.stderr
     assert len(told.stderr.strip().splitlines()) == 1
-
-
-def test_a_component_that_ends_is_not_needed(airflow: LocalAirflow) -> None:
-    assert {"teams", "worker-red"} <= set(airflow.stack.names)
-    assert "worker-blue" not in airflow.stack.names
-    assert Path(airflow.plan.state_dir).exists()
