@@ -7,6 +7,7 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +148,11 @@ def test_events_end_only_the_attempts_of_their_team(make_all: MakeAll, stores: M
     assert [len(executor.running) for executor in executors.values()] == [1, 0, 1]
 
 
-def test_a_team_adopts_only_what_it_has_recorded(make_row: Callable[..., Any], make_all: MakeAll) -> None:
+def test_a_team_adopts_only_what_it_has_recorded(make_all: MakeAll) -> None:
     executors = make_all()
-    task = make_row("t")
+    task = make_task("t")
+    with closing(rows.open_session()) as session:
+        rows.insert_tasks(session, [task], version=rows.insert_dag(session))
     queue(executors["red"], task)
     executors["red"].heartbeat()
     ti = as_task_instance(task)

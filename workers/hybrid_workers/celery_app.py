@@ -49,7 +49,9 @@ def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from hybrid_executor.config import process_config
+    from hybrid_executor.config.teams import process_team, words_of
 
-    made = create_worker_app(read_deployment(process_config()))
+    with words_of(process_team()):
+        made = create_worker_app(read_deployment(process_config()))
     globals()["app"] = made
     return made

@@ -43,8 +43,8 @@ class Broken(Heard):
 
 def test_the_numbers_of_teams_are_told_apart() -> None:
     for has_tags, sent in (
-        (True, ("gauge", "hybrid_executor.workers", 3, {"team_name": "red"})),
-        (False, ("gauge", "hybrid_executor.workers.red", 3, None)),
+        (True, ("gauge", "hybrid_executor.workers.alive", 3, {"team_name": "red"})),
+        (False, ("gauge", "hybrid_executor.workers.alive.red", 3, None)),
     ):
         stats = Heard()
         Metrics(stats, has_tags=has_tags, team="red").gauge(metric.WORKERS, 3)
