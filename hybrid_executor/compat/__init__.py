@@ -55,7 +55,7 @@ from hybrid_executor.compat.standing import (
     read_standings,
     unmet_dependencies,
 )
-from hybrid_executor.compat.teams import all_teams, assigns_ids, team_of_dag
+from hybrid_executor.compat.teams import all_teams, assigns_ids, create_missing_teams, team_of_dag
 from hybrid_executor.compat.workloads import (
     AirflowWorkload,
     Workload,
@@ -89,6 +89,7 @@ __all__ = [
     "check_queues",
     "count_queued",
     "count_queued_tasks",
+    "create_missing_teams",
     "database_trouble",
     "describe_key",
     "drop_queued",

@@ -1,4 +1,4 @@
-"""Teams of Airflow's multi-team mode: of a Dag, and of the tasks that one executor gets. Reads only.
+"""Teams of Airflow's multi-team mode: of a Dag, and of the tasks that one executor gets.
 
 Airflow gives a Dag to a team through its bundle. Releases without the multi-team mode have no tables for it.
 """
@@ -62,16 +62,41 @@ def _dags_of(teams: Iterable[str]) -> Any:
 
 def team_of_dag(dag_id: str) -> str:
     """Return the team of a Dag, "" for none."""
-    from airflow.models.dag import DagModel
+    from sqlalchemy import select
 
-    return str(DagModel.get_team_name(dag_id) or "")
+    from hybrid_executor.compat.database import own_session
+
+    dags, bundles = tables.DAG.c, tables.BUNDLE_TEAM.c
+    query = (
+        select(bundles.team_name)
+        .join_from(tables.DAG, tables.BUNDLE_TEAM, dags.bundle_name == bundles.dag_bundle_name)
+        .where(dags.dag_id == dag_id)
+    )
+    with own_session() as session:
+        return str(session.scalar(query) or "")
 
 
 def all_teams() -> Set[str]:
     """Return the teams in Airflow's database."""
-    from airflow.models.team import Team
+    from sqlalchemy import select
 
-    return Team.get_all_team_names()
+    from hybrid_executor.compat.database import own_session
+
+    with own_session() as session:
+        return set(session.scalars(select(tables.TEAM.c.name)))
+
+
+def create_missing_teams(names: Iterable[str]) -> None:
+    """Create those of the teams that Airflow's database does not have."""
+    from sqlalchemy import insert
+
+    from hybrid_executor.compat.database import own_session
+
+    missing = sorted(set(names) - all_teams())
+    if missing:
+        with own_session() as session:
+            session.execute(insert(tables.TEAM), [{"name": name} for name in missing])
+            session.commit()
 
 
 def assigns_ids(executor: BaseExecutor) -> bool:
