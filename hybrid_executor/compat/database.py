@@ -115,10 +115,15 @@ def _database_time(session: Session) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
-def make_workloads(task_ids: Iterable[str], executor: BaseExecutor) -> dict[str, ExecuteTask | Exception]:
+def make_workloads(
+    task_ids: Iterable[str], executor: BaseExecutor, *, share: Share | None = None
+) -> dict[str, ExecuteTask | Exception]:
     """Return workloads with fresh tokens for tasks that the database still has as queued, by task id.
 
     Where the workload of one cannot be made, the error stands in its place.
+
+    :param share: only for tasks that Airflow gives to this executor. The ids may come from the Redis of a team, and a
+        token for the task of another team must not get there.
     """
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.state import TaskInstanceState
@@ -127,11 +132,13 @@ def make_workloads(task_ids: Iterable[str], executor: BaseExecutor) -> dict[str,
     from sqlalchemy.orm import joinedload
 
     made: dict[str, ExecuteTask | Exception] = {}
+    allowed = [is_given_to(share, dag_id=TaskInstance.dag_id, executor=TaskInstance.executor)] if share else []
     with own_session() as session:
         for chunk in _chunks(list(task_ids)):
             query = (
                 select(TaskInstance)
                 .where(TaskInstance.id.in_(_database_ids(chunk)), TaskInstance.state == TaskInstanceState.QUEUED)
+                .where(*allowed)
                 .options(joinedload(TaskInstance.dag_run), joinedload(TaskInstance.dag_model))
             )
             for ti in session.scalars(query):

@@ -98,8 +98,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     @cached_property
     def _is_alone(self) -> bool:
-        """Airflow has no other executor."""
-        return len(read_executors(airflow_config())) < 2
+        return len(read_executors(airflow_config())) < 2  # Airflow has no other executor
 
     # ---- life ----
 
@@ -133,7 +132,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
             default_queue=str(conf.get("operators", "default_queue", fallback="default")),
             reports=self._reports,
             trusts_ids=compat.assigns_ids(self),
-            make_workloads=lambda workload_ids: compat.make_workloads(workload_ids, self),
+            make_workloads=lambda workload_ids: compat.make_workloads(workload_ids, self, share=settings.share),
             clock=self.clock,
             metrics=self.metrics,
             sleep=self.sleep,

@@ -212,7 +212,7 @@ def test_commands_tell_of_one_team(airflow: LocalAirflow, records: dict[str, lis
     assert "No differences." in compared.stdout, compared
     checked = json.loads(hybrid(airflow, "doctor", "--team", "red", "airflow", "--json").stdout)
     found = [(one["level"], one["what"]) for one in checked["findings"] if one["check"] in ("executor", "teams")]
-    assert found == [("ok", OURS), ("ok", "red and blue have this executor")]
+    assert found == [("ok", OURS), ("ok", "red, blue have this executor")]
     told = hybrid(airflow, "status", "--team", "green")
     assert (told.returncode, told.stdout) == (2, "")
     assert "names no team 'green'" in told.stderr

@@ -307,6 +307,25 @@ def test_each_executor_counts_the_tasks_that_airflow_gives_to_it(
     assert found == {"": {"one", "three"}, "red": {"two"}, "blue": set()}
 
 
+def test_no_token_is_made_for_a_task_of_another_team(
+    queued: Any, monkeypatch: pytest.MonkeyPatch, make_all: MakeAll
+) -> None:
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import select
+
+    from hybrid_executor import compat
+
+    executors = make_all(f"all:{OURS};red={OURS};blue={OURS}")
+    ids = {ti.task_id: str(ti.id) for ti in queued.scalars(select(TaskInstance))}
+    # The ids of a team come from its Redis, where the team may write what it wants.
+    made = {
+        team: compat.make_workloads(ids.values(), executor, share=executor.settings.share)
+        for team, executor in executors.items()
+    }
+    names = {team: {name for name, task_id in ids.items() if task_id in found} for team, found in made.items()}
+    assert names == {"": {"plain", "named"}, "red": {"red"}, "blue": set()}
+
+
 def test_the_log_of_a_teams_pod_is_found_by_the_executor_of_all_teams(
     queued: Any, make_all: MakeAll, stores: Mapping[str, Store]
 ) -> None:

@@ -133,19 +133,22 @@ async def _revocable(context: Context, user: access.User, attempt: str) -> revok
 
     :raises HTTPException: 403 if there is none or the user may not revoke it, so that nobody can find out which exist.
     """
-    found = await context.reading.once(
+    candidates = await context.reading.once(
         lambda: revoking.find(context.deployment, attempt), patience_seconds=_PATIENCE_SECONDS
     )
 
-    def is_permitted() -> bool:
-        if found is None:
-            return False
-        record, team = found.record, found.settings.team
-        return access.may_revoke(user, record.dag_id) if record.kind == "task" else access.may_operate(user, team)
+    def choose_permitted() -> revoking.Found | None:
+        return next((found for found in candidates if _may_revoke(user, found)), None)
 
-    if found is None or not await run_in_threadpool(is_permitted):
+    chosen = await run_in_threadpool(choose_permitted)
+    if chosen is None:
         raise HTTPException(403)
-    return found
+    return chosen
+
+
+def _may_revoke(user: access.User, found: revoking.Found) -> bool:
+    record, team = found.record, found.settings.team
+    return access.may_revoke(user, record.dag_id) if record.kind == "task" else access.may_operate(user, team)
 
 
 def _page_of(team: str) -> str:

@@ -22,17 +22,19 @@ class Found:
     store: Store
 
 
-def find(deployment: Deployment, attempt: str) -> Found | None:
-    """Return the record of an attempt of any team, ``None`` if there is none. Says nothing of who may see it.
+def find(deployment: Deployment, attempt: str) -> list[Found]:
+    """Return the records with the id of an attempt, of any team. Says nothing of who may see them.
+
+    There is one at most, unless a team has written a record with the id of another team's attempt.
 
     :raises StoreUnavailable: Redis could not be asked.
     """
-    for team in deployment.teams():
-        settings, store = deployment.open(team)
+    found = []
+    for settings, store in map(deployment.open, deployment.teams()):
         record = store.attempts.records([AttemptId(attempt)])[0]
         if record is not None:
-            return Found(record=record, settings=settings, store=store)
-    return None
+            found.append(Found(record=record, settings=settings, store=store))
+    return found
 
 
 def effects_of(record: Record, settings: Settings) -> list[str]:
