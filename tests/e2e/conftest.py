@@ -1,13 +1,14 @@
-"""A whole Airflow for the tests of a module."""
+"""A whole Airflow for tests."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, create_engine
 
 from hybrid_executor.config.profiles import read_profiles
 from hybrid_executor.demo.journal import Journal
@@ -35,6 +36,18 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
+def home_of(airflow: LocalAirflow) -> Path:
+    return Path(airflow.environment["AIRFLOW_HOME"])
+
+
+@contextmanager
+def open_database(airflow: LocalAirflow) -> Iterator[Engine]:
+    """Airflow's database, to look at what Airflow stored."""
+    engine = create_engine(airflow.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    yield engine
+    engine.dispose()
+
+
 @contextmanager
 def run_airflow(
     home: Path, *, dags: Path, routes: str, executor: str, options: Mapping[str, str], path: str = ""
@@ -59,10 +72,10 @@ def run_airflow(
     logs.close()
 
 
-def run_all_dags(airflow: LocalAirflow) -> Runs:
-    """Run each DAG once and return how everything stood once all had ended."""
+def run_dags(airflow: LocalAirflow, dag_ids: Iterable[str]) -> Runs:
+    """Run each of these DAGs once and return how everything stood once all had ended."""
     runs = Runs(airflow.api, Journal(airflow.store))
-    runs.start()
+    runs.start(dag_ids)
 
     def are_over() -> bool:
         airflow.stack.advance()
