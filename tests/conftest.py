@@ -94,7 +94,7 @@ class InstalledServer:
     def stop(self) -> None:
         """End it."""
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(PATIENCE_SECONDS)
 
 
 class RedisServer:

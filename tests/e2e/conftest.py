@@ -20,11 +20,10 @@ from hybrid_executor.standalone.private import plan_private
 from hybrid_executor.standalone.signals import StopWish
 from tests.e2e.postgres import PostgresServer
 from tests.leaks import shared
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 DAGS = Path(__file__).parent / "dags"
 PROFILES = Path(__file__).parents[2] / "conf" / "profiles.yaml"
-_START_SECONDS = 180
 _RUN_SECONDS = 240
 
 
@@ -65,9 +64,9 @@ def run_airflow(
         path=path,
     )
     with LocalAirflow(plan, print_line=logs.write) as airflow:
-        airflow.stack.wait_ready(timeout_seconds=_START_SECONDS)
+        airflow.stack.wait_ready(timeout_seconds=PATIENCE_SECONDS)
         expected = len(list(dags.glob("*.py")))
-        wait_for_dags(airflow.api, expected=expected, timeout_seconds=90, stop=StopWish().stop)
+        wait_for_dags(airflow.api, expected=expected, timeout_seconds=PATIENCE_SECONDS, stop=StopWish().stop)
         yield airflow
     logs.close()
 

@@ -38,7 +38,7 @@ def valkey_port(tmp_path: Path) -> Iterator[int]:
     wait_until(lambda: is_listening(port), seconds=10, what="Valkey is up")
     yield port
     process.stop()
-    assert process.wait(timeout_seconds=15)
+    assert process.wait(timeout_seconds=PATIENCE_SECONDS)
 
 
 def run_airflow_command(home: Path, *arguments: str, **options: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ from hybrid_executor.states import State
 from hybrid_executor.store import Record
 from tests.e2e.conftest import home_of, open_database, run_dags
 from tests.store_view import launches_length
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -95,7 +95,7 @@ def test_a_callback_of_the_scheduler_runs_on_the_worker_and_airflow_hears_of_it(
 
 
 def test_a_connection_is_tested_on_the_worker_and_airflow_has_the_result(airflow: LocalAirflow) -> None:
-    with httpx.Client(base_url=airflow.addresses.base_url, timeout=30) as api:
+    with httpx.Client(base_url=airflow.addresses.base_url, timeout=PATIENCE_SECONDS) as api:
         login = api.post("/auth/token", json={"username": "admin", "password": airflow.password})
         api.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from hybrid_executor.standalone import LocalAirflow
 from hybrid_executor.standalone.api import ApiError
 from tests.e2e.conftest import home_of, open_database
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -37,7 +37,7 @@ class Pages:
 
     def __init__(self, airflow: LocalAirflow, run_id: str) -> None:
         self._airflow, self._run_id = airflow, run_id
-        self._api = httpx.Client(base_url=airflow.addresses.base_url, timeout=60)
+        self._api = httpx.Client(base_url=airflow.addresses.base_url, timeout=PATIENCE_SECONDS)
         login = self._api.post("/auth/token", json={"username": "admin", "password": airflow.password})
         self._api.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
 

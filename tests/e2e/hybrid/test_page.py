@@ -21,7 +21,7 @@ from hybrid_executor.standalone.api import ApiError
 from tests.e2e.conftest import home_of, open_database
 from tests.e2e.contrast import faint_texts
 from tests.e2e.hybrid.conftest import PATH, READER
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 try:
     from selenium.webdriver.common.keys import Keys
@@ -287,7 +287,7 @@ def test_a_frozen_redis_is_said_to_be_silent_and_its_return_too(browser: Browser
 
 
 def test_whoever_may_only_read_sees_no_actions(airflow: LocalAirflow, run_id: str) -> None:
-    with httpx.Client(base_url=airflow.addresses.base_url, timeout=60) as client:
+    with httpx.Client(base_url=airflow.addresses.base_url, timeout=PATIENCE_SECONDS) as client:
         assert client.get("/hybrid-executor/").status_code == 401
         token = client.post("/auth/token", json={"username": READER, "password": READER}).json()["access_token"]
         answer = client.get("/hybrid-executor/?part=live", headers={"Authorization": f"Bearer {token}"})

@@ -20,7 +20,7 @@ from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Store, open_store
 from tests.integration.workers.started_by_fork import ForkedProgram
 from tests.store_view import queue_length
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 INSTANCE = "airflow"
 
@@ -128,7 +128,7 @@ class WorkerProcess:
         """Send a signal to the main process."""
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = 20.0) -> int:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Wait until it has ended; return its exit code."""
         return self.process.wait(seconds)
 
