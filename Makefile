@@ -29,7 +29,7 @@ SEEDS ?= 1000
 SIMULATE_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose simulate matrix bench docs lint clean
+.PHONY: help demo test test-teams test-compose simulate matrix bench docs lint clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -61,6 +61,9 @@ demo: $(VENV)/installed-demo
 
 test: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
+
+test-teams: $(VENV)/installed-test
+	@HYBRID_TEST_TEAMS=1 $(BIN)/python -m pytest $(TEST_ARGS) tests/e2e/test_teams.py
 
 # tests/compose/README.md says how to start an engine and what to do without an image registry.
 test-compose: $(VENV)/installed-test

@@ -44,6 +44,7 @@ NAVIGATION = {
     },
     "Set up": {
         "Routing and profiles": "docs/routing",
+        "Teams": "docs/teams",
         "Configuration": "docs/configuration",
         "Workers": "docs/workers",
         "Pods": "docs/pods",

@@ -31,6 +31,7 @@ class Context:
 
     :ivar make_workloads: returns workloads with new tokens for tasks that Airflow still has as queued, by workload id;
         for a workload that cannot be made, the error instead.
+    :ivar trusts_ids: the scheduler gives each task a new id at each queueing.
     """
 
     settings: Settings
@@ -40,6 +41,7 @@ class Context:
     default_queue: str
     reports: Reports
     make_workloads: Callable[[list[str]], dict[str, ExecuteTask | Exception]]
+    trusts_ids: bool = True
     clock: Clock = time.monotonic
     metrics: Metrics = SILENT
     sleep: Sleep = time.sleep
