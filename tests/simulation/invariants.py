@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _TERMINAL = frozenset(state.value for state in TERMINAL_STATES)
 _LOST_SECONDS = 30.0
 _LONGEST_WAIT_SECONDS = 20.0
-_MOST_TRIPS = 20
+_MOST_TRIPS = 25
 """Round trips to Redis of one heartbeat, with all timed repairs in it and each script sent for the first time."""
 
 INSTANCE = "sim"
