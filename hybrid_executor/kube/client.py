@@ -2,13 +2,13 @@
 
 Promises: a method returns what the API said or raises a KubeError; "could not ask" is never an empty answer. Every
 method may be called from several threads. The verbs used here are all that the agent's role needs: pods create, get,
-list, watch, patch, delete; pods/log get; events list.
+list, watch, patch, delete; pods/log get; events list; with warm pods also pods/attach get and create.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, overload
@@ -18,6 +18,7 @@ import msgspec
 
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable
+from hybrid_executor.kube.attach import Answer, write_line
 from hybrid_executor.kube.connection import open_transport
 from hybrid_executor.kube.transport import RawStream, Transport
 
@@ -151,6 +152,23 @@ class KubeClient:
             doing=f"patch pod {namespace}/{name}",
             body=patch,
             content_type="application/merge-patch+json",
+        )
+
+    def write_line(
+        self, namespace: str, name: str, *, container: str, line: str, is_answer: Callable[[str], bool], seconds: float
+    ) -> Answer:
+        """Write a line to a container's standard input and wait for its answer; see :func:`attach.write_line`.
+
+        :raises KubeError: nothing was written.
+        """
+        return write_line(
+            self.transport,
+            _pod(namespace, name),
+            container=container,
+            line=line,
+            is_answer=is_answer,
+            seconds=seconds,
+            doing=f"attach to pod {namespace}/{name}",
         )
 
     def list_pods(
