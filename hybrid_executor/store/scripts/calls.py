@@ -280,3 +280,30 @@ class LaunchPlace(NamedTuple):
 
     launch_key: Key
     attempt: AttemptId
+
+
+class GiveWarm(NamedTuple):
+    """Give a waiting pod to an attempt. ``instead_of`` is one that it was given and that cannot be used, or ""."""
+
+    attempt_key: Key
+    events_key: Key
+    warm_ready_key: Key
+    warm_taken_key: Key
+    warm_demand_key: Key
+    id: AttemptId
+    generation: int
+    instead_of: str
+    bucket_seconds: int
+    kept_seconds: int
+    live_seconds: int
+
+
+class OfferWarm(NamedTuple):
+    """Say which pods of one kind wait. ``fence`` is the keeper's."""
+
+    lease_key: Key
+    warm_ready_key: Key
+    warm_taken_key: Key
+    fence: int
+    kept_seconds: int
+    pods: Texts
