@@ -8,7 +8,7 @@ list, watch, patch, delete; pods/log get; events list; with warm pods also pods/
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, overload
@@ -118,17 +118,20 @@ class KubeClient:
         *,
         grace_period_seconds: int | None = None,
         uid: str | None = None,
+        version: str | None = None,
     ) -> bool:
         """Delete a pod. Repeatable: a pod that does not exist is no error.
 
         :param uid: delete only the pod with this uid, not a later one of the same name.
+        :param version: delete it only if nobody has changed it since this resourceVersion.
         :return: whether there was such a pod.
         """
         body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", **self._delete_options}
         if grace_period_seconds is not None:
             body["gracePeriodSeconds"] = grace_period_seconds
-        if uid:
-            body["preconditions"] = {"uid": uid}
+        conditions = {"uid": uid, "resourceVersion": version}
+        if uid or version:
+            body["preconditions"] = {name: value for name, value in conditions.items() if value}
         try:
             self.transport.call(
                 "DELETE",
@@ -139,19 +142,21 @@ class KubeClient:
             )
         except KubeError as exc:
             # 409 on our precondition: the name belongs to another pod now, so the pod we meant is gone.
-            if exc.status == 404 or (uid and exc.status == 409 and "precondition" in str(exc)):
+            if exc.status == 404 or ((uid or version) and exc.status == 409 and "precondition" in str(exc)):
                 return False
             raise
         return True
 
-    def patch_pod(self, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
-        """Apply a merge patch (None removes a key) and return the pod."""
+    def patch_pod(
+        self, namespace: str, name: str, patch: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """Apply a merge patch (None removes a key), or a JSON patch (a list of operations), and return the pod."""
         return self._json(
             "PATCH",
             _pod(namespace, name),
             doing=f"patch pod {namespace}/{name}",
             body=patch,
-            content_type="application/merge-patch+json",
+            content_type=f"application/{'merge' if isinstance(patch, Mapping) else 'json'}-patch+json",
         )
 
     def write_line(
