@@ -263,6 +263,7 @@ class KubeClient:
         follow: Literal[False] = False,
         most_bytes: int = DEFAULT_LOG_BYTES,
         seconds: float = DEFAULT_LOG_SECONDS,
+        first_bytes: int | None = None,
     ) -> str: ...
 
     @overload
@@ -288,11 +289,13 @@ class KubeClient:
         silence_seconds: float = 300.0,
         most_bytes: int = DEFAULT_LOG_BYTES,
         seconds: float = DEFAULT_LOG_SECONDS,
+        first_bytes: int | None = None,
     ) -> str | Iterator[str]:
         """Return the last ``tail_lines`` lines of a container's log (None: all), "" before there are any.
 
         Lines may be of any length, so the last lines are bounded in bytes too: where they are more than ``most_bytes``,
         fewer are read, and of one line that is longer only its beginning. Nothing is read for longer than ``seconds``.
+        Without ``tail_lines``, ``first_bytes`` limits what is read of a long log, from its beginning.
         With ``follow``: lines without their newline, as they come, until the container ends; KubeUnavailable after
         ``silence_seconds`` without a line.
         """
@@ -303,6 +306,8 @@ class KubeClient:
             return self._read_tail(path, query, lines=tail_lines, most_bytes=most_bytes, seconds=seconds, doing=doing)
         if tail_lines is not None:
             query["tailLines"] = str(tail_lines)
+        if first_bytes is not None:
+            query["limitBytes"] = str(first_bytes)
         if not follow:
             return self.transport.call("GET", path, doing=doing, query=query, accept="*/*").decode("utf-8", "replace")
         stream = self.transport.stream(

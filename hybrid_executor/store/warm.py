@@ -45,7 +45,6 @@ class Wish:
     """An attempt that may have a waiting pod.
 
     :ivar kind: of the pods that fit it.
-    :ivar instead_of: the pod that it was given and that cannot be used, "" for none.
     """
 
     attempt: AttemptId
@@ -53,7 +52,6 @@ class Wish:
     cluster: str
     profile: str
     kind: str
-    instead_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,6 @@ class WarmPodStore:
                     warm_demand_key=self._keys.warm_demand(wish.cluster, wish.profile),
                     id=wish.attempt,
                     generation=wish.generation,
-                    instead_of=wish.instead_of,
                     bucket_seconds=BUCKET_SECONDS,
                     kept_seconds=_KEPT_SECONDS,
                     live_seconds=_LIVE_SECONDS,
@@ -97,9 +94,12 @@ class WarmPodStore:
         return [Given(Decision(int(code)), str(pod)) for code, pod in answers]
 
     @translated
-    def offer(self, cluster: str, kind: str, pods: Sequence[str], *, lease: Lease) -> list[Taken] | None:
-        """Say which pods of a kind wait; return those of them that were given away already.
+    def offer(
+        self, cluster: str, kind: str, pods: Sequence[str], *, also_seen: Sequence[str] = (), lease: Lease
+    ) -> list[Taken] | None:
+        """Say which pods of a kind wait; return those pods that were given away already.
 
+        :param also_seen: pods that wait and are not to be given to anybody.
         :return: ``None`` where another keeper holds the lease by now: nothing was changed.
         """
         answer = run_script(
@@ -110,7 +110,8 @@ class WarmPodStore:
                 warm_taken_key=self._keys.warm_taken(cluster, kind),
                 fence=lease.fence,
                 kept_seconds=_KEPT_SECONDS,
-                pods=tuple(pods),
+                offered_count=len(pods),
+                pods=(*pods, *(pod for pod in also_seen if pod not in pods)),
             ),
         )
         if not isinstance(answer, list):

@@ -44,8 +44,8 @@ def submit(store: Store) -> AttemptId:
     return attempt
 
 
-def wish(attempt: AttemptId, *, generation: int = 1, instead_of: str = "") -> Wish:
-    return Wish(attempt=attempt, generation=generation, cluster="c", profile="warm", kind="k", instead_of=instead_of)
+def wish(attempt: AttemptId, *, generation: int = 1) -> Wish:
+    return Wish(attempt=attempt, generation=generation, cluster="c", profile="warm", kind="k")
 
 
 def lease(store: Store, holder: str = "keeper") -> Lease:
@@ -114,25 +114,6 @@ def test_another_generation_gets_nothing(store: Store) -> None:
     offer(store, P)
     attempt = submit(store)
     assert store.warm.give([wish(attempt, generation=2), wish(AttemptId("nobody"))]) == [NOTHING, NOTHING]
-
-
-def test_a_pod_that_cannot_be_used_is_replaced_once(store: Store) -> None:
-    offer(store, P, Q)
-    attempt = submit(store)
-    [given] = store.warm.give([wish(attempt)])
-    other = {P: Q, Q: P}[given.pod]
-    assert store.warm.give([wish(attempt, instead_of=given.pod)]) == [Given(Decision.NOW, other)]
-    assert store.warm.give([wish(attempt, instead_of=given.pod)]) == [Given(Decision.BEFORE, other)]
-    assert record(store, attempt).pod == other.split("/")[1]
-
-
-def test_where_no_other_pod_waits_the_attempt_gets_a_pod_of_its_own(store: Store) -> None:
-    offer(store, P)
-    attempt = submit(store)
-    store.warm.give([wish(attempt)])
-    assert store.warm.give([wish(attempt, instead_of=P)]) == [Given(Decision.NOW, "")]
-    assert record(store, attempt).state is State.LAUNCHING
-    assert store.warm.give([wish(attempt, instead_of=P)]) == [COLD_BEFORE]
 
 
 def test_an_attempt_that_is_launched_again_may_get_another_pod(store: Store) -> None:

@@ -283,7 +283,7 @@ class LaunchPlace(NamedTuple):
 
 
 class GiveWarm(NamedTuple):
-    """Give a waiting pod to an attempt. ``instead_of`` is one that it was given and that cannot be used, or ""."""
+    """Give a waiting pod to an attempt, or decide that it gets none."""
 
     attempt_key: Key
     events_key: Key
@@ -292,18 +292,18 @@ class GiveWarm(NamedTuple):
     warm_demand_key: Key
     id: AttemptId
     generation: int
-    instead_of: str
     bucket_seconds: int
     kept_seconds: int
     live_seconds: int
 
 
 class OfferWarm(NamedTuple):
-    """Say which pods of one kind wait. ``fence`` is the keeper's."""
+    """Say which pods of one kind wait. ``fence`` is the keeper's. The first ``offered_count`` may be given away."""
 
     lease_key: Key
     warm_ready_key: Key
     warm_taken_key: Key
     fence: int
     kept_seconds: int
+    offered_count: int
     pods: Texts

@@ -1,6 +1,6 @@
 -- Gives a waiting pod to an attempt, or decides that the attempt gets a pod of its own. For each generation of the
--- record this is decided once: whoever asks again, or takes the launch over, gets the same answer. Only if the decided
--- pod is "instead_of", which cannot be used any more, another one is given.
+-- record this is decided once: whoever asks again, or takes the launch over, gets the same answer. So no generation ever
+-- has two pods.
 --
 -- warm_ready_key: sorted set of waiting pods, "namespace/name", by the time in ms when each was first offered
 -- warm_taken_key: hash of pods that were given away and may still look as if they waited, to "attempt ms"
@@ -13,45 +13,32 @@ local known = check(redis.pcall('HMGET', attempt_key, 'state', 'generation', 'ow
 if is_wrong_type(known) or not known[1] or (tonumber(known[2] or '0') or 0) ~= generation then
   return {0, ''}
 end
-local state, decided = known[1], tonumber(known[6] or '-1') == generation
-local pod = decided and known[5] or ''
-if decided and pod == '' then
+local state, is_decided = known[1], tonumber(known[6] or '-1') == generation
+local pod = is_decided and known[5] or ''
+if pod ~= '' then
+  return state == 'pending' and {2, pod} or {0, ''}
+end
+if is_decided or state == 'launching' then -- without a decision, an agent without warm pods creates a pod
   return {(state == 'submitted' or state == 'launching') and 2 or 0, ''}
 end
-if decided and state ~= 'pending' then
-  return {0, ''}
-end
-if decided and pod ~= instead_of then
-  return {2, pod}
-end
-if not decided and state == 'launching' then
-  return {2, ''} -- an agent without warm pods creates a pod
-end
-if not decided and state ~= 'submitted' then
+if state ~= 'submitted' then
   return {0, ''}
 end
 local now = string.format('%d', server_time())
-if not decided then
-  redis.call('HINCRBY', warm_demand_key, string.format('%d', math.floor(tonumber(now) / 1000 / bucket_seconds)), 1)
-  redis.call('EXPIRE', warm_demand_key, kept_seconds)
-end
-local ready = shared('ZRANGE', warm_ready_key, 0, 0)
-pod = ready[1] or ''
-local namespace, name = pod:match('^(.-)/(.+)$')
-local to = name and 'pending' or 'launching'
+shared('HINCRBY', warm_demand_key, string.format('%d', math.floor(tonumber(now) / 1000 / bucket_seconds)), 1)
+redis.call('EXPIRE', warm_demand_key, kept_seconds)
+pod = shared('ZRANGE', warm_ready_key, 0, 0)[1] or ''
 redis.call('HSET', attempt_key, 'warm', pod, 'warm_generation', generation)
-if name then
-  redis.call('ZREM', warm_ready_key, pod)
-  shared('HSET', warm_taken_key, pod, id .. ' ' .. now)
-  redis.call('EXPIRE', warm_taken_key, kept_seconds)
-  redis.call('HSET', attempt_key, 'pod', name, 'namespace', namespace, 'holder', name, 'note', '')
-elseif not decided then
+local namespace, name = pod:match('^(.-)/(.+)$')
+if not name then
   return {1, ''}
 end
-if state ~= to then
-  redis.call('HSET', attempt_key, 'state', to, to .. '_at', now)
-  redis.call('EXPIRE', attempt_key, live_seconds)
-  shared('XADD', events_key, '*', 'attempt', id, 'state', to, 'generation', generation, 'owner', known[3] or '',
-    'pool', known[4] or '', 'holder', name or '')
-end
+redis.call('ZREM', warm_ready_key, pod)
+shared('HSET', warm_taken_key, pod, id .. ' ' .. now)
+redis.call('EXPIRE', warm_taken_key, kept_seconds)
+redis.call('HSET', attempt_key, 'state', 'pending', 'pending_at', now, 'pod', name, 'namespace', namespace,
+  'holder', name, 'note', '', 'reason', '')
+redis.call('EXPIRE', attempt_key, live_seconds)
+shared('XADD', events_key, '*', 'attempt', id, 'state', 'pending', 'generation', generation, 'owner', known[3] or '',
+  'pool', known[4] or '', 'holder', name)
 return {1, pod}
