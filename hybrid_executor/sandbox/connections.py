@@ -27,6 +27,11 @@ class Connections:
         class Recorded(WebSocketsSansIOProtocol):
             """Notes when a connection closes; all else is uvicorn's."""
 
+            async def send(self, message: Any) -> None:
+                await super().send(message)
+                if self.close_sent:
+                    self.handshake_complete = True  # a refusal, of which uvicorn would complain at the end
+
             def connection_lost(self, exc: Exception | None) -> None:
                 if self.client is not None:
                     connections.closed(self.client)

@@ -35,6 +35,7 @@ _NO_SUCH_IMAGE = re.compile(
     r"|never pull|errimageneverpull|not present with pull policy",
     re.IGNORECASE,
 )
+_MOST_HAND_OVERS = 5
 _WAITS_LONG = frozenset({Category.PENDING})
 _DEFAULT_GRACE_SECONDS = 30.0  # Kubernetes' own
 
@@ -173,9 +174,10 @@ def failure_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSett
         fields["node"] = diagnosis.node
     to = State.FAILED
     may_launch = settings.may_launch_again(pod.launch + 1) and not is_permanent(diagnosis, settings)
-    if diagnosis.category is Category.NOT_HANDED_OVER and not may_launch:
-        to = State.LOST  # no pod has ever run this task, so its owner makes a new workload
-    elif may_launch and diagnosis.task_may_have_started:
+    if diagnosis.category is Category.NOT_HANDED_OVER:
+        # Neither the task nor its pod is to blame. After some tries, its owner makes a new workload.
+        may_launch, to = pod.launch < _MOST_HAND_OVERS, State.LOST
+    if may_launch and diagnosis.task_may_have_started:
         to = State.LOST
     elif may_launch:
         return Change(

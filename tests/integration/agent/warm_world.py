@@ -30,7 +30,7 @@ spec:
     image: task:1
     resources: {{requests: {{cpu: 100m, memory: 1Mi}}}}
     command:
-    - sh
+    - bash
     - -c
     - |
       payload=$4
