@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hybrid_executor.agent.data_loss import DataLoss
@@ -18,7 +19,7 @@ from hybrid_executor.agent.leases import KeptLease, LeaseKeeper
 from hybrid_executor.agent.ownership import Ownership
 from hybrid_executor.agent.process import start_supervised
 from hybrid_executor.agent.removal import PodRemover
-from hybrid_executor.agent.warm.assembly import make_keeper, make_launches
+from hybrid_executor.agent.warm.assembly import end_forgotten, make_keeper, make_launches
 from hybrid_executor.agent.warm.keeper import WarmKeeper
 from hybrid_executor.agent.warm.launches import WarmLaunches
 from hybrid_executor.agent.watch.events import PodStream
@@ -349,6 +350,7 @@ class ClusterAgent:
                 settings=settings,
                 data_loss=around.data_loss,
                 ownership=around.ownership,
+                on_waiting=partial(end_forgotten, around, cluster=self.cluster, client=client, remover=remover),
             ),
             stream=PodStream(
                 client=client,

@@ -42,7 +42,7 @@ _FIRST_BYTES = 65_536
 _FAILURES_AT_ONCE = 3
 _NO_RIGHT = (
     "Tasks start without warm pods in namespace %s of cluster %s: grant the agent's account the verbs get and create "
-    "on pods/attach (workers/manifests/rbac-warm-pods.yaml)"
+    "on pods/attach (workers/manifests/warm-pods/rbac.yaml)"
 )
 
 
@@ -304,11 +304,11 @@ class WarmKeeper:
         cpu, memory = (float(demand.amount(f"requests.{name}")) * count for name in ("cpu", "memory"))
         states = {"ready": len(plan.offered), "starting": len(plan.starting), "stale": len(plan.stale)}
         kept.seen = {**states, "wanted": plan.create + count, "cpu": cpu, "memory": memory}
-        tags = {"cluster": self._cluster, "profile": kept.profile.name}
+        cluster, profile = self._cluster, kept.profile.name
         for state, number in states.items():
-            self._metrics.gauge(metric.WARM_PODS, number, **tags, state=state)
-        self._metrics.gauge(metric.WARM_CPU, cpu, **tags)
-        self._metrics.gauge(metric.WARM_MEMORY, memory, **tags)
+            self._metrics.gauge(metric.WARM_PODS, number, cluster=cluster, profile=profile, state=state)
+        self._metrics.gauge(metric.WARM_CPU, cpu, cluster=cluster, profile=profile)
+        self._metrics.gauge(metric.WARM_MEMORY, memory, cluster=cluster, profile=profile)
 
 
 def _slug(profile: str) -> str:
