@@ -186,19 +186,12 @@ def _cluster(folder: Path, count: int) -> Iterator[tuple[str, str, str]]:
 
 
 def _submission(task: Any) -> Submission:
-    fields: dict[str, str | int] = {
-        "dag_id": "dag",
-        "task_id": "task",
-        "run_id": "run",
-        "kind": "task",
-        "queue": "q",
-        "try_number": 1,
-    }
+    fields: dict[str, str | int] = {"dag_id": "dag", "task_id": "task", "run_id": "run", "kind": "task", "queue": "q"}
     return Submission(
         attempt=AttemptId(task.ti.external_executor_id),
         owner=OwnerId("1"),
         pool="kubernetes",
-        fields={**fields, "cluster": "default", "profile": "bench"},
+        fields={**fields, "try_number": 1, "cluster": "default", "profile": "bench"},
         payload=task.model_dump_json(),
         cluster="default",
     )
