@@ -304,6 +304,10 @@ class ClusterAgent:
         if self.launcher is not None:
             self.launcher.pod_ended(namespace)
 
+    def _give_way(self, namespace: str) -> None:
+        if self._warm is not None:
+            self._warm.give_way(namespace)
+
     def _start_watcher(self, namespace: str | None) -> None:
         lease = self._around.lease(f"watch:{self.cluster}:{namespace or ''}")
         watching = _Watching(self._make_watcher(namespace, lease), lease, needed_at=time.monotonic())
@@ -329,6 +333,7 @@ class ClusterAgent:
             starts=around.store.starts,
             cluster=self.cluster,
             on_end=self._pod_ended,
+            on_shortage=self._give_way,
             metrics=around.metrics,
         )
         selector = instance_selector(around.settings.instance)

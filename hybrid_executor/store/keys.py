@@ -103,7 +103,7 @@ class Keys:
         return Key(f"{self.prefix}warm-demand:{cluster}:{profile}")
 
     def warm_shortage(self, cluster: str, namespace: str) -> Key:
-        """String, expiring: attempts wait for a quota of a namespace."""
+        """String, expiring: attempts of a namespace wait for a quota or a node."""
         return Key(f"{self.prefix}warm-shortage:{cluster}:{namespace}")
 
     def version(self, cluster: str, namespace: str) -> Key:

@@ -18,7 +18,7 @@ from hybrid_executor.store.wrong_types import is_wrong_type
 BUCKET_SECONDS = 10
 _KEPT_SECONDS = 3600
 _LIVE_SECONDS = 30 * 86400
-_SHORT_OF_QUOTA_SECONDS = 30
+_SHORTAGE_SECONDS = 30
 
 
 class Decision(IntEnum):
@@ -137,12 +137,12 @@ class WarmPodStore:
 
     @translated
     def note_shortage(self, cluster: str, namespace: str) -> None:
-        """Say that attempts wait for a quota of a namespace, so that no pod waits there in vain for half a minute."""
-        self._client.set(self._keys.warm_shortage(cluster, namespace), "", ex=_SHORT_OF_QUOTA_SECONDS)
+        """Say that attempts of a namespace wait for a quota or a node: for half a minute no pod waits there."""
+        self._client.set(self._keys.warm_shortage(cluster, namespace), "", ex=_SHORTAGE_SECONDS)
 
     @translated
     def is_short(self, cluster: str, namespace: str) -> bool:
-        """Return whether attempts waited for a quota of a namespace lately."""
+        """Return whether attempts of a namespace waited for a quota or a node lately."""
         return bool(self._client.exists(self._keys.warm_shortage(cluster, namespace)))
 
 

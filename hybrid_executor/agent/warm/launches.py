@@ -56,10 +56,10 @@ class WarmLaunches:
         return self._choice.choose(items) if self._is_on else items
 
     def give_way(self, namespace: str) -> None:
-        """Let waiting pods of a namespace be deleted: attempts wait for a quota there."""
+        """Let waiting pods of a namespace be deleted: attempts wait there for a quota or a node."""
         if not self._is_on:
             return
         try:
             self._store.warm.note_shortage(self._cluster, namespace)
         except StoreUnavailable as error:
-            log.debug("The shortage of quota in namespace %s could not be noted: %s", namespace, error)
+            log.debug("The shortage in namespace %s could not be noted: %s", namespace, error)

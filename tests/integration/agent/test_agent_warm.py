@@ -143,6 +143,16 @@ def test_waiting_pods_give_way_when_a_namespace_is_short_of_quota(warm: WarmWorl
     warm.world.wait_for(State.SUCCEEDED, attempts)
 
 
+def test_waiting_pods_give_way_to_pods_that_find_no_node(warm: WarmWorld) -> None:
+    warm.write_template(task="sleep 1")
+    warm.describe(idle=14)  # the sandbox's node has room for 16 pods
+    warm.start_agent()
+    warm.wait_for_ready(14)
+    attempts = warm.submit(count=4, profile="plain")
+    warm.world.wait_for(State.SUCCEEDED, attempts)
+    warm.check_once(attempts)
+
+
 def test_without_the_right_to_attach_tasks_start_cold_and_the_log_says_what_to_grant(
     warm: WarmWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
