@@ -26,7 +26,8 @@ from tests.integration.agent.warm_world import WarmWorld
 from tests.waiting import wait_until
 
 HAND_OVERS = int(os.environ.get("HYBRID_HAND_OVERS", "0"))
-AT_ONCE = 20
+AT_ONCE = 6
+IDLE = 8  # with those that run, not more than the sandbox's node has room for
 AGENTS = 2
 SEED = int(os.environ.get("HYBRID_HAND_OVERS_SEED", "1"))
 
@@ -82,7 +83,7 @@ class Agents:
 @pytest.fixture
 def warm(redis_url: str, tmp_path: Path) -> Iterator[WarmWorld]:
     world = World(redis_url, tmp_path)
-    yield WarmWorld(world, idle=10, most=AT_ONCE)
+    yield WarmWorld(world, idle=IDLE, most=IDLE)
     world.close()
 
 
@@ -140,8 +141,8 @@ def test_each_attempt_runs_once_and_each_pod_runs_one(warm: WarmWorld, tmp_path:
     disturbances = Disturbances(warm, agents)
     everyone: list[AttemptId] = []
     try:
-        warm.wait_for_ready(10)
         while len(everyone) < HAND_OVERS:
+            wait_until(lambda: len(warm.ready()) >= AT_ONCE, what=lambda: f"ready pods: {warm.ready()}")
             attempts = warm.submit(count=AT_ONCE)
             everyone += attempts
             run_batch(warm, attempts, disturbances)
@@ -150,7 +151,7 @@ def test_each_attempt_runs_once_and_each_pod_runs_one(warm: WarmWorld, tmp_path:
     warm.check_once(everyone)
     warm_runs = sum(pods[0].startswith("warm-") for pods in warm.ran().values())
     print(f"{len(everyone)} attempts, {warm_runs} in warm pods, {agents.killed} kills, {dict(disturbances.done)}")
-    assert warm_runs
+    assert warm_runs > len(everyone) / 2
 
 
 def run_batch(warm: WarmWorld, attempts: list[AttemptId], disturbances: Disturbances) -> None:
