@@ -48,6 +48,7 @@ NAVIGATION = {
         "Configuration": "docs/configuration",
         "Workers": "docs/workers",
         "Pods": "docs/pods",
+        "Warm pods": "docs/warm-pods",
         "Redis": "docs/redis",
         "Redis URLs": "docs/redis-urls",
         "Managed Redis": "docs/managed-redis",

@@ -90,6 +90,22 @@ class Keys:
         """Hash: how many pods of one cluster may be on their way at once."""
         return Key(f"{self.prefix}pace:{cluster}")
 
+    def warm_ready(self, cluster: str, kind: str) -> Key:
+        """Sorted set: pods of one kind that wait for an attempt, by the time when they were first offered."""
+        return Key(f"{self.prefix}warm-ready:{cluster}:{kind}")
+
+    def warm_taken(self, cluster: str, kind: str) -> Key:
+        """Hash: pods of one kind that were given to an attempt a moment ago."""
+        return Key(f"{self.prefix}warm-taken:{cluster}:{kind}")
+
+    def warm_demand(self, cluster: str, profile: str) -> Key:
+        """Hash: how many attempts of a profile asked for a waiting pod, by time."""
+        return Key(f"{self.prefix}warm-demand:{cluster}:{profile}")
+
+    def warm_shortage(self, cluster: str, namespace: str) -> Key:
+        """String, expiring: attempts of a namespace wait for a quota or a node."""
+        return Key(f"{self.prefix}warm-shortage:{cluster}:{namespace}")
+
     def version(self, cluster: str, namespace: str) -> Key:
         """String: the watch's resource version."""
         return Key(f"{self.prefix}version:{cluster}:{namespace}")
@@ -134,6 +150,7 @@ class Keys:
             *(key("-") for key in named),
             *members,
             self.version("-", "-"),
+            *(key("-", "-") for key in (self.warm_ready, self.warm_taken, self.warm_demand, self.warm_shortage)),
             self.orders("-"),
             self.events,
             self.trimmed,

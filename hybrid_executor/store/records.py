@@ -59,6 +59,12 @@ class Record:
     extra: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def warm_pod(self) -> str:
+        """``namespace/name`` of the waiting pod that this launch was given, "" for none."""
+        is_of_this_launch = self.extra.get("warm_generation") == str(self.generation)
+        return self.extra.get("warm", "") if is_of_this_launch else ""
+
+    @property
     def name(self) -> str:
         """The attempt in words a person knows: ``dag.task[map_index] run try``, or what kind of work it is."""
         if self.kind != "task":
