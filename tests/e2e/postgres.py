@@ -80,13 +80,13 @@ class PostgresServer:
 
     def cut_sessions(self) -> int:
         """End the sessions of all clients; return how many there were."""
-        with closing(psycopg2.connect(self.airflow_url.replace("+psycopg2", ""))) as connection:
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-                    "WHERE pid != pg_backend_pid() AND backend_type = 'client backend'"
-                )
-                return int((cursor.fetchone() or (0,))[0])
+        url = self.airflow_url.replace("+psycopg2", "")
+        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE pid != pg_backend_pid() AND backend_type = 'client backend'"
+            )
+            return int((cursor.fetchone() or (0,))[0])
 
     @property
     def _environment(self) -> dict[str, str]:

@@ -125,6 +125,14 @@ class Deployment:
                 part.start()
         self.wait_ready()
 
+    def replace(self, name: str, tree: Path | None) -> None:
+        """Stop a part in good order, and start it from another source tree; ``None`` for this one."""
+        part = self.parts[name]
+        part.stop(120)
+        part.environment.pop("PYTHONPATH", None)
+        part.environment |= _of_tree(tree)
+        part.start()
+
     def wait_ready(self) -> None:
         """Wait until each part has said that it is there."""
         wait_until(lambda: is_listening(self._api_port), what=lambda: self.parts["api-server"].output[-2000:])
@@ -206,9 +214,7 @@ class Deployment:
         own = {"AIRFLOW__HYBRID_EXECUTOR__REDIS_URL": url, "AIRFLOW__CELERY__BROKER_URL": url}
         if name == self.schedulers[0]:
             own["AIRFLOW__HYBRID_EXECUTOR__AGENT"] = "child"
-        if tree := self._trees.get(name):
-            own["PYTHONPATH"] = os.pathsep.join((str(tree), str(tree / "workers")))
-        return own
+        return own | _of_tree(self._trees.get(name))
 
     def _environment(self) -> dict[str, str]:
         self._api_port = choose_port()
@@ -248,6 +254,11 @@ class Deployment:
         return component_environment(
             plan.environment, addresses, executor=plan.executor, passwords_file=passwords, options=plan.options
         )
+
+
+def _of_tree(tree: Path | None) -> dict[str, str]:
+    """Return the variables that make a process use the packages of a source tree, before those that are installed."""
+    return {"PYTHONPATH": os.pathsep.join((str(tree), str(tree / "workers")))} if tree else {}
 
 
 def processes_of(home: Path) -> list[int]:

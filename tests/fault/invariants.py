@@ -71,7 +71,7 @@ def left_over(deployment: Deployment) -> dict[str, Any]:
             found[f"live in {pool}"] = client.scard(f"{{hybrid:airflow}}:live:{pool}")
         for kind in ("payload", "overrides"):
             found[kind] = list(client.scan_iter(f"{{hybrid:airflow}}:{kind}:*", count=1000))
-        found["owned"] = [key for key in client.scan_iter("{hybrid:airflow}:owner:*", count=1000)]
+        found["owned"] = list(client.scan_iter("{hybrid:airflow}:owner:*", count=1000))
         found["without expiry"] = [
             key for key in client.scan_iter(count=1000) if client.ttl(key) == -1 and not key.startswith(_LASTING)
         ]

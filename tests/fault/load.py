@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from hybrid_executor.standalone.api import AirflowApi, ApiError
 from tests.waiting import wait_until
@@ -120,7 +121,7 @@ class Load:
         """Return the states of runs."""
         query = text("SELECT run_id, state FROM dag_run WHERE run_id = ANY(:runs)")
         with self._database.connect() as connection:
-            return dict(connection.execute(query, {"runs": list(run_ids)}).tuples().all())
+            return {row.run_id: row.state for row in connection.execute(query, {"runs": list(run_ids)})}
 
     def wait(self, *run_ids: str, advance: Callable[[], object] = lambda: None) -> None:
         """Wait until the runs have ended."""
@@ -129,7 +130,7 @@ class Load:
             advance()
             try:
                 return all(state in ("success", "failed") for state in self.states(run_ids).values())
-            except Exception:  # noqa: BLE001 - the database may be restarting
+            except DBAPIError:  # it is restarting
                 return False
 
         wait_until(are_over, what=lambda: f"the runs have ended: {self.unfinished(run_ids)}", every_seconds=0.25)

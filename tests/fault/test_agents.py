@@ -1,4 +1,4 @@
-"""Agents that are killed between two steps, or paused while they lead: each pod is created once, each end counts once."""
+"""Agents that are killed between two steps, or paused while they lead: pods are created once, ends count once."""
 
 from __future__ import annotations
 
