@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _UNSENT_AFTER_SECONDS = 30.0
 _LAUNCHES_ON_WORKERS = 3
 _WAITS = ("queued", "scheduled")
+_ENDED_WELL = ("success", "skipped", "deferred", "up_for_reschedule")
 
 
 class LostWork:
@@ -68,7 +69,10 @@ class LostWork:
         to_decide -= asked
 
     def _conclude(self, lost: Sequence[Tracked], rows: dict[str, compat.TaskRow], words: str) -> None:
-        """Submit again what never started; fail the rest with the reason."""
+        """Submit again what never started; fail the rest with the reason.
+
+        Where the task has told Airflow itself that it ended well, only the report to Redis was lost.
+        """
         context = self._context
         again: dict[AttemptId, Tracked] = {}
         known: dict[AttemptId, Record] = {}
@@ -86,6 +90,9 @@ class LostWork:
             if tracked.kind == "task" and not has_started and is_ours and self._may_repeat(record):
                 again[tracked.attempt] = tracked
                 continue
+            if row is not None and row.attempt == tracked.attempt and row.state in _ENDED_WELL:
+                changes.append(Change(attempt=tracked.attempt, to=State.SUCCEEDED, generation=record.generation))
+                continue
             holder = tracked.holder or "its worker"
             changes.append(
                 Change(
@@ -99,7 +106,8 @@ class LostWork:
                 )
             )
         claims = context.store.attempts.advance_all(changes)
-        context.metrics.count(metric.REPAIRED, sum(claim.is_granted for claim in claims), repair="failed_lost")
+        failed = sum(c.is_granted for c, change in zip(claims, changes, strict=True) if change.to is State.FAILED)
+        context.metrics.count(metric.REPAIRED, failed, repair="failed_lost")
         submit_again(context, again, known)
 
     def _may_repeat(self, record: Record) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
+from hybrid_executor.pools.celery_message import read_attempt
 from hybrid_executor.sandbox.objects import PODS
 from tests.fault.deployment import Deployment
 from tests.fault.load import FAILS, TWICE, Load
@@ -13,7 +15,7 @@ from tests.waiting import wait_until
 
 HEARTBEAT_SECONDS = 15.0
 """How long one ``heartbeat()`` may take: half of what Airflow waits before another scheduler takes over."""
-_LASTING = ("_kombu.", "{hybrid:airflow}:events", "{hybrid:airflow}:launch:", "{hybrid:airflow}:home")
+_LASTING = ("_kombu.", "unacked", "{hybrid:airflow}:events", "{hybrid:airflow}:launch:", "{hybrid:airflow}:home")
 
 
 def check_ends(load: Load, run_ids: Iterable[str]) -> None:
@@ -59,12 +61,22 @@ def check_heartbeats(deployment: Deployment, *, since: int = 0) -> float:
     return slowest
 
 
+def _held_unended(deployment: Deployment, held: list[str]) -> list[str]:
+    """Return the attempts that have not ended, of messages that a worker took and did not acknowledge.
+
+    What a killed worker held stays there until Celery's ``visibility_timeout``, and is ignored then.
+    """
+    attempts = [attempt for text in held if (attempt := read_attempt(json.dumps(json.loads(text)[0])))]
+    records = deployment.store.attempts.records(attempts)
+    return [record.name for record in records if record is not None and not record.state.is_terminal]
+
+
 def left_over(deployment: Deployment) -> dict[str, Any]:
     """Return what is there still, empty for nothing."""
     with deployment.redis.client() as client:
         found: dict[str, Any] = {
             "messages": client.llen("default"),
-            "unacknowledged": client.hlen("unacked"),
+            "unacknowledged": _held_unended(deployment, client.hvals("unacked")),
             "launches": launches_length(deployment.store, "default"),
         }
         for pool in ("celery", "kubernetes"):

@@ -44,6 +44,19 @@ def test_a_task_whose_worker_and_heartbeat_are_silent_is_failed_as_lost(
     assert "gone" in info
 
 
+@pytest.mark.parametrize("state", ["success", "deferred"])
+def test_a_task_that_told_airflow_of_its_good_end_does_not_fail_when_its_worker_is_lost_before_it_reports(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, state: str
+) -> None:
+    executor = make_executor()
+    workload = make_row(state=state, heard=timedelta(seconds=120))
+    attempt = start_on_worker(executor, store, workload)
+    assert repaired(executor)["task"][0] == "success"
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    assert (record.state, record.reason) == (State.SUCCEEDED, "")
+
+
 def test_a_task_that_sends_heartbeats_is_left_alone_when_its_worker_is_cut_off(
     make_executor: MakeExecutor, make_row: MakeRow, store: Store
 ) -> None:
