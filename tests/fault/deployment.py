@@ -151,11 +151,15 @@ class Deployment:
         return [part.name for part in self.parts.values() if part.wanted and not part.is_running]
 
     def slowest_heartbeat(self, *, since: int = 0) -> float:
-        """Return the longest ``heartbeat()`` of all schedulers in seconds.
+        """Return the longest ``heartbeat()`` of all schedulers in seconds; not those in which one was paused.
 
         :param since: how many samples to leave out, as :meth:`count_heartbeats` returned it.
         """
-        return max((s.value / 1000 for s in self._beats()[since:]), default=0.0)
+        measured = sorted(sample.value / 1000 for sample in self._beats()[since:])
+        for pause in (pause for name in self.schedulers for pause in self.parts[name].pauses):
+            if (within := next((index for index, value in enumerate(measured) if value >= pause), None)) is not None:
+                del measured[within]
+        return measured[-1] if measured else 0.0
 
     def count_heartbeats(self) -> int:
         """Return how many heartbeats have been measured."""

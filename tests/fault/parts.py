@@ -22,12 +22,15 @@ class Part:
 
     :ivar wanted: it is meant to run. One that is wanted and does not run has died by itself.
     :ivar started_at: when it was started last, by the machine's clock.
+    :ivar pauses: how long it was paused each time, in seconds.
     """
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], logs: Path) -> None:
         self.name = name
         self.wanted = False
         self.started_at = 0.0
+        self.pauses: list[float] = []
+        self._paused_at = 0.0
         self.environment = dict(environment)
         self._command = list(command)
         self._log = logs / f"{name}.log"
@@ -97,9 +100,13 @@ class Part:
     def pause(self) -> None:
         """Stop it where it is, with all that it has started, until :meth:`resume`."""
         os.killpg(self.pid, signal.SIGSTOP)
+        self._paused_at = time.monotonic()
 
     def resume(self) -> None:
         """Let it go on."""
+        if self._paused_at:
+            self.pauses.append(time.monotonic() - self._paused_at)
+            self._paused_at = 0.0
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGCONT)
 
