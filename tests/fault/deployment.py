@@ -125,11 +125,10 @@ class Deployment:
                 part.start()
         self.wait_ready()
 
-    def replace(self, name: str, tree: Path | None) -> None:
-        """Stop a part in good order, and start it from another source tree; ``None`` for this one."""
+    def replace(self, name: str, tree: Path) -> None:
+        """Stop a part in good order, and start it from another source tree."""
         part = self.parts[name]
         part.stop(120)
-        part.environment.pop("PYTHONPATH", None)
         part.environment |= _of_tree(tree)
         part.start()
 
@@ -218,7 +217,7 @@ class Deployment:
         own = {"AIRFLOW__HYBRID_EXECUTOR__REDIS_URL": url, "AIRFLOW__CELERY__BROKER_URL": url}
         if name == self.schedulers[0]:
             own["AIRFLOW__HYBRID_EXECUTOR__AGENT"] = "child"
-        return own | _of_tree(self._trees.get(name))
+        return own | (_of_tree(tree) if (tree := self._trees.get(name)) else {})
 
     def _environment(self) -> dict[str, str]:
         self._api_port = choose_port()
@@ -260,9 +259,9 @@ class Deployment:
         )
 
 
-def _of_tree(tree: Path | None) -> dict[str, str]:
+def _of_tree(tree: Path) -> dict[str, str]:
     """Return the variables that make a process use the packages of a source tree, before those that are installed."""
-    return {"PYTHONPATH": os.pathsep.join((str(tree), str(tree / "workers")))} if tree else {}
+    return {"PYTHONPATH": os.pathsep.join((str(tree), str(tree / "workers")))}
 
 
 def processes_of(home: Path) -> list[int]:

@@ -19,6 +19,7 @@ from tests.fault.course import course
 from tests.fault.deployment import Deployment
 from tests.fault.load import Load
 
+NEW = Path(__file__).parents[2]
 OLD = os.environ.get("HYBRID_TEST_FROM", "")
 SEED = int(os.environ.get("HYBRID_TEST_SEED", "1"))
 HARMLESS = (
@@ -37,8 +38,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def old_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources of the old release."""
-    root, tree = Path(__file__).parents[2], tmp_path_factory.mktemp("old")
-    packed = subprocess.run(["git", "archive", OLD], cwd=root, capture_output=True, check=True).stdout
+    tree = tmp_path_factory.mktemp("old")
+    packed = subprocess.run(["git", "archive", OLD], cwd=NEW, capture_output=True, check=True).stdout
     subprocess.run(["tar", "-x", "-C", str(tree)], input=packed, check=True)
     return tree
 
@@ -57,7 +58,7 @@ def test_parts_are_replaced_one_by_one_in_both_directions_and_no_try_is_spent(
 ) -> None:
     random = Random(SEED)
     with course(mixed) as load:
-        for tree in (None, old_tree):
+        for tree in (NEW, old_tree):
             names = [*mixed.schedulers, *mixed.agents, *mixed.workers, "api-server"]
             random.shuffle(names)
             for name in names:
@@ -65,7 +66,7 @@ def test_parts_are_replaced_one_by_one_in_both_directions_and_no_try_is_spent(
                 mixed.replace(name, tree)
                 if random.random() < 0.4:
                     what = random.choice(HARMLESS)
-                    print(f"{name} is {'old' if tree else 'new'}; {what}", flush=True)
+                    print(f"{name} is {'new' if tree == NEW else 'old'}; {what}", flush=True)
                     HAPPENINGS[what](mixed, random)
                 time.sleep(random.uniform(0, 4))
 

@@ -19,7 +19,7 @@ from uuid import uuid4
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from hybrid_executor.errors import ConfigError, HybridError, StoreUnavailable, TaskRejected
-from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.events import SCHEMA, AttemptId, OwnerId
 from hybrid_executor.hiding import traceback_of
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Claim, Outcome, Store
@@ -67,6 +67,7 @@ class Delivery:
     """A message as it arrived.
 
     :ivar instance: the deployment it was made for, "" where the message does not say.
+    :ivar schema: what its release calls :data:`~hybrid_executor.events.SCHEMA`.
     """
 
     attempt: AttemptId
@@ -76,6 +77,7 @@ class Delivery:
     owner: OwnerId = OwnerId("")
     instance: str = ""
     pool: str = "celery"
+    schema: int = SCHEMA
 
 
 class WorkloadRuns:
@@ -110,6 +112,14 @@ class WorkloadRuns:
                 delivery.attempt,
                 delivery.instance,
                 self._instance,
+            )
+            time.sleep(self._patience.longest_pause_seconds)
+            return Disposition.LATER, Ending()
+        if delivery.schema > SCHEMA:
+            log.error(
+                "Attempt %s was sent by a newer release, which this worker cannot read: upgrade this worker. The "
+                "message goes back to the queue",
+                delivery.attempt,
             )
             time.sleep(self._patience.longest_pause_seconds)
             return Disposition.LATER, Ending()

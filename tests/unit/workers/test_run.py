@@ -10,7 +10,7 @@ import fakeredis
 import httpx
 import pytest
 
-from hybrid_executor.events import OwnerId
+from hybrid_executor.events import SCHEMA, OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from hybrid_workers.run import Disposition, Patience, WorkloadRuns
@@ -113,6 +113,13 @@ def test_an_end_that_cannot_be_reported_in_time_gives_the_slot_free(
     with caplog.at_level(logging.ERROR):
         assert handler(store, runs).handle(delivery())[0] is Disposition.ENDED
     assert "could not be reported" in caplog.text
+
+
+def test_a_message_of_a_higher_schema_goes_back_to_the_queue(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    runs = Runs()
+    assert handler(store, runs).handle(delivery(schema=SCHEMA + 1))[0] is Disposition.LATER
+    assert "upgrade this worker" in caplog.text
+    assert runs.workloads == []
 
 
 def test_a_message_of_another_instance_goes_back_to_the_queue(store: Store, caplog: pytest.LogCaptureFixture) -> None:
