@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 _UNSENT_AFTER_SECONDS = 30.0
 _LAUNCHES_ON_WORKERS = 3
+# Each of them takes at least as long as the Task SDK goes on asking, some 10 s by default.
+_LAUNCHES_WITHOUT_API = 20
 _WAITS = ("queued", "scheduled")
 _ENDED_WELL = ("success", "skipped", "deferred", "up_for_reschedule")
 
@@ -112,6 +114,8 @@ class LostWork:
 
     def _may_repeat(self, record: Record) -> bool:
         most = self._pod_launch_retries if record.pool == "kubernetes" else _LAUNCHES_ON_WORKERS
+        if record.category == "api_unreachable":
+            most = _LAUNCHES_WITHOUT_API
         return most < 0 or record.launches < most
 
     def find_unsent(self) -> None:

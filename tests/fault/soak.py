@@ -11,10 +11,10 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -58,6 +58,8 @@ class Soak:
         self.load = Load(deployment.api, deployment.database, deployment.marks)
         self._deployment = deployment
         self._random = random
+        # Parts end with the thread that has started them.
+        self._threads = ThreadPoolExecutor(2)
 
     def run(self, *, seconds: float) -> None:
         """Let faults strike for so long, and wait until all that was started has ended."""
@@ -80,16 +82,8 @@ class Soak:
 
     def _strike(self, names: list[str]) -> None:
         since, began = self._deployment.count_heartbeats(), time.time()
-        errors: list[BaseException] = []
-        threads = [
-            threading.Thread(target=_note_errors, args=(self._happen(name), errors), name=name) for name in names
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if errors:
-            raise errors[0]
+        for happening in [self._threads.submit(self._happen(name)) for name in names]:
+            happening.result()
         over = time.time()
         probe = self.load.start("load", seconds=0)
 
@@ -116,13 +110,6 @@ class Soak:
     def _happen(self, name: str) -> Callable[[], None]:
         random = Random(self._random.random())
         return lambda: HAPPENINGS[name](self._deployment, random)
-
-
-def _note_errors(happen: Callable[[], None], errors: list[BaseException]) -> None:
-    try:
-        happen()
-    except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-        errors.append(error)
 
 
 def check(deployment: Deployment, load: Load) -> None:

@@ -180,8 +180,10 @@ class WorkloadRuns:
         except Exception as error:  # noqa: BLE001 - whatever a workload does, its slot goes on and its owner learns of it
             if type(error).__name__ == "TaskAlreadyRunningError":
                 return Ending("The API server says that it runs elsewhere", category="duplicate"), State.REVOKED
-            log.error("The workload could not be run; it is reported as failed\n%s", traceback_of(error))
-            return ending.of_exception(error), State.FAILED
+            log.error("The workload could not be run\n%s", traceback_of(error))
+            end = ending.of_exception(error)
+            # Its owner asks Airflow's database whether it had started. What had not is sent again.
+            return end, State.LOST if end.category == ending.API_UNREACHABLE else State.FAILED
         end = ending.of_exit_code(code, oom_kills=ending.count_oom_kills() - oom_kills)
         return end, State.SUCCEEDED if end.is_success else State.FAILED
 

@@ -173,11 +173,13 @@ def test_a_refusal_of_the_api_server_is_told_with_its_likely_cause(store: Store,
     assert "Refused by the API server with 403 (its token may have expired" in record_of(store).reason
 
 
-def test_an_api_server_out_of_reach_is_named_with_its_option(store: Store, submit: Submit) -> None:
+def test_an_api_server_out_of_reach_is_named_with_its_option_and_the_owner_decides(
+    store: Store, submit: Submit
+) -> None:
     submit()
     handler(store, Runs(does=raising(httpx.ConnectError("refused")))).handle(delivery())
     record = record_of(store)
-    assert record.category == "api_unreachable"
+    assert (record.state, record.category) == (State.LOST, "api_unreachable")
     assert "[core] execution_api_server_url" in record.reason
 
 
