@@ -117,7 +117,7 @@ def test_a_database_that_goes_away_loses_no_task(deployment: Deployment, happen:
 
 def test_a_namespace_that_is_deleted_takes_its_pods_and_no_others(deployment: Deployment) -> None:
     with course(deployment, may_spend_tries=True) as load:
-        run = load.start("load", seconds=15)
+        run = load.start("load", seconds=60)  # longer than a pod may take to end
         wait_begun(load, run, "on_worker", "in_pod", "in_pod_a", "in_pod_b")
         delete_namespace(deployment, "team-b")
         wait_until(lambda: any(row[0] == "in_pod_b" for row in load.audit([run])), what="Airflow is told")
