@@ -159,7 +159,12 @@ def watches_cut(deployment: Deployment, random: Random) -> None:
 
 
 def database_cut(deployment: Deployment, random: Random) -> None:
+    """Airflow's schedulers may end by that; they are started again, as by a service manager."""
     deployment.postgres.cut_sessions()
+    until = time.monotonic() + 15
+    while time.monotonic() < until:
+        deployment.revive()
+        time.sleep(0.5)
 
 
 def api_server_killed(deployment: Deployment, random: Random) -> None:

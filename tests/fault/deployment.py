@@ -149,6 +149,11 @@ class Deployment:
         """Return the parts that have ended by themselves."""
         return [part.name for part in self.parts.values() if part.wanted and not part.is_running]
 
+    def revive(self) -> None:
+        """Start what has ended by itself, as a service manager does."""
+        for name in self.died():
+            self.parts[name].start()
+
     def slowest_heartbeat(self, *, since: int = 0) -> float:
         """Return the longest ``heartbeat()`` of all schedulers in seconds; not those in which one was paused.
 
