@@ -24,6 +24,7 @@ from typing import Any
 import psycopg2
 
 from hybrid_executor.standalone.ports import choose_port
+from tests.waiting import PATIENCE_SECONDS
 
 _START_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
@@ -108,7 +109,7 @@ class PostgresServer:
     def _stop(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
-            self._process.wait(30)
+            self._process.wait(PATIENCE_SECONDS)
 
     def _wait(self) -> None:
         assert self._process is not None
