@@ -20,6 +20,7 @@ FAILS = frozenset({"timed_out", "timed_out_pod"})
 """The tasks that are meant to fail."""
 TWICE = frozenset({"retried", "retried_pod"})
 """The tasks that are meant to fail in their first try and to succeed in the second."""
+_RUN_SECONDS = 900.0
 
 
 class Step(NamedTuple):
@@ -133,7 +134,12 @@ class Load:
             except DBAPIError:  # it is restarting
                 return False
 
-        wait_until(are_over, what=lambda: f"the runs have ended: {self.unfinished(run_ids)}", every_seconds=0.25)
+        wait_until(
+            are_over,
+            what=lambda: f"the runs have ended: {self.unfinished(run_ids)}",
+            seconds=_RUN_SECONDS,
+            every_seconds=0.25,
+        )
 
     def unfinished(self, run_ids: Iterable[str]) -> list[Any]:
         """Return the task instances that have not ended, with their states."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.leaks import shared
+from tests.waiting import PATIENCE_SECONDS
 
 _PR_SET_PDEATHSIG = 1
 
@@ -78,7 +79,7 @@ class Part:
         with suppress(ProcessLookupError):
             (os.killpg if whole_group else os.kill)(self.pid, signal.SIGKILL)
         assert self._process is not None
-        self._process.wait(30)
+        self._process.wait(PATIENCE_SECONDS)
 
     def stop(self, seconds: float = 60.0) -> int:
         """End it in good order; return its exit code. Its rest is killed."""
@@ -90,7 +91,7 @@ class Part:
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(30)
+            self._process.wait(PATIENCE_SECONDS)
 
     def restart(self) -> None:
         """Kill it if it runs, and start it."""

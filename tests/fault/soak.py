@@ -30,6 +30,7 @@ from tests.waiting import wait_until
 _ACTIVE_RUNS = 3
 _TWO_AT_ONCE = 0.3
 _PAUSE_SECONDS = (1.0, 8.0)
+_RECOVERY_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,11 @@ class Soak:
             begun = {step.task_id for step in self.load.marks.begun if step.run_id == probe}
             return {"on_worker", "in_pod"} <= begun
 
-        wait_until(have_begun, what=lambda: f"a run goes on after {names}: {self.load.unfinished([probe])}")
+        wait_until(
+            have_begun,
+            what=lambda: f"a run goes on after {names}: {self.load.unfinished([probe])}",
+            seconds=_RECOVERY_SECONDS,
+        )
         first: dict[str, float] = {}
         for step, times in self.load.marks.begun.items():
             if step.run_id == probe:
