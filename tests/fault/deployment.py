@@ -33,7 +33,7 @@ from tests.fault.redis_pair import RedisPair
 from tests.faulty_sandbox import FaultySandbox
 from tests.leaks import shared
 from tests.statsd_listener import Sample, StatsdListener
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 DAGS = Path(__file__).parent / "dags"
 NAMESPACES = ("default", "team-a", "team-b")
@@ -128,7 +128,7 @@ class Deployment:
     def replace(self, name: str, tree: Path) -> None:
         """Stop a part in good order, and start it from another source tree."""
         part = self.parts[name]
-        part.stop(120)
+        part.stop(PATIENCE_SECONDS)
         part.environment |= _of_tree(tree)
         part.start()
 

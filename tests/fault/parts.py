@@ -22,6 +22,7 @@ class Part:
     """A command with all processes that it starts.
 
     :ivar wanted: it is meant to run. One that is wanted and does not run has died by itself.
+    :ivar command: what is started next time.
     :ivar started_at: when it was started last, by the machine's clock.
     :ivar pauses: how long it was paused each time, in seconds.
     """
@@ -33,7 +34,7 @@ class Part:
         self.pauses: list[float] = []
         self._paused_at = 0.0
         self.environment = dict(environment)
-        self._command = list(command)
+        self.command = list(command)
         self._log = logs / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -59,7 +60,7 @@ class Part:
         self.wanted, self.started_at = True, time.time()
         with self._log.open("ab") as output, shared():
             self._process = subprocess.Popen(
-                self._command,
+                self.command,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

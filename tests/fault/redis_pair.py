@@ -68,7 +68,8 @@ class RedisPair:
     def fail_over(self, *, lost_seconds: float) -> None:
         """Let a replica take over that lacks what was written in the last seconds; the primary is gone."""
         way = self._network.link(self.port)
-        port, data, replica = self._start("--replicaof", f"127.0.0.1 {way.port}")
+        follows = ("--replicaof", f"127.0.0.1 {way.port}")
+        port, data, replica = self._start(*follows)
         with redis.Redis(port=port, decode_responses=True) as client:
             wait_until(lambda: client.info("replication").get("master_link_status") == "up", what="it is a replica")
             with self.client() as primary:
@@ -77,6 +78,7 @@ class RedisPair:
             time.sleep(lost_seconds)
             self.primary.kill()
             client.replicaof("NO", "ONE")
+        replica.command = replica.command[: -len(follows)]  # it is the primary when it is started again
         self.port, self._data, self.primary = port, data, replica
         for link in self._links.values():
             link.lead_to(port)

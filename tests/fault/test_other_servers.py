@@ -83,9 +83,7 @@ def test_tasks_that_start_run_and_end_meanwhile_do_so_once_and_cost_no_try(
         )
 
 
-def test_while_airflows_api_server_is_down_tasks_on_workers_start_later_and_what_runs_goes_on(
-    deployment: Deployment,
-) -> None:
+def test_while_airflows_api_server_is_down_tasks_on_workers_start_later_and_cost_no_try(deployment: Deployment) -> None:
     with course(deployment, may_spend_tries=True) as load:
         running = load.start("load", seconds=10)
         wait_begun(load, running, "on_worker", "in_pod", "in_pod_a", "in_pod_b")
@@ -95,11 +93,9 @@ def test_while_airflows_api_server_is_down_tasks_on_workers_start_later_and_what
         api_server_down(deployment)
         load.wait(running, starting, pods)
         print(f"all had ended {time.monotonic() - began:.0f} s after the API server was killed")
-        tries = load.tries([running, starting, pods])
-        spent = {task for task, of_task in tries.items() if len(of_task) > 1}
-        # Pods that start meanwhile give up, as they do with upstream's executor: the Task SDK decides that.
-        assert {task.task_id for task in spent} <= {"in_pod", "in_pod_a", "in_pod_b"}, spent
-        assert all(task.run_id != running for task in spent), spent
+        # What ran, and pods that start, may give up, as with upstream's executors: the Task SDK decides that.
+        spent = {task: of_task for task, of_task in load.tries([starting]).items() if len(of_task) > 1}
+        assert spent == {}
 
 
 @pytest.mark.parametrize("happen", [postgres_restarted, postgres_cut])
