@@ -74,6 +74,7 @@ NAVIGATION = {
     "Develop": {
         "Contributing": "CONTRIBUTING",
         "Architecture": "docs/architecture",
+        "Fault tests": "docs/fault-tests",
         "Simulation": "docs/simulation",
         "Benchmarks": "benchmarks/README",
         "Test docker-compose.yml": "tests/compose/README",
