@@ -46,6 +46,7 @@ NAVIGATION = {
         "Routing and profiles": "docs/routing",
         "Configuration": "docs/configuration",
         "Workers": "docs/workers",
+        "Parsed Dag files": "docs/parsed-dags",
         "Pods": "docs/pods",
         "Redis": "docs/redis",
         "Redis URLs": "docs/redis-urls",

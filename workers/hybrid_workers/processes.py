@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 
 import psutil  # type: ignore[import-untyped]
 
+from hybrid_workers.parsed import lent
+
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5.0
@@ -50,14 +52,15 @@ class RunProcesses:
                     log.error("Some processes of the workload could not be killed")
 
     def _started(self) -> list[psutil.Process]:
-        return [child for child in self._own.children() if child not in self._older and not _is_zombie(child)]
+        forked = [child for child in self._own.children() if child not in self._older]
+        return [process for process in (*forked, *_lent_to(self._own.pid)) if not _is_zombie(process)]
 
 
 def find_tree(pid: int | None) -> list[psutil.Process]:
-    """Return a process and all that descend from it."""
+    """Return a process, all that descend from it, and the task that a parsed parent runs for it."""
     try:
         root = psutil.Process(pid or -1)
-        return [root, *root.children(recursive=True)]
+        return [root, *root.children(recursive=True), *(p for task in _lent_to(root.pid) for p in find_tree(task.pid))]
     except (psutil.NoSuchProcess, ValueError):
         return []
 
@@ -69,6 +72,14 @@ def kill_trees(roots: Iterable[psutil.Process]) -> None:
     _signal(signal.SIGKILL, family)
     if not _wait_until(lambda: all(_is_gone(process) for process in family), _KILL_SECONDS):
         log.error("Some processes could not be killed: %s", [p.pid for p in family if not _is_gone(p)])
+
+
+def _lent_to(slot: int) -> list[psutil.Process]:
+    found = []
+    for pid in lent.tasks_of(slot):
+        with suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(pid))
+    return found
 
 
 def _freeze(roots: Callable[[], Iterable[psutil.Process]]) -> list[psutil.Process]:
