@@ -53,7 +53,7 @@ class RunProcesses:
 
     def _started(self) -> list[psutil.Process]:
         forked = [child for child in self._own.children() if child not in self._older]
-        return [process for process in (*forked, *_lent_to(self._own.pid)) if not _is_zombie(process)]
+        return [process for process in (*forked, *_lent_to(self._own.pid)) if not is_zombie(process)]
 
 
 def find_tree(pid: int | None) -> list[psutil.Process]:
@@ -66,10 +66,13 @@ def find_tree(pid: int | None) -> list[psutil.Process]:
 
 
 def kill_trees(roots: Iterable[psutil.Process]) -> None:
-    """Kill processes and all that descend from them, and wait until they are gone; reaping is left to their parents."""
+    """Kill processes and all that descend from them, and wait until they are gone; reaping is left to their parents.
+
+    Parents go last: should this process be killed meanwhile, whoever follows it finds the rest of the tree below them.
+    """
     wanted = list(roots)
     family = _freeze(lambda: wanted)
-    _signal(signal.SIGKILL, family)
+    _signal(signal.SIGKILL, reversed(family))
     if not _wait_until(lambda: all(_is_gone(process) for process in family), _KILL_SECONDS):
         log.error("Some processes could not be killed: %s", [p.pid for p in family if not _is_gone(p)])
 
@@ -110,10 +113,11 @@ def _is_gone(process: psutil.Process, *, reap: bool = False) -> bool:
     if reap:
         with suppress(ChildProcessError):
             os.waitpid(process.pid, os.WNOHANG)
-    return not process.is_running() or _is_zombie(process)
+    return not process.is_running() or is_zombie(process)
 
 
-def _is_zombie(process: psutil.Process) -> bool:
+def is_zombie(process: psutil.Process) -> bool:
+    """Return whether it has ended and is only not reaped yet, or is gone."""
     try:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -126,9 +130,13 @@ def _orphans_come_here() -> Iterator[None]:
     if not sys.platform.startswith("linux"):
         yield
         return
-    prctl = ctypes.CDLL(None).prctl
-    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans(True)
     try:
         yield
     finally:
-        prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        adopt_orphans(False)
+
+
+def adopt_orphans(wanted: bool) -> None:
+    """Let this process become the parent of what its descendants leave behind when they end, or not. Linux."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0)

@@ -332,7 +332,8 @@ def act(what):
         task, parent, child = map(int, seen.read_text().split())
         nursery = psutil.Process(parent).ppid()
         show([task, parent, child, nursery])
-        os.kill({'task': task, 'parent': parent, 'nursery': nursery, 'slot': os.getpid()}[what], signal.SIGKILL)
+        own = {'slot': os.getpid(), 'worker': os.getppid()}
+        os.kill({'task': task, 'parent': parent, 'nursery': nursery, **own}[what], signal.SIGKILL)
     threading.Thread(target=wait, daemon=True).start()
 def alive(*pids):
     return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
@@ -344,21 +345,25 @@ def test_a_task_ends_with_the_processes_that_it_comes_from_and_the_slot_goes_on(
     bundle.write("long.py", _LONG)
     bundle.write("plain.py", _dag("plain", "", "'well'"))
     shown, output = bundle.run(_BEGIN, f"act({killed!r})", ["long.py", "long", "t"], ["plain.py", "plain", "t"])
-    (task, parent, child, nursery), result, later = shown
-    os.kill(child, 9)
+    pids, result, later = shown
+    if killed == "task":  # what it started lives on, as ever
+        os.kill(pids[2], 9)
     assert result["code"] == -9, output
     assert [json.loads(body)["state"] for path, body in result["asked"] if path.endswith("/state")] == ["failed"]
     assert any("terminated by signal" in line["event"] for line in result["log"])
     assert returned(later) == "well"
     assert was_lent(output, "plain.py") == (0 if killed == "nursery" else 1)
-    wait_until(lambda: not alive(task, parent, nursery), what="nothing is left")
+    wait_until(lambda: not alive(*pids), what=lambda: f"nothing is left of {pids}: {alive(*pids)}")
 
 
-def test_a_task_ends_with_its_slot_and_so_does_what_it_started(bundle: Bundle) -> None:
+@pytest.mark.parametrize(("killed", "code"), [("slot", 247), ("worker", -9)])
+def test_a_task_ends_with_its_slot_and_its_worker_and_so_does_what_it_started(
+    bundle: Bundle, killed: str, code: int
+) -> None:
     bundle.write("long.py", _LONG)
-    shown, output = bundle.run(_BEGIN, "act('slot')", ["long.py", "long", "t"], code=247)
-    assert len(shown) == 1, output
-    wait_until(lambda: not alive(*shown[0]), what="nothing is left")
+    shown, output = bundle.run(_BEGIN, f"act({killed!r})", ["long.py", "long", "t"], code=code)
+    [pids, *_] = shown
+    wait_until(lambda: not alive(*pids), what=lambda: f"nothing is left of {pids}: {alive(*pids)}")
 
 
 def test_a_slot_finds_and_ends_the_task_that_it_has_been_lent(bundle: Bundle) -> None:

@@ -46,7 +46,7 @@ def measure() -> dict[str, str]:
     """Return what the worker announces of its parsed files: how many there are, and what their processes hold."""
     if _table is None:
         return {}
-    parents = list(_children_of(_nursery))
+    parents = list(children_of(_nursery))
     size = sum(_resident_bytes(pid) for pid in (_nursery, *parents))
     log.debug("%d processes hold parsed Dag files, with %d MiB, much of it shared", len(parents), size >> 20)
     return {"parsed_files": str(len(parents)), "parsed_bytes": str(size)}
@@ -60,7 +60,8 @@ def _parent_of(pid: int) -> int:
     return int(stat.rpartition(")")[2].split()[1])
 
 
-def _children_of(pid: int) -> Iterator[int]:
+def children_of(pid: int) -> Iterator[int]:
+    """Return the child processes of a process, without a look at all processes. Linux."""
     for file in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             yield from (int(child) for child in file.read_text(encoding="ascii").split())

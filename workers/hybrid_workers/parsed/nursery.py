@@ -21,10 +21,12 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from hybrid_workers.parsed.channel import close_all, make_pair, receive, send
-from hybrid_workers.parsed.parent import IGNORED, ParsedParent, die_with, name_process
+from hybrid_workers.parsed.parent import IGNORED, ParsedParent, name_process
 from hybrid_workers.parsed.parse import FileKey
 from hybrid_workers.parsed.stamps import Stamp, find_change
 from hybrid_workers.parsed.surroundings import count_threads
+from hybrid_workers.parsed.ties import end_adopted, end_trees, reap_adopted, watch_parent
+from hybrid_workers.processes import adopt_orphans
 
 log = logging.getLogger(__name__)
 
@@ -91,10 +93,14 @@ class Nursery:
         self._all: dict[int, _Parent] = {}
         self._refusals: OrderedDict[tuple[FileKey, str], _Refusal] = OrderedDict()
         self._handlers: dict[int, Any] = {}
+        self._left: set[int] = set()
+        self._main = -1
 
     def run(self, *, parent: int) -> NoReturn:
         """Serve; never returns. What the worker's main process has open is of no use here."""
-        die_with(parent)
+        self._main = watch_parent(parent)
+        self._selector.register(self._main, selectors.EVENT_READ, self._leave)
+        adopt_orphans(True)
         name_process("airflow hybrid worker -- nursery of parsed Dag files")
         self._handlers = {int(number): signal.signal(number, signal.SIG_IGN) for number in IGNORED}
         leave_connections(self._asks.fileno())
@@ -111,7 +117,7 @@ class Nursery:
         except BlockingIOError:
             return
         if message is None:
-            os._exit(0)
+            self._leave()
         request = Request(message, descriptors)
         if refusal := self._refusals.get(request.key):
             if not find_change(refusal.stamps):
@@ -129,6 +135,11 @@ class Nursery:
             self._pass_on(parent, request)
         else:
             parent.waiting.append(request)
+
+    def _leave(self) -> NoReturn:
+        """End what it has forked, with all that tasks have started, and itself: the worker has ended."""
+        end_trees(self._all)
+        os._exit(0)
 
     def _is_outdated(self, parent: _Parent) -> bool:
         return time.monotonic() - parent.begun >= self._parse_seconds or bool(find_change(parent.stamps))
@@ -169,6 +180,7 @@ class Nursery:
                 close_all(waiting.descriptors)
         self._selector.close()
         self._asks.close()
+        os.close(self._main)
 
     def _reported(self, parent: _Parent) -> None:
         data = os.read(parent.report, _READ_BYTES)
@@ -219,8 +231,11 @@ class Nursery:
     def _ended(self, parent: _Parent) -> None:
         self._selector.unregister(parent.pidfd)
         os.close(parent.pidfd)
-        os.waitpid(parent.pid, 0)
+        _, status = os.waitpid(parent.pid, 0)
         del self._all[parent.pid]
+        if os.WIFSIGNALED(status):  # its tasks were killed with it
+            end_adopted({*self._all, *self._left})
+        self._left = reap_adopted(self._all)
         if parent.report >= 0:
             self._reported(parent)
             if parent.report >= 0:

@@ -19,11 +19,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from celery import platforms  # type: ignore[import-untyped]
-
 from hybrid_workers.parsed.channel import close_all, receive, send
 from hybrid_workers.parsed.parse import FileKey, Verdict, parse_and_judge
-from hybrid_workers.processes import find_tree, kill_trees
+from hybrid_workers.parsed.ties import die_with, end_trees, outlive_parent, reap_adopted, watch_parent
+from hybrid_workers.processes import adopt_orphans
 
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that people and terminals send to all processes of a worker; the main process decides."""
@@ -47,13 +46,6 @@ class _Lent:
     reply: socket.socket
 
 
-def die_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent dies."""
-    platforms.set_pdeathsig("SIGKILL")
-    if os.getppid() != parent:  # it died before the kernel was asked
-        os._exit(0)
-
-
 class ParsedParent:
     """Lives in a process of its own, from the fork to the end of its last task.
 
@@ -71,6 +63,7 @@ class ParsedParent:
         self._selector: selectors.BaseSelector = selectors.DefaultSelector()
         self._lent: dict[int, _Lent] = {}
         self._is_leaving = False
+        self._nursery = -1
 
     def run(self, *, parent: int, dag_id: str, task_id: str, environment: Mapping[str, str | None]) -> NoReturn:
         """Parse, report and serve.
@@ -78,6 +71,7 @@ class ParsedParent:
         :param environment: what is different in the slot's environment; ``None`` for what it has not.
         """
         die_with(parent)
+        self._nursery = watch_parent(parent)
         name_process(f"airflow hybrid worker -- parsed {self._key.path}")
         for name, text in environment.items():
             if text is None:
@@ -116,10 +110,18 @@ class ParsedParent:
             report.write(json.dumps(said) + "\n")
 
     def _serve(self) -> NoReturn:
+        adopt_orphans(True)
+        self._selector.register(self._nursery, selectors.EVENT_READ, self._leave)
+        outlive_parent()
         self._selector.register(self._requests, selectors.EVENT_READ, self._requested)
         while self._lent or not self._is_leaving:
             for key, _ in self._selector.select():
                 key.data()
+        os._exit(0)
+
+    def _leave(self) -> NoReturn:
+        """End all tasks, with all that they have started, and itself: the nursery was killed."""
+        end_trees(self._lent)
         os._exit(0)
 
     def _requested(self) -> None:
@@ -157,12 +159,13 @@ class ParsedParent:
         os.close(lent.pidfd)
         lent.reply.close()
         del self._lent[lent.pid]
+        reap_adopted(self._lent)
 
     def _given_up(self, lent: _Lent) -> None:
         """End a task whose slot has gone, with all that it started; its end is noted as any other."""
         if lent.pid in self._lent:  # else its end has come at the same time
             self._selector.unregister(lent.reply)
-            kill_trees(find_tree(lent.pid))
+            end_trees([lent.pid])
 
     def _become_task(self, descriptors: list[int], *, parent: int, own_group: bool) -> NoReturn:
         """Be what Airflow forks: its own code does the rest."""
@@ -200,6 +203,7 @@ class ParsedParent:
             lent.reply.close()
         self._selector.close()
         self._requests.close()
+        os.close(self._nursery)
 
     def _run_task(self) -> None:
         for function, args, named in self._verdict.exit_functions:
