@@ -95,12 +95,15 @@ class Nursery:
         self._handlers: dict[int, Any] = {}
         self._left: set[int] = set()
         self._main = -1
+        self._group = 0
 
     def run(self, *, parent: int) -> NoReturn:
         """Serve; never returns. What the worker's main process has open is of no use here."""
         self._main = watch_parent(parent)
         self._selector.register(self._main, selectors.EVENT_READ, self._leave)
         adopt_orphans(True)
+        self._group = os.getpgrp()
+        os.setpgid(0, 0)  # a signal that ends all processes of the worker's group leaves this one to end the rest
         name_process("airflow hybrid worker -- nursery of parsed Dag files")
         self._handlers = {int(number): signal.signal(number, signal.SIG_IGN) for number in IGNORED}
         leave_connections(self._asks.fileno())
@@ -154,7 +157,7 @@ class Nursery:
         if pid == 0:
             try:
                 self._leave_to_nursery(request, ours, report)
-                ParsedParent(request.key[0], theirs, write_report, self._handlers).run(
+                ParsedParent(request.key[0], theirs, write_report, self._handlers, group=self._group).run(
                     parent=nursery,
                     dag_id=request.message["dag_id"],
                     task_id=request.message["task_id"],

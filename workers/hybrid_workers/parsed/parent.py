@@ -52,13 +52,17 @@ class ParsedParent:
     :param requests: where slots' requests come from; at its end no more come, and what runs is waited for.
     :param report: the descriptor that takes the verdict, one line of JSON.
     :param handlers: the signal handlers that tasks get back.
+    :param group: the process group of the worker, for tasks without a group of their own.
     """
 
-    def __init__(self, key: FileKey, requests: socket.socket, report: int, handlers: Mapping[int, Any]) -> None:
+    def __init__(
+        self, key: FileKey, requests: socket.socket, report: int, handlers: Mapping[int, Any], *, group: int
+    ) -> None:
         self._key = key
         self._requests = requests
         self._report = report
         self._handlers = handlers
+        self._group = group
         self._verdict = Verdict()
         self._selector: selectors.BaseSelector = selectors.DefaultSelector()
         self._lent: dict[int, _Lent] = {}
@@ -141,8 +145,7 @@ class ParsedParent:
         pid = os.fork()
         if pid == 0:
             self._become_task(descriptors, parent=parent, own_group=own_group)
-        if own_group:
-            _lead_group(pid)
+        _set_group(pid, pid if own_group else self._group)
         lent = _Lent(pid, os.pidfd_open(pid), socket.socket(fileno=os.dup(descriptors[-1])))
         self._lent[pid] = lent
         self._selector.register(lent.pidfd, selectors.EVENT_READ, lambda: self._ended(lent))
@@ -171,8 +174,7 @@ class ParsedParent:
         """Be what Airflow forks: its own code does the rest."""
         try:
             die_with(parent)
-            if own_group:
-                _lead_group(0)
+            _set_group(0, 0 if own_group else self._group)
             self._leave_to_parent()
             from airflow.sdk.execution_time import supervisor
 
@@ -219,9 +221,9 @@ class ParsedParent:
 _kept: list[object] = []
 
 
-def _lead_group(pid: int) -> None:
+def _set_group(pid: int, group: int) -> None:
     with suppress(OSError):  # it has done so itself, or has ended
-        os.setpgid(pid, pid)
+        os.setpgid(pid, group)
 
 
 def name_process(title: str) -> None:
