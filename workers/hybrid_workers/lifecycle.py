@@ -130,6 +130,7 @@ class WorkerLife:
             return
         explain_without_effect(self._deployment.celery)
         warn_of_suspects(log.warning)
+        self._parsed_files.explain()
         self._card.name = sender.hostname
         self._card.queues = tuple(sorted(self._app.amqp.queues.consume_from))
         self._card.concurrency = self._card.processes = int(sender.pool.num_processes)

@@ -180,9 +180,14 @@ class Bundle:
         file.write_text(text)
 
     def run(
-        self, *steps: object, parse_seconds: float = 300, most_files: int = 8, code: int = 0
+        self, *steps: object, parse_seconds: float = 300, most_files: int = 8, code: int = 0, are_known: bool = True
     ) -> tuple[list[Any], str]:
-        """Return what each step showed, and all that the worker wrote."""
+        """Return what each step showed, and all that the worker wrote.
+
+        :param are_known: a task of each file has come to the worker already.
+        """
+        if are_known and parse_seconds:
+            steps = f"know(*{[path.name for path in self.path.glob('*.py')]})", *steps
         bundle = {
             "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
             "kwargs": {"path": str(self.path)},
@@ -304,6 +309,14 @@ def test_a_parse_is_used_no_longer_than_it_may(bundle: Bundle) -> None:
     assert was_lent(output, "plain.py") == 2, output
 
 
+def test_a_file_is_kept_from_its_second_task_on(bundle: Bundle) -> None:
+    bundle.write("plain.py", _dag("plain", "import os\nparser = os.getpid()", "parser == os.getpid()"))
+    task = ["plain.py", "plain", "t"]
+    shown, output = bundle.run(task, task, task, are_known=False)
+    assert [returned(result) for result in shown] == [True, False, False], output
+    assert was_lent(output, "plain.py") == 2, output
+
+
 def test_no_more_files_are_kept_than_allowed(bundle: Bundle) -> None:
     for name in ("one", "two", "three"):
         bundle.write(f"{name}.py", _dag(name, "import os\nparser = os.getpid()", "parser"))
@@ -361,7 +374,7 @@ def test_a_task_ends_with_its_slot_and_its_worker_and_so_does_what_it_started(
     bundle: Bundle, killed: str, code: int
 ) -> None:
     bundle.write("long.py", _LONG)
-    shown, output = bundle.run(_BEGIN, f"act({killed!r})", ["long.py", "long", "t"], code=code)
+    shown, _ = bundle.run(_BEGIN, f"act({killed!r})", ["long.py", "long", "t"], code=code)
     [pids, *_] = shown
     wait_until(lambda: not alive(*pids), what=lambda: f"nothing is left of {pids}: {alive(*pids)}")
 

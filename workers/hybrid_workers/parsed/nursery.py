@@ -1,13 +1,13 @@
 """The nursery: the process that forks parsed parents, knows which of them may be used, and passes requests on.
 
-It is forked from the worker's main process before there are threads and connections, and ends with it. It keeps at
+It is forked from the worker's main process before there are threads and connections, and ends with it. It parses a file
+when a second task of it comes within a few minutes: a file with one task now and then would only cost more. It keeps at
 most so many parsed files; the least recently used one goes first, when its tasks have ended.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import selectors
 import signal
@@ -24,15 +24,14 @@ from hybrid_workers.parsed.channel import close_all, make_pair, receive, send
 from hybrid_workers.parsed.parent import IGNORED, ParsedParent, name_process
 from hybrid_workers.parsed.parse import FileKey
 from hybrid_workers.parsed.stamps import Stamp, find_change
-from hybrid_workers.parsed.surroundings import count_threads
 from hybrid_workers.parsed.ties import end_adopted, end_trees, reap_adopted, watch_parent
 from hybrid_workers.processes import adopt_orphans
 
-log = logging.getLogger(__name__)
-
 PARSE_SECONDS = 60.0
 """How long a parse may take; Airflow's own limit ([core] dagbag_import_timeout) is 30 s by default."""
-_MOST_REFUSALS = 1000
+_MOST_REMEMBERED = 1000
+_WANTED_SECONDS = 300.0
+"""Within what time of another task of its file a task is worth a parse."""
 _READ_BYTES = 1 << 16
 
 
@@ -92,6 +91,7 @@ class Nursery:
         self._parents: OrderedDict[tuple[FileKey, str], _Parent] = OrderedDict()
         self._all: dict[int, _Parent] = {}
         self._refusals: OrderedDict[tuple[FileKey, str], _Refusal] = OrderedDict()
+        self._asked_at: OrderedDict[FileKey, float] = OrderedDict()
         self._handlers: dict[int, Any] = {}
         self._left: set[int] = set()
         self._main = -1
@@ -122,6 +122,7 @@ class Nursery:
         if message is None:
             self._leave()
         request = Request(message, descriptors)
+        is_wanted = self._note_ask(request.key[0])
         if refusal := self._refusals.get(request.key):
             if not find_change(refusal.stamps):
                 request.answer(refusal.reason)
@@ -131,6 +132,9 @@ class Nursery:
         if parent is not None and parent.is_ready and self._is_outdated(parent):
             self._retire(parent)
             parent = None
+        if parent is None and not is_wanted:
+            request.answer("it is the first task of this file for a while")
+            return
         if parent is None:
             parent = self._start(request)
         self._parents.move_to_end(parent.key)
@@ -138,6 +142,14 @@ class Nursery:
             self._pass_on(parent, request)
         else:
             parent.waiting.append(request)
+
+    def _note_ask(self, key: FileKey) -> bool:
+        """Note that a task of a file came; return whether another one had come shortly before."""
+        now, before = time.monotonic(), self._asked_at.pop(key, -_WANTED_SECONDS)
+        self._asked_at[key] = now
+        if len(self._asked_at) > _MOST_REMEMBERED:
+            self._asked_at.popitem(last=False)
+        return now - before < _WANTED_SECONDS
 
     def _leave(self) -> NoReturn:
         """End what it has forked, with all that tasks have started, and itself: the worker has ended."""
@@ -208,7 +220,7 @@ class Nursery:
     def _refuse(self, parent: _Parent, reason: str, *, is_kept: bool) -> None:
         if is_kept:
             self._refusals[parent.key] = _Refusal(reason, parent.stamps)
-            while len(self._refusals) > _MOST_REFUSALS:
+            while len(self._refusals) > _MOST_REMEMBERED:
                 self._refusals.popitem(last=False)
         waiting, parent.waiting = parent.waiting, []
         self._retire(parent)
@@ -259,11 +271,8 @@ class Nursery:
                     self._refuse(parent, f"its parsing takes over {PARSE_SECONDS:.0f} s", is_kept=False)
 
 
-def start_nursery(*, parse_seconds: float, most_files: int) -> tuple[socket.socket | None, int]:
-    """Fork the nursery; return the end that slots ask with and its process, ``None`` where it cannot be kept safe."""
-    if count_threads() > 1:
-        log.info("Each task parses its Dag file: the worker has threads already, so that no process is forked ahead")
-        return None, 0
+def start_nursery(*, parse_seconds: float, most_files: int) -> tuple[socket.socket, int]:
+    """Fork the nursery from a process with one thread; return the end that slots ask with, and its process."""
     asks, served = make_pair()
     parent = os.getpid()
     pid = os.fork()
