@@ -84,6 +84,30 @@ for name, values in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text
         "import re",
         "[line for line in open('/proc/self/status') if re.match('Sig(Blk|Ign|Cgt)|Threads|Umask', line)]",
     ),
+    "times_out": """
+from datetime import timedelta
+import time
+from airflow.sdk import DAG, BaseOperator
+class Long(BaseOperator):
+    def execute(self, context):
+        time.sleep(600)
+    def on_kill(self):
+        self.log.info("killed on time")
+with DAG("times_out", schedule=None):
+    Long(task_id="t", execution_timeout=timedelta(seconds=0.5))
+""",
+    "is_told_to_end": """
+import os, signal
+from airflow.sdk import DAG, BaseOperator
+class Ending(BaseOperator):
+    def execute(self, context):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return self.what
+    def on_kill(self):
+        self.what = "was killed"
+with DAG("is_told_to_end", schedule=None):
+    Ending(task_id="t")
+""",
     "warns": _dag("warns", "import warnings\nwarnings.warn('this file is old')", "1"),
 }
 _NOT_REUSED = {
