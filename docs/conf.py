@@ -47,6 +47,7 @@ NAVIGATION = {
         "Teams": "docs/teams",
         "Configuration": "docs/configuration",
         "Workers": "docs/workers",
+        "Parsed Dag files": "docs/parsed-dags",
         "Pods": "docs/pods",
         "Warm pods": "docs/warm-pods",
         "Redis": "docs/redis",
