@@ -50,7 +50,7 @@ INSTANCE = Option(
     type="str",
     default="airflow",
     description="Name of this Airflow deployment in Redis keys and pod labels. Two deployments that share a Redis "
-    "or a namespace need two different names.",
+    "or a namespace need two different names. Unset, that of a team is airflow-TEAM (docs/teams.md).",
 )
 AGENT = Option(
     section=SECTION,

@@ -11,6 +11,7 @@ from hybrid_executor.config import ConfigSource, Option, RedisLocation, table
 from hybrid_executor.config.celery import CelerySettings, build_celery_config, read_celery_settings
 from hybrid_executor.config.identity import read_identity
 from hybrid_executor.config.settings import read_record_retention, read_redis
+from hybrid_executor.config.teams import read_instance
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.metrics import MetricsSettings, read_metrics_settings
 from hybrid_executor.store import RedisSettings, Store, open_store
@@ -67,7 +68,7 @@ def read_deployment(conf: ConfigSource) -> Deployment:
     celery = read_celery_settings(conf)
     to_stdout = celery.task_logs_to_stdout
     return Deployment(
-        instance=table.INSTANCE.read(conf),
+        instance=read_instance(conf),
         redis=redis,
         record_retention_seconds=read_record_retention(conf),
         celery=celery,
@@ -78,7 +79,7 @@ def read_deployment(conf: ConfigSource) -> Deployment:
         shutdown_timeout_seconds=table.WORKER_SHUTDOWN_TIMEOUT.read(conf),
         parse_seconds=table.WORKER_PARSE_SECONDS.read(conf),
         parsed_files=table.WORKER_PARSED_FILES.read(conf),
-        identity=read_identity(conf, instance=table.INSTANCE.read(conf)),
+        identity=read_identity(conf, instance=read_instance(conf)),
         metrics=read_metrics_settings(conf),
     )
 
