@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 
+import airflow.sdk.execution_time.supervisor  # noqa: F401 - Airflow sets up logging when it is imported first
 import pytest
 
 from hybrid_workers.parsed.keep import ParsedFiles
