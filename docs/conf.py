@@ -47,7 +47,9 @@ NAVIGATION = {
         "Teams": "docs/teams",
         "Configuration": "docs/configuration",
         "Workers": "docs/workers",
+        "Parsed Dag files": "docs/parsed-dags",
         "Pods": "docs/pods",
+        "Warm pods": "docs/warm-pods",
         "Redis": "docs/redis",
         "Redis URLs": "docs/redis-urls",
         "Managed Redis": "docs/managed-redis",
@@ -73,6 +75,7 @@ NAVIGATION = {
     "Develop": {
         "Contributing": "CONTRIBUTING",
         "Architecture": "docs/architecture",
+        "Fault tests": "docs/fault-tests",
         "Simulation": "docs/simulation",
         "Benchmarks": "benchmarks/README",
         "Test docker-compose.yml": "tests/compose/README",

@@ -112,6 +112,11 @@ class Settings:
         reached = [self.profile_of(route) for route in self.routes.routes if route.pool == "kubernetes"]
         return {profile.cluster: profile for profile in reversed(reached)}
 
+    def warm_profiles(self, cluster: str) -> dict[str, Profile]:
+        """Return the profiles of a cluster's routes that have warm pods, by name."""
+        reached = [self.profile_of(route) for route in self.routes.routes if route.pool == "kubernetes"]
+        return {profile.name: profile for profile in reached if profile.warm is not None and profile.cluster == cluster}
+
     def require_redis(self) -> RedisLocation:
         """Return the address of Redis.
 

@@ -85,6 +85,7 @@ class Context:
                 record.generation,
                 holder=record.holder,
                 reason=record.reason,
+                namespace=record.namespace,
                 at=record.running_at,
                 is_new_start=is_new_start,
             )
@@ -97,6 +98,7 @@ class Context:
         *,
         holder: str,
         reason: str,
+        namespace: str = "",
         at: int = 0,
         is_new_start: bool = True,
     ) -> None:
@@ -107,6 +109,7 @@ class Context:
         if state == tracked.state and generation == tracked.generation and state is not State.LOST:
             return
         tracked.state, tracked.generation, tracked.holder = state, generation, holder
+        tracked.namespace = namespace or tracked.namespace
         tracked.since = self.clock()
         if state is State.RUNNING and is_new_start:
             self._count_start(tracked, at)

@@ -41,6 +41,8 @@ class PodLogs:
 
     def stream(self, ti: TaskInstance, try_number: int) -> tuple[list[str], list[Iterator[str]]]:
         """Return what :meth:`read` returns, with the lines as an iterator in a list; no list where there is no log."""
+        from hybrid_executor.kube.warm_pod import without_hand_over
+
         try:
             record = self._find(ti, try_number)
             if record is None:
@@ -54,7 +56,7 @@ class PodLogs:
             )
         except HybridError as error:
             return [f"The log of the task's pod could not be read: {error}"], []
-        return [f"{_title(record)}, last lines"], [iter(text.splitlines())]
+        return [f"{_title(record)}, last lines"], [iter(without_hand_over(text).splitlines())]
 
     def _find(self, ti: TaskInstance, try_number: int) -> Record | None:
         if "kubernetes" not in self._settings.routes.pools or self._settings.redis is None:

@@ -14,6 +14,7 @@ from hybrid_executor.insight.members import AgentView, WorkerView
 from hybrid_executor.insight.problems import Problem, find_problems, in_order, in_words_of, problems_of_schedulers
 from hybrid_executor.insight.queues import QueueView, read_messages, view_queues
 from hybrid_executor.insight.slots import PoolView, SchedulerView, view_pools, view_schedulers
+from hybrid_executor.insight.warm import WarmView, view_warm
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, Store
 
@@ -79,6 +80,7 @@ class Overview:
     pools: tuple[PoolView, ...] = ()
     queues: tuple[QueueView, ...] = ()
     clusters: tuple[ClusterView, ...] = ()
+    warm: tuple[WarmView, ...] = ()
     live: tuple[LiveCount, ...] = ()
 
     @property
@@ -144,9 +146,15 @@ def read_with_facts(store: Store, settings: Settings) -> tuple[Overview, Facts]:
         pools=pools,
         queues=queues,
         clusters=_clusters(facts, settings, told.starting) if is_known else (),
+        warm=_warm(facts, settings) if is_known else (),
         live=count_live(facts.records),
     )
     return overview, facts
+
+
+def _warm(facts: Facts, settings: Settings) -> tuple[WarmView, ...]:
+    names = [(cluster, name) for cluster in settings.clusters for name in settings.warm_profiles(cluster)]
+    return view_warm(names, facts.agents, facts.records)
 
 
 def count_live(records: Sequence[Record]) -> tuple[LiveCount, ...]:

@@ -35,6 +35,7 @@ ONLY_TO_LOOK_AT = {
     "CONTRIBUTING.md": ["a tree of folders"],
     "docs/architecture.md": ["a drawing of the parts", "the layers, which test_docs.py compares with setup.cfg"],
     "docs/commands-that-change.md": ["a warning"],
+    "docs/parsed-dags.md": ["what the worker's log says", "a tree of processes", "what the worker's log says"],
     "docs/standalone.md": ["what standalone prints", "what ps prints"],
     "docs/doctor.md": ["an example of the output, with problems that need a cluster"],
     "docs/kubernetes-deployment.md": ["a formula"],
