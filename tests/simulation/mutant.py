@@ -13,6 +13,7 @@ class Mutant:
     """One removed guard.
 
     :ivar within: how many histories the simulation has to notice it.
+    :ivar harmless: why no history notices it, "" for one that is to be noticed.
     :ivar needs_pods: it concerns pods, though it is no part of the agent.
     """
 
@@ -22,6 +23,7 @@ class Mutant:
     new: str
     within: int = 300
     needs_pods: bool = False
+    harmless: str = ""
 
     @property
     def path(self) -> Path:

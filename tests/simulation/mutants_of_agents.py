@@ -35,6 +35,8 @@ AGENT_MUTANTS = (
         old="        if record is None or record.generation != launch.entry.generation or "
         "record.state not in LAUNCHABLE:",
         new="        if record is None or record.state not in LAUNCHABLE:",
+        within=100,
+        harmless="Both entries make a pod of the same name, and the API server refuses the second",
     ),
     Mutant(
         name="a launch of what is not to be launched is made",
@@ -42,6 +44,8 @@ AGENT_MUTANTS = (
         old="        if record is None or record.generation != launch.entry.generation or "
         "record.state not in LAUNCHABLE:",
         new="        if record is None or record.generation != launch.entry.generation:",
+        within=100,
+        harmless="What is launched has a pod of this name already; what is revoked has another generation",
     ),
     Mutant(
         name="the outcome of a launch is not recorded again after an outage",

@@ -49,7 +49,9 @@ def run_mutants(words: str, *, first: int, most: int) -> int:
         if process == 0:
             _run_alone(mutant, loaded, first=first, most=min(most, mutant.within))
         found = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
-        missed += not found
+        missed += not (found or mutant.harmless)
+        if mutant.harmless and not found:
+            print(f" ({mutant.harmless})", end="")
         print(f"  {time.perf_counter() - began:.0f} s", flush=True)
     print(f"{missed} mutants were not noticed")
     return missed
