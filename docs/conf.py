@@ -44,8 +44,10 @@ NAVIGATION = {
     },
     "Set up": {
         "Routing and profiles": "docs/routing",
+        "Teams": "docs/teams",
         "Configuration": "docs/configuration",
         "Workers": "docs/workers",
+        "Parsed Dag files": "docs/parsed-dags",
         "Pods": "docs/pods",
         "Warm pods": "docs/warm-pods",
         "Redis": "docs/redis",
@@ -73,6 +75,7 @@ NAVIGATION = {
     "Develop": {
         "Contributing": "CONTRIBUTING",
         "Architecture": "docs/architecture",
+        "Fault tests": "docs/fault-tests",
         "Simulation": "docs/simulation",
         "Benchmarks": "benchmarks/README",
         "Test docker-compose.yml": "tests/compose/README",

@@ -9,6 +9,7 @@ import re
 from typing import NewType
 
 from hybrid_executor.errors import ConfigError
+from hybrid_executor.events import SCHEMA
 
 Key = NewType("Key", str)
 """The name of a Redis key. Those of the contract are made here and nowhere else."""
@@ -20,7 +21,14 @@ ATTEMPT, OWNER, LIVE, LAUNCH = "attempt:", "owner:", "live:", "launch:"
 """The kinds of the keys that scripts have to name after what they read: a record's owner, pool and cluster, and the
 attempts in a set. Such a script gets the instance's prefix, and knows these names under the same names in Lua."""
 
-LUA_CONSTANTS = {"ATTEMPT": ATTEMPT, "OWNER": OWNER, "LIVE": LIVE, "LAUNCH": LAUNCH, "LAUNCH_GROUP": LAUNCH_GROUP}
+LUA_CONSTANTS = {
+    "ATTEMPT": ATTEMPT,
+    "OWNER": OWNER,
+    "LIVE": LIVE,
+    "LAUNCH": LAUNCH,
+    "LAUNCH_GROUP": LAUNCH_GROUP,
+    "SCHEMA": str(SCHEMA),
+}
 
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 
