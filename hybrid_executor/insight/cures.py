@@ -33,6 +33,8 @@ _CURES = {
     "provider_failed": "Look at the provider of the node.",
     "deleted": "Find out who deleted the pod: kubectl delete, a controller or a job that cleans up.",
     "deleted_before_start": "Find out who deleted the pod: kubectl delete, a controller or a job that cleans up.",
+    "not_handed_over": "See the log of the agents: why they could not attach to the warm pod. docs/warm-pods.md says "
+    "what they need.",
     "unlabelled": "Find out what changes the pod's labels, and exclude pods with the label hybrid-executor/instance.",
     # Launches.
     "rejected": "Correct the task's executor_config, profile, pod template or pod_mutation_hook as the reason says "

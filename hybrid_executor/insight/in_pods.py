@@ -86,6 +86,12 @@ def explain_pending(attempt: AttemptView, around: Situation) -> Explanation:
         return _no_agent(attempt, where)
     watcher = around.watcher_of(attempt.cluster, attempt.namespace)
     blind = "" if watcher else f" No agent watches namespace {attempt.namespace} now, so this may have changed."
+    if not attempt.note and attempt.is_warm:
+        return Explanation(
+            where=where.replace("in pod", "in warm pod", 1),
+            waits_for=f"An agent hands its workload over to the pod, which is ready.{blind}",
+            advice="Wait. If it lasts, see the log of the agents: they finish it, or launch the attempt again.",
+        )
     if not attempt.note:
         slow = attempt.age >= _SLOW_SECONDS
         return Explanation(

@@ -193,6 +193,11 @@ REFUSAL = RefusalView(cluster="east", namespace="ns", reason=QUOTA, waiting=1, s
         ),
         (PENDING, {"agents": (agent(),)}, "Its node pulls the image and starts the container."),
         (
+            replace(PENDING, is_warm=True),
+            {"agents": (agent(),)},
+            "An agent hands its workload over to the pod, which is ready.",
+        ),
+        (
             PENDING,
             {"agents": (agent(watches=()),)},
             "Its node pulls the image and starts the container. No agent watches namespace ns now, so this may have "
