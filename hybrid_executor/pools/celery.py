@@ -71,6 +71,15 @@ class CeleryPool:
         """Return :meth:`queue_key` where the broker is the store's Redis, "" where it is not."""
         return "" if self._sender is not None else self.queue_key(queue)
 
+    def oldest_waiting(self, store: Store, queue: str) -> float:
+        """Return when the next message of a queue was submitted; messages of later submissions are in it still.
+
+        A queue gives out the oldest message first.
+
+        :return: milliseconds on the Redis server's clock; infinity where the queue is empty or nothing is known.
+        """
+        return math.inf if self._sender is not None else self._reached(store, queue) or math.inf
+
     def lost(self, store: Store, records: Sequence[Record]) -> list[Record]:
         """Return those of submitted records that no worker has and whose message is certainly in no queue.
 
