@@ -34,6 +34,9 @@ NAMES = (
     "pod_events",
     "worker",
     "chain",
+    "end_to_end",
+    "real_dags",
+    "growth",
 )
 _PACKAGES = ("apache-airflow", "celery", "redis", "kubernetes")
 _UPSTREAM_PACKAGES = ("apache-airflow-providers-celery", "apache-airflow-providers-cncf-kubernetes", "celery")
@@ -75,14 +78,14 @@ def main(arguments: Sequence[str]) -> int:
                 failed.append(name)
                 _say(f"  failed: {error}\n{bench.ends_of_logs()}")
                 bench.close_remotes()  # one of them may be in the middle of something
-        machine = describe_machine(only_ours=options.only_ours)
+        machine, series = describe_machine(only_ours=options.only_ours), bench.series
     show(rows)
     print("\n".join(f"{name}: {value}" for name, value in machine.items()))
     print("ratio: how many times better than upstream. Compare numbers of one run only.")
     if failed:
         print(f"failed: {', '.join(failed)}; see above")
     if options.json:
-        found = {"machine": machine, "failed": failed, "rows": [row.to_plain() for row in rows]}
+        found = {"machine": machine, "failed": failed, "rows": [row.to_plain() for row in rows], "series": series}
         options.json.write_text(json.dumps(found, indent=1), encoding="ascii")
     return 1 if failed else 0
 
