@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -40,6 +41,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any-machine")
 
+_TOGETHER = "tests/e2e/hybrid/"
 _SLOWEST_FIRST = ("compose", "e2e", "simulation", "fault", "integration", "contract", "unit")
 
 
@@ -48,6 +50,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         folder = {item: item.path.relative_to(Path(__file__).parent).parts[0] for item in items}
         items.sort(key=lambda item: _SLOWEST_FIRST.index(folder[item]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Run a file in one process, and also a folder whose files share an Airflow."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadFilesTogether(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return _TOGETHER if file.startswith(_TOGETHER) else file
+
+    return LoadFilesTogether(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_unconfigure() -> None:
@@ -79,7 +94,7 @@ class InstalledServer:
     def stop(self) -> None:
         """End it."""
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(PATIENCE_SECONDS)
 
 
 class RedisServer:

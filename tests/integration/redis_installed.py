@@ -64,7 +64,7 @@ class Server:
         """End it at once."""
         self.client.close()
         self._process.send_signal(signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(PATIENCE_SECONDS)
 
     def _answers(self) -> bool:
         try:

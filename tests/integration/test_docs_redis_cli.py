@@ -15,6 +15,7 @@ from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.documents import BLOCKS
 from tests.integration.conftest import QUEUE_OF_PODS, make_task, queue
+from tests.waiting import PATIENCE_SECONDS
 
 SHOWN = [block for block in BLOCKS if block.page == "docs/redis-cli.md" and block.language == "bash"]
 MARK = "---- next block ----"
@@ -43,7 +44,7 @@ def printed(make_executor: Callable[..., Any], store: Store, redis_url: str, tmp
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "ERR" not in done.stdout

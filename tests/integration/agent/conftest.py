@@ -23,7 +23,7 @@ from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Restoration, Store, Submission, open_store
 from tests.faulty_sandbox import Fault, FaultySandbox
 from tests.store_view import launches_length, lease_holder
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 INSTANCE = "airflow"
 TEMPLATE = """
@@ -55,7 +55,7 @@ class RunningAgent:
     def stop(self) -> int:
         """Stop it in good order and return its exit code."""
         self._stop.set()
-        self._thread.join(20)
+        self._thread.join(PATIENCE_SECONDS)
         return self._codes[0]
 
 

@@ -84,4 +84,4 @@ def test_a_pod_that_a_webhook_makes_restart_fails_its_task_with_words(world: Wor
         assert "Exclude pods with the label hybrid-executor/instance" in record.reason
         assert "failed" in world.states(record.id)
     wait_until(lambda: not world.pods(), what="the pods to be deleted")
-    assert world.launch_stream_is_empty()
+    wait_until(world.launch_stream_is_empty, what="the launch to be acknowledged")

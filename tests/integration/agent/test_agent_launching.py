@@ -21,7 +21,7 @@ def test_a_task_runs_in_a_pod_that_is_deleted_after_it(world: World) -> None:
     states = world.states(attempt)
     assert states[:2] == ["submitted", "launching"]
     assert states[-2:] == ["running", "succeeded"]
-    assert world.launch_stream_is_empty()
+    wait_until(world.launch_stream_is_empty, what="the launch to be acknowledged")
 
 
 def test_a_failed_task_keeps_its_pod_marked_and_says_why(world: World) -> None:
@@ -63,7 +63,7 @@ def test_a_lost_answer_to_a_creation_makes_no_second_pod(world: World) -> None:
     [record] = world.wait_for(State.PENDING, [attempt])
     assert created() == 2
     assert world.pod_names() == {record.pod}
-    assert world.launch_stream_is_empty()
+    wait_until(world.launch_stream_is_empty, what="the launch to be acknowledged")
 
 
 def test_a_pod_whose_creation_was_never_answered_is_found_by_the_watcher(world: World) -> None:
@@ -143,7 +143,7 @@ def test_the_pod_of_a_revoked_attempt_is_deleted(world: World) -> None:
     world.wait_for(State.RUNNING, [attempt])
     world.store.attempts.revoke([attempt], reason="cleared")
     wait_until(lambda: not world.pods(), what="no pod left")
-    assert world.launch_stream_is_empty()
+    wait_until(world.launch_stream_is_empty, what="the launch to be acknowledged")
     assert world.record(attempt).reason == "cleared"
 
 

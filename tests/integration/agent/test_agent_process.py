@@ -16,6 +16,7 @@ from hybrid_executor.config import airflow_config
 from hybrid_executor.config.identity import read_fingerprints, read_secrets
 from hybrid_executor.states import State
 from tests import store_view
+from tests.waiting import PATIENCE_SECONDS
 
 from .conftest import World, wait_until
 
@@ -44,7 +45,7 @@ class AgentProcess:
 
     def end(self) -> int:
         self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE_SECONDS)
 
 
 Start = Callable[..., AgentProcess]
@@ -134,7 +135,7 @@ def test_a_wrong_redis_password_ends_the_agent_with_words_that_help(world: World
     client.config_set("requirepass", "right")
     try:
         agent = start("only", hybrid_executor__redis_url=world.redis_url.replace("//", "//:wrong@"))
-        assert agent.process.wait(40) == 2
+        assert agent.process.wait(PATIENCE_SECONDS) == 2
     finally:
         client.execute_command("AUTH", "right")
         client.config_set("requirepass", "")
@@ -158,14 +159,14 @@ def test_an_agent_ends_with_its_parent(world: World, start: Start) -> None:
     parent.kill()
     parent.wait()
     # It is not our child's parent, so for the agent that parent has gone.
-    assert orphan.process.wait(40) == 0
+    assert orphan.process.wait(PATIENCE_SECONDS) == 0
     wait_until(lambda: alive(world) == {"child"}, seconds=40)
     assert agent.end() == 0
 
 
 def test_no_route_to_kubernetes_is_said_at_once(start: Start) -> None:
     agent = start("only", hybrid_executor__routes="*=celery")
-    assert agent.process.wait(40) == 2
+    assert agent.process.wait(PATIENCE_SECONDS) == 2
     assert "has no route to kubernetes" in agent.log
 
 
@@ -187,6 +188,6 @@ def test_the_deployments_mutation_hook_has_the_last_word(world: World, start: St
 def test_local_settings_that_cannot_be_loaded_stop_the_agent(world: World, start: Start) -> None:
     local_settings(world, "import no_such_module_anywhere\n")
     agent = start("only")
-    assert agent.process.wait(40) == 2
+    assert agent.process.wait(PATIENCE_SECONDS) == 2
     assert "airflow_local_settings" in agent.log
     assert "no_such_module_anywhere" in agent.log

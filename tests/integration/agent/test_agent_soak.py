@@ -19,7 +19,7 @@ from hybrid_executor.states import State
 
 from .conftest import World, wait_until
 
-PODS = int(os.environ.get("HYBRID_SOAK_PODS", "300"))
+PODS = int(os.environ.get("HYBRID_SOAK_PODS", "150"))
 CUT_EVERY_SECONDS = 0.7 if PODS <= 300 else 3.0
 SECONDS = 60 + PODS / 10
 

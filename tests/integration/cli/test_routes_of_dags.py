@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
+
 GOOD = """
 from airflow.sdk import DAG
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -42,7 +44,9 @@ def call(home: Path, redis_url: str, *words: str) -> subprocess.CompletedProcess
         "AIRFLOW__HYBRID_EXECUTOR__ROUTS": "misspelt",
     }
     command = [sys.executable, "-m", "airflow", "hybrid", "routes", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
 
 
 def test_every_task_is_listed_and_what_is_wrong_is_named_beside(home: Path, redis_url: str) -> None:

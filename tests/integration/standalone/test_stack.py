@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hybrid_executor.standalone import Component, Stack, StackFailed
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 SLEEP = "import time; time.sleep(600)"
 STARTING = """
@@ -82,7 +82,7 @@ def test_a_component_starts_when_those_before_it_are_ready(make_stack: Callable[
     )
     stack.advance()
     assert "second" not in stack.pids
-    assert stack.wait_ready(timeout_seconds=20)
+    assert stack.wait_ready(timeout_seconds=PATIENCE_SECONDS)
     assert set(stack.pids) == {"second", "first"}
 
 
@@ -90,7 +90,7 @@ def test_each_line_of_output_comes_with_its_components_name(
     make_stack: Callable[..., Stack], lines: list[tuple[str, str]]
 ) -> None:
     make_stack(component("a", "import sys; print('out'); print('err', file=sys.stderr)", runs_once=True)).wait_ready(
-        timeout_seconds=20
+        timeout_seconds=PATIENCE_SECONDS
     )
     wait_until(lambda: len(lines) == 2)
     assert lines == [("a", "out"), ("a", "err")]
@@ -99,7 +99,7 @@ def test_each_line_of_output_comes_with_its_components_name(
 def test_a_component_that_ends_is_an_error_with_its_last_words(make_stack: Callable[..., Stack]) -> None:
     stack = make_stack(component("a", "import sys; print('the disk is full'); sys.exit(3)", is_ready=lambda: False))
     with pytest.raises(StackFailed, match=r"a ended unexpectedly with exit code 3\.(.|\n)*the disk is full"):
-        stack.wait_ready(timeout_seconds=20)
+        stack.wait_ready(timeout_seconds=PATIENCE_SECONDS)
 
 
 def test_a_component_that_is_not_ready_in_time_is_an_error_that_names_all_that_wait(
@@ -114,7 +114,7 @@ def test_a_wish_to_stop_ends_the_wait(make_stack: Callable[..., Stack]) -> None:
     stop = threading.Event()
     stop.set()
     stack = make_stack(component("a", SLEEP))
-    assert stack.wait_ready(timeout_seconds=20, stop=stop) is False
+    assert stack.wait_ready(timeout_seconds=PATIENCE_SECONDS, stop=stop) is False
 
 
 def test_components_of_a_lower_rank_have_ended_before_the_next_are_asked(

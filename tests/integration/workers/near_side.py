@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,9 @@ from hybrid_executor.pools.celery import CeleryPool
 from hybrid_executor.pools.work import Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Store, open_store
+from tests.integration.workers.started_by_fork import ForkedProgram
 from tests.store_view import queue_length
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 INSTANCE = "airflow"
 
@@ -115,7 +114,7 @@ def callback_json(key: str, script: dict[str, Any]) -> str:
 class WorkerProcess:
     """One ``celery worker`` with its main process and task processes."""
 
-    def __init__(self, process: subprocess.Popen[bytes], name: str, log: Path) -> None:
+    def __init__(self, process: ForkedProgram, name: str, log: Path) -> None:
         self.process = process
         self.name = name
         self._log = log
@@ -129,7 +128,7 @@ class WorkerProcess:
         """Send a signal to the main process."""
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = 20.0) -> int:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Wait until it has ended; return its exit code."""
         return self.process.wait(seconds)
 
@@ -167,11 +166,8 @@ def start_worker_process(
         "HYBRID_TEST_DEAF": "yes" if is_deaf else "",
         "AIRFLOW_HOME": str(directory),
     }
-    command = [sys.executable, "-m", "celery", "-A", "tests.integration.workers.scripted_app", "worker"]
+    command = ["-A", "tests.integration.workers.scripted_app", "worker"]
     command += ["-n", name, "-Q", queues, "-c", str(concurrency), "-O", "fair"]
     command += ["--without-mingle", "--without-gossip", "-l", log_level, *arguments]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    return WorkerProcess(process, name, log)
+    log.write_bytes(b"")
+    return WorkerProcess(ForkedProgram("celery", command, environment=environment, output=log), name, log)

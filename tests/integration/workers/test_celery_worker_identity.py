@@ -56,7 +56,7 @@ def test_a_worker_that_starts_without_processes_makes_them_at_need(
 
 def test_celerys_own_command_refuses_to_run_without_processes(redis_url: str, tmp_path: Path) -> None:
     worker = start_worker_process(redis_url, "none@test", tmp_path, arguments=["--autoscale", "0,0"])
-    assert worker.wait(60) == 1
+    assert worker.wait() == 1
     assert "--autoscale 0,0 is not valid" in worker.output
 
 
@@ -67,7 +67,7 @@ def test_a_second_worker_of_a_name_is_refused_and_a_dead_ones_name_is_free_at_on
     life = fresh_scheduler.worker_fields(first.name)["life"]
     (tmp_path / "second").mkdir()
     second = start_worker_process(redis_url, first.name, tmp_path / "second")
-    assert second.wait(60) == 1
+    assert second.wait() == 1
     assert f"A worker named {first.name} is running already" in second.output
     assert fresh_scheduler.worker_fields(first.name)["life"] == life
     first.kill()
@@ -99,7 +99,7 @@ def test_of_two_that_start_together_one_stays_and_the_other_says_why_it_leaves(
         [attempt] = fresh_scheduler.submit(fresh_scheduler.work())
         assert fresh_scheduler.wait_for(attempt, State.SUCCEEDED).holder == "twin@test"
         stays.signal(signal.SIGTERM)
-        assert stays.wait(40) == 0
+        assert stays.wait() == 0
         assert fresh_scheduler.worker_fields("twin@test") == {}
     finally:
         for worker in workers:

@@ -109,7 +109,7 @@ def test_what_a_task_process_was_just_handed_runs_there_and_holds_the_leave_up_n
         lambda: fresh_scheduler.worker_fields(worker.name).get("state") == "draining", what="it says that it drains"
     )
     os.kill(task_process, signal.SIGCONT)
-    assert worker.wait(15) == 0
+    assert worker.wait() == 0
     assert fresh_scheduler.record(handed_out).state is State.SUCCEEDED
     assert (fresh_scheduler.messages(QUEUE), fresh_scheduler.unacknowledged()) == (0, 0)
     assert runs(second) == [task_process]

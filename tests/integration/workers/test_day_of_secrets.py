@@ -36,6 +36,7 @@ from hybrid_executor.store import Record, RedisSettings, Store, open_store
 from tests.integration.conftest import make_task, set_options
 from tests.integration.workers.near_side import callback_json, start_worker_process, wait_until
 from tests.store_view import alive
+from tests.waiting import PATIENCE_SECONDS
 
 TOKEN = "kJ4markedTokenThatNobodyMaySee7Qz"
 PASSWORD = "pW9markedPasswordOfThisRedis3Lk"
@@ -126,7 +127,7 @@ def running_agent(day: Day) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_SECONDS)
         day.write("agent", (day.directory / "agent.log").read_text())
 
 

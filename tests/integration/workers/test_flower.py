@@ -15,6 +15,7 @@ from tests.conftest import RedisServer
 from tests.integration.rabbitmq import free_port
 from tests.integration.workers.near_side import Scheduler, WorkerProcess, wait_until
 from tests.integration.workers.real_worker import AIRFLOW, make_home
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.skipif(find_spec("flower") is None, reason="flower is not installed")
 TOKEN = "a-token-that-nobody-may-see"
@@ -38,7 +39,9 @@ def flower(
         process = subprocess.Popen(
             [AIRFLOW, "hybrid", "flower"], env=environment, cwd=path, stdout=output, stderr=subprocess.STDOUT
         )
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}/watch/", auth=("me", "a-password"), timeout=20) as client:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{port}/watch/", auth=("me", "a-password"), timeout=PATIENCE_SECONDS
+    ) as client:
         try:
             wait_until(lambda: answers(client), seconds=60, what="Flower answers")
             wait_until(
@@ -48,7 +51,7 @@ def flower(
             yield client
         finally:
             process.terminate()
-            assert process.wait(20) == 0, (path / "output").read_text()
+            assert process.wait(PATIENCE_SECONDS) == 0, (path / "output").read_text()
 
 
 def answers(client: httpx.Client) -> bool:

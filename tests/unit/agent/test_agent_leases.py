@@ -14,6 +14,7 @@ from hybrid_executor.complaints import Complaints
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.store import Store
 from tests.store_view import lease_holder
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Clock:
@@ -92,7 +93,7 @@ def test_the_keeper_takes_new_leases_at_once_and_names_those_it_holds(store: Sto
         assert keeper.held == ["watch"]
     finally:
         stop.set()
-        thread.join(5)
+        thread.join(PATIENCE_SECONDS)
     keeper.release_all()
     assert lease_holder(store, "watch") == ""
 

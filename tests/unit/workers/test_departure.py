@@ -17,6 +17,7 @@ from hybrid_executor.store import Store
 from hybrid_workers.departure import GRACE_SECONDS, Departure
 from hybrid_workers.reports import Reports
 from tests.unit.workers.conftest import ATTEMPT, WORKER, record_of
+from tests.waiting import PATIENCE_SECONDS
 
 Submit = Callable[..., None]
 
@@ -55,7 +56,7 @@ def test_the_workload_may_clean_up_before_its_task_process_is_killed(task_proces
     leave.advance(1 + GRACE_SECONDS / 2)
     assert task_process.poll() is None
     leave.advance(1 + GRACE_SECONDS)
-    assert task_process.wait(10) == -signal.SIGKILL
+    assert task_process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
 
 def test_the_reason_is_said_before_anything_ends(store: Store, submit: Submit) -> None:

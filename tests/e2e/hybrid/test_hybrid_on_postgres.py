@@ -3,49 +3,27 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 from kubernetes import client, config
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from hybrid_executor.demo.runs import Runs
 from hybrid_executor.events import STREAM_START
 from hybrid_executor.standalone import LocalAirflow
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
-from tests.e2e.conftest import DAGS, run_airflow, run_all_dags, wait_until
-from tests.e2e.postgres import PostgresServer
+from tests.e2e.conftest import home_of, open_database, run_dags
 from tests.store_view import launches_length
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def airflow(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    with run_airflow(
-        tmp_path_factory.mktemp("hybrid"),
-        dags=DAGS / "hybrid",
-        routes="kubernetes=kubernetes, gpu-*=kubernetes:gpu, *=celery",
-        executor="hybrid_executor.HybridExecutor",
-        options={
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.airflow_url,
-            "AIRFLOW__CELERY__TASK_LOGS_TO_STDOUT": "True",
-            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        },
-    ) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def runs(airflow: LocalAirflow) -> Runs:
-    return run_all_dags(airflow)
-
-
-def home_of(airflow: LocalAirflow) -> Path:
-    return Path(airflow.environment["AIRFLOW_HOME"])
+    return run_dags(airflow, ["recovering", "routing"])
 
 
 def records_of(runs: Runs, task_id: str) -> list[Record]:
@@ -98,7 +76,7 @@ def test_a_deferred_task_resumes_as_a_second_attempt_of_the_same_try(runs: Runs,
 
 
 def test_a_callback_of_the_scheduler_runs_on_the_worker_and_airflow_hears_of_it(
-    runs: Runs, airflow: LocalAirflow, postgres: PostgresServer
+    runs: Runs, airflow: LocalAirflow
 ) -> None:
     trace = home_of(airflow) / "overdue"
     wait_until(trace.exists, seconds=30, what="the callback has run")
@@ -111,15 +89,13 @@ def test_a_callback_of_the_scheduler_runs_on_the_worker_and_airflow_hears_of_it(
 
     wait_until(lambda: [record.state for record in callbacks()] == [State.SUCCEEDED], seconds=30, what="it is recorded")
     assert [(record.pool, record.holder) for record in callbacks()] == [("celery", next(iter(runs.journal.workers)))]
-    engine = create_engine(postgres.airflow_url)
-    with engine.connect() as connection:
+    with open_database(airflow) as engine, engine.connect() as connection:
         states = text("SELECT state FROM callback")
         wait_until(lambda: connection.execute(states).scalars().all() == ["success"], seconds=30, what="Airflow has it")
-    engine.dispose()
 
 
 def test_a_connection_is_tested_on_the_worker_and_airflow_has_the_result(airflow: LocalAirflow) -> None:
-    with httpx.Client(base_url=airflow.addresses.base_url, timeout=30) as api:
+    with httpx.Client(base_url=airflow.addresses.base_url, timeout=PATIENCE_SECONDS) as api:
         login = api.post("/auth/token", json={"username": "admin", "password": airflow.password})
         api.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
 

@@ -1,7 +1,6 @@
 """The page inside Airflow's UI, as a person uses it in a browser.
 
-One Airflow for all tests: behind a path in ``[api] base_url``, and with two API server processes. The tests run in the
-order of the file, as a person would go on.
+The tests run in the order of the file, as a person would go on.
 """
 
 from __future__ import annotations
@@ -11,18 +10,18 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from hybrid_executor.standalone import LocalAirflow
 from hybrid_executor.standalone.api import ApiError
-from tests.e2e.conftest import DAGS, run_airflow
+from tests.e2e.conftest import home_of, open_database
 from tests.e2e.contrast import faint_texts
-from tests.waiting import wait_until
+from tests.e2e.hybrid.conftest import PATH, READER
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 try:
     from selenium.webdriver.common.keys import Keys
@@ -37,33 +36,9 @@ pytestmark = [
     pytest.mark.skipif(bool(missing_program()), reason=missing_program()),
 ]
 
-PATH = "/team/airflow"
-READER = "reader"
-
 
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    home = tmp_path_factory.mktemp("page")
-    (home / "state").mkdir()
-    (home / "state" / "passwords.json").write_text(json.dumps({READER: READER}), encoding="utf-8")
-    with run_airflow(
-        home,
-        dags=DAGS / "page",
-        routes="kubernetes=kubernetes, *=celery",
-        executor="hybrid_executor.HybridExecutor",
-        options={
-            "AIRFLOW__API__WORKERS": "2",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"admin:admin,{READER}:viewer",
-        },
-        path=PATH,
-    ) as running:
-        assert running.addresses.base_url.endswith(PATH)
-        yield running
-        Path(running.environment["AIRFLOW_HOME"], "go-on").touch()
-
-
-@pytest.fixture(scope="module")
-def run_id(airflow: LocalAirflow) -> str:
+def run_id(airflow: LocalAirflow) -> Iterator[str]:
     """A run whose tasks are where they stay."""
     run_id = airflow.api.trigger("waiting")
 
@@ -77,7 +52,8 @@ def run_id(airflow: LocalAirflow) -> str:
         return states == {"unserved": "queued", "runs": "running", "without_image": "failed"}
 
     wait_until(has_come, seconds=240, what="the three tasks are where they stay")
-    return run_id
+    yield run_id
+    (home_of(airflow) / "waiting-may-end").touch()
 
 
 @pytest.fixture(scope="module")
@@ -119,12 +95,9 @@ def worker_of(airflow: LocalAirflow) -> Any:
 
 
 def audit_rows(airflow: LocalAirflow) -> list[Any]:
-    engine = create_engine(f"sqlite:///{airflow.environment['AIRFLOW_HOME']}/airflow.db")
     query = text("SELECT event, owner, extra FROM log WHERE event LIKE 'hybrid executor %' ORDER BY id")
-    with engine.connect() as connection:
-        rows = list(connection.execute(query))
-    engine.dispose()
-    return rows
+    with open_database(airflow) as engine, engine.connect() as connection:
+        return list(connection.execute(query))
 
 
 def test_the_navigation_leads_to_the_page(browser: Browser, airflow: LocalAirflow) -> None:
@@ -314,7 +287,7 @@ def test_a_frozen_redis_is_said_to_be_silent_and_its_return_too(browser: Browser
 
 
 def test_whoever_may_only_read_sees_no_actions(airflow: LocalAirflow, run_id: str) -> None:
-    with httpx.Client(base_url=airflow.addresses.base_url, timeout=60) as client:
+    with httpx.Client(base_url=airflow.addresses.base_url, timeout=PATIENCE_SECONDS) as client:
         assert client.get("/hybrid-executor/").status_code == 401
         token = client.post("/auth/token", json={"username": READER, "password": READER}).json()["access_token"]
         answer = client.get("/hybrid-executor/?part=live", headers={"Authorization": f"Bearer {token}"})

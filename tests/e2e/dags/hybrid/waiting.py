@@ -16,7 +16,7 @@ with DAG("waiting", schedule=None):
     @task
     def runs() -> None:
         deadline = time.monotonic() + 900
-        while not Path(os.environ["AIRFLOW_HOME"], "go-on").exists() and time.monotonic() < deadline:
+        while not Path(os.environ["AIRFLOW_HOME"], "waiting-may-end").exists() and time.monotonic() < deadline:
             time.sleep(0.2)
 
     @task(queue="kubernetes", executor_config={"KubernetesExecutor": {"image": "missing.invalid/airflow:1"}})

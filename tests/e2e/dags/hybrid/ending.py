@@ -51,8 +51,8 @@ with DAG("ending", schedule=None):
     @task(queue="kubernetes")
     def waits_in_pod() -> None:
         print("a line of the task that waits")
-        deadline = time.monotonic() + 120
-        while not Path(os.environ["AIRFLOW_HOME"], "go-on").exists() and time.monotonic() < deadline:
+        deadline = time.monotonic() + 900
+        while not Path(os.environ["AIRFLOW_HOME"], "ending-may-end").exists() and time.monotonic() < deadline:
             time.sleep(0.2)
 
     without_image()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from hybrid_executor.standalone import LocalAirflow
 from hybrid_executor.standalone.api import ApiError
-from tests.e2e.conftest import DAGS, run_airflow, wait_until
+from tests.e2e.conftest import home_of, open_database
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -32,24 +32,12 @@ REASONS = {
 LAST_TRY = {"rejected": 2}
 
 
-@pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    with run_airflow(
-        tmp_path_factory.mktemp("ending"),
-        dags=DAGS / "ending",
-        routes="kubernetes=kubernetes, *=celery",
-        executor="hybrid_executor.HybridExecutor",
-        options={},
-    ) as running:
-        yield running
-
-
 class Pages:
     """The log pages of one run."""
 
     def __init__(self, airflow: LocalAirflow, run_id: str) -> None:
         self._airflow, self._run_id = airflow, run_id
-        self._api = httpx.Client(base_url=airflow.addresses.base_url, timeout=60)
+        self._api = httpx.Client(base_url=airflow.addresses.base_url, timeout=PATIENCE_SECONDS)
         login = self._api.post("/auth/token", json={"username": "admin", "password": airflow.password})
         self._api.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
 
@@ -140,25 +128,21 @@ def test_each_line_of_a_running_pod_is_shown_once_where_logs_are_shared(pages: P
 
 
 def test_each_failed_attempt_has_a_row_in_the_audit_log(airflow: LocalAirflow, pages: Pages) -> None:
-    engine = create_engine(f"sqlite:///{airflow.environment['AIRFLOW_HOME']}/airflow.db")
-    query = text("SELECT task_id FROM log WHERE event = 'hybrid executor: attempt failed'")
-    with engine.connect() as connection:
+    query = text("SELECT task_id FROM log WHERE event = 'hybrid executor: attempt failed' AND dag_id = 'ending'")
+    with open_database(airflow) as engine, engine.connect() as connection:
         assert sorted(connection.execute(query).scalars()) == sorted([*REASONS, "rejected"])
-    engine.dispose()
-    components = Path(airflow.environment["AIRFLOW_HOME"], "components")
+    components = home_of(airflow) / "components"
     assert "trying to save task event logs" not in "".join(path.read_text() for path in components.glob("scheduler*"))
 
 
 def test_without_its_row_a_page_says_where_the_reason_may_be(airflow: LocalAirflow, pages: Pages) -> None:
-    engine = create_engine(f"sqlite:///{airflow.environment['AIRFLOW_HOME']}/airflow.db")
-    with engine.begin() as connection:
+    with open_database(airflow) as engine, engine.begin() as connection:
         connection.execute(text("DELETE FROM log WHERE task_id = 'without_template'"))
-    engine.dispose()
     [only] = pages.read("without_template")
     assert "airflow db clean" in only["event"]
 
 
 def test_the_task_that_waits_can_end(airflow: LocalAirflow, pages: Pages) -> None:
-    Path(airflow.environment["AIRFLOW_HOME"], "go-on").touch()
+    (home_of(airflow) / "ending-may-end").touch()
     wait_until(lambda: pages.states()["waits_in_pod"] == "success", seconds=60, what="it has ended")
     assert pages.read("waits_in_pod")[0]["event"] == "::group::Log message source details"
