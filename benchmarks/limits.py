@@ -56,7 +56,7 @@ PARTS = (
         "one core of workers",
         "end_to_end",
         "worker: CPU a task",
-        "More workers. Where tasks are short, `worker_parse_seconds` saves most of this.",
+        "More workers. Where tasks are short, parse each Dag file once for many tasks.",
     ),
 )
 

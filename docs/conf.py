@@ -47,6 +47,7 @@ NAVIGATION = {
         "Configuration": "docs/configuration",
         "Workers": "docs/workers",
         "Pods": "docs/pods",
+        "Start of a pod": "docs/pod-start",
         "Redis": "docs/redis",
         "Redis URLs": "docs/redis-urls",
         "Managed Redis": "docs/managed-redis",
