@@ -114,6 +114,10 @@ def run_deployment(
             "AIRFLOW__HYBRID_EXECUTOR__ROUTES": "*=celery",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
             "AIRFLOW__SCHEDULER__DEFAULT_POOL_TASK_SLOT_COUNT": "1000",
+            # On a busy machine nothing fails only because it is late.
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+            "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "600",
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         }
         kubeconfig = home / "kubeconfig"
         if has_pods:
@@ -190,7 +194,6 @@ def _cluster_options(kubeconfig: Path) -> dict[str, str]:
         "AIRFLOW__KUBERNETES_EXECUTOR__IN_CLUSTER": "False",
         "AIRFLOW__KUBERNETES_EXECUTOR__NAMESPACE": "default",
         "AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE": str(template),
-        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
     }
 
 
