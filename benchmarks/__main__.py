@@ -78,14 +78,17 @@ def main(arguments: Sequence[str]) -> int:
                 failed.append(name)
                 _say(f"  failed: {error}\n{bench.ends_of_logs()}")
                 bench.close_remotes()  # one of them may be in the middle of something
-        machine, series = describe_machine(only_ours=options.only_ours), bench.series
+        machine = describe_machine(only_ours=options.only_ours)
     show(rows)
     print("\n".join(f"{name}: {value}" for name, value in machine.items()))
+    for note in bench.notes:
+        print(note)
     print("ratio: how many times better than upstream. Compare numbers of one run only.")
     if failed:
         print(f"failed: {', '.join(failed)}; see above")
     if options.json:
-        found = {"machine": machine, "failed": failed, "rows": [row.to_plain() for row in rows], "series": series}
+        found = {"machine": machine, "notes": bench.notes, "failed": failed, "series": bench.series}
+        found["rows"] = [row.to_plain() for row in rows]
         options.json.write_text(json.dumps(found, indent=1), encoding="ascii")
     return 1 if failed else 0
 

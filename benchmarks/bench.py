@@ -41,6 +41,7 @@ class Bench:
     :param rounds: how often the sides take turns; fewer where a comparison has taken more than half a minute.
     :param only_ours: upstream is neither installed nor run.
     :ivar series: what plots need beside the rows, by what it is; as JSON takes it.
+    :ivar notes: what is to be said below the table.
     """
 
     def __init__(self, servers: Servers, *, rounds: int = 3, only_ours: bool = False) -> None:
@@ -48,6 +49,7 @@ class Bench:
         self.rounds = rounds
         self.only_ours = only_ours
         self.series: dict[str, Any] = {}
+        self.notes: list[str] = []
         self._remotes: dict[tuple[object, ...], Remote] = {}
 
     def __enter__(self) -> Bench:

@@ -26,6 +26,8 @@ from hybrid_executor.standalone.ports import choose_port, is_listening
 from tests.e2e.postgres import PostgresServer
 
 DAGS = Path(__file__).parent / "dags"
+PARSE_OPTION = "AIRFLOW__HYBRID_EXECUTOR__WORKER_PARSE_SECONDS"
+PARSE_SECONDS = os.environ.get("BENCHMARK_PARSE_SECONDS", "300")
 _START_SECONDS = 600.0  # on a busy machine, too
 _RUN_SECONDS = 900.0
 _REST_SECONDS = 5.0  # for what components still do after their start

@@ -58,6 +58,7 @@ def write_page(result: Mapping[str, Any], plots: Mapping[str, str]) -> str:
     :param plots: names of files in ``docs/images`` by what they show.
     """
     parts = [_HEAD, *(f"* {name}: {value}\n" for name, value in result["machine"].items())]
+    parts += [f"* {note}\n" for note in result.get("notes", ())]
     if plots:
         parts.append("\n## Plots\n")
         parts += [f"\n![{title}](images/{name})\n" for title, name in plots.items()]

@@ -6,21 +6,18 @@ runs with ``[hybrid_executor] worker_parse_seconds`` (``BENCHMARK_PARSE_SECONDS`
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 
 from benchmarks.bench import Bench
-from benchmarks.deployment import DAGS, query, run_deployment, wait_for_dag, wait_until
+from benchmarks.deployment import DAGS, PARSE_OPTION, PARSE_SECONDS, query, run_deployment, wait_for_dag, wait_until
 from benchmarks.rows import Budget, Row
 from benchmarks.sides import OURS, Side
 
-_OPTION = "AIRFLOW__HYBRID_EXECUTOR__WORKER_PARSE_SECONDS"
-_SECONDS = os.environ.get("BENCHMARK_PARSE_SECONDS", "300")
-_ONCE = replace(OURS, name="hybrid, a file is parsed once", options={_OPTION: _SECONDS})
-_EACH = replace(OURS, name="hybrid, each task parses", options={_OPTION: "0"})
+_ONCE = replace(OURS, name="hybrid, a file is parsed once", options={PARSE_OPTION: PARSE_SECONDS})
+_EACH = replace(OURS, name="hybrid, each task parses", options={PARSE_OPTION: "0"})
 _FILES = {"many_00": "20 Dags of 50 tasks", "imports": "pandas and a provider"}
 _RUN = (
     "SELECT COUNT(*) AS tasks, SUM(CASE WHEN state = 'success' THEN 1 ELSE 0 END) AS done, "
