@@ -2,8 +2,8 @@
 
 The shape is that of a public comparison (https://www.windmill.dev/docs/misc/benchmarks/competitors): one run of 40
 tasks that compute ``fibo(10)``, and one of 10 that compute ``fibo(33)``. Ours waits for events in place of Airflow's
-idle sleep, as standalone does, and parses each Dag file once; upstream sleeps as long as Airflow does by default. Both are measured from the start to
-the end of the run, as the database has it.
+idle sleep, as standalone does, and parses each Dag file once. Upstream sleeps as long as Airflow does by default. Both
+are measured from the start to the end of the run, as the database has it.
 """
 
 from __future__ import annotations
