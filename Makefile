@@ -1,6 +1,8 @@
 # Each target installs what it needs in .venv. You need only Python 3.10+ (with venv) and make.
 #   make demo         run the example DAGs on a whole Airflow on this machine
 #   make test         run the unit, contract, integration, fault and end-to-end tests
+#   make test-fault   kill, freeze and cut off each part of a whole deployment (half an hour)
+#   make soak         faults that a seed chooses over a mixed load: make soak SEED=7 MINUTES=20
 #   make test-compose run docker-compose.yml on a Docker engine, if there is one
 #   make matrix       run tests on each supported release of Celery, redis-py, Redis, the Kubernetes library and Airflow
 #   make simulate     run simulated schedulers and workers with faults that a seed chooses: make simulate SEEDS=10000
@@ -29,10 +31,15 @@ BENCH_JSON ?= bench.json
 ONLY ?=
 SEEDS ?= 1000
 SIMULATE_ARGS ?=
+SEED ?= 1
+MINUTES ?= 20
+# The release that make test-fault upgrades from: a tag or a commit. Without one, that test is skipped.
+FROM ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
 
 comma := ,
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose simulate matrix bench bench-page run-bench run-bench-page docs lint clean
+.PHONY: help demo test test-fault test-teams soak test-compose simulate matrix bench bench-page run-bench run-bench-page docs \
+	lint clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -67,6 +74,17 @@ demo: $(VENV)/installed-demo
 
 test: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
+
+test-teams: $(VENV)/installed-test
+	@HYBRID_TEST_TEAMS=1 $(BIN)/python -m pytest $(TEST_ARGS) tests/e2e/test_teams.py
+
+# One file: make test-fault TEST_ARGS=tests/fault/test_redis.py. docs/failures.md says what is tested.
+test-fault: $(VENV)/installed-test
+	@HYBRID_TEST_FROM=$(FROM) HYBRID_TEST_SEED=$(SEED) \
+		$(BIN)/python -m pytest -m fault --durations 0 -s $(or $(TEST_ARGS),tests/fault)
+
+soak: $(VENV)/installed-test
+	@$(BIN)/python -m tests.fault.soak --seed $(SEED) --minutes $(MINUTES)
 
 # tests/compose/README.md says how to start an engine and what to do without an image registry.
 test-compose: $(VENV)/installed-test

@@ -32,6 +32,7 @@ NAMES = (
     "footprint",
     "pod_launch",
     "pod_events",
+    "warm_pods",
     "worker",
     "chain",
     "end_to_end",

@@ -44,10 +44,13 @@ NAVIGATION = {
     },
     "Set up": {
         "Routing and profiles": "docs/routing",
+        "Teams": "docs/teams",
         "Configuration": "docs/configuration",
         "Workers": "docs/workers",
+        "Parsed Dag files": "docs/parsed-dags",
         "Pods": "docs/pods",
         "Start of a pod": "docs/pod-start",
+        "Warm pods": "docs/warm-pods",
         "Redis": "docs/redis",
         "Redis URLs": "docs/redis-urls",
         "Managed Redis": "docs/managed-redis",
@@ -60,6 +63,7 @@ NAVIGATION = {
         "Kubernetes manifests": "workers/manifests/README",
         "Security": "docs/security",
         "Performance": "docs/performance",
+        "Measured figures": "docs/figures",
     },
     "Run": {
         "Why does this task wait?": "docs/operating",
@@ -73,6 +77,7 @@ NAVIGATION = {
     "Develop": {
         "Contributing": "CONTRIBUTING",
         "Architecture": "docs/architecture",
+        "Fault tests": "docs/fault-tests",
         "Simulation": "docs/simulation",
         "Benchmarks": "benchmarks/README",
         "Test docker-compose.yml": "tests/compose/README",

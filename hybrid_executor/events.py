@@ -21,6 +21,13 @@ Kind = Literal["task", "callback", "connection_test"]
 
 STREAM_START = StreamId("0-0")
 
+SCHEMA = 1
+"""What records, events and messages of this release mean, as a number that is in each of them.
+
+New fields do not raise it: who does not know them ignores them. It is raised where an older release would misunderstand
+what it reads. What has a higher number than a process knows is left to processes that know it.
+"""
+
 
 def stream_position(stream_id: str) -> tuple[int, int]:
     """Return the entry id as numbers, which have the order of the stream ("5-10" comes after "5-9")."""
@@ -35,6 +42,7 @@ class Event(NamedTuple):
     :ivar generation: the record's generation after the change.
     :ivar holder: the worker, agent or pod that holds the attempt now, "" for none.
     :ivar reason: a text for people; "" for none.
+    :ivar namespace: of its pod, "" for none.
     """
 
     id: StreamId
@@ -45,13 +53,16 @@ class Event(NamedTuple):
     pool: str
     holder: str = ""
     reason: str = ""
+    namespace: str = ""
 
 
 def decode_event(stream_id: str, fields: Mapping[str, str]) -> Event:
     """Return the event in a stream entry; fields of newer releases are ignored.
 
-    :raises KeyError, ValueError: the entry is not an event of ours.
+    :raises KeyError, ValueError: the entry is not an event of ours, or has a higher :data:`SCHEMA`.
     """
+    if int(fields.get("schema", SCHEMA)) > SCHEMA:
+        raise ValueError("a newer release wrote this event")
     return Event(
         id=StreamId(stream_id),
         attempt=AttemptId(fields["attempt"]),
@@ -61,4 +72,5 @@ def decode_event(stream_id: str, fields: Mapping[str, str]) -> Event:
         pool=fields.get("pool", ""),
         holder=fields.get("holder", ""),
         reason=fields.get("reason", ""),
+        namespace=fields.get("namespace", ""),
     )

@@ -18,6 +18,7 @@ from hybrid_executor.agent.process import (
     stop_on_signals,
 )
 from hybrid_executor.config.settings import Shape
+from hybrid_executor.config.teams import VARIABLE as TEAM_VARIABLE
 from hybrid_executor.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -32,39 +33,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop_on_signals(stop)
     if options.parent_pid:
         end_with_parent(options.parent_pid)
+    if options.team is not None:
+        os.environ[TEAM_VARIABLE] = options.team
     # As a library, Airflow sets up neither its database nor its logging. An agent needs neither.
     os.environ.setdefault("_AIRFLOW__AS_LIBRARY", "1")
     from hybrid_executor.agent.launch.mutation_hook import airflow_config_folder, load_mutation_hook
     from hybrid_executor.agent.main import run_agent
-    from hybrid_executor.config import airflow_config, read_settings
+    from hybrid_executor.config import process_config, read_settings
     from hybrid_executor.config.identity import read_identity
     from hybrid_executor.config.kubernetes import read_kubernetes_settings
     from hybrid_executor.config.suspects import warn_of_suspects
+    from hybrid_executor.config.teams import process_team, words_of
     from hybrid_executor.metrics import open_metrics, read_metrics_settings
 
-    conf = airflow_config()
     log_to_stderr()
     warn_of_suspects(log.warning)
     try:
-        hook = load_mutation_hook(
-            config_folder=airflow_config_folder(),
-            plugins_folder=str(conf.get("core", "plugins_folder", fallback="") or ""),
-        )
-        settings = read_settings(conf, shape=options.shape)
-        kubernetes_settings = read_kubernetes_settings(conf)
-        # Airflow's own objects stay until the end. Searching them for garbage would cost a third of our time.
-        gc.collect()
-        gc.freeze()
-        return run_agent(
-            settings=settings,
-            kubernetes_settings=kubernetes_settings,
-            name=options.name or None,
-            hook=hook,
-            identity=read_identity(conf, instance=settings.instance),
-            stop=stop,
-            metrics=open_metrics(read_metrics_settings(conf)),
-            has_lost_parent=lambda: bool(options.parent_pid) and has_lost_parent(options.parent_pid),
-        )
+        with words_of(process_team()):
+            conf = process_config()
+            hook = load_mutation_hook(
+                config_folder=airflow_config_folder(),
+                plugins_folder=str(conf.get("core", "plugins_folder", fallback="") or ""),
+            )
+            settings = read_settings(conf, shape=options.shape)
+            kubernetes_settings = read_kubernetes_settings(conf)
+            # Airflow's own objects stay until the end. Searching them for garbage would cost a third of our time.
+            gc.collect()
+            gc.freeze()
+            return run_agent(
+                settings=settings,
+                kubernetes_settings=kubernetes_settings,
+                name=options.name or None,
+                hook=hook,
+                identity=read_identity(conf, instance=settings.instance),
+                stop=stop,
+                metrics=open_metrics(read_metrics_settings(conf)),
+                has_lost_parent=lambda: bool(options.parent_pid) and has_lost_parent(options.parent_pid),
+            )
     except ConfigError as error:
         log.error("%s", error)
         return EXIT_CONFIG
@@ -77,6 +82,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--shape", choices=get_args(Shape), default="hybrid", help="which executor's default routes are meant"
     )
+    parser.add_argument("--team", help=f"team of Airflow's multi-team mode (default: the variable {TEAM_VARIABLE})")
     return parser.parse_args(arguments)
 
 

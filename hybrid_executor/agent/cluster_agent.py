@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from hybrid_executor.agent.data_loss import DataLoss
 from hybrid_executor.agent.delayed_pool import DelayedPool
@@ -17,6 +19,9 @@ from hybrid_executor.agent.leases import KeptLease, LeaseKeeper
 from hybrid_executor.agent.ownership import Ownership
 from hybrid_executor.agent.process import start_supervised
 from hybrid_executor.agent.removal import PodRemover
+from hybrid_executor.agent.warm.assembly import end_forgotten, make_keeper, make_launches
+from hybrid_executor.agent.warm.keeper import WarmKeeper
+from hybrid_executor.agent.warm.launches import WarmLaunches
 from hybrid_executor.agent.watch.events import PodStream
 from hybrid_executor.agent.watch.log_tails import LogTails
 from hybrid_executor.agent.watch.recording import PodRecorder
@@ -92,6 +97,8 @@ class ClusterAgent:
     ) -> None:
         self.cluster = cluster
         self.launcher: AirflowKubernetesScheduler | None = None
+        self._warm: WarmLaunches | None = None
+        self._warm_keeper: WarmKeeper | None = None
         self._around = around
         self._connect = connect
         self._factory = factory
@@ -127,15 +134,24 @@ class ClusterAgent:
 
     def pause(self) -> None:
         """Take no new launches, and give back those that wait."""
-        self._is_paused = True
-        if self.launcher is not None:
-            self.launcher.is_paused = True
+        self._set_paused(True)
 
     def resume(self) -> None:
         """Take launches again."""
-        self._is_paused = False
-        if self.launcher is not None:
-            self.launcher.is_paused = False
+        self._set_paused(False)
+
+    def _set_paused(self, is_paused: bool) -> None:
+        self._is_paused = is_paused
+        for part in (self.launcher, self._warm_keeper):
+            if part is not None:
+                part.is_paused = is_paused
+
+    @property
+    def warm(self) -> dict[str, dict[str, Any]]:
+        """This agent's hits and misses by profile; while it keeps warm pods, also what it has seen of them."""
+        tally = self._warm.tally.seen() if self._warm else {}
+        seen = self._warm_keeper.seen if self._warm_keeper else {}
+        return {name: {**tally.get(name, {}), **seen.get(name, {})} for name in sorted({*tally, *seen})}
 
     @property
     def refusals(self) -> list[dict[str, str | int | float]]:
@@ -244,13 +260,15 @@ class ClusterAgent:
         if self.launcher is None:
             self._remover = PodRemover(self._client, cluster=self.cluster, complaints=self._around.complaints)
             self._log_pool = DelayedPool(f"logs-{self.cluster}", threads=_LOG_THREADS)
-            self.launcher = self._make_launcher(self._client, self._remover)
-            self.launcher.is_paused = self._is_paused
+            self._warm = make_launches(self._around, cluster=self.cluster, client=self._client, factory=self._factory)
+            self.launcher = self._make_launcher(self._client, self._remover, self._warm)
+            self._start_warm_keeper(self._client, stop)
+            self._set_paused(self._is_paused)
             for namespace in self._namespaces:
                 self._start_watcher(namespace)
         self.launcher.run(stop)
 
-    def _make_launcher(self, client: KubeClient, remover: PodRemover) -> AirflowKubernetesScheduler:
+    def _make_launcher(self, client: KubeClient, remover: PodRemover, warm: WarmLaunches) -> AirflowKubernetesScheduler:
         around = self._around
         return AirflowKubernetesScheduler(
             cluster=self.cluster,
@@ -270,11 +288,25 @@ class ClusterAgent:
             on_namespace=self.watch_namespace,
             distrusts_records=lambda: around.data_loss.is_suspected,
             metrics=around.metrics,
+            warm=warm,
         )
+
+    def _start_warm_keeper(self, client: KubeClient, stop: threading.Event) -> None:
+        keeper = make_keeper(
+            self._around, cluster=self.cluster, client=client, factory=self._factory, on_freed=self._pod_ended
+        )
+        if keeper is not None:
+            self._warm_keeper = keeper
+            self._around.keeper.add(keeper.lease)
+            self._threads.append(start_supervised(f"warm-{self.cluster}", lambda: keeper.run(stop), stop))
 
     def _pod_ended(self, namespace: str) -> None:
         if self.launcher is not None:
             self.launcher.pod_ended(namespace)
+
+    def _give_way(self, namespace: str) -> None:
+        if self._warm is not None:
+            self._warm.give_way(namespace)
 
     def _start_watcher(self, namespace: str | None) -> None:
         lease = self._around.lease(f"watch:{self.cluster}:{namespace or ''}")
@@ -301,6 +333,7 @@ class ClusterAgent:
             starts=around.store.starts,
             cluster=self.cluster,
             on_end=self._pod_ended,
+            on_shortage=self._give_way,
             metrics=around.metrics,
         )
         selector = instance_selector(around.settings.instance)
@@ -322,6 +355,7 @@ class ClusterAgent:
                 settings=settings,
                 data_loss=around.data_loss,
                 ownership=around.ownership,
+                on_waiting=partial(end_forgotten, around, cluster=self.cluster, client=client, remover=remover),
             ),
             stream=PodStream(
                 client=client,

@@ -122,7 +122,7 @@ class Duty:
 
 def is_taken_by_any(lease: str, others: Iterable[Member]) -> bool:
     """Return whether one of these agents would take a lease: it works in the same cluster. Pure."""
-    if not lease.startswith("watch:"):
+    if not lease.startswith(("watch:", "warm:")):
         return any(True for _ in others)
     clusters = {name for member in others for name in member.fields.get("clusters", "").split(",") if name}
-    return any(lease.startswith(f"watch:{cluster}:") for cluster in clusters)
+    return any(lease.startswith(f"watch:{cluster}:") or lease == f"warm:{cluster}" for cluster in clusters)

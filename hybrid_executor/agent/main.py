@@ -277,6 +277,7 @@ class Agent:
                 "in_flight": json.dumps({cluster.cluster: cluster.in_flight for cluster in self._clusters}),
                 "clashes": json.dumps(self._ownership.clashes),
                 "waiting": json.dumps({cluster.cluster: cluster.waiting for cluster in self._clusters}),
+                "warm": json.dumps({cluster.cluster: cluster.warm for cluster in self._clusters if cluster.warm}),
                 "launched": json.dumps({cluster.cluster: cluster.launched for cluster in self._clusters}),
                 **self._identity,
             },

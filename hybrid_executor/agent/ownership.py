@@ -53,6 +53,10 @@ class Ownership:
         """The id for new pods, "" before the first :meth:`check`."""
         return min(self._ids, default="")
 
+    def is_own(self, redis_id: str) -> bool:
+        """Return whether a pod with this id of a Redis, and without an attempt, is ours."""
+        return redis_id in self._ids
+
     def is_foreign(self, identity: PodIdentity, record: Record | None) -> bool:
         """Return whether a pod belongs to another deployment; pods of older versions carry no id and are ours."""
         return record is None and bool(identity.redis_id) and identity.redis_id not in self._ids

@@ -156,7 +156,9 @@ class Reaper:
 
 
 def _waits(record: Record) -> bool:
-    return record.state in LAUNCHABLE and bool(record.cluster)
+    """Return whether an agent has to create the record's pod, or to hand the workload over to a waiting one."""
+    is_under_way = record.state in LAUNCHABLE or (record.state is State.PENDING and bool(record.warm_pod))
+    return is_under_way and bool(record.cluster)
 
 
 def _by_cluster(records: Iterable[Record]) -> Mapping[str, list[Record]]:

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from hybrid_executor.config import airflow_config, table
+from hybrid_executor.config import process_config
 from hybrid_executor.config.settings import read_redis
+from hybrid_executor.config.teams import read_instance
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.operations.done import Done
 from hybrid_executor.store import RedisSettings, Store, open_store
@@ -20,11 +21,11 @@ def configured_store() -> Iterator[Store]:
     :raises ConfigError: no Redis is configured, or it refuses the user or password.
     :raises StoreUnavailable: it does not answer.
     """
-    conf = airflow_config()
+    conf = process_config()
     redis = read_redis(conf)
     if redis is None:
         raise ConfigError("[hybrid_executor] redis_url is not set: write the URL of the Redis that the workers use.")
-    store = open_store(RedisSettings(url=redis.url, options=redis.options), instance=table.INSTANCE.read(conf))
+    store = open_store(RedisSettings(url=redis.url, options=redis.options), instance=read_instance(conf))
     try:
         store.ping()
         yield store

@@ -9,4 +9,4 @@ from hybrid_executor.cli.replacement import become, given
 
 def agent(args: Namespace) -> None:
     """Replace this process by an agent."""
-    become("hybrid_executor.agent", given(name=args.name, parent_pid=args.parent_pid))
+    become("hybrid_executor.agent", given(name=args.name, parent_pid=args.parent_pid, team=args.team))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hybrid_executor.config import Settings, airflow_config
+from hybrid_executor.config import Settings, process_config
 from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.store import Store, open_configured_store
 
@@ -19,7 +19,7 @@ def configured() -> Iterator[tuple[Store, Settings]]:
 
     :raises ConfigError: a setting is wrong, or no Redis is configured.
     """
-    settings = read_configured_settings(airflow_config())
+    settings = read_configured_settings(process_config())
     settings.require_redis()
     store = open_configured_store(settings, connect_seconds=_CONNECT_SECONDS, answer_seconds=_ANSWER_SECONDS, retries=0)
     try:

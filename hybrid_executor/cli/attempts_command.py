@@ -10,7 +10,7 @@ from typing import Any
 from hybrid_executor.cli.acting import code_of, confirmed, say
 from hybrid_executor.cli.output import Output, output_of
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import ConfigSource, Settings, airflow_config
+from hybrid_executor.config import ConfigSource, Settings, process_config
 from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.operations.attempts import Plan, choose_attempts, plan_revocation, revoke_attempts
@@ -23,7 +23,7 @@ from hybrid_executor.store import Store, open_configured_store
 @plainly
 def revoke(args: Namespace) -> int:
     """Show what revoking the attempts would do, ask, and do it."""
-    conf = airflow_config()
+    conf = process_config()
     settings = read_configured_settings(conf)
     output = output_of(args)
     _check_can_ask(args, output)
@@ -48,7 +48,7 @@ def revoke(args: Namespace) -> int:
 @plainly
 def forget(args: Namespace) -> int:
     """Delete the records of ended and orphaned attempts."""
-    settings = read_configured_settings(airflow_config())
+    settings = read_configured_settings(process_config())
     output = output_of(args)
     with _opened(settings) as store:
         records = choose_attempts(store, args.attempts)

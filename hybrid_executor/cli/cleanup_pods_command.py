@@ -14,7 +14,7 @@ from typing import Any
 
 from hybrid_executor.agent.namespaces import namespaces_to_watch
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import Settings, airflow_config
+from hybrid_executor.config import Settings, process_config
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
 from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.errors import ConfigError, KubeError, KubeGone, StoreUnavailable
@@ -93,7 +93,7 @@ class Sweep:
 @plainly
 def cleanup_pods(args: Namespace) -> int:
     """Clean up all namespaces. An error in one of them is printed, and the others are still cleaned up."""
-    conf = airflow_config()
+    conf = process_config()
     settings = read_configured_settings(conf)
     kubernetes = read_kubernetes_settings(conf)
     if args.min_pending_minutes < FEWEST_PENDING_MINUTES:

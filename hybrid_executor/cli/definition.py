@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from airflow.cli.cli_config import CLICommand, GroupCommand
+from airflow.cli.cli_config import ActionCommand, CLICommand, GroupCommand
 
 from hybrid_executor.cli.tables import acting, asking, migrating, running
+from hybrid_executor.cli.tables.arguments import TEAM
 
 _COMMANDS = (
     # Run a component.
@@ -42,6 +43,17 @@ _COMMANDS = (
 )
 
 
+_OF_ALL_TEAMS = frozenset({"standalone", "demo", "sandbox", "migrate", "worker-probe", "agent-probe"})
+"""Commands that do not read the configuration of one executor: they run a whole Airflow, or look at this host."""
+
+
+def _with_team(command: ActionCommand) -> ActionCommand:
+    if command.name in _OF_ALL_TEAMS:
+        return command
+    return command._replace(args=(*command.args, TEAM))
+
+
 def get_hybrid_cli_commands() -> list[CLICommand]:
     """Return the commands ``airflow hybrid ...``."""
-    return [GroupCommand(name="hybrid", help="Commands of the hybrid executor", subcommands=_COMMANDS)]
+    commands = [_with_team(command) for command in _COMMANDS]
+    return [GroupCommand(name="hybrid", help="Commands of the hybrid executor", subcommands=commands)]

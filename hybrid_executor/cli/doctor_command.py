@@ -11,7 +11,7 @@ from itertools import groupby
 
 from hybrid_executor.cli.output import BAD, DIM, GOOD, WARN, Column, Output, Row, output_of
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import airflow_config
+from hybrid_executor.config import process_config
 from hybrid_executor.doctor import PARTS, Finding, examine
 from hybrid_executor.doctor.findings import has_failed
 from hybrid_executor.errors import HybridError
@@ -28,7 +28,7 @@ def doctor(args: Namespace) -> int:
         if part not in PARTS:
             raise HybridError(f"Unknown part {part!r}: write {', '.join(PARTS)}, or nothing for all.")
     with _without_logs():
-        findings = examine(airflow_config(), args.parts)
+        findings = examine(process_config(), args.parts)
     output = output_of(args)
     failed = has_failed(findings, is_strict=args.strict)
     if output.is_data:

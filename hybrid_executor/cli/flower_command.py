@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from hybrid_executor.cli.plainly import plainly
 from hybrid_executor.cli.replacement import become, given
-from hybrid_executor.config import ConfigSource, airflow_config
+from hybrid_executor.config import ConfigSource, process_config
 from hybrid_executor.config.celery import CELERY_OPTIONS
 from hybrid_executor.errors import ConfigError
 
@@ -20,7 +20,7 @@ def flower(args: Namespace) -> None:
     """Replace this process by Flower."""
     if find_spec("flower") is None:
         raise ConfigError("Flower is not installed: pip install flower.")
-    words, secrets = flower_arguments(args, airflow_config())
+    words, secrets = flower_arguments(args, process_config())
     os.environ.update(secrets)
     become("celery", ["--app", "hybrid_workers.celery_app", "flower", *words])
 

@@ -9,6 +9,8 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
+from hybrid_executor.config.teams import VARIABLE as TEAM_VARIABLE
+from hybrid_executor.config.teams import in_words_of, process_team
 from hybrid_executor.errors import HybridError
 
 EXIT_ERROR = 2
@@ -23,6 +25,7 @@ def plainly(command: Command) -> Callable[[Namespace], None]:
 
     @functools.wraps(command)
     def run(args: Namespace) -> int | None:
+        take_team(args)
         join_standalone()
         warn_of_options()
         return command(args)
@@ -35,6 +38,7 @@ def quietly(command: Command) -> Callable[[Namespace], None]:
 
     @functools.wraps(command)
     def run(args: Namespace) -> int | None:
+        take_team(args)
         join_standalone()
         return command(args)
 
@@ -49,7 +53,7 @@ def apart(command: Command) -> Callable[[Namespace], None]:
         try:
             code = command(args)
         except HybridError as error:
-            print(f"airflow hybrid: {error}", file=sys.stderr)
+            print(f"airflow hybrid: {in_words_of(process_team(), str(error))}", file=sys.stderr)
             raise SystemExit(EXIT_ERROR) from None
         except BrokenPipeError:
             # The reader of our output (such as "head") has ended.
@@ -59,6 +63,12 @@ def apart(command: Command) -> Callable[[Namespace], None]:
             raise SystemExit(code)
 
     return run
+
+
+def take_team(args: Namespace) -> None:
+    """Let this process, and the programs that it becomes or starts, work for the team of ``--team``."""
+    if (team := getattr(args, "team", None)) is not None:
+        os.environ[TEAM_VARIABLE] = team
 
 
 def join_standalone() -> None:

@@ -19,7 +19,7 @@ from hybrid_executor import compat
 from hybrid_executor.agent.launch.mutation_hook import airflow_config_folder, load_mutation_hook
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import DEFAULT_PROFILE, Profile, Settings, airflow_config
+from hybrid_executor.config import DEFAULT_PROFILE, Profile, Settings, process_config
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
 from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.errors import HybridError, KubeError, TaskRejected
@@ -52,7 +52,7 @@ class Planned:
 def pod_yaml(args: Namespace) -> int:
     """Print a Dag's pods, or one task's, or write them to a file."""
     tasks = _find_tasks(args.dag_id, args.task_id)
-    conf = airflow_config()
+    conf = process_config()
     settings = read_configured_settings(conf)
     hook = load_mutation_hook(
         config_folder=airflow_config_folder(), plugins_folder=str(conf.get("core", "plugins_folder", fallback="") or "")

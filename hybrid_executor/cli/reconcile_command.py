@@ -10,8 +10,8 @@ from typing import Any
 from hybrid_executor.cli.output import DIM, Output, output_of
 from hybrid_executor.cli.plainly import EXIT_ERROR, plainly
 from hybrid_executor.cli.seen_pods import read_pods
-from hybrid_executor.config import airflow_config
-from hybrid_executor.config.shape import read_configured_settings, shape_of
+from hybrid_executor.config import process_config
+from hybrid_executor.config.shape import configured_shape, read_configured_settings
 from hybrid_executor.operations.differences import Difference
 from hybrid_executor.operations.reconcile import await_repairs, compare, repair
 from hybrid_executor.operations.snapshot import Snapshot, take_snapshot
@@ -22,11 +22,11 @@ from hybrid_executor.store import open_configured_store
 @plainly
 def reconcile(args: Namespace) -> int:
     """Compare, say what differs, repair it unless ``--dry-run``, and say what is left."""
-    conf = airflow_config()
+    conf = process_config()
     settings = read_configured_settings(conf)
     settings.require_redis()
     output = output_of(args)
-    is_default = shape_of(str(conf.get("core", "executor", fallback=""))) is not None
+    is_default = configured_shape(conf) is not None
     pools = make_recorded_pools(conf, settings)
     store = open_configured_store(settings)
 

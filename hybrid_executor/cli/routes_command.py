@@ -13,8 +13,8 @@ from typing import Any
 
 from hybrid_executor.cli.output import WARN, Output, output_of
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import ConfigSource, Settings, airflow_config
-from hybrid_executor.config.shape import read_configured_settings, shape_of
+from hybrid_executor.config import ConfigSource, Settings, process_config
+from hybrid_executor.config.shape import configured_shape, read_configured_settings
 from hybrid_executor.errors import HybridError
 from hybrid_executor.operations.queues import advice_for, named_queues, queues_without_worker
 from hybrid_executor.routing import Routes
@@ -26,7 +26,7 @@ _COLUMNS = ("dag", "task", "queue", "pool", "profile", "because of")
 @plainly
 def routes(args: Namespace) -> int:
     """Show all routes, the routes of the given queues, or where the tasks of the Dags on disk go."""
-    conf = airflow_config()
+    conf = process_config()
     settings = read_configured_settings(conf)
     output = output_of(args)
     if args.dags:
@@ -36,7 +36,7 @@ def routes(args: Namespace) -> int:
     default_queue = str(conf.get("operators", "default_queue", fallback="default"))
     asked = args.queues or named_queues(settings, default_queue=default_queue)
     for queue in _unserved(settings, [queue for queue in asked if settings.routes.find(queue).pool == "celery"]):
-        print(f"airflow hybrid: warning: {advice_for(queue)}.", file=sys.stderr)
+        print(f"airflow hybrid: warning: {settings.words(advice_for(queue))}.", file=sys.stderr)
     return 0
 
 
@@ -63,13 +63,18 @@ def _show_dags(conf: ConfigSource, settings: Settings, output: Output, *, queues
     from hybrid_executor.compat.dag_files import configured_executors, read_dag_files
 
     tasks, broken = read_dag_files()
-    tasks = [task for task in tasks if not queues or task.queue in queues]
-    is_default = shape_of(str(conf.get("core", "executor", fallback=""))) is not None
+    share = settings.share
+    tasks = [
+        task
+        for task in tasks
+        if (not queues or task.queue in queues) and (share is None or share.may_get(task.team, executor=task.executor))
+    ]
+    is_default = configured_shape(conf) is not None
     rows = route_tasks(tasks, settings.routes, executors=configured_executors(), is_default=is_default)
     unserved = _unserved(settings, sorted({row["queue"] for row in rows if row["pool"] == "celery"}))
     for row in rows:
         if row["pool"] == "celery" and row["queue"] in unserved:
-            row["warnings"].append(f"{advice_for(row['queue'])}.")
+            row["warnings"].append(f"{settings.words(advice_for(row['queue']))}.")
     if output.is_data:
         output.data({"tasks": rows, "broken": broken})
     else:

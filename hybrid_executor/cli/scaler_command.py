@@ -9,7 +9,7 @@ from pathlib import Path
 import uvicorn
 
 from hybrid_executor.cli.plainly import plainly
-from hybrid_executor.config import airflow_config
+from hybrid_executor.config import process_config
 from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.scaler.server import make_app
@@ -23,7 +23,7 @@ _ANSWER_SECONDS = 2.0
 @plainly
 def scaler(args: Namespace) -> None:
     """Serve until a signal."""
-    settings = read_configured_settings(airflow_config())
+    settings = read_configured_settings(process_config())
     settings.require_redis()
     store = open_configured_store(settings, connect_seconds=_CONNECT_SECONDS, answer_seconds=_ANSWER_SECONDS, retries=0)
     token_file = Path(args.token_file) if args.token_file else None

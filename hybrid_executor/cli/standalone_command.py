@@ -32,6 +32,7 @@ def standalone(args: Namespace) -> int:
         concurrency=args.concurrency,
         missing_images=tuple(args.missing_image or ()),
         failing_images=tuple(args.failing_image or ()),
+        conf_of=airflow_config,
     )
     console = ComponentConsole()
     failure = None

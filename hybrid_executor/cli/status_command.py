@@ -13,6 +13,7 @@ from typing import Any
 from hybrid_executor.cli.asking import configured
 from hybrid_executor.cli.output import BAD, DIM, GOOD, WARN, Column, Output, output_of
 from hybrid_executor.cli.plainly import plainly
+from hybrid_executor.config import DEFAULT_CLUSTER
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.insight.durations import in_words, some
 from hybrid_executor.insight.overview import Overview, read_overview
@@ -189,9 +190,36 @@ def _show_work(found: Overview, output: Output) -> None:
             ["cluster", Column("agents", is_number=True), "watched", "starting", "pods"],
             title="Clusters",
         )
+    _show_warm(found, output)
     well = [name for name, told in (("Redis", found.redis), ("Airflow's database", found.database)) if told == "ok"]
     if well:
         output.words(f"{' and '.join(well)} {'answer' if len(well) > 1 else 'answers'}.", style=DIM)
+
+
+def _show_warm(found: Overview, output: Output) -> None:
+    if not found.warm:
+        return
+    output.rows(
+        [
+            {
+                "profile": warm.profile if warm.cluster == DEFAULT_CLUSTER else f"{warm.cluster}/{warm.profile}",
+                "ready": f"{warm.ready} of {warm.wanted}" if warm.kept_by else "unknown",
+                "starting": warm.starting,
+                "stale": warm.stale,
+                "in use": warm.in_use,
+                "requested": f"{warm.cpu:g} CPU, {warm.memory / 2**20:.0f} MiB",
+                "hits": warm.hits if warm.hit_rate is None else f"{warm.hits} ({warm.hit_rate:.0%})",
+                "misses": ", ".join(f"{count} {reason}" for reason, count in sorted(warm.misses.items())),
+            }
+            for warm in found.warm
+        ],
+        [
+            *("profile", Column("ready", is_number=True), Column("starting", is_number=True)),
+            *(Column("stale", is_number=True), Column("in use", is_number=True), "requested"),
+            *(Column("hits", is_number=True), "misses"),
+        ],
+        title="Warm pods",
+    )
 
 
 def _state_style(row: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ classes and attributes, never from its version number. ``hybrid_workers.workload
 * ``standing``: how tasks and schedulers stand, for people who ask.
 * ``database``: rows of Airflow's database, and workloads made from them.
 * ``providers``: what installed providers add to Airflow.
+* ``teams``: teams of Dags, and the tasks of an executor in the multi-team mode.
 * ``releases``: what the installed release can do.
 
 Does not belong here: any decision about an attempt.
@@ -54,6 +55,7 @@ from hybrid_executor.compat.standing import (
     read_standings,
     unmet_dependencies,
 )
+from hybrid_executor.compat.teams import all_teams, assigns_ids, create_missing_teams, team_of_dag
 from hybrid_executor.compat.workloads import (
     AirflowWorkload,
     Workload,
@@ -62,6 +64,7 @@ from hybrid_executor.compat.workloads import (
     make_example_workload,
     queue_of,
     read_workload,
+    with_changes,
 )
 
 if TYPE_CHECKING:
@@ -81,9 +84,12 @@ __all__ = [
     "WorkloadKey",
     "WorkloadState",
     "airflow_version",
+    "all_teams",
+    "assigns_ids",
     "check_queues",
     "count_queued",
     "count_queued_tasks",
+    "create_missing_teams",
     "database_trouble",
     "describe_key",
     "drop_queued",
@@ -113,6 +119,8 @@ __all__ = [
     "read_unfinished_tasks",
     "read_workload",
     "task_key",
+    "team_of_dag",
     "unmet_dependencies",
     "unpack_event",
+    "with_changes",
 ]

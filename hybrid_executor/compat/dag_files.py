@@ -14,6 +14,7 @@ from typing import Any
 class TaskOnDisk:
     """A task as its Dag file describes it.
 
+    :ivar team: the team of the Dag's bundle, "" for none.
     :ivar executor: the executor that the task names, "" for the default one.
     :ivar has_executor_config: the task has an ``executor_config`` that is not empty.
     """
@@ -23,6 +24,7 @@ class TaskOnDisk:
     queue: str
     executor: str
     has_executor_config: bool
+    team: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,7 @@ def read_dag_files() -> tuple[list[TaskOnDisk], list[BrokenFile]]:
     make_manager: Any = DagBundlesManager
     tasks: list[TaskOnDisk] = []
     broken: list[BrokenFile] = []
+    teams = _teams_of_bundles()
     with redirect_stdout(sys.stderr), _without_log():
         for bundle in make_manager().get_all_dag_bundles():
             try:
@@ -55,7 +58,8 @@ def read_dag_files() -> tuple[list[TaskOnDisk], list[BrokenFile]]:
                 broken.append(BrokenFile(path=f"bundle {bundle.name}", reason=f"{type(error).__name__}: {error}"))
                 continue
             broken += [BrokenFile(path=str(path), reason=_last_line(why)) for path, why in bag.import_errors.items()]
-            tasks += [task for dag in bag.dags.values() for task in _tasks_of(dag)]
+            team = teams.get(bundle.name, "")
+            tasks += [task for dag in bag.dags.values() for task in _tasks_of(dag, team)]
     return sorted(tasks, key=lambda task: (task.dag_id, task.task_id)), sorted(broken, key=lambda file: file.path)
 
 
@@ -105,7 +109,19 @@ def _importable(path: str) -> Iterator[None]:
         sys.path[:] = before
 
 
-def _tasks_of(dag: Any) -> Iterator[TaskOnDisk]:
+def _teams_of_bundles() -> dict[str, str]:
+    """Return the team of each configured bundle that has one."""
+    from airflow.configuration import conf
+
+    listed: Any = conf.getjson("dag_processor", "dag_bundle_config_list", fallback=[])
+    return {
+        str(one["name"]): str(one["team_name"])
+        for one in listed or ()
+        if isinstance(one, dict) and one.get("team_name")
+    }
+
+
+def _tasks_of(dag: Any, team: str) -> Iterator[TaskOnDisk]:
     for task in dag.tasks:
         yield TaskOnDisk(
             dag_id=str(dag.dag_id),
@@ -113,6 +129,7 @@ def _tasks_of(dag: Any) -> Iterator[TaskOnDisk]:
             queue=str(task.queue or ""),
             executor=str(task.executor or ""),
             has_executor_config=bool(task.executor_config),
+            team=team,
         )
 
 

@@ -12,6 +12,8 @@ from uuid import UUID
 from airflow.executors import workloads
 from airflow.models.taskinstancekey import TaskInstanceKey
 
+from hybrid_executor.compat.teams import Share, is_given_to
+
 if TYPE_CHECKING:
     from airflow.executors.base_executor import BaseExecutor
     from airflow.executors.workloads import ExecuteTask
@@ -113,10 +115,15 @@ def _database_time(session: Session) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
-def make_workloads(task_ids: Iterable[str], executor: BaseExecutor) -> dict[str, ExecuteTask | Exception]:
+def make_workloads(
+    task_ids: Iterable[str], executor: BaseExecutor, *, share: Share | None = None
+) -> dict[str, ExecuteTask | Exception]:
     """Return workloads with fresh tokens for tasks that the database still has as queued, by task id.
 
     Where the workload of one cannot be made, the error stands in its place.
+
+    :param share: only for tasks that Airflow gives to this executor. The ids may come from the Redis of a team, and a
+        token for the task of another team must not get there.
     """
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.state import TaskInstanceState
@@ -125,11 +132,13 @@ def make_workloads(task_ids: Iterable[str], executor: BaseExecutor) -> dict[str,
     from sqlalchemy.orm import joinedload
 
     made: dict[str, ExecuteTask | Exception] = {}
+    allowed = [is_given_to(share, dag_id=TaskInstance.dag_id, executor=TaskInstance.executor)] if share else []
     with own_session() as session:
         for chunk in _chunks(list(task_ids)):
             query = (
                 select(TaskInstance)
                 .where(TaskInstance.id.in_(_database_ids(chunk)), TaskInstance.state == TaskInstanceState.QUEUED)
+                .where(*allowed)
                 .options(joinedload(TaskInstance.dag_run), joinedload(TaskInstance.dag_model))
             )
             for ti in session.scalars(query):
@@ -218,19 +227,21 @@ def read_live_schedulers() -> set[str]:
         return {str(job.id) for job in session.scalars(running) if job.is_alive()}
 
 
-def read_unfinished_tasks(*, is_default_executor: bool) -> list[TaskRow]:
+def read_unfinished_tasks(*, is_default_executor: bool, share: Share | None = None) -> list[TaskRow]:
     """Return the queued and running tasks that are given to an executor of this project.
 
     :param is_default_executor: tasks without an executor of their own are given to ours.
+    :param share: which tasks it gets in Airflow's multi-team mode.
     """
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import or_, select
 
     ours = or_(TaskInstance.executor.contains("hybrid_executor"), TaskInstance.executor == "HybridExecutor")
-    query = select(TaskInstance.id).where(
-        TaskInstance.state.in_(("queued", "running", "restarting")),
-        or_(ours, TaskInstance.executor.is_(None)) if is_default_executor else ours,
-    )
+    if share is not None:
+        ours = is_given_to(share, dag_id=TaskInstance.dag_id, executor=TaskInstance.executor)
+    elif is_default_executor:
+        ours = or_(ours, TaskInstance.executor.is_(None))
+    query = select(TaskInstance.id).where(TaskInstance.state.in_(("queued", "running", "restarting")), ours)
     with own_session() as session:
         ids = [str(found) for found in session.scalars(query)]
     return list(read_tasks(ids).values())

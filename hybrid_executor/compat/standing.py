@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from hybrid_executor.compat import tables
+from hybrid_executor.compat.teams import Share, is_given_to
 from hybrid_executor.hiding import hide_secrets
 
 if TYPE_CHECKING:
@@ -121,14 +122,18 @@ def read_schedulers(session: Session) -> list[SchedulerRow]:
     return rows
 
 
-def count_queued_tasks(session: Session) -> list[QueuedCount]:
-    """Return how many task instances are queued, by queue."""
+def count_queued_tasks(session: Session, *, share: Share | None = None) -> list[QueuedCount]:
+    """Return how many task instances are queued, by queue.
+
+    :param share: only those that Airflow gives to this executor.
+    """
     from sqlalchemy import func, select
 
     tasks = tables.TASK.c
+    of_share = [is_given_to(share, dag_id=tasks.dag_id, executor=tasks.executor)] if share is not None else []
     query = (
         select(tasks.queue, func.count(), func.min(tasks.queued_dttm))
-        .where(tasks.state == "queued")
+        .where(tasks.state == "queued", *of_share)
         .group_by(tasks.queue)
         .order_by(tasks.queue)
     )

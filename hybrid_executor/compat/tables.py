@@ -14,7 +14,9 @@ def _table(name: str, *columns: str) -> TableClause:
 
 JOB = _table("job", "id", "job_type", "state", "hostname", "latest_heartbeat")
 RUN = _table("dag_run", "id", "dag_id", "run_id", "state", "run_after")
-DAG = _table("dag", "dag_id")
+DAG = _table("dag", "dag_id", "bundle_name")
+TEAM = _table("team", "name")
+BUNDLE_TEAM = _table("dag_bundle_team", "dag_bundle_name", "team_name")
 TASK = _table(
     "task_instance",
     *("dag_id", "task_id", "run_id", "map_index", "state", "try_number", "queue", "pool", "pool_slots", "executor"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Protocol, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, cast
 from uuid import UUID
 
 from airflow.executors import workloads
@@ -87,6 +87,14 @@ def _read_task(workload: ExecuteTask) -> Workload:
         workload_run_id=getattr(ti, "workload_run_id", None) or "",
         airflow=workload,
     )
+
+
+def with_changes(workload: Any, **changes: Any) -> Any:
+    """Return a task's workload with other values of its task instance; ``None`` changes nothing."""
+    update = {name: value for name, value in changes.items() if value is not None}
+    if not update or not isinstance(workload, workloads.ExecuteTask):
+        return workload
+    return workload.model_copy(update={"ti": workload.ti.model_copy(update=update)})
 
 
 def _read_callback(workload: ExecuteCallback) -> Workload:

@@ -13,7 +13,7 @@ from hybrid_executor.config.settings import (
     Settings,
     read_settings,
 )
-from hybrid_executor.config.source import AirflowConfig, airflow_config
+from hybrid_executor.config.source import AirflowConfig, airflow_config, process_config
 
 __all__ = [
     "DEFAULT_CLUSTER",
@@ -26,5 +26,6 @@ __all__ = [
     "RedisLocation",
     "Settings",
     "airflow_config",
+    "process_config",
     "read_settings",
 ]

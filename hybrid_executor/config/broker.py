@@ -10,11 +10,13 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from hybrid_executor.config import celery_table, table
 from hybrid_executor.config.celery_table import CELERY_OPTIONS, SECTION, TRANSPORT_SECTION
 from hybrid_executor.config.options import ConfigSource
 from hybrid_executor.config.redis_url import is_redis_url, parse_redis_url
+from hybrid_executor.config.teams import read_instance
 from hybrid_executor.errors import ConfigError
 
 # Airflow writes this into every airflow.cfg that it generates, even if no such host exists.
@@ -53,6 +55,16 @@ class Broker:
     def is_amqp(self) -> bool:
         """It is RabbitMQ, or a broker with the same protocol."""
         return self.url.startswith(_AMQP_BROKERS)
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """A value that is equal for two brokers whose queues of the same name are the same queue."""
+        if self.is_redis:
+            address = parse_redis_url(self.url, {"master_name": self.transport_options.get("master_name")})
+            return (*address.place, self.key_prefix)
+        parts = urlsplit(self.url)
+        host = parts.netloc.rpartition("@")[2].lower()
+        return parts.scheme, host, parts.path, self.transport_options.get("queue_name_prefix", "")
 
     @property
     def key_prefix(self) -> str:
@@ -144,6 +156,9 @@ def _read_transport_options(conf: ConfigSource, broker_url: str) -> dict[str, An
     options = {name: _read_transport_value(name, text) for name, text in conf.options(TRANSPORT_SECTION).items()}
     if is_redis_url(broker_url) or broker_url.startswith("sqs://"):
         options["visibility_timeout"] = celery_table.VISIBILITY_TIMEOUT.read(conf)
+    if conf.team and is_redis_url(broker_url):
+        # Queues of two teams may have the same name, and their brokers may be the same Redis.
+        options.setdefault("global_keyprefix", f"{read_instance(conf)}:")
     return {**_RESTORES_SOON, **options} if is_redis_url(broker_url) else options
 
 

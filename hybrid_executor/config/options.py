@@ -32,7 +32,12 @@ def parse_bool(text: str) -> bool:
 
 
 class ConfigSource(Protocol):
-    """A configuration: Airflow's ``conf``, an ``ExecutorConf``, or a dict of a test."""
+    """A configuration: Airflow's ``conf``, or a dict of a test.
+
+    :ivar team: whose it is; "" for all teams.
+    """
+
+    team: str
 
     def get(self, section: str, key: str, *, fallback: Any = None) -> Any:
         """Return the option's text, or ``fallback`` if it is not set."""
@@ -47,8 +52,9 @@ class ConfigSource(Protocol):
 class DictConfig:
     """A configuration held in ``{section: {option: text}}``, for tests and for commands that do not use Airflow's."""
 
-    def __init__(self, sections: dict[str, dict[str, str]] | None = None) -> None:
+    def __init__(self, sections: dict[str, dict[str, str]] | None = None, *, team: str = "") -> None:
         self._sections = sections or {}
+        self.team = team
 
     def get(self, section: str, key: str, *, fallback: Any = None) -> Any:
         """Return the option's text, or ``fallback``."""

@@ -11,10 +11,11 @@ from typing import Any
 
 import yaml
 
+from hybrid_executor.config.warm import WarmPods, parse_warm
 from hybrid_executor.config.yaml_keys import keys_given_twice
 from hybrid_executor.errors import ConfigError
 
-_KEYS = ("cluster_context", "config_file", "in_cluster", "namespace", "pod_template_file", "executor_config")
+_KEYS = ("cluster_context", "config_file", "in_cluster", "namespace", "pod_template_file", "executor_config", "warm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,7 @@ class Profile:
 
     :ivar cluster_context, config_file, in_cluster: the cluster; ``None`` means unset.
     :ivar executor_config: as in a task; the task's own wins.
+    :ivar warm: pods that wait for a task; ``None`` for none.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Profile:
     namespace: str | None = None
     pod_template_file: str | None = None
     executor_config: Mapping[str, Any] = field(default_factory=dict)
+    warm: WarmPods | None = None
 
     @property
     def cluster(self) -> str:
@@ -78,10 +81,13 @@ def _parse_profile(name: str, settings: Mapping[str, Any], option: str) -> Profi
             likely = get_close_matches(str(key), _KEYS, n=1)
             meant = f"Did you mean {likely[0]}? The keys are" if likely else "Write one of"
             raise ConfigError(f"{option}: unknown key {key!r} in the profile {name!r}. {meant} {', '.join(_KEYS)}.")
-        wanted = {"in_cluster": bool, "executor_config": dict}.get(key, str)
+        wanted = {"in_cluster": bool, "executor_config": dict, "warm": dict}.get(key, str)
         if not isinstance(value, wanted):
             raise ConfigError(
                 f"{option}: profile {name!r} has {key} = {value!r}; write "
                 f"{ {bool: 'true or false', dict: 'a mapping', str: 'text'}[wanted] }."
             )
-    return Profile(name=name, **settings)
+    known = {**settings}
+    if "warm" in known:
+        known["warm"] = parse_warm(known["warm"], where=f"{option}: profile {name!r}")
+    return Profile(name=name, **known)

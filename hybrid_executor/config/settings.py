@@ -15,6 +15,7 @@ from hybrid_executor.config.coordinators import CoordinatorPod, read_coordinator
 from hybrid_executor.config.options import ConfigSource, Option
 from hybrid_executor.config.profiles import DEFAULT_PROFILE, Profile, read_profiles
 from hybrid_executor.config.redis_url import parse_redis_url
+from hybrid_executor.config.teams import Share, in_words_of, read_instance, read_share
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.routing import Route, Routes, parse_routes
 
@@ -59,12 +60,14 @@ class RedisLocation:
 class Settings:
     """The settings that executor, agents and workers of a deployment share.
 
+    :ivar team: whose they are; "" for all teams.
     :ivar redis: ``None`` if neither ``redis_url`` nor a Redis ``broker_url`` is set; see :meth:`require_redis`.
     :ivar broker: the Celery broker.
     :ivar parallelism: maximum number of attempts of one scheduler, by pool.
     :ivar starting_pods: maximum number of starting pods of a cluster; 0 for an adaptive limit.
     :ivar launch_patience_seconds: how long to retry after a refusal that may end soon or never.
     :ivar token_seconds: how long the token of a queued workload is valid.
+    :ivar share: which tasks this executor gets in Airflow's multi-team mode; ``None`` outside of it.
     :ivar coordinator_pods: pod settings of Airflow's coordinators, by queue.
     """
 
@@ -87,6 +90,8 @@ class Settings:
     event_wait_seconds: float
     token_seconds: float
     coordinator_pods: Mapping[str, CoordinatorPod] = field(default_factory=dict)
+    team: str = ""
+    share: Share | None = None
 
     @property
     def broker_is_store(self) -> bool:
@@ -107,6 +112,11 @@ class Settings:
         reached = [self.profile_of(route) for route in self.routes.routes if route.pool == "kubernetes"]
         return {profile.cluster: profile for profile in reversed(reached)}
 
+    def warm_profiles(self, cluster: str) -> dict[str, Profile]:
+        """Return the profiles of a cluster's routes that have warm pods, by name."""
+        reached = [self.profile_of(route) for route in self.routes.routes if route.pool == "kubernetes"]
+        return {profile.name: profile for profile in reached if profile.warm is not None and profile.cluster == cluster}
+
     def require_redis(self) -> RedisLocation:
         """Return the address of Redis.
 
@@ -118,11 +128,18 @@ class Settings:
                 f" (the host of {GENERATED_BROKER}, which Airflow generates, does not exist)" if is_generated else ""
             )
             raise ConfigError(
-                f"No Redis is configured{because}. Set [hybrid_executor] redis_url "
-                "(AIRFLOW__HYBRID_EXECUTOR__REDIS_URL) to a Redis or Valkey, such as redis://localhost:6379/0; or set "
-                "[celery] broker_url to one; or run 'airflow hybrid standalone', which starts an embedded one."
+                self.words(
+                    f"No Redis is configured{because}. Set [hybrid_executor] redis_url "
+                    "(AIRFLOW__HYBRID_EXECUTOR__REDIS_URL) to a Redis or Valkey, such as redis://localhost:6379/0; or "
+                    "set [celery] broker_url to one; or run 'airflow hybrid standalone', which starts an embedded one."
+                )
+                + (f" What is set for all teams does not count for the team {self.team!r}." if self.team else "")
             )
         return self.redis
+
+    def words(self, text: str) -> str:
+        """Return a message with its options and commands as they are written for the team of these settings."""
+        return in_words_of(self.team, text)
 
 
 def has_address(url: str) -> bool:
@@ -147,7 +164,7 @@ def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
         ("local", table.LOCAL_PARALLELISM),
     )
     return Settings(
-        instance=table.INSTANCE.read(conf),
+        instance=read_instance(conf),
         routes=_read_routes(conf, profiles, shape),
         profiles=profiles,
         redis=read_redis(conf),
@@ -166,6 +183,8 @@ def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
         event_wait_seconds=_read_event_wait(conf),
         token_seconds=_TOKEN_LIFE.read(conf),
         coordinator_pods=read_coordinator_pods(conf),
+        team=conf.team,
+        share=read_share(conf),
     )
 
 

@@ -4,6 +4,10 @@ Airflow and its providers have defaults for the sections of upstream's executors
 of pod creation, ...). It must make no difference here whether such a provider is installed. So in these sections only
 values count that a person has set, and the defaults are those of our own tables. ``<option>_cmd`` and
 ``<option>_secret`` work for all options; in Airflow, only for options that a provider has declared as sensitive.
+
+For a team, only the team's own values of these sections count. Of all other sections, such as ``[core]`` and
+``[operators]``, the values for all teams count too where the team has none: a worker of the team must know on which
+queue Airflow puts tasks that name none.
 """
 
 from __future__ import annotations
@@ -12,25 +16,20 @@ import os
 from configparser import RawConfigParser
 from typing import Any
 
+from hybrid_executor.config.teams import OWN_SECTIONS, check_team, process_team, section_of, team_prefix
 from hybrid_executor.errors import ConfigError
-
-_OUR_DEFAULTS_COUNT = frozenset(
-    {
-        "hybrid_executor",
-        "celery",
-        "celery_broker_transport_options",
-        "celery_kubernetes_executor",
-        "kubernetes_executor",
-        "local_kubernetes_executor",
-    }
-)
 
 
 class AirflowConfig:
-    """A :class:`~hybrid_executor.config.options.ConfigSource` over Airflow's ``conf``."""
+    """A :class:`~hybrid_executor.config.options.ConfigSource` over Airflow's ``conf``.
 
-    def __init__(self, conf: Any) -> None:
+    :param team: read the options of this team; "" for those of all teams.
+    """
+
+    def __init__(self, conf: Any, *, team: str = "") -> None:
         self._conf = conf
+        self.team = team
+        self._mine: dict[str, Any] = {"team_name": team} if team else {}
 
     def get(self, section: str, key: str, *, fallback: Any = None) -> Any:
         """Return the option's text, or ``fallback``.
@@ -41,18 +40,19 @@ class AirflowConfig:
 
         :raises ConfigError: a command fails; its output is not shown, since it may hold a password.
         """
-        if section not in _OUR_DEFAULTS_COUNT:
-            return self._conf.get(section, key, fallback=fallback)
-        variable = f"AIRFLOW__{section.upper()}__{key.upper()}"
+        if section not in OWN_SECTIONS:
+            mine = self._mine if self._is_mine(section, key) else {}
+            return self._conf.get(section, key, fallback=fallback, **mine)
+        variable = self._variable(section, key)
         if variable in os.environ:
-            return self._conf.get(section, key, fallback=fallback)
+            return self._conf.get(section, key, fallback=fallback, **self._mine)
         if (command := os.environ.get(f"{variable}_CMD")) is not None:
             return _run(command, f"{variable}_CMD")
         path = os.environ.get(f"{variable}_SECRET")
         if path is not None and (secret := _ask_secrets_backend(path, f"{variable}_SECRET")) is not None:
             return secret
-        if RawConfigParser.has_option(self._conf, section, key):
-            return self._conf.get(section, key, fallback=fallback)
+        if RawConfigParser.has_option(self._conf, section_of(self.team, section), key):
+            return self._conf.get(section, key, fallback=fallback, **self._mine)
         if (command := self._in_file(section, f"{key}_cmd")) and (output := _run(command, f"[{section}] {key}_cmd")):
             return output
         path = self._in_file(section, f"{key}_secret")
@@ -62,25 +62,43 @@ class AirflowConfig:
 
     def options(self, section: str) -> dict[str, str]:
         """Return every option that a person has set in ``section``, with names in lower case."""
-        prefix = f"AIRFLOW__{section.upper()}__"
+        prefix, written = self._variable(section, ""), section_of(self.team, section)
         names = {name[len(prefix) :].lower() for name in os.environ if name.startswith(prefix)}
-        if RawConfigParser.has_section(self._conf, section):
-            names.update(RawConfigParser.options(self._conf, section))
+        if RawConfigParser.has_section(self._conf, written):
+            names.update(RawConfigParser.options(self._conf, written))
         plain = {name.removesuffix("_cmd").removesuffix("_secret") for name in names}
         return {name: self.get(section, name) for name in sorted(plain)}
 
     def is_set(self, section: str, key: str) -> bool:
         """Return whether a person has set the option, itself or as a command or secret; runs no command."""
+        if section not in OWN_SECTIONS and self._is_mine(section, key):
+            return True
         endings = ("", "_cmd", "_secret")
-        variable = f"AIRFLOW__{section.upper()}__{key.upper()}"
+        variable = self._variable(section, key)
         if any(f"{variable}{ending.upper()}" in os.environ for ending in endings):
             return True
         return any(self._in_file(section, f"{key}{ending}") is not None for ending in endings)
 
+    @property
+    def parser(self) -> Any:
+        """Airflow's ``conf`` itself."""
+        return self._conf
+
+    def _variable(self, section: str, key: str) -> str:
+        return f"AIRFLOW__{team_prefix(self.team, section)}{section.upper()}__{key.upper()}"
+
+    def _is_mine(self, section: str, key: str) -> bool:
+        """Return whether the team has a value of its own in a section that all share."""
+        if not self.team:
+            return False
+        variable = f"AIRFLOW__{self.team.upper()}___{section.upper()}__{key.upper()}"
+        return variable in os.environ or RawConfigParser.has_option(self._conf, f"{self.team}={section}", key)
+
     def _in_file(self, section: str, key: str) -> str | None:
-        if not RawConfigParser.has_option(self._conf, section, key):
+        written = section_of(self.team, section)
+        if not RawConfigParser.has_option(self._conf, written, key):
             return None
-        return str(RawConfigParser.get(self._conf, section, key))
+        return str(RawConfigParser.get(self._conf, written, key))
 
 
 def _run(command: str, option: str) -> str:
@@ -109,8 +127,21 @@ def _ask_secrets_backend(path: str, option: str) -> str | None:
         ) from error
 
 
-def airflow_config() -> AirflowConfig:
-    """Return Airflow's configuration of this process."""
+def airflow_config(team: str | None = None) -> AirflowConfig:
+    """Return Airflow's configuration of this process.
+
+    :param team: read the options of this team; ``None`` or "" for those of all teams.
+    """
     from airflow.configuration import conf
 
-    return AirflowConfig(conf)
+    return AirflowConfig(conf, team=team or "")
+
+
+def process_config() -> AirflowConfig:
+    """Return the configuration of a command, an agent or a worker: that of its team, if it was started for one.
+
+    :raises ConfigError: the team does not exist, or has no executor of this project.
+    """
+    team = process_team()
+    check_team(airflow_config(), team)
+    return airflow_config(team)

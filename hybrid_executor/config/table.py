@@ -50,7 +50,7 @@ INSTANCE = Option(
     type="str",
     default="airflow",
     description="Name of this Airflow deployment in Redis keys and pod labels. Two deployments that share a Redis "
-    "or a namespace need two different names.",
+    "or a namespace need two different names. Unset, that of a team is airflow-TEAM (docs/teams.md).",
 )
 AGENT = Option(
     section=SECTION,
@@ -213,6 +213,26 @@ WORKER_SHUTDOWN_TIMEOUT = Option(
     "are ended, and they fail with this reason. Set it to less than the grace period of the system "
     "that stops the worker (Kubernetes, systemd, Docker). 0: no limit.",
 )
+WORKER_PARSE_SECONDS = Option(
+    section=SECTION,
+    name="worker_parse_seconds",
+    type="float",
+    default="0",
+    minimum=0,
+    unit="seconds",
+    description="How long the tasks of a Celery worker may use one parse of their Dag file. The worker parses the file "
+    "again when it, or anything that it read, has changed. A file that does more than read files while it is parsed is "
+    "still parsed by each task. 0: each task parses its file, as Airflow does. A good value is 300.",
+)
+WORKER_PARSED_FILES = Option(
+    section=SECTION,
+    name="worker_parsed_files",
+    type="int",
+    default="8",
+    minimum=1,
+    description="How many Dag files a Celery worker keeps parsed, each in a process of its own. If there are more, the "
+    "least recently used one is dropped.",
+)
 
 HYBRID_OPTIONS: tuple[Option, ...] = (
     ROUTES,
@@ -236,6 +256,8 @@ HYBRID_OPTIONS: tuple[Option, ...] = (
     EVENT_WAIT,
     WORKER_PRELOAD,
     WORKER_SHUTDOWN_TIMEOUT,
+    WORKER_PARSE_SECONDS,
+    WORKER_PARSED_FILES,
 )
 
 # Options of executors that Airflow removed; this executor reads them too.

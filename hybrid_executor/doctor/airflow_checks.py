@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hybrid_executor.config.shape import shape_of
@@ -83,6 +83,28 @@ def judge_api(url: str, *, is_set: bool, answer: str) -> Finding:
         f"{where} does not answer from here: {answer}. A task that cannot reach it does not start",
         f"start the API server, or set {option} to its address, such as http://airflow-api-server:8080/execution/",
     )
+
+
+def judge_teams(teams: Sequence[str], *, known: Collection[str] | None, trouble: str) -> list[Finding]:
+    """Say whether the teams with this executor exist and share nothing.
+
+    :param known: the teams in Airflow's database, ``None`` where it could not be asked.
+    :param trouble: what two of them share, "" for nothing.
+    """
+    name = "teams"
+    found = [failure(name, trouble, "change what is named; the scheduler does not start before")] if trouble else []
+    if known is None:
+        return [*found, unknown(name, "Airflow's database could not be asked which teams exist")]
+    missing = [team for team in teams if team not in known]
+    found += [
+        failure(
+            name,
+            f"[core] executor names the team {team!r}, which does not exist, so the scheduler does not start",
+            f"run airflow teams create {team}",
+        )
+        for team in missing
+    ]
+    return found or [ok(name, f"{_listed(teams)} have this executor" if teams else "no team has this executor")]
 
 
 def judge_secrets(facts: SecretFacts) -> list[Finding]:

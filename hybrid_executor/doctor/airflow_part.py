@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from hybrid_executor import compat
-from hybrid_executor.config import ConfigSource, Settings, table
+from hybrid_executor.config import ConfigSource, Settings, airflow_config, table
+from hybrid_executor.config.apart import check_apart
 from hybrid_executor.config.identity import SHARED_SECRETS, read_fingerprints, read_secrets
+from hybrid_executor.config.teams import is_multi_team, our_teams, read_executors
 from hybrid_executor.doctor import airflow_checks as judge
 from hybrid_executor.doctor.airflow_checks import HERE, ProviderFacts, SecretFacts
 from hybrid_executor.doctor.findings import Finding, unknown
@@ -16,7 +18,7 @@ from hybrid_executor.doctor.rounds import Check, Subject
 from hybrid_executor.doctor.timeout_checks import Timeouts, judge_timeouts
 from hybrid_executor.doctor.workers_checks import title_of
 from hybrid_executor.doctor.workers_part import read_crew
-from hybrid_executor.errors import StoreUnavailable
+from hybrid_executor.errors import ConfigError, StoreUnavailable
 from hybrid_executor.store import Store
 
 _ANSWER_SECONDS = 5.0
@@ -42,6 +44,7 @@ class AirflowSubject:
             name="configuration of this process",
             checks=[
                 Check(name="executor", run=self._executor),
+                Check(name="teams", run=self._teams),
                 Check(name="execution API", run=self._api),
                 Check(name="secrets", run=self._secrets),
                 Check(name="providers", run=self._providers),
@@ -51,7 +54,25 @@ class AirflowSubject:
         )
 
     def _executor(self) -> Iterable[Finding]:
+        if self.conf.team:
+            names = [entry.path for entry in read_executors(self.conf) if entry.team == self.conf.team]
+            return judge.judge_executor(",".join(names))
         return judge.judge_executor(str(self.conf.get("core", "executor", fallback="") or ""))
+
+    def _teams(self) -> Iterable[Finding]:
+        """Look at all teams, whichever is asked about: one that shares something with another concerns both."""
+        if not is_multi_team(self.conf):
+            return []
+        try:
+            check_apart(airflow_config)
+            trouble = ""
+        except ConfigError as error:
+            trouble = str(error).rstrip(".")
+        try:
+            known: frozenset[str] | None = frozenset(compat.all_teams())
+        except Exception:  # noqa: BLE001 - without the database, it is unknown which teams exist
+            known = None
+        return judge.judge_teams([team for team in our_teams(self.conf) if team], known=known, trouble=trouble)
 
     def _api(self) -> Iterator[Finding]:
         url, is_set = api_address(self.conf)

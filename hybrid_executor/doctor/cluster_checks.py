@@ -109,8 +109,16 @@ def judge_rights(missing: Sequence[str], namespace: str | None, *, was_tried: bo
     return failure(
         "rights",
         f"{where} this account may not: {', '.join(missing)} ({how})",
-        f"grant them in a {kind} that is bound to the agent's account; workers/manifests/rbac.yaml has all of them",
+        f"grant them in a {kind} that is bound to the agent's account; {_manifest_of(missing)}",
     )
+
+
+def _manifest_of(missing: Sequence[str]) -> str:
+    if all("pods/attach" in right for right in missing):
+        return "workers/manifests/warm-pods/rbac.yaml has them. Until then tasks start without warm pods"
+    if any("pods/attach" in right for right in missing):
+        return "workers/manifests/rbac.yaml has all of them, but warm-pods/rbac.yaml those on pods/attach"
+    return "workers/manifests/rbac.yaml has all of them"
 
 
 def judge_quotas(quotas: Sequence[Quota], namespace: str) -> list[Finding]:

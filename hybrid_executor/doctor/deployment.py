@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from functools import partial
 
 from hybrid_executor.config import ConfigSource, Settings
 from hybrid_executor.config.shape import read_configured_settings
+from hybrid_executor.config.teams import in_words_of
 from hybrid_executor.doctor.findings import Finding, failure, ok
 from hybrid_executor.doctor.rounds import Check, Subject, examine_all
 from hybrid_executor.errors import HybridError
@@ -23,6 +26,12 @@ def examine(conf: ConfigSource, parts: Collection[str] = ()) -> list[Finding]:
 
     :param parts: of :data:`PARTS`; all where it is empty.
     """
+    found = _examine(conf, parts)
+    words = partial(in_words_of, conf.team)
+    return [replace(finding, what=words(finding.what), cure=words(finding.cure)) for finding in found]
+
+
+def _examine(conf: ConfigSource, parts: Collection[str]) -> list[Finding]:
     try:
         settings = read_configured_settings(conf)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with the configuration is a finding

@@ -22,7 +22,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.kube import examination as ask
 from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.kube.refusal import judge_create_error
-from hybrid_executor.kube.rights import AGENT_RIGHTS, Right, attempt, review
+from hybrid_executor.kube.rights import AGENT_RIGHTS, ATTACH_RIGHTS, Right, attempt, review
 from hybrid_executor.routing import Route
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
@@ -115,7 +115,8 @@ class ClusterSubject:
     def _rights(self, namespace: str | None) -> Iterator[Finding]:
         was_tried = False
         missing: list[str] = []
-        for right in AGENT_RIGHTS:
+        is_warm = bool(self.settings.warm_profiles(self.cluster))
+        for right in (*AGENT_RIGHTS, *(ATTACH_RIGHTS if is_warm else ())):
             try:
                 has_right, tried = _has_right(self.client, right, namespace, tries=was_tried)
             except KubeError as error:

@@ -24,9 +24,10 @@ class AgentChild:
     The child ends by itself when its parent has ended, for whatever reason.
     """
 
-    def __init__(self, name: str, *, shape: str) -> None:
+    def __init__(self, name: str, *, shape: str, team: str = "") -> None:
         self._name = name
         self._shape = shape
+        self._team = team
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._failures = 0
@@ -60,6 +61,8 @@ class AgentChild:
             str(os.getpid()),
             "--shape",
             self._shape,
+            "--team",
+            self._team,
         ]
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)

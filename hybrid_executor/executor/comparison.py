@@ -17,6 +17,7 @@ from hybrid_executor.store import Record, Restoration
 log = logging.getLogger(__name__)
 
 _COMPARED_EACH_TIME = 500
+_HAS_POD = frozenset({State.PENDING, State.RUNNING})
 _BEFORE_START = frozenset({State.SUBMITTED, State.LAUNCHING, State.PENDING})
 
 
@@ -107,14 +108,18 @@ def _restoration(context: Context, tracked: Tracked) -> Restoration:
             "key": tracked.workload_id,
             "queue": tracked.queue,
             "holder": tracked.holder,
-            **_cluster_of(context, tracked),
+            **_place_of(context, tracked),
         },
     )
 
 
-def _cluster_of(context: Context, tracked: Tracked) -> dict[str, str]:
+def _place_of(context: Context, tracked: Tracked) -> dict[str, str]:
+    """Return where its pod is. It may be gone already: then the agents find that from its name and namespace."""
     if tracked.pool != "kubernetes":
         return {}
     route = context.settings.routes.find(tracked.queue)
     profile = context.settings.profile_of(route)
-    return {"cluster": profile.cluster, "profile": profile.name}
+    place = {"cluster": profile.cluster, "profile": profile.name}
+    if tracked.state in _HAS_POD and tracked.namespace:
+        place |= {"pod": tracked.holder, "namespace": tracked.namespace}
+    return place

@@ -31,6 +31,7 @@ class Context:
 
     :ivar make_workloads: returns workloads with new tokens for tasks that Airflow still has as queued, by workload id;
         for a workload that cannot be made, the error instead.
+    :ivar trusts_ids: the scheduler gives each task a new id at each queueing.
     """
 
     settings: Settings
@@ -40,6 +41,7 @@ class Context:
     default_queue: str
     reports: Reports
     make_workloads: Callable[[list[str]], dict[str, ExecuteTask | Exception]]
+    trusts_ids: bool = True
     clock: Clock = time.monotonic
     metrics: Metrics = SILENT
     sleep: Sleep = time.sleep
@@ -83,6 +85,7 @@ class Context:
                 record.generation,
                 holder=record.holder,
                 reason=record.reason,
+                namespace=record.namespace,
                 at=record.running_at,
                 is_new_start=is_new_start,
             )
@@ -95,6 +98,7 @@ class Context:
         *,
         holder: str,
         reason: str,
+        namespace: str = "",
         at: int = 0,
         is_new_start: bool = True,
     ) -> None:
@@ -105,6 +109,7 @@ class Context:
         if state == tracked.state and generation == tracked.generation and state is not State.LOST:
             return
         tracked.state, tracked.generation, tracked.holder = state, generation, holder
+        tracked.namespace = namespace or tracked.namespace
         tracked.since = self.clock()
         if state is State.RUNNING and is_new_start:
             self._count_start(tracked, at)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.executors.base_executor import BaseExecutor
 
 from hybrid_executor import compat
-from hybrid_executor.config import Settings, airflow_config, read_settings
+from hybrid_executor.config import AirflowConfig, Settings, airflow_config, read_settings
 from hybrid_executor.config.identity import read_identity
 from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.settings import Shape
 from hybrid_executor.config.suspects import warn_of_suspects
+from hybrid_executor.config.teams import read_executors, words_of
 from hybrid_executor.errors import HybridError, StoreUnavailable, TaskRejected
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor import adoption, opening, revocation, slots, submission
@@ -23,7 +24,7 @@ from hybrid_executor.executor.clock import Clock, Sleep
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.dump import describe
 from hybrid_executor.executor.event_log import EventLog
-from hybrid_executor.executor.logs import PodLogs
+from hybrid_executor.executor.logs import PodLogs, TeamLogs
 from hybrid_executor.executor.loop import Loop
 from hybrid_executor.executor.reports import Reports
 from hybrid_executor.executor.waiting import STUCK_EVENT
@@ -46,6 +47,7 @@ _LARGEST_BATCH = 1_000
 class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
     """Routes every task by its ``queue``: Kubernetes queues become pods, all others go to Celery workers."""
 
+    supports_multi_team: bool = True
     pre_assigns_external_executor_id: ClassVar[bool] = True
     sentry_integration = "sentry_sdk.integrations.celery.CeleryIntegration"
     is_local = False
@@ -72,17 +74,31 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         self._task_event_logs: EventLog = EventLog()
         self._reports = Reports(self)
 
+    @property
+    def team(self) -> str:
+        """The team whose tasks this executor runs, "" for an executor of all teams."""
+        return self.team_name or ""
+
+    @cached_property
+    def _config(self) -> AirflowConfig:
+        return airflow_config(self.team)
+
     @cached_property
     def settings(self) -> Settings:
-        """The deployment's settings, read when first needed.
+        """The settings of the deployment or of the team, read when first needed.
 
         :raises ConfigError: a value is wrong.
         """
-        return read_settings(airflow_config(), shape=self.shape)
+        with words_of(self.team):
+            return read_settings(self._config, shape=self.shape)
 
     @cached_property
-    def _pod_logs(self) -> PodLogs:
-        return PodLogs(self.settings)
+    def _pod_logs(self) -> TeamLogs:
+        return TeamLogs(self.team, open_own=lambda: PodLogs(self.settings, self._config))
+
+    @cached_property
+    def _is_alone(self) -> bool:
+        return len(read_executors(airflow_config())) < 2  # Airflow has no other executor
 
     # ---- life ----
 
@@ -91,9 +107,17 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
         :raises ConfigError: the configuration cannot work; the message says what to write.
         """
+        with words_of(self.team):
+            self._start()
+
+    def _start(self) -> None:
         compat.check_queues(self)
-        conf, settings = airflow_config(), self.settings
-        warn_of_suspects(self.log.warning)
+        conf, settings = self._config, self.settings
+        opening.check_executors(self.team)
+        if self.team:
+            self.parallelism = int(conf.get("core", "parallelism", fallback=0)) or self.parallelism
+        else:
+            warn_of_suspects(self.log.warning)
         local_pools = opening.make_local_pools(
             settings, is_local=self.is_local, slots=self._limits(), job_id=self.job_id
         )
@@ -107,7 +131,8 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
             pools=recorded_pools,
             default_queue=str(conf.get("operators", "default_queue", fallback="default")),
             reports=self._reports,
-            make_workloads=lambda workload_ids: compat.make_workloads(workload_ids, self),
+            trusts_ids=compat.assigns_ids(self),
+            make_workloads=lambda workload_ids: compat.make_workloads(workload_ids, self, share=settings.share),
             clock=self.clock,
             metrics=self.metrics,
             sleep=self.sleep,
@@ -119,12 +144,12 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         )
         self._loop.begin(lambda: opening.check_deployment(context))
         if kubernetes is not None and settings.agent == "child":
-            self._child = AgentChild(f"{settings.instance}-{context.owner}", shape=self.shape)
+            self._child = AgentChild(f"{settings.instance}-{context.owner}", shape=self.shape, team=self.team)
             self._child.supervise()
         for pool in local_pools.values():
             pool.start()
         self._local_pools = local_pools
-        self.log.info("Routes: %s", settings.routes)
+        self.log.info("Routes%s: %s", f" of team {self.team}" if self.team else "", settings.routes)
 
     def end(self) -> None:
         """Wait for local workloads, take in what happened and stop the agent. The next scheduler adopts the rest."""
@@ -297,7 +322,12 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     @property
     def slots_occupied(self) -> int:
-        """What the scheduler is to subtract from its parallelism, so that it stops only when every pool is full."""
+        """What the scheduler is to subtract from its parallelism, so that it stops only when every pool is full.
+
+        With other executors beside this one, it is what this one has: free slots of one do not count for another.
+        """
+        if not self._is_alone:
+            return sum(self._occupied().values()) + compat.count_queued(self)
         return max(0, self.parallelism - self.slots_available)
 
     # ---- tasks of dead schedulers, stuck tasks ----
@@ -325,7 +355,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
                 return
             attempt = AttemptId(ti.external_executor_id or "")
             if words := revocation.take_back(self._context, ti.key, attempt=attempt):
-                self.log_task_event(event=STUCK_EVENT, extra=words, ti_key=ti.key)
+                self.log_task_event(event=STUCK_EVENT, extra=self.settings.words(words), ti_key=ti.key)
         except StoreUnavailable:
             pass  # logged by the outage; the attempt is revoked when Redis can be asked
         except Exception:  # noqa: BLE001 - raising here would keep all other stuck tasks waiting
@@ -343,10 +373,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         :param queue, executor_config: used in place of the workload's own where given.
         """
         workload = command[0] if isinstance(command, list | tuple) and len(command) == 1 else command
-        if compat.read_workload(workload).kind == "task" and (queue is not None or executor_config is not None):
-            changes = {"queue": queue, "executor_config": executor_config}
-            update = {name: value for name, value in changes.items() if value is not None}
-            workload = workload.model_copy(update={"ti": workload.ti.model_copy(update=update)})
+        workload = compat.with_changes(workload, queue=queue, executor_config=executor_config)
         if compat.key_of(workload) != key:
             raise ValueError(f"The key {key} is not that of the workload, {compat.key_of(workload)}")
         self._process_workloads([workload])

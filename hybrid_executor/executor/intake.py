@@ -91,7 +91,15 @@ class Intake:
                 state, (at, _) = State(event.state), stream_position(event.id)
                 if state is State.SUBMITTED:
                     tracked.submitted_at = at
-                self._context.apply(tracked, state, event.generation, holder=event.holder, reason=event.reason, at=at)
+                self._context.apply(
+                    tracked,
+                    state,
+                    event.generation,
+                    holder=event.holder,
+                    reason=event.reason,
+                    namespace=event.namespace,
+                    at=at,
+                )
         except Exception:  # noqa: BLE001 - one event must not keep all others from being taken in
             log.exception("An event of attempt %s could not be taken in; its record will be read", event.attempt)
             self._context.pending.to_read.add(event.attempt)

@@ -21,6 +21,7 @@ class Tracked:
     :ivar key: Airflow's key of the workload.
     :ivar workload_id: the id of the task instance, callback or connection test in Airflow's database.
     :ivar since: monotonic seconds of the last change that was seen.
+    :ivar namespace: of its pod, "" where there is none or it is not known.
     :ivar is_superseded: a newer attempt of the same key is under way; this one still runs to its end, unreported.
     :ivar submitted_at: milliseconds on the Redis server's clock, 0 where it is not known yet.
     :ivar workload_run_id: Airflow's id of this one queueing of the key, "" where there is none or it is not known.
@@ -36,6 +37,7 @@ class Tracked:
     generation: int
     since: float
     holder: str = ""
+    namespace: str = ""
     is_superseded: bool = False
     workload_run_id: str = ""
     submitted_at: int = 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybrid_executor.config import DEFAULT_PROFILE, Settings, airflow_config
+from hybrid_executor.compat import team_of_dag
+from hybrid_executor.config import DEFAULT_PROFILE, ConfigSource, Settings, airflow_config
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
+from hybrid_executor.config.shape import read_configured_settings
+from hybrid_executor.config.teams import our_teams
 from hybrid_executor.errors import HybridError
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store import Record, Store, open_configured_store
@@ -21,8 +24,9 @@ if TYPE_CHECKING:
 class PodLogs:
     """Finds a task's pod through its record, so any process can ask. Connects when first asked, and stays connected."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, conf: ConfigSource) -> None:
         self._settings = settings
+        self._conf = conf
         self._store: Store | None = None
         self._kubernetes: KubernetesSettings | None = None
         self._clients: dict[str, KubeClient] = {}
@@ -37,6 +41,8 @@ class PodLogs:
 
     def stream(self, ti: TaskInstance, try_number: int) -> tuple[list[str], list[Iterator[str]]]:
         """Return what :meth:`read` returns, with the lines as an iterator in a list; no list where there is no log."""
+        from hybrid_executor.kube.warm_pod import without_hand_over
+
         try:
             record = self._find(ti, try_number)
             if record is None:
@@ -50,7 +56,7 @@ class PodLogs:
             )
         except HybridError as error:
             return [f"The log of the task's pod could not be read: {error}"], []
-        return [f"{_title(record)}, last lines"], [iter(text.splitlines())]
+        return [f"{_title(record)}, last lines"], [iter(without_hand_over(text).splitlines())]
 
     def _find(self, ti: TaskInstance, try_number: int) -> Record | None:
         if "kubernetes" not in self._settings.routes.pools or self._settings.redis is None:
@@ -64,7 +70,7 @@ class PodLogs:
 
     def _kubernetes_settings(self) -> KubernetesSettings:
         if self._kubernetes is None:
-            self._kubernetes = read_kubernetes_settings(airflow_config())
+            self._kubernetes = read_kubernetes_settings(self._conf)
         return self._kubernetes
 
     def _client(self, cluster: str) -> KubeClient:
@@ -79,6 +85,42 @@ class PodLogs:
                 in_cluster=profile.in_cluster,
             )
         return self._clients[cluster]
+
+
+class TeamLogs:
+    """Finds the logs of an executor's pods. One of all teams finds those of teams too.
+
+    Airflow's API server asks the executor of all teams for every log, also for that of a task that ran in the executor
+    of its team.
+
+    :param team: the executor's own, "" for all teams.
+    :param open_own: returns the logs of its own pods.
+    """
+
+    def __init__(self, team: str, *, open_own: Callable[[], PodLogs]) -> None:
+        self._team = team
+        self._open_own = open_own
+        self._known: dict[str, PodLogs] = {}
+
+    def read(self, ti: TaskInstance, try_number: int) -> tuple[list[str], list[str]]:
+        """Return what :meth:`PodLogs.read` returns."""
+        return next((found for logs in self._of(ti) if (found := logs.read(ti, try_number))[0]), ([], []))
+
+    def stream(self, ti: TaskInstance, try_number: int) -> tuple[list[str], list[Iterator[str]]]:
+        """Return what :meth:`PodLogs.stream` returns."""
+        return next((found for logs in self._of(ti) if (found := logs.stream(ti, try_number))[0]), ([], []))
+
+    def _of(self, ti: TaskInstance) -> Iterator[PodLogs]:
+        """Yield the logs of the team of the task's Dag, then those of the executor itself."""
+        teams = [known for known in our_teams(airflow_config()) if known] if not self._team else []
+        if teams and (team := team_of_dag(ti.dag_id)) in teams:
+            if team not in self._known:
+                conf = airflow_config(team)
+                self._known[team] = PodLogs(read_configured_settings(conf), conf)
+            yield self._known[team]
+        if self._team not in self._known:
+            self._known[self._team] = self._open_own()
+        yield self._known[self._team]
 
 
 def _title(record: Record) -> str:

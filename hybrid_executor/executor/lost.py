@@ -13,7 +13,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.beats import Beats
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
-from hybrid_executor.executor.resubmission import submit_again
+from hybrid_executor.executor.resubmission import end, submit_again
 from hybrid_executor.executor.turns import Turns
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
@@ -24,7 +24,11 @@ log = logging.getLogger(__name__)
 _UNSENT_AFTER_SECONDS = 30.0
 _LOOKED_UP_EACH_TIME = 2_000
 _LAUNCHES_ON_WORKERS = 3
+# Each of them takes at least as long as the Task SDK goes on asking, some 10 s by default.
+_LAUNCHES_WITHOUT_API = 20
 _WAITS = ("queued", "scheduled")
+_GOES_ON = ("queued", "running", "restarting")
+_ENDED_WELL = ("success", "skipped", "deferred", "up_for_reschedule")
 
 
 class LostWork:
@@ -71,7 +75,10 @@ class LostWork:
         to_decide -= asked
 
     def _conclude(self, lost: Sequence[Tracked], rows: dict[str, compat.TaskRow], words: str) -> None:
-        """Submit again what never started; fail the rest with the reason."""
+        """Submit again what never started; fail the rest with the reason.
+
+        Where the task has told Airflow itself that it ended well, only the report to Redis was lost.
+        """
         context = self._context
         again: dict[AttemptId, Tracked] = {}
         known: dict[AttemptId, Record] = {}
@@ -84,6 +91,13 @@ class LostWork:
                 continue
             known[tracked.attempt] = record
             row = rows.get(tracked.workload_id)
+            if row is not None and row.attempt == tracked.attempt and row.state in _ENDED_WELL:
+                changes.append(Change(attempt=tracked.attempt, to=State.SUCCEEDED, generation=record.generation))
+                continue
+            if row is not None and row.state not in _GOES_ON:
+                # It has ended, or was deferred and may be resumed by now: this end is nobody's failure.
+                end(context, tracked)
+                continue
             has_started = row is None or row.state not in _WAITS
             is_ours = row is None or row.attempt in ("", tracked.attempt)
             if tracked.kind == "task" and not has_started and is_ours and self._may_repeat(record):
@@ -102,11 +116,14 @@ class LostWork:
                 )
             )
         claims = context.store.attempts.advance_all(changes)
-        context.metrics.count(metric.REPAIRED, sum(claim.is_granted for claim in claims), repair="failed_lost")
+        failed = sum(c.is_granted for c, change in zip(claims, changes, strict=True) if change.to is State.FAILED)
+        context.metrics.count(metric.REPAIRED, failed, repair="failed_lost")
         submit_again(context, again, known)
 
     def _may_repeat(self, record: Record) -> bool:
         most = self._pod_launch_retries if record.pool == "kubernetes" else _LAUNCHES_ON_WORKERS
+        if record.category == "api_unreachable":
+            most = _LAUNCHES_WITHOUT_API
         return most < 0 or record.launches < most
 
     def find_unsent(self) -> None:

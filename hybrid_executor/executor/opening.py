@@ -8,7 +8,9 @@ from uuid import uuid4
 
 from airflow.executors.local_executor import LocalExecutor
 
-from hybrid_executor.config import Settings
+from hybrid_executor.config import Settings, airflow_config
+from hybrid_executor.config.apart import check_apart
+from hybrid_executor.config.teams import our_teams
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.events import OwnerId
 from hybrid_executor.executor.context import Context
@@ -22,6 +24,17 @@ log = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 1.0
 _ANSWER_SECONDS = 2.0
+_LEAST_CONNECT_SECONDS = 0.25
+_LEAST_ANSWER_SECONDS = 0.5
+
+
+def check_executors(team: str) -> None:
+    """Make sure that the executors of this project in this Airflow share nothing. The first of them checks all.
+
+    :raises ConfigError: two of them use the same names or queues.
+    """
+    if (our_teams(airflow_config()) or [team])[0] == team:
+        check_apart(airflow_config)
 
 
 def make_local_pools(
@@ -40,7 +53,8 @@ def make_local_pools(
             "[hybrid_executor] routes sends queues to local, which only LocalKubernetesExecutor has: set [core] "
             "executor = hybrid_executor.LocalKubernetesExecutor, or write 'celery' in its place."
         )
-    executor = LocalExecutor(parallelism=slots["local"])  # type: ignore[no-untyped-call]
+    of_team = {"team_name": settings.team} if settings.team else {}
+    executor = LocalExecutor(parallelism=slots["local"], **of_team)  # type: ignore[no-untyped-call]
     executor.job_id = job_id
     return {"local": LocalPool(executor)}
 
@@ -48,10 +62,18 @@ def make_local_pools(
 def open_executors_store(settings: Settings) -> Store:
     """Return the store with the time limits of a scheduler's loop. No connection is made yet.
 
+    Executors of several teams share the loop, so each gets its part of the time: a loop of 30 s would make other
+    schedulers take over the tasks of this one.
+
     :raises ConfigError: there is no Redis to use.
     """
     settings.require_redis()
-    return open_configured_store(settings, connect_seconds=_CONNECT_SECONDS, answer_seconds=_ANSWER_SECONDS)
+    executors = max(1, len(our_teams(airflow_config())))
+    return open_configured_store(
+        settings,
+        connect_seconds=max(_LEAST_CONNECT_SECONDS, _CONNECT_SECONDS / executors),
+        answer_seconds=max(_LEAST_ANSWER_SECONDS, _ANSWER_SECONDS / executors),
+    )
 
 
 def make_owner(job_id: int | str | None) -> OwnerId:
@@ -71,7 +93,7 @@ def check_deployment(context: Context) -> None:
         for queue in queues_without_worker(
             context.store, named_queues(context.settings, default_queue=context.default_queue)
         ):
-            log.warning("%s", advice_for(queue))
+            log.warning("%s", context.settings.words(advice_for(queue)))
 
 
 def _default_lists(context: Context) -> list[str]:

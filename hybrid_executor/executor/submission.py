@@ -89,7 +89,7 @@ def _prepare_all(context: Context, workloads: Sequence[AirflowWorkload]) -> list
 
 
 def _prepare(context: Context, workload: Workload) -> _Prepared:
-    key, given = workload.key, workload.pre_assigned_id
+    key, given = workload.key, workload.pre_assigned_id if context.trusts_ids else ""
     # A new id stays the same when the submission is repeated.
     made_ids = context.pending.made_ids
     attempt = AttemptId(given) if given else made_ids.setdefault(key, AttemptId(str(uuid4())))
@@ -126,7 +126,7 @@ def _take(context: Context, item: _Prepared) -> None:
 
 def _refuse(context: Context, key: WorkloadKey, reason: str, workload_run_id: str) -> None:
     context.pending.made_ids.pop(key, None)
-    context.reports.refused(key, reason, workload_run_id)
+    context.reports.refused(key, context.settings.words(reason), workload_run_id)
     context.metrics.count(metric.REJECTED)
 
 

@@ -47,5 +47,5 @@ class UnservedWarnings:
         )
         for item in unserved:
             if item.place not in self._warned:
-                log.warning("%s", item)
+                log.warning("%s", settings.words(str(item)))
         self._warned = {item.place for item in unserved}

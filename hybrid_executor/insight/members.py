@@ -81,6 +81,7 @@ class AgentView:
     :ivar places: those that it watches or would watch if no other agent did.
     :ivar repairs: it makes the periodic repairs.
     :ivar in_flight: launches and deletions that it works on, by cluster. :ivar launched: pods that it has created.
+    :ivar warm: what it announces of warm pods, by cluster and profile; see :mod:`hybrid_executor.insight.warm`.
     :ivar clashes: places with pods of another deployment that has the same instance name, with one such pod.
     """
 
@@ -94,6 +95,7 @@ class AgentView:
     launched: Mapping[str, int] = field(default_factory=dict)
     clashes: Mapping[str, str] = field(default_factory=dict)
     refusals: tuple[RefusalView, ...] = ()
+    warm: Mapping[str, Any] = field(default_factory=dict)
     hostname: str = ""
     pid: int = 0
     since: float = 0.0
@@ -149,6 +151,7 @@ def view_agent(member: Member) -> AgentView:
         launched=_mapping(fields.get("launched")),
         clashes=_mapping(fields.get("clashes")),
         refusals=_refusals(fields.get("refusals"), age=member.silent_seconds),
+        warm=_mapping(fields.get("warm")),
         hostname=fields.get("host", ""),
         pid=int(_number(fields.get("pid"))),
         since=_number(fields.get("began_at")) / 1000,

@@ -11,9 +11,10 @@ from hybrid_executor.config import Settings
 from hybrid_executor.errors import ConfigError, HybridError, StoreRefused, StoreUnavailable
 from hybrid_executor.insight.facts import Facts, read_facts
 from hybrid_executor.insight.members import AgentView, WorkerView
-from hybrid_executor.insight.problems import Problem, find_problems, in_order, problems_of_schedulers
+from hybrid_executor.insight.problems import Problem, find_problems, in_order, in_words_of, problems_of_schedulers
 from hybrid_executor.insight.queues import QueueView, read_messages, view_queues
 from hybrid_executor.insight.slots import PoolView, SchedulerView, view_pools, view_schedulers
+from hybrid_executor.insight.warm import WarmView, view_warm
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, Store
 
@@ -79,6 +80,7 @@ class Overview:
     pools: tuple[PoolView, ...] = ()
     queues: tuple[QueueView, ...] = ()
     clusters: tuple[ClusterView, ...] = ()
+    warm: tuple[WarmView, ...] = ()
     live: tuple[LiveCount, ...] = ()
 
     @property
@@ -105,7 +107,7 @@ def read_overview(store: Store, settings: Settings) -> Overview:
 
 def read_with_facts(store: Store, settings: Settings) -> tuple[Overview, Facts]:
     """Return what :func:`read_overview` does, and what was read of Redis for it; empty if Redis could not be asked."""
-    database, rows, queued = _read_database()
+    database, rows, queued = _read_database(settings)
     problems: list[Problem] = []
     redis = "ok"
     told = _FromRedis(facts=Facts(now=0))
@@ -137,16 +139,22 @@ def read_with_facts(store: Store, settings: Settings) -> tuple[Overview, Facts]:
         instance=settings.instance,
         redis=redis,
         database=database,
-        problems=tuple(in_order(problems)),
+        problems=tuple(in_words_of(settings, in_order(problems))),
         schedulers=schedulers or (),
         agents=facts.agents,
         workers=facts.workers,
         pools=pools,
         queues=queues,
         clusters=_clusters(facts, settings, told.starting) if is_known else (),
+        warm=_warm(facts, settings) if is_known else (),
         live=count_live(facts.records),
     )
     return overview, facts
+
+
+def _warm(facts: Facts, settings: Settings) -> tuple[WarmView, ...]:
+    names = [(cluster, name) for cluster in settings.clusters for name in settings.warm_profiles(cluster)]
+    return view_warm(names, facts.agents, facts.records)
 
 
 def count_live(records: Sequence[Record]) -> tuple[LiveCount, ...]:
@@ -172,11 +180,11 @@ def _read_redis(store: Store, settings: Settings) -> _FromRedis:
     )
 
 
-def _read_database() -> tuple[str, Sequence[compat.SchedulerRow], Sequence[compat.QueuedCount]]:
+def _read_database(settings: Settings) -> tuple[str, Sequence[compat.SchedulerRow], Sequence[compat.QueuedCount]]:
     """Return "ok" or why the database cannot be asked, its schedulers, and its queued task instances by queue."""
     try:
         with compat.own_session() as session:
-            return "ok", compat.read_schedulers(session), compat.count_queued_tasks(session)
+            return "ok", compat.read_schedulers(session), compat.count_queued_tasks(session, share=settings.share)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with the database, Redis is shown
         return compat.database_trouble(error), (), ()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hybrid_executor.config import Settings
@@ -66,6 +66,13 @@ def find_problems(
 def problems_of_members(facts: Facts, settings: Settings) -> list[Problem]:
     """Return what is wrong with workers and agents, and with work that none of them takes; failures first."""
     return in_order([*_of_unserved(facts), *_of_workers(facts, settings), *_of_agents(facts, settings)])
+
+
+def in_words_of(settings: Settings, problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems with options and commands as they are written for the team of these settings."""
+    return [
+        replace(problem, what=settings.words(problem.what), cure=settings.words(problem.cure)) for problem in problems
+    ]
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:

@@ -121,5 +121,5 @@ def _view(
         served_by=(*(worker.name for worker in workers), *(agent.name for agent in agents)),
         slots=sum(worker.concurrency for worker in workers),
         free=sum(worker.free for worker in workers),
-        advice=f"{unserved[0].what}: {unserved[0].cure}" if unserved else "",
+        advice=settings.words(f"{unserved[0].what}: {unserved[0].cure}") if unserved else "",
     )

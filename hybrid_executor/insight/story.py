@@ -233,7 +233,12 @@ def _tell(story: Story, store: Store, session: Session, settings: Settings, redi
     for view in redis.attempts:
         explained = _explain(view, store, settings, task, schedulers, redis.trouble)
         chapters.append(
-            Chapter(attempt=view, where=explained.where, waits_for=explained.waits_for, advice=explained.advice)
+            Chapter(
+                attempt=view,
+                where=explained.where,
+                waits_for=settings.words(explained.waits_for),
+                advice=settings.words(explained.advice),
+            )
         )
     story = replace(
         story,
@@ -242,7 +247,8 @@ def _tell(story: Story, store: Store, session: Session, settings: Settings, redi
         redis=redis.trouble or "ok",
     )
     now = _now_of(story, task, session, store, settings, redis, schedulers)
-    return replace(story, where=now.where, waits_for=now.waits_for, advice=now.advice)
+    words = settings.words
+    return replace(story, where=now.where, waits_for=words(now.waits_for), advice=words(now.advice))
 
 
 def _untold(rows: list[AuditRow], chapters: list[Chapter]) -> tuple[AuditRow, ...]:

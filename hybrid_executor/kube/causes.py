@@ -31,6 +31,7 @@ class Category(str, Enum):
     START_ERROR = "start_error"
     CRASH_LOOP = "crash_loop"
     POD_FAILED = "pod_failed"
+    NOT_HANDED_OVER = "not_handed_over"
     UNLABELLED = "unlabelled"
     UNKNOWN = "unknown"
 
@@ -120,6 +121,7 @@ WORDS = {
     Category.START_ERROR: "has a container that cannot be started",
     Category.CRASH_LOOP: "fails again and again",
     Category.POD_FAILED: "failed",
+    Category.NOT_HANDED_OVER: "ended before it got its task",
     Category.UNLABELLED: "lost the labels by which the agent watches it",
     Category.UNKNOWN: "is in an unknown state",
 }

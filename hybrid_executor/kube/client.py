@@ -2,13 +2,13 @@
 
 Promises: a method returns what the API said or raises a KubeError; "could not ask" is never an empty answer. Every
 method may be called from several threads. The verbs used here are all that the agent's role needs: pods create, get,
-list, watch, patch, delete; pods/log get; events list.
+list, watch, patch, delete; pods/log get; events list; with warm pods also pods/attach get and create.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, overload
@@ -18,6 +18,7 @@ import msgspec
 
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable
+from hybrid_executor.kube.attach import Answer, write_line
 from hybrid_executor.kube.connection import open_transport
 from hybrid_executor.kube.transport import RawStream, Transport
 
@@ -117,17 +118,20 @@ class KubeClient:
         *,
         grace_period_seconds: int | None = None,
         uid: str | None = None,
+        version: str | None = None,
     ) -> bool:
         """Delete a pod. Repeatable: a pod that does not exist is no error.
 
         :param uid: delete only the pod with this uid, not a later one of the same name.
+        :param version: delete it only if nobody has changed it since this resourceVersion.
         :return: whether there was such a pod.
         """
         body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", **self._delete_options}
         if grace_period_seconds is not None:
             body["gracePeriodSeconds"] = grace_period_seconds
-        if uid:
-            body["preconditions"] = {"uid": uid}
+        conditions = {"uid": uid, "resourceVersion": version}
+        if uid or version:
+            body["preconditions"] = {name: value for name, value in conditions.items() if value}
         try:
             self.transport.call(
                 "DELETE",
@@ -138,19 +142,38 @@ class KubeClient:
             )
         except KubeError as exc:
             # 409 on our precondition: the name belongs to another pod now, so the pod we meant is gone.
-            if exc.status == 404 or (uid and exc.status == 409 and "precondition" in str(exc)):
+            if exc.status == 404 or ((uid or version) and exc.status == 409 and "precondition" in str(exc)):
                 return False
             raise
         return True
 
-    def patch_pod(self, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
-        """Apply a merge patch (None removes a key) and return the pod."""
+    def patch_pod(
+        self, namespace: str, name: str, patch: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """Apply a merge patch (None removes a key), or a JSON patch (a list of operations), and return the pod."""
         return self._json(
             "PATCH",
             _pod(namespace, name),
             doing=f"patch pod {namespace}/{name}",
             body=patch,
-            content_type="application/merge-patch+json",
+            content_type=f"application/{'merge' if isinstance(patch, Mapping) else 'json'}-patch+json",
+        )
+
+    def write_line(
+        self, namespace: str, name: str, *, container: str, line: str, is_answer: Callable[[str], bool], seconds: float
+    ) -> Answer:
+        """Write a line to a container's standard input and wait for its answer; see :func:`attach.write_line`.
+
+        :raises KubeError: nothing was written.
+        """
+        return write_line(
+            self.transport,
+            _pod(namespace, name),
+            container=container,
+            line=line,
+            is_answer=is_answer,
+            seconds=seconds,
+            doing=f"attach to pod {namespace}/{name}",
         )
 
     def list_pods(
@@ -240,6 +263,7 @@ class KubeClient:
         follow: Literal[False] = False,
         most_bytes: int = DEFAULT_LOG_BYTES,
         seconds: float = DEFAULT_LOG_SECONDS,
+        first_bytes: int | None = None,
     ) -> str: ...
 
     @overload
@@ -265,11 +289,13 @@ class KubeClient:
         silence_seconds: float = 300.0,
         most_bytes: int = DEFAULT_LOG_BYTES,
         seconds: float = DEFAULT_LOG_SECONDS,
+        first_bytes: int | None = None,
     ) -> str | Iterator[str]:
         """Return the last ``tail_lines`` lines of a container's log (None: all), "" before there are any.
 
         Lines may be of any length, so the last lines are bounded in bytes too: where they are more than ``most_bytes``,
         fewer are read, and of one line that is longer only its beginning. Nothing is read for longer than ``seconds``.
+        Without ``tail_lines``, ``first_bytes`` limits what is read of a long log, from its beginning.
         With ``follow``: lines without their newline, as they come, until the container ends; KubeUnavailable after
         ``silence_seconds`` without a line.
         """
@@ -280,6 +306,8 @@ class KubeClient:
             return self._read_tail(path, query, lines=tail_lines, most_bytes=most_bytes, seconds=seconds, doing=doing)
         if tail_lines is not None:
             query["tailLines"] = str(tail_lines)
+        if first_bytes is not None:
+            query["limitBytes"] = str(first_bytes)
         if not follow:
             return self.transport.call("GET", path, doing=doing, query=query, accept="*/*").decode("utf-8", "replace")
         stream = self.transport.stream(

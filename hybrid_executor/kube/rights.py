@@ -32,6 +32,9 @@ AGENT_RIGHTS = (
 )
 """All that agents do, and the API server with the logs of running pods; the same as in workers/manifests/rbac.yaml."""
 
+ATTACH_RIGHTS = (Right("get", "pods/attach"), Right("create", "pods/attach"))
+"""What agents need besides where a profile has warm pods. Before Kubernetes 1.35 "get" is enough."""
+
 
 def review(client: KubeClient, right: Right, namespace: str | None) -> bool:
     """Ask the API whether this account has a right in a namespace (``None``: in all).
@@ -77,6 +80,8 @@ def _use(client: KubeClient, right: Right, namespace: str | None) -> None:
     if right.resource == "events":
         events = pods.removesuffix("pods") + "events"
         client.ask("GET", events, doing=doing, query={"limit": "1"})
+    elif right.resource == "pods/attach":
+        client.write_line(place, _NOBODY, container="base", line="", is_answer=bool, seconds=_WATCH_SECONDS)
     elif right.resource == "pods/log":
         client.read_pod_log(place, _NOBODY, container="base", tail_lines=1, seconds=_WATCH_SECONDS)
     elif right.verb == "list":

@@ -131,7 +131,8 @@ class Transport:
         self._clock = clock
         self.warnings = ApiWarnings()
         self.on_answer: Callable[[str, int], None] = lambda *_: None
-        """Is told method (``WATCH`` for a stream of pods) and status of each answer; status 0 where there was none."""
+        """Is told method and status of each answer, status 0 where there was none. The method is ``WATCH`` for a stream
+        of pods and ``ATTACH`` for an attachment."""
         self.timeout = timeout
         self.retry = retry
         self.server_time: datetime | None = None
@@ -151,6 +152,15 @@ class Transport:
     def credentials(self) -> Callable[[], Mapping[str, str]]:
         """What returns the headers of authentication now."""
         return self._endpoint.credentials
+
+    def authenticated(self) -> tuple[Endpoint, Mapping[str, str]]:
+        """Return the present endpoint and the headers of authentication, valid now.
+
+        :raises KubeUnavailable: there are no credentials now.
+        """
+        endpoint = self._endpoint
+        with self._credentials_lock:
+            return endpoint, endpoint.credentials()
 
     def close(self) -> None:
         """Drop pooled connections."""

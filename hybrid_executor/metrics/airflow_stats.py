@@ -31,10 +31,12 @@ class MetricsSettings:
 
     :ivar backend: where numbers go, ``None`` for nowhere.
     :ivar has_tags: the backend knows tags.
+    :ivar team: the team whose numbers are sent, "" for none.
     """
 
     backend: Backend | None = None
     has_tags: bool = False
+    team: str = ""
 
 
 def read_metrics_settings(conf: ConfigSource) -> MetricsSettings:
@@ -45,7 +47,7 @@ def read_metrics_settings(conf: ConfigSource) -> MetricsSettings:
 
     backend = next((backend for switch, backend in _SWITCHES if is_on(switch)), None)
     # Airflow's StatsD client knows tags only in InfluxDB's format, as part of the name.
-    return MetricsSettings(backend, has_tags=backend != "statsd" or is_on("statsd_influxdb_enabled"))
+    return MetricsSettings(backend, has_tags=backend != "statsd" or is_on("statsd_influxdb_enabled"), team=conf.team)
 
 
 def open_metrics(settings: MetricsSettings, *, is_initialized: bool = False) -> Metrics:
@@ -62,7 +64,7 @@ def open_metrics(settings: MetricsSettings, *, is_initialized: bool = False) -> 
     except Exception as error:  # noqa: BLE001 - work goes on without numbers
         log.error("No metrics are sent, since Airflow's stats cannot be used: %s: %s", type(error).__name__, error)
         return SILENT
-    return Metrics(stats, has_tags=settings.has_tags)
+    return Metrics(stats, has_tags=settings.has_tags, team=settings.team)
 
 
 def _find_stats() -> Any:

@@ -21,6 +21,9 @@ _PAUSE_SECONDS = 60.0
 _UNSAFE = re.compile(r"[^A-Za-z0-9_./-]")
 _LONGEST_VALUE = 60
 
+TEAM_TAG = "team_name"
+"""As in Airflow's own metrics of executors."""
+
 
 class Stats(Protocol):
     """What is used of Airflow's stats."""
@@ -40,14 +43,21 @@ class Metrics:
 
     :param stats: Airflow's stats, ``None`` where its metrics are off.
     :param has_tags: the backend knows tags. Otherwise their values become parts of the name.
+    :param team: becomes the last tag of every metric, with Airflow's name for it; "" for no such tag.
     """
 
     def __init__(
-        self, stats: Stats | None = None, *, has_tags: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        stats: Stats | None = None,
+        *,
+        has_tags: bool = False,
+        team: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_on = stats is not None
         self._stats = stats
         self._has_tags = has_tags
+        self._of_team = {TEAM_TAG: team} if team else {}
         self._clock = clock
         self._lock = threading.Lock()
         self._counts: Counter[tuple[Metric, tuple[str, ...]]] = Counter()
@@ -87,6 +97,7 @@ class Metrics:
     ) -> None:
         if self._stats is None or self._clock() < self._closed_until:
             return
+        tags = {**tags, **self._of_team}
         try:
             if self._has_tags:
                 send(self._stats, metric.name, {name: cleaned(value) for name, value in tags.items()} or None)

@@ -198,6 +198,37 @@ LEASES_LOST = _metric(
     "Leases that expired or passed to another agent while this one had them.",
 )
 
+WARM_HITS = _metric(
+    "warm.hits", "counter", "agent", "cluster profile", "Attempts whose workload was handed over to a warm pod."
+)
+WARM_MISSES = _metric(
+    "warm.misses",
+    "counter",
+    "agent",
+    "cluster profile reason",
+    "Attempts of a profile with warm pods that got a pod of their own: `none_waiting`, `executor_config`, `hook`, "
+    "`coordinator`, `rejected` (no pod can be made of the profile), `redis` (it lost data lately), `forbidden` (the "
+    "right to attach is missing); or whose warm pod could not be used: `gone`, `abandoned`.",
+)
+WARM_HAND_OVER_TIME = _metric(
+    "warm.hand_over_time",
+    "timer",
+    "agent",
+    "cluster profile",
+    "From the moment when an agent took the launch until the warm pod had accepted the workload.",
+)
+WARM_PODS = _metric(
+    "warm.pods",
+    "gauge",
+    "agent",
+    "cluster profile state",
+    "Warm pods without an attempt: `ready`, `starting` or `stale` (to be replaced).",
+)
+WARM_CPU = _metric("warm.idle_cpu", "gauge", "agent", "cluster profile", "CPU that these pods request.", unit="cores")
+WARM_MEMORY = _metric(
+    "warm.idle_memory", "gauge", "agent", "cluster profile", "Memory that these pods request.", unit="bytes"
+)
+
 # ---- workers ----
 
 PROCESSES_LOST = _metric(

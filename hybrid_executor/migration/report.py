@@ -194,9 +194,10 @@ def _teams(executors: Executors) -> list[Finding]:
             kind="check",
             subject="[core] executor",
             what=f"the entry of a team, {team}, stays as it is",
-            instead="keep the workers and pods of this team as they are",
-            why="this executor does not support Airflow's multi-team mode",
-            documented="docs/migration.md#several-executors",
+            instead="keep the workers and pods of this team as they are, or write "
+            f"{team.partition('=')[0].strip()}=hybrid_executor.HybridExecutor",
+            why="each team moves on its own, with options and workers of its own",
+            documented="docs/teams.md#set-up",
         )
         for team in executors.teams
     ]

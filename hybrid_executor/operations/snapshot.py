@@ -137,7 +137,7 @@ def take_snapshot(
     """
     with asking_the_database():
         schedulers = compat.read_live_schedulers()
-        tasks = compat.read_unfinished_tasks(is_default_executor=is_default_executor)
+        tasks = compat.read_unfinished_tasks(is_default_executor=is_default_executor, share=settings.share)
     awaited = {
         AttemptId(row.attempt): row for row in tasks if row.attempt and settings.routes.find(row.queue).pool in pools
     }

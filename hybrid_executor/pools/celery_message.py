@@ -11,7 +11,7 @@ from base64 import b64encode
 from functools import lru_cache
 from typing import Any
 
-from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.events import SCHEMA, AttemptId, OwnerId
 
 TASK_NAME = "execute_workload"
 HIDDEN = "<hidden>"
@@ -48,7 +48,7 @@ def build_headers(attempt: str, *, owner: OwnerId, instance: str, pool: str) -> 
         "replaced_task_nesting": 0,
         "stamped_headers": None,
         "stamps": {},
-        "hybrid": {"owner": owner, "instance": instance, "pool": pool},
+        "hybrid": {"owner": owner, "instance": instance, "pool": pool, "schema": SCHEMA},
     }
 
 

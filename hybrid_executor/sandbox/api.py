@@ -6,6 +6,7 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from hybrid_executor.sandbox import discovery
+from hybrid_executor.sandbox.attaching import Attachments, FindRun
 from hybrid_executor.sandbox.cluster import Cluster
 from hybrid_executor.sandbox.collection_routes import Collections
 from hybrid_executor.sandbox.connections import Connections
@@ -29,12 +30,13 @@ def make_application(
     switch: WatchSwitch,
     token: str,
     bookmark_seconds: float,
+    find_run: FindRun,
 ) -> Gate:
     """Return the ASGI application of one sandbox."""
     collections = Collections(cluster, switch, connections, bookmark_seconds=bookmark_seconds)
     router = Router(
         routes=[
-            *PodRoutes(cluster, pods, collections, logs).routes(),
+            *PodRoutes(cluster, pods, collections, logs, Attachments(cluster, connections, find_run)).routes(),
             *ObjectRoutes(cluster, collections, interference).routes(),
             *discovery.routes(),
         ],

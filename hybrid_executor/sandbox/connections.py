@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 Peer = tuple[str, int]
 """A client's address and port, as ASGI scopes name it."""
@@ -17,6 +18,26 @@ class Connections:
     def __init__(self) -> None:
         self._transports: dict[Peer, asyncio.Transport] = {}
         self._watching: set[Peer] = set()
+        self._attached: set[Peer] = set()
+
+    def websocket_class(self) -> type[asyncio.Protocol]:
+        """Return uvicorn's WebSocket protocol, which takes a connection over from that of :meth:`protocol_class`."""
+        connections = self
+
+        class Recorded(WebSocketsSansIOProtocol):
+            """Notes when a connection closes; all else is uvicorn's."""
+
+            async def send(self, message: Any) -> None:
+                await super().send(message)
+                if self.close_sent:
+                    self.handshake_complete = True  # a refusal, of which uvicorn would complain at the end
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                if self.client is not None:
+                    connections.closed(self.client)
+                super().connection_lost(exc)
+
+        return Recorded
 
     def protocol_class(self) -> type[asyncio.Protocol]:
         """Return uvicorn's HTTP protocol, made to keep this record."""
@@ -44,6 +65,15 @@ class Connections:
         """Forget a connection."""
         self._transports.pop(peer, None)
         self._watching.discard(peer)
+        self._attached.discard(peer)
+
+    def attached(self, peer: Peer) -> None:
+        """Note that a connection is attached to a container."""
+        self._attached.add(peer)
+
+    def detached(self, peer: Peer) -> None:
+        """Note that a connection is not attached any more."""
+        self._attached.discard(peer)
 
     def watching(self, peer: Peer) -> None:
         """Note that a connection carries a watch (connections that have carried one are not used for much else)."""
@@ -62,6 +92,13 @@ class Connections:
     def cut_watches(self) -> int:
         """Cut every connection that carries a watch; return how many."""
         peers = list(self._watching)
+        for peer in peers:
+            self.cut(peer)
+        return len(peers)
+
+    def cut_attachments(self) -> int:
+        """Cut every connection that is attached to a container; return how many."""
+        peers = list(self._attached)
         for peer in peers:
             self.cut(peer)
         return len(peers)

@@ -48,6 +48,7 @@ class ContainerRun:
     :ivar exit_code: of the current run; None while it runs.
     :ivar has_started: set once it has run.
     :ivar is_ending: the pod is ending, so the container must not be restarted.
+    :ivar log: the file that the current run prints to.
     """
 
     def __init__(
@@ -67,7 +68,8 @@ class ContainerRun:
         self.is_ending = False
         self._process: Container | None = None
         self._is_out_of_memory = False
-        self._log = Path()
+        self._input_has_ended = True
+        self.log = Path()
 
     async def run_to_end(self, policy: str) -> int:
         """Run the container until its restart policy allows no further run; return its last exit code."""
@@ -84,6 +86,26 @@ class ContainerRun:
         """Send a signal to the container's main process; nothing happens if it does not run."""
         if self._process is not None and self.record.is_running:
             self._process.signal(number)
+
+    @property
+    def was_attached(self) -> bool:
+        """Whether its standard input, which only one attachment may use (``stdinOnce``), has been used."""
+        return self._input_has_ended and bool(self._container.get("stdinOnce"))
+
+    def write(self, data: bytes) -> None:
+        """Write to the container's standard input; nothing happens if it has none, or if that has ended."""
+        if self._process is not None and not self._input_has_ended:
+            self._process.write(data)
+
+    def end_input(self, *, if_once: bool = False) -> None:
+        """End the container's standard input.
+
+        :param if_once: only where one attachment may use it.
+        """
+        if self._process is None or self._input_has_ended or (if_once and not self._container.get("stdinOnce")):
+            return
+        self._input_has_ended = True
+        self._process.end_input()
 
     def kill_for_memory(self) -> None:
         """End the container as the kernel's out-of-memory killer does."""
@@ -138,8 +160,10 @@ class ContainerRun:
         if not command:
             self._show(terminated(0, started_at=started_at, container_id=self.record.container_id))
             return 0
-        self._log = services.logs.path_of(uid, self.record.name, self.record.restarts)
-        launch = Launch(self.record.container_id, command, environment, self._directory(), self._log)
+        self.log = services.logs.path_of(uid, self.record.name, self.record.restarts)
+        has_input = bool(self._container.get("stdin"))
+        self._input_has_ended = not has_input
+        launch = Launch(self.record.container_id, command, environment, self._directory(), self.log, has_input)
         try:
             self._process = await services.containers.run(launch)
         except ContainerStartError as error:
@@ -207,7 +231,7 @@ class ContainerRun:
     def _termination_message(self, code: int) -> str:
         if code == 0 or self._container.get("terminationMessagePolicy") != "FallbackToLogsOnError":
             return ""
-        return self._log.read_bytes()[-MESSAGE_LIMIT_BYTES:].decode(errors="replace")
+        return self.log.read_bytes()[-MESSAGE_LIMIT_BYTES:].decode(errors="replace")
 
     def _show(self, state: Object) -> None:
         self.record.state = state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import signal
 import socket
@@ -29,6 +30,7 @@ class Launch:
 
     :ivar id: unlike any other's.
     :ivar log: the file that gets all output.
+    :ivar has_input: its standard input can be written to; without it, there is nothing to read.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Launch:
     environment: Mapping[str, str]
     directory: Path
     log: Path
+    has_input: bool = False
 
 
 class Container:
@@ -52,6 +55,14 @@ class Container:
     def signal(self, number: int) -> None:
         """Send a signal to the main process; nothing happens if it has ended."""
         self._containers.send({"do": "signal", "id": self._id, "signal": int(number)})
+
+    def write(self, data: bytes) -> None:
+        """Write to the standard input; nothing happens if the container has none, or if that has ended."""
+        self._containers.send({"do": "input", "id": self._id, "data": base64.b64encode(data).decode()})
+
+    def end_input(self) -> None:
+        """End the standard input."""
+        self._containers.send({"do": "end_input", "id": self._id})
 
 
 class Containers:
@@ -109,6 +120,7 @@ class Containers:
                 "environment": dict(launch.environment),
                 "directory": str(launch.directory),
                 "log": str(launch.log),
+                "has_input": launch.has_input,
             }
         )
         try:

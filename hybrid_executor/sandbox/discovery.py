@@ -28,7 +28,14 @@ VERSION: Object = {
 
 AUTHORIZATION = "authorization.k8s.io"
 VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
-SUBRESOURCE_VERBS = {"status": ["get", "patch", "update"], "log": ["get"], "eviction": ["create"]}
+SUBRESOURCE_VERBS = {
+    "attach": ["create", "get"],
+    "status": ["get", "patch", "update"],
+    "log": ["get"],
+    "eviction": ["create"],
+}
+
+SUBRESOURCE_KINDS = {"attach": "PodAttachOptions", "eviction": "Eviction"}
 
 
 def core_resources() -> Object:
@@ -46,7 +53,7 @@ def core_resources() -> Object:
             entry["shortNames"] = list(resource.short_names)
         entries.append(entry)
         for name in resource.subresources:
-            kind = "Eviction" if name == "eviction" else resource.kind
+            kind = SUBRESOURCE_KINDS.get(name, resource.kind)
             path = f"{resource.plural}/{name}"
             verbs = SUBRESOURCE_VERBS[name]
             entries.append({"name": path, "singularName": "", "namespaced": True, "kind": kind, "verbs": verbs})

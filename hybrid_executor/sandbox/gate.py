@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -28,11 +29,13 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             return
-        info = request_info(scope["method"], scope["path"], QueryParams(scope["query_string"]))
+        info = request_info(scope.get("method", "GET"), scope["path"], QueryParams(scope["query_string"]))
         try:
             self._authorize(info, Headers(scope=scope).get("authorization", ""))
+            if scope["type"] == "websocket":
+                self._require(replace(info, verb="create"))  # since Kubernetes 1.35, besides "get"
             await self._interference.serve(self._app, info, scope, receive, send)
         except StatusError as error:
             await refusal(error)(scope, receive, send)
@@ -45,5 +48,8 @@ class Gate:
             raise access_denied(info, ANONYMOUS)
         if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token.encode()):
             raise unauthorized()
+        self._require(info)
+
+    def _require(self, info: RequestInfo) -> None:
         if self._interference.is_denied(verb=info.verb, resource=info.full_resource, namespace=info.namespace):
             raise access_denied(info, USER)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 
+from hybrid_executor.sandbox.container_runs import ContainerRun
 from hybrid_executor.sandbox.history import Change
 from hybrid_executor.sandbox.namespaces import NamespaceController
 from hybrid_executor.sandbox.objects import PODS, Object, is_being_deleted, name_of, namespace_of
@@ -50,6 +51,11 @@ class Kubelet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._services.containers.close()
+
+    def find_run(self, pod: Object, container: str) -> ContainerRun | None:
+        """Return a container of a pod that this node runs, ``None`` where it does not."""
+        worker = self._workers.get(pod["metadata"]["uid"])
+        return worker.find_run(container) if worker is not None else None
 
     def oom_kill(self, namespace: str, name: str, *, container: str = "") -> None:
         """Kill a container of a running pod as the kernel's out-of-memory killer does.

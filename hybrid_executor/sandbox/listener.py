@@ -85,7 +85,8 @@ class Listener:
         config = uvicorn.Config(
             self._application,
             http=self._connections.protocol_class(),
-            ws="none",
+            ws=self._connections.websocket_class(),
+            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=False,

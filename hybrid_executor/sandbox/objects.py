@@ -35,7 +35,7 @@ class Resource:
 
 
 NAMESPACES = Resource("namespaces", "Namespace", is_namespaced=False, short_names=("ns",))
-PODS = Resource("pods", "Pod", short_names=("po",), subresources=("eviction", "log", "status"))
+PODS = Resource("pods", "Pod", short_names=("po",), subresources=("attach", "eviction", "log", "status"))
 EVENTS = Resource("events", "Event", short_names=("ev",))
 QUOTAS = Resource("resourcequotas", "ResourceQuota", short_names=("quota",))
 SECRETS = Resource("secrets", "Secret")

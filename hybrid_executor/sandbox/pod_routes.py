@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from hybrid_executor.sandbox.answers import JsonResponse, read_json, read_object, warnings_of
+from hybrid_executor.sandbox.attaching import Attachments
 from hybrid_executor.sandbox.cluster import Cluster
 from hybrid_executor.sandbox.collection_routes import Collections
 from hybrid_executor.sandbox.listing import list_objects, list_of, partial
@@ -31,7 +32,10 @@ ITEM = COLLECTION + "/{name}"
 class PodRoutes:
     """Serves pods."""
 
-    def __init__(self, cluster: Cluster, pods: Pods, collections: Collections, logs: LogStore) -> None:
+    def __init__(
+        self, cluster: Cluster, pods: Pods, collections: Collections, logs: LogStore, attachments: Attachments
+    ) -> None:
+        self._attachments = attachments
         self._cluster = cluster
         self._pods = pods
         self._collections = collections
@@ -51,6 +55,8 @@ class PodRoutes:
             Route(ITEM + "/status", self.read, methods=["GET"]),
             Route(ITEM + "/status", self.change_status, methods=["PATCH", "PUT"]),
             Route(ITEM + "/log", self.log, methods=["GET"]),
+            WebSocketRoute(ITEM + "/attach", self._attachments.serve),
+            Route(ITEM + "/attach", self.attach_without_upgrade, methods=["GET", "POST"]),
             Route(ITEM + "/eviction", self.evict, methods=["POST"]),
         ]
 
@@ -108,6 +114,11 @@ class PodRoutes:
         pod = self._find(request)
         self._pods.delete(namespace_of(pod), name_of(pod), deletion)
         return JsonResponse(success(201), status_code=201)
+
+    async def attach_without_upgrade(self, request: Request) -> Response:
+        """Refuse an attachment that is no WebSocket."""
+        self._find(request)
+        raise bad_request("Upgrade request required")
 
     async def log(self, request: Request) -> Response:
         """Return or follow a container's log; 204 for a pod that no node has, as recorded."""

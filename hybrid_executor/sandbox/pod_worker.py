@@ -107,6 +107,10 @@ class PodWorker:
                 run.kill_for_memory()
                 return
 
+    def find_run(self, container: str) -> ContainerRun | None:
+        """Return one of the pod's containers, ``None`` where none has that name."""
+        return next((run for run in (*self._inits, *self._mains) if run.record.name == container), None)
+
     def publish(self) -> None:
         """Report the pod's status; nothing happens if the pod is gone or its node is cut off."""
         current = self._current()

@@ -1,14 +1,16 @@
 """The container runtime: a small process that starts, signals and ends all processes of all pods.
 
 It is run as a script, by its path, and imports only the standard library. Its standard input is a socket: JSON lines in
-(``start``, ``signal``), JSON lines out (``started``, ``failed``, ``exited``). It makes sure that all pods end with the
-sandbox: when the socket closes or its parent has died, it kills all its descendants, including those that left their
-session, removes the sandbox's files, and ends. The main process of a container leads a new session. When it ends, the
-other processes of its container are killed, like after the end of PID 1 in a real container.
+(``start``, ``signal``, ``input``, ``end_input``), JSON lines out (``started``, ``failed``, ``exited``). It makes sure
+that all pods end with the sandbox: when the socket closes or its parent has died, it kills all its descendants,
+including those that left their session, removes the sandbox's files, and ends. The main process of a container leads a
+new session. When it ends, the other processes of its container are killed, like after the end of PID 1 in a real
+container.
 """
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import os
@@ -69,6 +71,57 @@ def kill(pid: int, signal_number: int, *, group: bool = False) -> None:
         return
 
 
+class Input:
+    """A container's standard input. What the container does not read yet is kept, so that no writer ever waits."""
+
+    def __init__(self, writer: int, selector: selectors.BaseSelector) -> None:
+        self._writer = writer
+        self._selector = selector
+        self._rest = b""
+        self._is_ending = self._is_closed = self._is_waiting = False
+        os.set_blocking(writer, False)
+
+    def write(self, data: bytes) -> None:
+        """Hand in more; nothing happens once the input has ended."""
+        if not self._is_ending:
+            self._rest += data
+            self.flush()
+
+    def end(self) -> None:
+        """End the input after what was handed in."""
+        self._is_ending = True
+        self.flush()
+
+    def flush(self) -> None:
+        """Write as much as the container takes now."""
+        if self._is_closed:
+            return
+        try:
+            while self._rest:
+                self._rest = self._rest[os.write(self._writer, self._rest) :]
+        except BlockingIOError:
+            if not self._is_waiting:
+                self._selector.register(self._writer, selectors.EVENT_WRITE, self)
+                self._is_waiting = True
+            return
+        except BrokenPipeError:
+            self._rest = b""
+        if self._is_waiting:
+            self._selector.unregister(self._writer)
+            self._is_waiting = False
+        if self._is_ending:
+            self.close()
+
+    def close(self) -> None:
+        """End the input now."""
+        if self._is_closed:
+            return
+        if self._is_waiting:
+            self._selector.unregister(self._writer)
+        self._is_ending = self._is_closed = True
+        os.close(self._writer)
+
+
 class Runtime:
     """Runs containers for the process at the other end of the socket."""
 
@@ -78,6 +131,8 @@ class Runtime:
         self._pids: dict[str, int] = {}
         self._containers: dict[int, str] = {}
         self._ended: dict[str, int] = {}
+        self._inputs: dict[str, Input] = {}
+        self._selector = selectors.DefaultSelector()
         self._received = b""
 
     def serve(self) -> None:
@@ -86,7 +141,7 @@ class Runtime:
         os.set_blocking(wake_writer, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
-        selector = selectors.DefaultSelector()
+        selector = self._selector
         selector.register(self._peer, selectors.EVENT_READ)
         selector.register(wake_reader, selectors.EVENT_READ)
         is_wanted = True
@@ -95,6 +150,8 @@ class Runtime:
                 if key.fileobj == wake_reader:
                     os.read(wake_reader, 4096)
                     self._reap()
+                elif isinstance(key.data, Input):
+                    key.data.flush()
                 else:
                     is_wanted = self._receive()
 
@@ -124,26 +181,40 @@ class Runtime:
     def _obey(self, order: dict[str, Any]) -> None:
         if order["do"] == "start":
             self._start(order)
+        elif order["do"] == "input":
+            if order["id"] in self._inputs:
+                self._inputs[order["id"]].write(base64.b64decode(order["data"]))
+        elif order["do"] == "end_input":
+            if order["id"] in self._inputs:
+                self._inputs[order["id"]].end()
         elif order["id"] in self._pids:
             kill(self._pids[order["id"]], order["signal"])
 
     def _start(self, order: dict[str, Any]) -> None:
         environment = {**order["environment"], CONTAINER_VARIABLE: order["id"]}
+        reader, writer = os.pipe() if order["has_input"] else (subprocess.DEVNULL, -1)
         try:
             with open(order["log"], "ab") as log:
                 process = subprocess.Popen(  # noqa: S603
                     order["command"],
                     cwd=order["directory"],
                     env=environment,
-                    stdin=subprocess.DEVNULL,
+                    stdin=reader,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     preexec_fn=die_with_parent,
                 )
         except (OSError, ValueError) as error:
+            if writer >= 0:
+                os.close(writer)
             self._tell(id=order["id"], what="failed", message=_why(error))
             return
+        finally:
+            if writer >= 0:
+                os.close(reader)
+        if writer >= 0:
+            self._inputs[order["id"]] = Input(writer, self._selector)
         # Reaped by _reap() with all others; the object must not try to.
         process.returncode = 0
         self._pids[order["id"]] = process.pid
@@ -162,6 +233,8 @@ class Runtime:
             if container is not None:
                 kill(pid, signal.SIGKILL, group=True)
                 del self._pids[container]
+                if container in self._inputs:
+                    self._inputs.pop(container).close()
                 self._ended[container] = pid
                 code = os.waitstatus_to_exitcode(wait_status)
                 self._tell(id=container, what="exited", code=code if code >= 0 else 128 - code)

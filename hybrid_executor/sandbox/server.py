@@ -215,6 +215,7 @@ class SandboxServer:
             switch=switch,
             token=self.token,
             bookmark_seconds=self._bookmark_seconds,
+            find_run=kubelet.find_run if kubelet else lambda *_: None,
         )
         self._listener = Listener(application, connections, bound)
         if kubelet:

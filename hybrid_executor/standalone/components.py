@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from hybrid_executor.standalone.environment import pod_environment
 from hybrid_executor.standalone.stack import Component
@@ -25,6 +26,7 @@ class Probes:
     valkey: Callable[[], bool]
     sandbox: Callable[[], bool]
     worker: Callable[[], bool]
+    team_worker: Callable[[str], bool]
     api_server: Callable[[], bool]
     scheduler: Callable[[], bool]
     triggerer: Callable[[], bool]
@@ -38,11 +40,14 @@ class Choices:
     :ivar valkey: command of the embedded server; empty if another Redis is configured.
     :ivar sandbox: command of the small Kubernetes API; empty if a cluster is configured or none is needed.
     :ivar worker: arguments of the Celery worker; ``None`` if no queue goes to Celery.
+    :ivar teams: teams to create in Airflow's database. :ivar team_workers: arguments of their workers.
     """
 
     valkey: tuple[str, ...] = ()
     sandbox: tuple[str, ...] = ()
     worker: tuple[str, ...] | None = None
+    teams: tuple[str, ...] = ()
+    team_workers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def airflow_command(*arguments: str) -> tuple[str, ...]:
@@ -65,6 +70,7 @@ def build_components(choices: Choices, probes: Probes, environment: Mapping[str,
         is_ready: Callable[[], bool] = lambda: True,
         runs_once: bool = False,
         told: Mapping[str, str] = environment,
+        rank: str = "",
     ) -> Component:
         return Component(
             name=name,
@@ -73,27 +79,45 @@ def build_components(choices: Choices, probes: Probes, environment: Mapping[str,
             after=after,
             is_ready=is_ready,
             runs_once=runs_once,
-            stop_rank=_RANKS.get(name, 0),
+            stop_rank=_RANKS.get(rank or name, 0),
             grace_seconds=_GRACE_SECONDS.get(name, 8.0),
         )
 
     components = [make("migrate", airflow_command("db", "migrate"), runs_once=True)]
+    database: tuple[str, ...] = ("migrate",)
+    if choices.teams:
+        command = (sys.executable, "-m", "hybrid_executor.standalone.create_teams", *choices.teams)
+        components.append(make("teams", command, after=database, runs_once=True))
+        database = ("teams",)
     if choices.valkey:
         components.append(make("valkey", choices.valkey, is_ready=probes.valkey))
     if choices.sandbox:
         told = pod_environment(environment)
         components.append(make("sandbox", choices.sandbox, is_ready=probes.sandbox, told=told))
     told = {**environment, **_API_SERVER_OPTIONS}
-    components.append(make("api-server", airflow_command("api-server"), is_ready=probes.api_server, told=told))
     components.append(
-        make("scheduler", airflow_command("scheduler"), after=("migrate", *servers), is_ready=probes.scheduler)
+        make(
+            "api-server",
+            airflow_command("api-server"),
+            # It does not start if one of its users belongs to a team that does not exist.
+            after=database if choices.teams else (),
+            is_ready=probes.api_server,
+            told=told,
+        )
     )
     components.append(
-        make("dag-processor", airflow_command("dag-processor"), after=("migrate",), is_ready=probes.dag_processor)
+        make("scheduler", airflow_command("scheduler"), after=(*database, *servers), is_ready=probes.scheduler)
     )
-    components.append(make("triggerer", airflow_command("triggerer"), after=("migrate",), is_ready=probes.triggerer))
+    components.append(
+        make("dag-processor", airflow_command("dag-processor"), after=database, is_ready=probes.dag_processor)
+    )
+    components.append(make("triggerer", airflow_command("triggerer"), after=database, is_ready=probes.triggerer))
+    after = ("valkey",) if choices.valkey else ()
     if choices.worker is not None:
-        after = ("valkey",) if choices.valkey else ()
         command = airflow_command("hybrid", "worker", *choices.worker)
         components.append(make("worker", command, after=after, is_ready=probes.worker))
+    for team, arguments in choices.team_workers.items():
+        command = airflow_command("hybrid", "worker", "--team", team, *arguments)
+        is_ready = partial(probes.team_worker, team)
+        components.append(make(f"worker-{team}", command, after=after, is_ready=is_ready, rank="worker"))
     return components

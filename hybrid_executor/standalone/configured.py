@@ -10,10 +10,12 @@ from secrets import token_hex
 from hybrid_executor.config import ConfigSource, Settings, read_settings, table
 from hybrid_executor.config.broker import GENERATED_BROKER
 from hybrid_executor.config.settings import Shape, has_address
-from hybrid_executor.config.shape import shape_of
+from hybrid_executor.config.shape import read_configured_settings, shape_of
+from hybrid_executor.config.teams import our_teams, words_of
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.standalone.environment import SIMPLE_AUTH_MANAGER
 from hybrid_executor.standalone.local_airflow import Plan
+from hybrid_executor.standalone.teams import TeamPlan
 from hybrid_executor.store import RedisSettings
 
 HYBRID_EXECUTOR = "hybrid_executor.HybridExecutor"
@@ -33,6 +35,7 @@ def plan_standalone(
     missing_images: tuple[str, ...] = (),
     failing_images: tuple[str, ...] = (),
     has_address: Callable[[str], bool] = has_address,
+    conf_of: Callable[[str], ConfigSource] | None = None,
 ) -> Plan:
     """Return the plan: configured servers are used, and missing ones are started.
 
@@ -42,44 +45,67 @@ def plan_standalone(
     :param missing_images: patterns of images that the sandbox's registries do not have.
     :param failing_images: patterns of images whose registry fails each time.
     :param has_address: returns whether a URL's host name can be resolved.
+    :param conf_of: returns the configuration of a team.
     :raises ConfigError: a setting of this project is wrong, or an option is for the sandbox, which is not started.
     """
     executor = str(conf.get("core", "executor", fallback=HYBRID_EXECUTOR))
     shape = shape_of(executor)
+    ours = our_teams(conf)
+    teams = tuple(_plan_team(conf_of(team), environment) for team in ours if team) if conf_of is not None else ()
+    is_global = "" in ours or not teams
     settings = read_settings(conf, shape=shape or "hybrid")
     routes = _routes(conf, settings, shape or "hybrid")
     redis = settings.redis
     has_broker = bool(settings.broker.url)
     if redis and redis.url == GENERATED_BROKER and not has_address(redis.url):
         redis, has_broker = None, False
-    runs_sandbox = "kubernetes" in settings.routes.pools and not has_cluster(conf, environment)
+    pools = settings.routes.pools if is_global else frozenset[str]()
+    own_sandbox = "kubernetes" in pools and not has_cluster(conf, environment)
+    runs_sandbox = own_sandbox or any(team.runs_sandbox for team in teams)
     if (missing_images or failing_images) and not runs_sandbox:
         raise ConfigError(
             "--missing-image and --failing-image are for the sandbox, and this Airflow does not start one: "
-            + ("a cluster is configured." if "kubernetes" in settings.routes.pools else "no route goes to kubernetes.")
+            + ("a cluster is configured." if "kubernetes" in pools else "no route goes to kubernetes.")
             + " Leave them out."
         )
     return Plan(
         state_dir=home / "hybrid",
         environment=environment,
-        executor=executor if shape else HYBRID_EXECUTOR,
+        executor=executor if shape or ours else HYBRID_EXECUTOR,
         options={
             **routes,
             **_shared_secrets(conf),
             **_kept(conf),
             **_patience(conf),
-            **(sandbox_image(conf) if runs_sandbox else {}),
+            **(sandbox_image(conf) if own_sandbox else {}),
         },
         instance=settings.instance,
         redis=RedisSettings(url=redis.url, options=redis.options) if redis else None,
         uses_our_broker=not has_broker,
         runs_sandbox=runs_sandbox,
-        worker_queues=_worker_queues(settings, conf, queues) if "celery" in settings.routes.pools else None,
+        worker_queues=_worker_queues(settings, conf, queues) if "celery" in pools else None,
+        teams=teams,
         worker_concurrency=concurrency,
         missing_images=missing_images,
         failing_images=failing_images,
         port=port or int(conf.get("api", "port", fallback=8080)),
         has_own_login=_has_simple_login(conf),
+    )
+
+
+def _plan_team(conf: ConfigSource, environment: Mapping[str, str]) -> TeamPlan:
+    """Return what to run for a team: a worker if it has queues for one, on its own Redis if it has one."""
+    with words_of(conf.team):
+        settings = read_configured_settings(conf)
+    pools, redis = settings.routes.pools, settings.redis
+    runs_sandbox = "kubernetes" in pools and not has_cluster(conf, environment)
+    return TeamPlan(
+        name=conf.team,
+        instance=settings.instance,
+        redis=RedisSettings(url=redis.url, options=redis.options) if redis else None,
+        worker_queues=_worker_queues(settings, conf, None) if "celery" in pools else None,
+        runs_sandbox=runs_sandbox,
+        sandbox_options=sandbox_image(conf) if runs_sandbox else {},
     )
 
 

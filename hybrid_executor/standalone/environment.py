@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from hybrid_executor.standalone.teams import TeamPlan, variable_of, without_team
 
 SIMPLE_AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
 # Without bytecode, each component would compile all of Airflow again.
@@ -59,12 +61,14 @@ def component_environment(
     executor: str,
     passwords_file: Path | None,
     options: Mapping[str, str],
+    teams: Sequence[TeamPlan] = (),
 ) -> dict[str, str]:
     """Return the environment that every component gets.
 
     :param base: the environment to start from.
     :param passwords_file: file of the simple auth manager's passwords; ``None`` keeps the auth manager as it is.
     :param options: more variables, which win over all others.
+    :param teams: get the same Redis and the same cluster unless they have their own.
     """
     told = {
         "PYTHONUNBUFFERED": "1",
@@ -86,6 +90,13 @@ def component_environment(
     if addresses.kubeconfig:
         told["AIRFLOW__KUBERNETES_EXECUTOR__IN_CLUSTER"] = "False"
         told["AIRFLOW__KUBERNETES_EXECUTOR__CONFIG_FILE"] = str(addresses.kubeconfig)
+    for team in teams:
+        if team.redis is None and addresses.redis_url:
+            told[variable_of(team.name, "AIRFLOW__HYBRID_EXECUTOR__REDIS_URL")] = addresses.redis_url
+        if team.runs_sandbox and addresses.kubeconfig:
+            told |= {variable_of(team.name, name): value for name, value in team.sandbox_options.items()}
+            told[variable_of(team.name, "AIRFLOW__KUBERNETES_EXECUTOR__IN_CLUSTER")] = "False"
+            told[variable_of(team.name, "AIRFLOW__KUBERNETES_EXECUTOR__CONFIG_FILE")] = str(addresses.kubeconfig)
     if passwords_file:
         told["AIRFLOW__CORE__AUTH_MANAGER"] = SIMPLE_AUTH_MANAGER
         told["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] = str(passwords_file)
@@ -96,4 +107,4 @@ def component_environment(
 
 def pod_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the part of the components' environment that the sandbox and its pods get."""
-    return {name: value for name, value in environment.items() if name not in _NOT_FOR_PODS}
+    return {name: value for name, value in environment.items() if without_team(name) not in _NOT_FOR_PODS}

@@ -20,6 +20,7 @@ from hybrid_executor.standalone.components import Choices, Probes, build_compone
 from hybrid_executor.standalone.environment import Addresses, component_environment
 from hybrid_executor.standalone.ports import choose_port, is_listening
 from hybrid_executor.standalone.stack import Printer, Stack
+from hybrid_executor.standalone.teams import TeamPlan
 from hybrid_executor.store import RedisSettings, Store, open_store
 
 _USERNAME = "admin"
@@ -36,6 +37,7 @@ class Plan:
     :ivar uses_our_broker: the same Redis is the Celery broker.
     :ivar runs_sandbox: start the small Kubernetes API, and let the executor use it.
     :ivar worker_queues: queues of the Celery worker; ``None`` for no worker, "" for its default.
+    :ivar teams: the teams with an executor of this project.
     :ivar missing_images: patterns of images that the sandbox's registries do not have.
     :ivar failing_images: patterns of images whose registry fails each time.
     :ivar port: the wanted port of the UI; another one is used if it is in use.
@@ -52,6 +54,7 @@ class Plan:
     uses_our_broker: bool = True
     runs_sandbox: bool = True
     worker_queues: str | None = ""
+    teams: tuple[TeamPlan, ...] = ()
     worker_concurrency: int = 4
     missing_images: tuple[str, ...] = ()
     failing_images: tuple[str, ...] = ()
@@ -85,11 +88,21 @@ class LocalAirflow:
             executor=plan.executor,
             passwords_file=self._passwords_file if plan.has_own_login else None,
             options=plan.options,
+            teams=plan.teams,
         )
         self.password = self._prepare_login() if plan.has_own_login else ""
         self.api = AirflowApi(self.addresses.base_url, username=_USERNAME, password=self.password)
         self.store: Store = open_store(redis, instance=plan.instance)
-        choices = Choices(valkey=valkey, sandbox=self._sandbox_command(), worker=self._worker_arguments())
+        self.team_stores: dict[str, Store] = {
+            team.name: open_store(team.redis or redis, instance=team.instance) for team in plan.teams
+        }
+        choices = Choices(
+            valkey=valkey,
+            sandbox=self._sandbox_command(),
+            worker=self._worker_arguments(),
+            teams=tuple(team.name for team in plan.teams),
+            team_workers=self._team_worker_arguments(),
+        )
         self.stack = Stack(build_components(choices, self._probes(), self.environment), print_line=print_line)
 
     @property
@@ -113,7 +126,8 @@ class LocalAirflow:
     def stop(self, *, hurry: threading.Event | None = None) -> None:
         """Stop everything; nothing runs afterwards."""
         self.api.close()
-        self.store.close()
+        for store in (self.store, *self.team_stores.values()):
+            store.close()
         self.stack.stop(hurry=hurry)
 
     @property
@@ -170,11 +184,25 @@ class LocalAirflow:
         queues = ("--queues", self.plan.worker_queues) if self.plan.worker_queues else ()
         return (*queues, "--concurrency", str(self.plan.worker_concurrency))
 
+    def _team_worker_arguments(self) -> dict[str, tuple[str, ...]]:
+        """Return the arguments of each team's worker. One worker on this machine serves the logs of all."""
+        found: dict[str, tuple[str, ...]] = {}
+        serves_logs = self.plan.worker_queues is None
+        for team in self.plan.teams:
+            if team.worker_queues is not None:
+                queues = ("--queues", team.worker_queues) if team.worker_queues else ()
+                logs = () if serves_logs else ("--skip-serve-logs",)
+                number = ("--concurrency", str(self.plan.worker_concurrency))
+                found[team.name] = (*queues, *number, "--celery-hostname", f"{team.name}@%h", *logs)
+                serves_logs = False
+        return found
+
     def _probes(self) -> Probes:
         return Probes(
             valkey=self._redis_answers,
+            team_worker=lambda team: self._worker_is_there(self.team_stores[team]),
             sandbox=lambda: self.kubeconfig.exists() and is_listening(self._sandbox_port),
-            worker=self._worker_is_there,
+            worker=lambda: self._worker_is_there(self.store),
             api_server=lambda: "api_server" in self._recent_beats(),
             scheduler=lambda: self._has_begun("scheduler"),
             triggerer=lambda: self._has_begun("triggerer"),
@@ -190,10 +218,10 @@ class LocalAirflow:
             return False
         return True
 
-    def _worker_is_there(self) -> bool:
+    def _worker_is_there(self, store: Store) -> bool:
         age_seconds = time.monotonic() - self._started_at
         try:
-            workers = self.store.presence.members("worker")
+            workers = store.presence.members("worker")
         except StoreUnavailable:
             return False
         return any(worker.is_alive and worker.silent_seconds < age_seconds for worker in workers)

@@ -26,18 +26,22 @@ from hybrid_executor.store.resource_version import ResourceVersion
 from hybrid_executor.store.starts import Starts
 from hybrid_executor.store.streams import EventBatch, EventStream, LaunchEntry, LaunchStream
 from hybrid_executor.store.view import LaunchPlace, StoreView
+from hybrid_executor.store.warm import BUCKET_SECONDS, Decision, Given, Taken, WarmPodStore, Wish
 from hybrid_executor.store.wrong_types import WrongType, is_wrong_type, words_for
 
 __all__ = [
+    "BUCKET_SECONDS",
     "Attempts",
     "Census",
     "Change",
     "Claim",
+    "Decision",
     "Epoch",
     "Erasing",
     "Erasure",
     "EventBatch",
     "EventStream",
+    "Given",
     "Keys",
     "LaunchAck",
     "LaunchEntry",
@@ -63,6 +67,9 @@ __all__ = [
     "Store",
     "StoreView",
     "Submission",
+    "Taken",
+    "WarmPodStore",
+    "Wish",
     "WrongType",
     "broker_needs",
     "check_broker_permissions",

@@ -34,6 +34,7 @@ from hybrid_executor.store.streams import EventStream, LaunchStream
 from hybrid_executor.store.topology import URL_OPTIONS
 from hybrid_executor.store.translation import translated
 from hybrid_executor.store.view import StoreView
+from hybrid_executor.store.warm import WarmPodStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +154,7 @@ class Store:
         self.leases = Leases(client, self.keys)
         self.rates = Rates(client, self.keys)
         self.starts = Starts(client, self.keys)
+        self.warm = WarmPodStore(client, self.keys)
         self.presence = Presence(client, self.keys)
         self.orders = Orders(client, self.keys)
         self.erasing = Erasing(client, self.keys)

@@ -9,6 +9,7 @@ import re
 from typing import NewType
 
 from hybrid_executor.errors import ConfigError
+from hybrid_executor.events import SCHEMA
 
 Key = NewType("Key", str)
 """The name of a Redis key. Those of the contract are made here and nowhere else."""
@@ -20,7 +21,14 @@ ATTEMPT, OWNER, LIVE, LAUNCH = "attempt:", "owner:", "live:", "launch:"
 """The kinds of the keys that scripts have to name after what they read: a record's owner, pool and cluster, and the
 attempts in a set. Such a script gets the instance's prefix, and knows these names under the same names in Lua."""
 
-LUA_CONSTANTS = {"ATTEMPT": ATTEMPT, "OWNER": OWNER, "LIVE": LIVE, "LAUNCH": LAUNCH, "LAUNCH_GROUP": LAUNCH_GROUP}
+LUA_CONSTANTS = {
+    "ATTEMPT": ATTEMPT,
+    "OWNER": OWNER,
+    "LIVE": LIVE,
+    "LAUNCH": LAUNCH,
+    "LAUNCH_GROUP": LAUNCH_GROUP,
+    "SCHEMA": str(SCHEMA),
+}
 
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 
@@ -90,6 +98,22 @@ class Keys:
         """Hash: how many pods of one cluster may be on their way at once."""
         return Key(f"{self.prefix}pace:{cluster}")
 
+    def warm_ready(self, cluster: str, kind: str) -> Key:
+        """Sorted set: pods of one kind that wait for an attempt, by the time when they were first offered."""
+        return Key(f"{self.prefix}warm-ready:{cluster}:{kind}")
+
+    def warm_taken(self, cluster: str, kind: str) -> Key:
+        """Hash: pods of one kind that were given to an attempt a moment ago."""
+        return Key(f"{self.prefix}warm-taken:{cluster}:{kind}")
+
+    def warm_demand(self, cluster: str, profile: str) -> Key:
+        """Hash: how many attempts of a profile asked for a waiting pod, by time."""
+        return Key(f"{self.prefix}warm-demand:{cluster}:{profile}")
+
+    def warm_shortage(self, cluster: str, namespace: str) -> Key:
+        """String, expiring: attempts of a namespace wait for a quota or a node."""
+        return Key(f"{self.prefix}warm-shortage:{cluster}:{namespace}")
+
     def version(self, cluster: str, namespace: str) -> Key:
         """String: the watch's resource version."""
         return Key(f"{self.prefix}version:{cluster}:{namespace}")
@@ -134,6 +158,7 @@ class Keys:
             *(key("-") for key in named),
             *members,
             self.version("-", "-"),
+            *(key("-", "-") for key in (self.warm_ready, self.warm_taken, self.warm_demand, self.warm_shortage)),
             self.orders("-"),
             self.events,
             self.trimmed,

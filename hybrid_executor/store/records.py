@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.events import SCHEMA, AttemptId, OwnerId
 from hybrid_executor.states import State
 
 
@@ -22,6 +22,7 @@ class Record:
     :ivar launches: times that it was submitted again without costing a try.
     :ivar note: what it is waiting for, e.g. the scheduler's words about an unschedulable pod.
     :ivar category: the diagnosis behind a pod's end, "" for none.
+    :ivar schema: the :data:`~hybrid_executor.events.SCHEMA` of the release that wrote it first; 0 before there was one.
     :ivar trouble: why the record cannot be read, in words; its state is unknown then. "" for a readable record.
     """
 
@@ -56,7 +57,14 @@ class Record:
     lost_at: int = 0
     ended_at: int = 0
     trouble: str = ""
+    schema: int = 0
     extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def warm_pod(self) -> str:
+        """``namespace/name`` of the waiting pod that this launch was given, "" for none."""
+        is_of_this_launch = self.extra.get("warm_generation") == str(self.generation)
+        return self.extra.get("warm", "") if is_of_this_launch else ""
 
     @property
     def name(self) -> str:
@@ -72,14 +80,15 @@ _TEXTS = frozenset(
     "category exit_code".split()
 )
 _NUMBERS = frozenset(
-    "map_index try_number launches submitted_at launching_at pending_at running_at lost_at ended_at".split()
+    "schema map_index try_number launches submitted_at launching_at pending_at running_at lost_at ended_at".split()
 )
 
 
 def parse_record(fields: Mapping[str, str]) -> Record | None:
     """Return the record held by a hash, ``None`` for an empty one; unknown fields are kept in ``extra``.
 
-    A state that a newer release wrote is :attr:`State.UNKNOWN`; a text in place of a number counts as 0. So one bad
+    The state of a record with a higher :data:`~hybrid_executor.events.SCHEMA`, and one that a newer release has added,
+    is :attr:`State.UNKNOWN`; a text in place of a number counts as 0. So one bad
     record does not prevent reading the others.
     """
     if "state" not in fields:
@@ -89,7 +98,7 @@ def parse_record(fields: Mapping[str, str]) -> Record | None:
     rest = set(fields) - _TEXTS - _NUMBERS - {"id", "state", "generation"}
     return Record(
         id=AttemptId(fields.get("id", "")),
-        state=_state(fields["state"]),
+        state=_state(fields["state"]) if _number(fields.get("schema", "")) <= SCHEMA else State.UNKNOWN,
         generation=_number(fields.get("generation", "")),
         extra={name: fields[name] for name in sorted(rest)},
         **known,  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from hybrid_executor.errors import ConfigError, StoreUnavailable
-from hybrid_executor.events import STREAM_START, AttemptId, StreamId, stream_position
+from hybrid_executor.events import SCHEMA, STREAM_START, AttemptId, StreamId, stream_position
 from hybrid_executor.states import State
 from hybrid_executor.store import (
     Change,
@@ -237,6 +237,14 @@ def test_an_event_of_a_state_that_only_newer_versions_know_is_skipped(store: Sto
     store.client.xadd(store.keys.events, {"attempt": "a", "state": "warming", "generation": "1"})
     store.attempts.submit([submission()])
     assert states(store) == ["submitted"]
+
+
+def test_an_event_of_a_higher_schema_is_skipped(store: Store) -> None:
+    event = {"attempt": "a", "state": "running", "generation": "1"}
+    store.client.xadd(store.keys.events, {**event, "schema": str(SCHEMA + 1)})
+    store.client.xadd(store.keys.events, event)  # of a release that wrote no number yet
+    store.attempts.submit([submission()])
+    assert states(store) == ["running", "submitted"]
 
 
 def test_the_epoch_is_made_once(store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hybrid_executor.events import STREAM_START, AttemptId, StreamId
+from hybrid_executor.events import SCHEMA, STREAM_START, AttemptId, StreamId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Order, Outcome, Store
 from tests.contract.store_world import ONE, A, B, pod_submission, submission
@@ -105,6 +105,18 @@ def test_a_state_of_a_newer_release_is_unknown_and_a_number_that_is_none_is_zero
     assert known is not None
     assert (newer.state, newer.launches, newer.trouble, known.state) == (State.UNKNOWN, 0, "", State.SUBMITTED)
     assert store.attempts.advance(Change(attempt=A, to=State.FAILED)).outcome is Outcome.ILLEGAL
+
+
+def test_a_record_of_a_higher_schema_is_unknown_and_is_not_changed(store: Store) -> None:
+    store.attempts.submit([submission(A), submission(B)])
+    store.client.hset(store.keys.attempt(A), "schema", SCHEMA + 1)
+    newer, known = store.attempts.records([A, B])
+    assert newer is not None
+    assert known is not None
+    assert (newer.state, newer.schema, newer.trouble) == (State.UNKNOWN, SCHEMA + 1, "")
+    assert (known.state, known.schema) == (State.SUBMITTED, SCHEMA)
+    assert store.attempts.advance(Change(attempt=A, to=State.FAILED)).outcome is Outcome.ILLEGAL
+    assert store.client.hget(store.keys.attempt(A), "state") == "submitted"
 
 
 def test_a_worker_whose_announcement_cannot_be_read_hides_no_other(store: Store) -> None:

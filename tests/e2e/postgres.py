@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from importlib import util
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +37,8 @@ class PostgresServer:
         self.port = choose_port()
         self.folder = Path(tempfile.mkdtemp(prefix="hybrid-pg-"))
         self._process: subprocess.Popen[bytes] | None = None
+        self._who: dict[str, Any] = {}
+        self._command: list[str] = []
 
     @property
     def airflow_url(self) -> str:
@@ -44,42 +47,69 @@ class PostgresServer:
 
     def __enter__(self) -> PostgresServer:
         install = _find_install()
-        who: dict[str, Any] = {}
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             install = _copy_install(install, self.folder / "site-packages")
             os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
-            who = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            self._who = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         data = self.folder / "data"
-        environment = {**os.environ, "HOME": str(self.folder), "LC_ALL": "C"}
         options = ["--username=airflow", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
         initdb = [str(install / "bin" / "initdb"), "-D", str(data), *options]
-        done = subprocess.run(initdb, env=environment, cwd=self.folder, capture_output=True, text=True, **who)
+        done = subprocess.run(
+            initdb, env=self._environment, cwd=self.folder, capture_output=True, text=True, **self._who
+        )
         assert done.returncode == 0, f"initdb failed: {done.stdout}{done.stderr}"
         # Nothing in here has to survive a power cut.
         settings = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
         command = [str(install / "bin" / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(self.port)]
         command += ["-k", str(self.folder), *(word for item in settings.items() for word in ("-c", "=".join(item)))]
-        with (self.folder / "server.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
-                env=environment,
-                cwd=self.folder,
-                stdout=log,
-                stderr=log,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-                **who,
-            )
-        self._wait()
+        self._command = command
+        self._start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def restart(self, down_seconds: float = 0.0) -> None:
+        """End all sessions, serve nobody for a while, and serve again with the same data."""
+        self._stop()
+        time.sleep(down_seconds)
+        self._start()
+
+    def cut_sessions(self) -> int:
+        """End the sessions of all clients; return how many there were."""
+        url = self.airflow_url.replace("+psycopg2", "")
+        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE pid != pg_backend_pid() AND backend_type = 'client backend'"
+            )
+            return int((cursor.fetchone() or (0,))[0])
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "HOME": str(self.folder), "LC_ALL": "C"}
+
+    def _start(self) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                **self._who,
+            )
+        self._wait()
+
+    def _stop(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(PATIENCE_SECONDS)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _wait(self) -> None:
         assert self._process is not None

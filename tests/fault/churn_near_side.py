@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,9 @@ LASTING_KEYS = {
 }
 
 
-def make_rows(count: int) -> tuple[list[Any], str]:
+def make_rows(count: int, *, queue_of: Callable[[int], str] = lambda _: QUEUE) -> tuple[list[Any], str]:
     """Return the workloads of ``count`` mapped task instances that are queued, and the file of the database."""
-    workloads = [make_task(map_index=index, queue=QUEUE) for index in range(count)]
+    workloads = [make_task(map_index=index, queue=queue_of(index)) for index in range(count)]
     with rows.open_session() as session:
         path = str(session.get_bind().url.database)
         rows.clear(session)

@@ -48,13 +48,27 @@ class Faults(Interference):
             if fault.action == "status":
                 await _status_answer(fault, info)(scope, receive, send)
                 return
+            if fault.action == "lose_reply" and scope["type"] == "websocket":
+                await self._attach_without_answer(app, scope, receive, send)
+                return
             if fault.action == "lose_reply":
                 await _handle_silently(app, scope, receive)
             self.parts.connections.cut(scope["client"])
-            while (await receive())["type"] != "http.disconnect":
+            while not (await receive())["type"].endswith(".disconnect"):
                 continue
             return
         await app(scope, receive, send)
+
+    async def _attach_without_answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve an attachment, and cut it instead of sending what the container prints."""
+
+        async def send_or_cut(message: Message) -> None:
+            if len(message.get("bytes") or b"") > 1:
+                self.parts.connections.cut(scope["client"])
+            else:
+                await send(message)
+
+        await app(scope, receive, send_or_cut)
 
     @property
     def parts(self) -> Parts:
@@ -128,6 +142,11 @@ class Faults(Interference):
     def cut_watches(self) -> int:
         """Cut the connections of all watches; return how many there were."""
         count: int = self._call(self.parts.connections.cut_watches)
+        return count
+
+    def cut_attachments(self) -> int:
+        """Cut the connections of all attachments to containers; return how many there were."""
+        count: int = self._call(self.parts.connections.cut_attachments)
         return count
 
     def stall_watches(self) -> None:

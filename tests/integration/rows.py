@@ -51,6 +51,33 @@ def insert_dag(session: Any) -> uuid.UUID:
     return version
 
 
+def insert_teams(session: Any, **dags: str) -> None:
+    """Write teams, each with a bundle and one Dag: ``team=dag``."""
+    from airflow.models.dag import DagModel
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.models.team import Team, dag_bundle_team_association_table
+    from sqlalchemy import insert
+
+    same = {"relative_fileloc": "dag.py", "fileloc": "/dag.py", "max_active_tasks": 9}
+    same |= {"max_consecutive_failed_dag_runs": 0, "has_task_concurrency_limits": False}
+    for team, dag_id in dags.items():
+        session.execute(insert(Team).values(name=team))
+        session.execute(insert(DagBundleModel).values(name=f"of-{team}"))
+        session.execute(insert(dag_bundle_team_association_table).values(dag_bundle_name=f"of-{team}", team_name=team))
+        session.execute(insert(DagModel).values(dag_id=dag_id, bundle_name=f"of-{team}", **same))
+    session.commit()
+
+
+def clear_teams(session: Any) -> None:
+    """Remove what :func:`insert_teams` has written, before :func:`clear`."""
+    from airflow.models.team import Team, dag_bundle_team_association_table
+    from sqlalchemy import delete
+
+    session.execute(delete(dag_bundle_team_association_table))
+    session.execute(delete(Team))
+    session.commit()
+
+
 def insert_tasks(
     session: Any,
     workloads: Sequence[Any],

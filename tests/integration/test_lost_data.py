@@ -75,3 +75,35 @@ def test_what_was_adopted_while_redis_was_away_and_has_no_record_is_submitted_ag
     assert record is not None
     assert (record.state, record.owner) == (State.SUBMITTED, "2")
     assert second.running == {workload.ti.key}
+
+
+def test_a_pod_that_is_gone_is_looked_for_although_redis_has_lost_its_place(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(state="running", queue="kubernetes"))
+    executor.heartbeat()
+    place = {"pod": "dag-task-1", "namespace": "elsewhere", "holder": "dag-task-1"}
+    store.attempts.advance(Change(attempt=attempt, to=State.RUNNING, fields=place))
+    executor.heartbeat()
+    store.client.flushall()
+    wait_for(lambda: (repaired(executor), store.attempts.records([attempt]) != [None])[1])
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    assert (record.state, record.cluster) == (State.RUNNING, "default")
+    assert (record.pod, record.namespace) == ("dag-task-1", "elsewhere")
+
+
+def test_a_lost_pod_of_a_task_that_was_deferred_fails_nothing(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(state="deferred", queue="kubernetes"))
+    executor.heartbeat()
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields={"reason": "The pod was deleted"}))
+    assert repaired(executor)["task"][0] == "success"
+    assert executor.running == set()
+    assert executor.slots_occupied == 0
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    assert record.state is State.SUCCEEDED

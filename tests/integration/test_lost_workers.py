@@ -13,7 +13,7 @@ import redis
 
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
-from hybrid_executor.store import Store
+from hybrid_executor.store import Change, Store
 from tests.integration.conftest import make_task, queue, repaired, wait_for
 from tests.redis_situations import frozen
 
@@ -42,6 +42,19 @@ def test_a_task_whose_worker_and_heartbeat_are_silent_is_failed_as_lost(
     assert state == "failed"
     assert "worker lost" in info
     assert "gone" in info
+
+
+@pytest.mark.parametrize("state", ["success", "deferred"])
+def test_a_task_that_told_airflow_of_its_good_end_does_not_fail_when_its_worker_is_lost_before_it_reports(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, state: str
+) -> None:
+    executor = make_executor()
+    workload = make_row(state=state, heard=timedelta(seconds=120))
+    attempt = start_on_worker(executor, store, workload)
+    assert repaired(executor)["task"][0] == "success"
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    assert (record.state, record.reason) == (State.SUCCEEDED, "")
 
 
 def test_a_task_that_sends_heartbeats_is_left_alone_when_its_worker_is_cut_off(
@@ -120,6 +133,25 @@ def test_a_task_that_never_started_is_sent_again_when_its_worker_died(
     assert record is not None
     assert (record.state, record.launches) == (State.SUBMITTED, 1)
     assert store.attempts.claim(attempt, worker="other").is_granted
+
+
+@pytest.mark.parametrize(("row", "launches", "becomes"), [("queued", 10, "submitted"), ("running", 0, "failed")])
+def test_a_task_that_could_not_reach_airflows_api_server_is_sent_again_unless_it_has_started(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, row: str, launches: int, becomes: str
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(state=row))
+    executor.heartbeat()
+    store.attempts.claim(attempt, worker="worker")
+    fields: dict[str, str | int] = {"reason": "no answer", "category": "api_unreachable", "launches": launches}
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields=fields))
+    executor.heartbeat()
+    executor.heartbeat()
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    assert record.state == becomes
+    told = {key.task_id: (state.value, info) for key, (state, info) in executor.get_event_buffer().items()}
+    assert told.get("task") == (("failed", "no answer") if becomes == "failed" else None)
 
 
 def test_a_message_that_left_its_queue_and_reached_nobody_is_sent_again(

@@ -24,7 +24,16 @@ os.environ.update(
     AIRFLOW__CELERY__BROKER_URL="redis://redis.invalid:6379/0",
     AIRFLOW__HYBRID_EXECUTOR__AGENT="none",
     AIRFLOW__HYBRID_EXECUTOR__EVENT_WAIT="0",
+    AIRFLOW__HYBRID_EXECUTOR__ROUTES="kubernetes=kubernetes, *=celery",
+    AIRFLOW__HYBRID_EXECUTOR__INSTANCE="sim",
+    AIRFLOW__HYBRID_EXECUTOR__RELIST_INTERVAL="20",
+    AIRFLOW__KUBERNETES_EXECUTOR__WORKER_CONTAINER_REPOSITORY="airflow",
+    AIRFLOW__KUBERNETES_EXECUTOR__WORKER_CONTAINER_TAG="3",
 )
+
+from tests.simulation import clocks  # noqa: E402 - the product keeps some of Python's clocks when it is imported
+
+clocks.install()
 
 from tests.simulation.command import main  # noqa: E402 - Airflow reads its configuration when it is imported
 

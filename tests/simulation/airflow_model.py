@@ -129,7 +129,7 @@ class Airflow:
             map_index=row.plan.map_index,
             try_number=row.try_number,
             state=row.state,
-            queue="default",
+            queue=row.plan.pool,
             attempt=row.attempt,
             last_heartbeat_at=beat,
             read_at=datetime.fromtimestamp(self.world.now, timezone.utc),
@@ -153,7 +153,7 @@ class Airflow:
             map_index=row.plan.map_index,
             pool_slots=1,
             priority_weight=1,
-            queue="default",
+            queue=row.plan.pool,
             external_executor_id=row.attempt,
         )
         return workloads.ExecuteTask(

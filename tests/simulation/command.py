@@ -6,9 +6,12 @@ The product is imported late: a mutant is put in its place before.
 from __future__ import annotations
 
 import argparse
+import gc
 import time
 
 from tests.simulation.mutating import run_mutants
+
+_COLLECT_EVERY = 20
 
 
 def main(arguments: list[str]) -> int:
@@ -19,6 +22,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="run this one history and print all that happens")
     parser.add_argument("--shrink", action="store_true", help="with --seed: look for a smaller plan that fails too")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first history that fails")
+    parser.add_argument("--twice", action="store_true", help="run the first history twice: it must repeat itself")
     parser.add_argument(
         "--mutants", nargs="?", const="", help="remove guards, those with these words in their name or file"
     )
@@ -34,7 +38,15 @@ def main(arguments: list[str]) -> int:
     from tests.simulation.plan import make_plan
 
     began, failed = time.perf_counter(), 0
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays
+    gc.disable()
+    if options.twice and run_plan(make_plan(options.first)).log != run_plan(make_plan(options.first)).log:
+        print(f"seed {options.first} does not repeat its history")
+        return 1
     for seed in range(options.first, options.first + options.seeds):
+        if seed % _COLLECT_EVERY == 0:
+            gc.collect()
         result = run_plan(make_plan(seed))
         if result.violations:
             failed += 1

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from typing import Any
 from unittest import mock
 
 from hybrid_executor import compat
 from hybrid_executor.config import Settings, airflow_config, read_settings
-from hybrid_executor.store import Store
+from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
+from hybrid_executor.store import Order, Store
+from hybrid_executor.store.keys import Keys
+from hybrid_executor.store.orders import Verb
+from hybrid_executor.store.presence import Role
 from hybrid_workers import ending
 from hybrid_workers import run as workers_run
+from tests.simulation.agent import AgentProcess, connected_agents
 from tests.simulation.airflow_model import Airflow
+from tests.simulation.faults import FaultsMet
 from tests.simulation.invariants import INSTANCE, Records, Runs, judge_end
+from tests.simulation.kubernetes import Kubernetes
 from tests.simulation.network import Network
-from tests.simulation.plan import QUIET_FROM, Fault, Plan
+from tests.simulation.plan import Fault, Plan
 from tests.simulation.redis_server import RedisServer
 from tests.simulation.scheduler import Scheduler
+from tests.simulation.tasks import Tasks
 from tests.simulation.worker import Worker
 from tests.simulation.world import Process, World
 
@@ -64,19 +73,25 @@ class Complaints(logging.Handler):
 
 
 class History:
-    """Everything of one history."""
+    """Everything of one history.
+
+    :ivar kube: the API server and its node; None where no task has a pod.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.world = World(plan.seed)
         self.server = RedisServer(lambda: self.world.now)
-        self.network = Network(self.world, self.server, plan.faults)
+        self._faults = FaultsMet(self.world, plan.faults)
+        self.network = Network(self.world, self.server, self._faults)
         self.records = Records(self.server)
         self.runs = Runs(self.world)
         self.schedulers: list[Scheduler] = []
         self.workers: dict[str, Worker] = {}
-        self._looked_at = 0.0
+        self.agents: dict[str, AgentProcess] = {}
+        self.kube: Kubernetes | None = None
         self._snapshots: dict[int, Any] = {}
+        self._looked_at = 0.0
 
     def run(self) -> Result:
         """Run it to its end."""
@@ -84,31 +99,41 @@ class History:
         complaints = Complaints(world)
         with world.governing(), _logging_to(complaints):
             self.airflow = Airflow(world, plan.tasks)
+            self.tasks = Tasks(world, self.airflow, self.runs)
+            if plan.agents:
+                self.kube = Kubernetes(world, self.tasks, plan.faults, self._faults)
             with (
                 mock.patch.object(compat, "read_tasks", self.airflow.read_tasks),
                 mock.patch.object(workers_run, "RunProcesses", NoProcesses),
                 mock.patch.object(ending, "count_oom_kills", return_value=0),
+                connected_agents(world, self.network, self.kube.network) if self.kube else nullcontext(),
             ):
-                for number in range(plan.schedulers):
-                    self._start_scheduler(f"scheduler-{number}")
-                for number in range(plan.workers):
-                    self._start_worker(f"worker-{number}")
-                for number, fault in enumerate(plan.faults):
-                    self._arrange(number, fault)
-                for action in plan.actions:
-                    world.at(action.at, partial(self.airflow.act, action.kind, action.task))
+                self._begin()
                 world.is_over = self._is_over
                 world.run(LONGEST_SECONDS)
                 found = [*complaints.violations, *self.runs.violations, *self.records.violations]
-                for scheduler in self.schedulers:
-                    found += scheduler.violations
+                for part in (*self.schedulers, *self.agents.values()):
+                    found += part.violations
                 found += self._judge()
         return Result(plan, tuple(dict.fromkeys(found)), tuple(world.log), world.steps, world.seconds())
+
+    def _begin(self) -> None:
+        plan, world = self.plan, self.world
+        for number in range(plan.schedulers):
+            self._start(f"scheduler-{number}")
+        for number in range(plan.workers):
+            self._start(f"worker-{number}")
+        for number in range(plan.agents):
+            self._start(f"agent-{number}")
+        for number, fault in enumerate(plan.faults):
+            self._arrange(number, fault)
+        for action in plan.actions:
+            world.at(action.at, partial(self.airflow.act, action.kind, action.task))
 
     def _is_over(self) -> bool:
         """Return whether all tasks have ended, no fault is to come, and nothing is left over."""
         world, plan = self.world, self.plan
-        if not self.airflow.is_done or ((plan.faults or plan.actions) and world.seconds() < QUIET_FROM):
+        if not self.airflow.is_done or world.seconds() < plan.quiet_from:
             self._looked_at = world.now
             return False
         if world.now - self._looked_at < _LOOK_SECONDS:
@@ -119,36 +144,36 @@ class History:
     def _judge(self) -> list[str]:
         return judge_end(self)
 
-    def _start_scheduler(self, name: str) -> None:
+    def _start(self, name: str) -> None:
+        """Start a process, the first of this name or another one."""
         world = self.world
         process = world.make_process(name)
-        store = Store(self.network.connect(process), instance=INSTANCE)
-        job_id = len(self.schedulers) + 1
-        scheduler = Scheduler(world, self.airflow, process, store, settings(), job_id)
-        self.schedulers.append(scheduler)
-        world.say(f"starts as job {job_id}", process=process)
-        world.start(process, scheduler.run)
-
-    def _start_worker(self, name: str) -> None:
-        world = self.world
-        process = world.make_process(name)
-        self.workers[name] = worker = Worker(
-            world, self.airflow, self.network, process, self.runs, slots=self.plan.slots
-        )
         world.say("starts", process=process)
-        worker.start()
+        if name.startswith("scheduler"):
+            store = Store(self.network.connect(process), instance=INSTANCE)
+            scheduler = Scheduler(world, self.airflow, process, store, settings(), len(self.schedulers) + 1)
+            self.schedulers.append(scheduler)
+            world.start(process, scheduler.run)
+        elif name.startswith("worker"):
+            worker = self.workers[name] = Worker(world, self.network, process, self.tasks, slots=self.plan.slots)
+            worker.start()
+        else:
+            agent = self.agents[name] = AgentProcess(world, process, settings(), kubernetes_settings())
+            world.start(process, agent.run)
 
     def _arrange(self, number: int, fault: Fault) -> None:
-        world = self.world
+        world, kube = self.world, self.kube
         if fault.kind == "fall_back":
-            world.at(
-                max(0.0, fault.at - fault.seconds), lambda: self._snapshots.update({number: self.server.snapshot()})
-            )
-            world.at(fault.at, lambda: self._lose(fault, number))
-        elif fault.kind == "flush":
+            world.at(max(0.0, fault.at - fault.seconds), partial(self._keep_snapshot, number))
+        if fault.kind in ("flush", "fall_back"):
             world.at(fault.at, lambda: self._lose(fault, number))
         elif fault.kind in ("kill", "pause"):
             world.at(fault.at, lambda: self._hit(fault))
+        elif fault.kind == "drain":
+            world.at(fault.at, lambda: self._order(fault, "drain"))
+            world.at(fault.at + fault.seconds, lambda: self._order(fault, "resume"))
+        elif kube is not None:
+            kube.arrange(fault)
 
     def _keep_snapshot(self, number: int) -> None:
         self._snapshots[number] = self.server.snapshot()
@@ -163,8 +188,7 @@ class History:
 
     def _hit(self, fault: Fault) -> None:
         world, name = self.world, fault.target
-        worker = self.workers.get(name)
-        process = worker.process if worker else self._scheduler_process(name)
+        process = self._process(name)
         if process.is_dead:
             return
         world.say(f"{fault}")
@@ -172,17 +196,34 @@ class History:
             world.pause(process, fault.seconds)
             return
         world.kill(process)
-        start = self._start_worker if worker else self._start_scheduler
-        world.at(world.seconds() + fault.seconds, lambda: start(name))
+        world.after(fault.seconds, lambda: self._start(name))
 
-    def _scheduler_process(self, name: str) -> Process:
-        return next(s.process for s in reversed(self.schedulers) if s.process.name == name)
+    def _order(self, fault: Fault, verb: Verb) -> None:
+        """Give a worker or agent an order, as the command does: to the life that is announced."""
+        keys = Keys(INSTANCE)
+        role: Role = "agent" if fault.target in self.agents else "worker"
+        name = (self.agents.get(fault.target) or self.workers[fault.target]).name
+        life = (self.server.peek(keys.member(role, name)) or {}).get("life", "")
+        self.world.say(f"{fault}: {verb} {'' if life else 'not possible, it is not announced'}")
+        if life:
+            self.server.run([["RPUSH", keys.orders(life), json.dumps(asdict(Order(verb)))]])
+
+    def _process(self, name: str) -> Process:
+        known: dict[str, Worker | AgentProcess | Scheduler] = {**self.workers, **self.agents}
+        known.update({scheduler.process.name: scheduler for scheduler in self.schedulers})
+        return known[name].process
 
 
 @cache
 def settings() -> Settings:
     """Return the settings of all histories."""
     return read_settings(airflow_config())
+
+
+@cache
+def kubernetes_settings() -> KubernetesSettings:
+    """Return the settings of all agents."""
+    return read_kubernetes_settings(airflow_config())
 
 
 @contextmanager

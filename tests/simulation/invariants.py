@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hybrid_executor.agent.identity import identify
+from hybrid_executor.kube.names import done_patch
 from hybrid_executor.states import TERMINAL_STATES
 from hybrid_executor.store.keys import Keys
 
@@ -19,13 +21,16 @@ if TYPE_CHECKING:
 _TERMINAL = frozenset(state.value for state in TERMINAL_STATES)
 _LOST_SECONDS = 30.0
 _LONGEST_WAIT_SECONDS = 20.0
+_MOST_TRIPS = 25
+"""Round trips to Redis of one heartbeat, with all timed repairs in it and each script sent for the first time."""
+
 INSTANCE = "sim"
 """The name of the simulated deployment."""
 
 
 @dataclass(eq=False)
 class Run:
-    """One time that a worker ran an attempt.
+    """One time that a worker or a pod ran an attempt.
 
     :ivar is_admitted: the API let its task start.
     """
@@ -45,8 +50,12 @@ class Runs:
         self.violations: list[str] = []
         self.all: list[Run] = []
 
-    def begin(self, attempt: str, process: Process) -> Run:
-        """Note that an attempt was claimed and is run."""
+    def begin(self, attempt: str, process: Process, *, is_claimed: bool) -> Run:
+        """Note that an attempt is run.
+
+        :param is_claimed: a worker has claimed it. A pod has no claim: the API refuses the start of a task that has
+            started before, if a pod is created twice because its creation was not answered.
+        """
         now = self._world.now
         for other in self.all:
             if other.attempt != attempt:
@@ -54,7 +63,7 @@ class Runs:
             is_alive = not other.is_over and not other.process.is_dead
             if is_alive and not other.process.paused_until and now - other.began_at < _LOST_SECONDS:
                 self.violations.append(f"attempt {attempt[:8]} has two live runs")
-            elif other.is_admitted:
+            elif other.is_admitted and is_claimed:
                 self.violations.append(f"attempt {attempt[:8]} is run again although its task had started")
         run = Run(attempt, process, now)
         self.all.append(run)
@@ -62,6 +71,8 @@ class Runs:
 
     def admitted(self, run: Run, row: Row) -> None:
         """Note that its task has started."""
+        if any(other.is_admitted for other in self.all if other.attempt == run.attempt):
+            self.violations.append(f"the task of attempt {run.attempt[:8]} was started twice")
         run.is_admitted = True
         if row.attempt != run.attempt and not run.process.paused_until:
             self.violations.append(f"attempt {run.attempt[:8]} started {row.name}, whose attempt is {row.attempt[:8]}")
@@ -82,7 +93,7 @@ class Records:
         self._touched: dict[str, None] = {}
         self._is_after_loss = False
         self.violations: list[str] = []
-        server.on_write = self._touch
+        server.on_write.append(self._touch)
         server.after_run = self._look
 
     def forget(self) -> None:
@@ -144,23 +155,16 @@ class Records:
 
 def judge_end(history: History) -> list[str]:
     """Return what does not hold once all is quiet."""
-    plan, airflow, server, schedulers = history.plan, history.airflow, history.server, history.schedulers
+    plan, airflow, schedulers = history.plan, history.airflow, history.schedulers
     found: list[str] = []
     for row in airflow.rows:
         if row.state not in ("success", "failed"):
             found.append(f"{row.name} is still {row.state or 'none'} (attempt {row.attempt[:8]}) at the end")
     if found:
         return found
-    keys = Keys(INSTANCE)
-    for key in server.all_keys():
-        value = server.peek(key)
-        if key.startswith(keys.attempt("")) and value.get("state") not in _TERMINAL:
-            found.append(f"attempt {key[-36:][:8]} is left {value.get('state')}: {_short(value)}")
-        elif key.startswith((keys.payload(""), keys.overrides(""), keys.owner(""), keys.live(""))):
-            if not (key.startswith(keys.owner("")) and not _has_live_owner(key, schedulers)):
-                found.append(f"{key.removeprefix(keys.prefix)} is left over")
-        elif key == "default":
-            found.append(f"{len(value)} messages are left over")
+    found += _left_in_redis(history)
+    if history.kube is not None:
+        found += _left_pods(history)
     for scheduler in schedulers:
         if scheduler.process.is_dead or not scheduler.is_open:
             continue
@@ -172,17 +176,82 @@ def judge_end(history: History) -> list[str]:
             found.append(f"{scheduler.process.name} has {len(executor.running)} keys in running")
         if executor.context.pending.to_revoke or executor.context.pending.to_adopt:
             found.append(f"{scheduler.process.name} still has something to do: {executor.context.pending}")
-    if not plan.has("kill", "pause") and not plan.actions:
+    if not plan.has("flush", "fall_back") and not any(fault.is_of_redis for fault in plan.faults):
+        found += [
+            f"a heartbeat of {scheduler.process.name} made {scheduler.most_trips} round trips"
+            for scheduler in schedulers
+            if scheduler.most_trips > _MOST_TRIPS
+        ]
+    if not plan.has("kill", "pause") and not plan.actions and not any(fault.is_of_pod for fault in plan.faults):
         found += _wrong_ends(airflow)
     if not history.network.lost_messages and _is_mild(plan):
         found += _long_waits(plan, airflow)
     return found
 
 
+def _left_in_redis(history: History) -> list[str]:
+    """Return what is left in Redis. What died with its scheduler and its worker is shown by ``reconcile``, not more."""
+    found: list[str] = []
+    server, keys = history.server, Keys(INSTANCE)
+    orphaned = _orphaned(history)
+    for key in server.all_keys():
+        value, name = server.peek(key), key.removeprefix(keys.prefix)
+        if key.startswith(keys.attempt("")):
+            attempt = key.removeprefix(keys.attempt(""))
+            if value.get("state") not in _TERMINAL and attempt not in orphaned:
+                found.append(f"attempt {attempt[:8]} is left {value.get('state')}: {_short(value)}")
+        elif key.startswith((keys.owner(""), keys.live(""))):
+            if not key.startswith(keys.owner("")) or _has_live_owner(key, history.schedulers):
+                left = [attempt[:8] for attempt in value if attempt not in orphaned]
+                if left:
+                    found.append(f"{name} is left over with {', '.join(left)}")
+        elif key.startswith((keys.payload(""), keys.overrides(""))) and key[-36:] not in orphaned:
+            found.append(f"{name} is left over")
+        elif key.startswith(keys.launch("")) and (value.entries or any(g.pending for g in value.groups.values())):
+            found.append(f"{name} has {len(value.entries)} entries still")
+        elif key == "celery":
+            found.append(f"{len(value)} messages are left over")
+    return found
+
+
+def _orphaned(history: History) -> set[str]:
+    """Return attempts whose scheduler is dead and that Airflow does not wait for: nobody could know of their end."""
+    keys, server = Keys(INSTANCE), history.server
+    live = {str(scheduler.job.id) for scheduler in history.schedulers if not scheduler.process.is_dead}
+    wanted = {row.attempt for row in history.airflow.rows if row.state in ("queued", "running", "restarting")}
+    records = {key.removeprefix(keys.attempt("")): server.peek(key) for key in server.all_keys() if _is_record(key)}
+    return {attempt for attempt, record in records.items() if record.get("owner") not in live | {""}} - wanted
+
+
+def _is_record(key: str) -> bool:
+    return key.startswith(Keys(INSTANCE).attempt(""))
+
+
+def _left_pods(history: History) -> list[str]:
+    """A pod is gone in the end, or it has ended, is kept, and is marked so.
+
+    Pods of a Redis that no agent remembers after it lost its data may belong to another deployment: they are left.
+    """
+    assert history.kube is not None
+    found, keys, server = [], Keys(INSTANCE), history.server
+    known = server.peek(keys.identities) or ()
+    for pod in history.kube.server.all_pods():
+        identity = identify(pod)
+        if identity is None or (identity.redis_id not in known and server.peek(keys.attempt(identity.attempt)) is None):
+            continue
+        has_ended = pod["status"].get("phase") in ("Succeeded", "Failed")
+        is_marked = all(
+            item in pod["metadata"]["labels"].items() for item in done_patch()["metadata"]["labels"].items()
+        )
+        if not (has_ended and is_marked):
+            found.append(f"pod {pod['metadata']['name']} is left over, {pod['status'].get('phase')}")
+    return found
+
+
 def _is_mild(plan: Plan) -> bool:
     """Return whether nothing happens that has to be repaired: only exchanges fail, and are repeated at once."""
     return not plan.actions and all(
-        fault.is_of_network and fault.kind != "late" and fault.seconds <= 1 for fault in plan.faults
+        fault.is_of_redis and fault.kind != "late" and fault.seconds <= 1 for fault in plan.faults
     )
 
 

@@ -1,48 +1,17 @@
-"""Guards of the product, each removed alone: the simulation must notice within a stated number of histories.
+"""Guards of the store, the executor and the workers, each removed alone: the simulation must notice.
 
-``python -m tests.simulation --mutants`` runs them. Each is a replacement of text in one file, which must match exactly
-once. A mutant is loaded in a process of its own, so that nothing of it remains: see ``mutating``.
+``python -m tests.simulation --mutants`` runs them, and those of ``mutants_of_agents``. A mutant is loaded in a process
+of its own, so that nothing of it remains: see ``mutating``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from tests.simulation.mutant import Mutant
+from tests.simulation.mutants_of_agents import AGENT_MUTANTS
 
-_ROOT = Path(__file__).parents[2]
 _LUA = "hybrid_executor/store/scripts"
 _EXECUTOR = "hybrid_executor/executor"
 _WORKERS = "workers/hybrid_workers"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mutant:
-    """One removed guard.
-
-    :ivar within: how many histories the simulation has to notice it.
-    """
-
-    name: str
-    file: str
-    old: str
-    new: str
-    within: int = 300
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return _ROOT / self.file
-
-    def mutated(self) -> str:
-        """Return the text of the file without the guard.
-
-        :raises ValueError: the file does not hold the guard exactly once.
-        """
-        text = self.path.read_text(encoding="utf-8")
-        if text.count(self.old) != 1:
-            raise ValueError(f"mutant {self.name}: {self.file} holds its text {text.count(self.old)} times")
-        return text.replace(self.old, self.new)
-
 
 MUTANTS = (
     # ---- claim.lua ----
@@ -136,7 +105,7 @@ MUTANTS = (
         name="a change is not told",
         file=f"{_LUA}/advance.lua",
         old="shared('XADD', events_key, '*', 'attempt', id, 'state', to, 'generation', new_generation, "
-        "'owner', owner,\n  'pool', pool, 'holder', holder, 'reason', reason)\n",
+        "'owner', owner,\n  'pool', pool, 'holder', holder, 'reason', reason, 'namespace', namespace)\n",
         new="",
     ),
     # ---- submit.lua ----
@@ -366,4 +335,5 @@ MUTANTS = (
         old="        if news:\n",
         new="        if False:\n",
     ),
+    *AGENT_MUTANTS,
 )

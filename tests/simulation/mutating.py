@@ -6,6 +6,7 @@ Each mutant has a process of its own, forked before the product is imported and 
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import pathlib
 import sys
@@ -15,7 +16,8 @@ from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from types import CodeType
 
-from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.mutant import Mutant
+from tests.simulation.mutants import MUTANTS
 
 _AIRFLOW = (
     "airflow.executors.local_executor",
@@ -68,8 +70,11 @@ def _run_alone(mutant: Mutant, loaded: list[str], *, first: int, most: int) -> N
         from tests.simulation.plan import make_plan
 
         code = 1
-        for count in range(most):
-            found = run_plan(make_plan(first + count)).violations
+        plans = map(make_plan, itertools.count(first))
+        if mutant.is_of_pods:
+            plans = (plan for plan in plans if plan.agents)
+        for count, plan in enumerate(itertools.islice(plans, most)):
+            found = run_plan(plan).violations
             if found:
                 print(f"{mutant.name}: after {count + 1} histories: {found[0][:150]}", end="", flush=True)
                 code = 0

@@ -6,22 +6,23 @@ until that fault would have come.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import Any
 
 import redis
 
-from tests.simulation.plan import Fault
+from tests.simulation.faults import FaultsMet
 from tests.simulation.redis_client import SimulatedRedis
 from tests.simulation.redis_server import RedisServer
-from tests.simulation.world import EPOCH, Process, World
+from tests.simulation.redis_streams import blocks_on
+from tests.simulation.threads import Places
+from tests.simulation.world import Process, World
 
 ANSWER_SECONDS = 2.0
 """How long a client waits for an answer."""
 
 _RETRIES = 1  # redis-py's own, as the store asks for
-_TASK_SLOT = "/"
+_REFUSALS = ("READONLY", "OOM", "LOADING")
 
 
 class Network:
@@ -30,16 +31,17 @@ class Network:
     :ivar lost_messages: answers that may have held a message and were lost.
     """
 
-    def __init__(self, world: World, server: RedisServer, faults: Sequence[Fault]) -> None:
+    def __init__(self, world: World, server: RedisServer, faults: FaultsMet) -> None:
         self._world = world
         self._server = server
-        self._faults = [fault for fault in faults if fault.is_of_network]
-        self._met: set[int] = set()
+        self._faults = faults
+        self._blocked: dict[str, Places] = {}
         self.lost_messages = 0
+        server.on_write.append(self._wake)
 
     def connect(self, process: Process) -> SimulatedRedis:
         """Return a client of a process."""
-        return SimulatedRedis(lambda commands: self._patiently(process, commands))
+        return SimulatedRedis.connect(lambda commands: self._patiently(process, commands))
 
     def _patiently(self, process: Process, commands: Sequence[Sequence[Any]]) -> list[Any]:
         for retry in range(_RETRIES + 1):
@@ -52,12 +54,11 @@ class Network:
         raise AssertionError
 
     def _exchange(self, process: Process, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        world, server = self._world, self._server
-        process.exchanges += 1
-        times = random.Random(f"{world.seed} {process.name} {process.exchanges}")
-        there, back = (0.2 * times.random() if times.random() < 0.03 else 0.004 * times.random() for _ in "tb")
-        world.sleep(there)
-        fault = self._fault_of(process)
+        world, server, choose = self._world, self._server, process.random.random
+        process.trips += 1
+        there, back, choice = choose(), choose(), choose()
+        world.sleep(0.004 * there if there < 0.97 else 6 * (there - 0.97))
+        fault = self._faults.of_redis(process)
         if fault is not None:
             world.say(f"{fault}: {' '.join(str(command[0]) for command in commands)}")
         kind = fault.kind if fault is not None else ""
@@ -67,25 +68,30 @@ class Network:
             world.sleep(ANSWER_SECONDS)
             raise redis.TimeoutError("lost")
         if kind == "late":
-            world.at(world.seconds() + times.uniform(0.1, 5), lambda: server.run(commands) and None)
+            world.after(0.1 + 5 * choice, lambda: server.run(commands) and None)
             world.sleep(ANSWER_SECONDS)
             raise redis.TimeoutError("late")
-        answers = server.run(commands, refusal=kind if kind in ("READONLY", "OOM", "LOADING") else "")
-        world.sleep(back)
+        answers = self._run(commands, refusal=kind if kind in _REFUSALS else "")
+        world.sleep(0.004 * back if back < 0.97 else 6 * (back - 0.97))
         if kind == "unanswered":
-            self.lost_messages += any(str(command[0]).upper() == "RPOP" for command in commands)
-            world.sleep(times.choice((0.0, ANSWER_SECONDS)))
+            self.lost_messages += any(command[0] == "RPOP" for command in commands)
+            world.sleep(0.0 if choice < 0.5 else ANSWER_SECONDS)
             raise redis.ConnectionError("the answer is lost")
         return answers
 
-    def _fault_of(self, process: Process) -> str | Any:
-        now, name = self._world.now - EPOCH, process.name.partition(_TASK_SLOT)[0]
-        for number, fault in enumerate(self._faults):
-            if fault.at > now or fault.target not in ("*", name):
-                continue
-            if fault.seconds == 0 and number not in self._met:
-                self._met.add(number)
-                return fault
-            if fault.seconds and now < fault.at + fault.seconds:
-                return fault
-        return None
+    def _run(self, commands: Sequence[Sequence[Any]], *, refusal: str) -> list[Any]:
+        answers = self._server.run(commands, refusal=refusal)
+        waits_for = blocks_on(commands[0]) if len(commands) == 1 else None
+        if waits_for is None:
+            return answers
+        key, seconds = waits_for
+        until = self._world.now + seconds
+        while answers == [None] and self._world.now < until:
+            self._blocked.setdefault(key, Places(self._world)).wait(until - self._world.now)
+            answers = self._server.run(commands)
+        return answers
+
+    def _wake(self, key: str) -> None:
+        places = self._blocked.get(key)
+        if places is not None:
+            places.wake()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import redis
@@ -50,9 +52,17 @@ class SimulatedPipeline(Pipeline):
 class SimulatedRedis(redis.Redis):
     """A client whose round trips the simulation makes."""
 
-    def __init__(self, round_trip: RoundTrip) -> None:
-        super().__init__(protocol=2, decode_responses=True)
-        self._round_trip = round_trip
+    _round_trip: RoundTrip
+
+    @classmethod
+    def connect(cls, round_trip: RoundTrip) -> SimulatedRedis:
+        """Return a client. Each is a copy of one, since redis-py takes long to make it."""
+        client = copy.copy(_blank())
+        client._round_trip = round_trip
+        return client
+
+    def __del__(self) -> None:
+        """There is no connection to close."""
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> SimulatedPipeline:
         return SimulatedPipeline(self)
@@ -78,3 +88,8 @@ class SimulatedRedis(redis.Redis):
             return error_of(str(answer))
         parse = self.response_callbacks.get(str(name))
         return answer if parse is None else parse(answer, **{k: v for k, v in options.items() if k != "keys"})
+
+
+@cache
+def _blank() -> SimulatedRedis:
+    return SimulatedRedis(protocol=2, decode_responses=True)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from lupa.lua51 import LuaRuntime, lua_type
+from tests.simulation.redis_lua import LUA
+from tests.simulation.redis_streams import ReplyError, Stream, StreamCommands
+from tests.simulation.redis_text import text_of
 
 WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
 _WRITES = frozenset(
-    "SET DEL HSET HSETNX HDEL SADD SREM LPUSH RPUSH LREM LTRIM RPOP XADD XDEL XACK XGROUP ZADD ZREM ZREMRANGEBYSCORE "
-    "EXPIRE PEXPIRE FLUSHALL".split()
-)
+    "SET DEL HSET HSETNX HDEL SADD SREM LPUSH RPUSH LREM LTRIM RPOP XADD XDEL XACK XREADGROUP XCLAIM XAUTOCLAIM ZADD "
+    "ZREM ZREMRANGEBYSCORE EXPIRE PEXPIRE FLUSHALL".split()
+) | {"XGROUP CREATE", "XGROUP DELCONSUMER"}
 _REFUSALS = {
     "READONLY": "READONLY You can't write against a read only replica.",
     "OOM": "OOM command not allowed when used memory > 'maxmemory'.",
@@ -27,34 +28,19 @@ _REFUSALS = {
 }
 
 
-class ReplyError(Exception):
-    """An error reply; its text begins with the code."""
-
-
 class SortedSet(dict[str, float]):
     """Members and their scores."""
-
-
-class Stream:
-    """Entries in order."""
-
-    def __init__(self) -> None:
-        self.entries: list[tuple[tuple[int, int], list[str]]] = []
-        self.last = (0, 0)
-
-    def __len__(self) -> int:
-        return len(self.entries)
 
 
 class OrderedSet(dict[str, None]):
     """Members in the order in which they came, so that nothing depends on the hash of a text."""
 
 
-class RedisServer:
+class RedisServer(StreamCommands):
     """One server.
 
     :param clock: returns seconds since the epoch.
-    :ivar on_write: is called with each key after a command has changed it.
+    :ivar on_write: each is called with each key after a command has changed it.
     :ivar after_run: is called after commands that were sent together; a script is done as a whole by then.
     :ivar refusal: the code with which writes are refused, or all commands where it is LOADING; "" for none.
     """
@@ -62,11 +48,12 @@ class RedisServer:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._scripts: dict[str, str] = {}
+        self._commands: dict[str, Callable[..., Any]] = {}
         self._data: dict[str, Any] = {}
         self._expires: dict[str, float] = {}
         self.refusal = ""
         self.replication_id = f"{1:040x}"
-        self.on_write: Callable[[str], None] = lambda _: None
+        self.on_write: list[Callable[[str], None]] = []
         self.after_run: Callable[[], None] = lambda: None
 
     def run(self, commands: Sequence[Sequence[Any]], *, refusal: str = "") -> list[Any]:
@@ -75,7 +62,8 @@ class RedisServer:
         answers: list[Any] = []
         for name, *arguments in commands:
             try:
-                answers.append(self.call(str(name).upper(), [_text(value) for value in arguments]))
+                texts = [value if type(value) is str else text_of(value) for value in arguments]
+                answers.append(self.call(name.upper(), texts))
             except ReplyError as error:
                 answers.append(error)
         self.refusal = ""
@@ -86,12 +74,16 @@ class RedisServer:
         """Run one command."""
         if self.refusal == "LOADING" or (self.refusal and name in _WRITES):
             raise ReplyError(_REFUSALS[self.refusal])
-        run = getattr(self, f"_{name.lower().replace(' ', '_')}", None)
+        run = self._commands.get(name)
         if run is None:
-            raise ReplyError(f"ERR unknown command '{name}'")
+            run = getattr(self, f"_{name.lower().replace(' ', '_')}", None)
+            if run is None:
+                raise ReplyError(f"ERR unknown command '{name}'")
+            self._commands[name] = run
         answer = run(*arguments)
         if name in _WRITES and arguments:
-            self.on_write(arguments[0])
+            for tell in self.on_write:
+                tell(arguments[0])
         return answer
 
     def snapshot(self) -> Any:
@@ -326,44 +318,6 @@ class RedisServer:
         self._tidy(key)
         return int(is_there)
 
-    # ---- streams ----
-
-    def _xadd(self, key: str, wanted: str, *fields: str) -> str:
-        stream = self._change(key, Stream)
-        now = int(self._clock() * 1000)
-        stream.last = max((now, 0), (stream.last[0], stream.last[1] + 1))
-        stream.entries.append((stream.last, list(fields)))
-        return _id(stream.last)
-
-    def _xdel(self, key: str, *ids: str) -> int:
-        stream = self._read(key, Stream)
-        gone = {_position(text, 0) for text in ids}
-        before = len(stream.entries)
-        stream.entries = [entry for entry in stream.entries if entry[0] not in gone]
-        return before - len(stream.entries)
-
-    def _xack(self, key: str, *_: str) -> int:
-        self._read(key, Stream)
-        return 0
-
-    def _xlen(self, key: str) -> int:
-        return len(self._read(key, Stream))
-
-    def _xrange(self, key: str, first: str, last: str, *options: str) -> list[Any]:
-        least, most = _position(first.lstrip("("), 0), _position(last.lstrip("("), 2**63)
-        found = [
-            [_id(position), list(fields)]
-            for position, fields in self._read(key, Stream).entries
-            if least <= position <= most
-            and not (first.startswith("(") and position == least)
-            and not (last.startswith("(") and position == most)
-        ]
-        return found[: int(options[1])] if options else found
-
-    def _xrevrange(self, key: str, last: str, first: str, *options: str) -> list[Any]:
-        found = self._xrange(key, first, last)[::-1]
-        return found[: int(options[1])] if options else found
-
     # ---- scripts ----
 
     def _script_load(self, source: str) -> str:
@@ -377,97 +331,3 @@ class RedisServer:
             raise ReplyError("NOSCRIPT No matching script. Please use EVAL.")
         count = int(key_count)
         return LUA.run(self, digest, source, arguments[:count], arguments[count:])
-
-
-class Lua:
-    """One interpreter for all servers; scripts are compiled once."""
-
-    def __init__(self) -> None:
-        self._runtime: Any = LuaRuntime(register_eval=False)
-        self._compiled: dict[str, Any] = {}
-        self._server: RedisServer | None = None
-        table = self._runtime.table_from
-        self._runtime.globals().redis = table({"call": self._call, "pcall": self._pcall})
-        self._runtime.globals().cjson = table({"decode": self._decode, "encode": self._encode})
-
-    def run(self, server: RedisServer, digest: str, source: str, keys: Sequence[str], texts: Sequence[str]) -> Any:
-        """Run a script on a server."""
-        function = self._compiled.get(digest)
-        if function is None:
-            function = self._compiled[digest] = self._runtime.execute(f"return function(KEYS, ARGV) {source}\nend")
-        self._server = server
-        try:
-            return self._to_reply(function(self._runtime.table_from(keys), self._runtime.table_from(texts)))
-        except ReplyError:
-            raise
-        except Exception as error:
-            # What a script raises itself: the text of an error reply that it has passed on.
-            raise ReplyError(str(error)) from error
-
-    def _call(self, name: str, *arguments: Any) -> Any:
-        assert self._server is not None
-        texts = [_text(value) for value in arguments]
-        if name == "XINFO":
-            raise ReplyError("ERR no such key")
-        return self._from_reply(self._server.call(name, texts))
-
-    def _pcall(self, name: str, *arguments: Any) -> Any:
-        try:
-            return self._call(name, *arguments)
-        except ReplyError as error:
-            return self._runtime.table_from({"err": str(error)})
-
-    def _from_reply(self, reply: Any) -> Any:
-        if reply is None:
-            return False
-        if isinstance(reply, list):
-            return self._runtime.table_from([self._from_reply(item) for item in reply])
-        return reply
-
-    def _to_reply(self, value: Any) -> Any:
-        if lua_type(value) == "table":
-            items: list[Any] = []
-            while (item := value[len(items) + 1]) is not None:
-                items.append(self._to_reply(item))
-            return items
-        if isinstance(value, bool):
-            return 1 if value else None
-        return int(value) if isinstance(value, float) else value
-
-    def _decode(self, text: str) -> Any:
-        return self._runtime.table_from(json.loads(text), recursive=True)
-
-    def _encode(self, value: Any) -> str:
-        return json.dumps(self._plain(value))
-
-    def _plain(self, value: Any) -> Any:
-        if lua_type(value) != "table":
-            return value
-        items = dict(value.items())
-        if all(isinstance(key, int) for key in items):
-            return [self._plain(items[key]) for key in sorted(items)]
-        return {str(key): self._plain(item) for key, item in items.items()}
-
-
-LUA = Lua()
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
-    return value if isinstance(value, str) else str(value)
-
-
-def _id(position: tuple[int, int]) -> str:
-    return f"{position[0]}-{position[1]}"
-
-
-def _position(text: str, missing: int) -> tuple[int, int]:
-    if text == "-":
-        return 0, 0
-    if text == "+":
-        return 2**63, 2**63
-    milliseconds, _, sequence = text.partition("-")
-    return int(milliseconds), int(sequence) if sequence else missing

@@ -16,6 +16,7 @@ from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.loop import Loop
 from hybrid_executor.executor.reports import Reports
 from hybrid_executor.pools.celery import CeleryPool
+from hybrid_executor.pools.kubernetes import KubernetesPool
 from hybrid_executor.store import Store
 from tests.simulation.airflow_model import JOB_LOST_SECONDS, STUCK_SECONDS, TASK_LOST_SECONDS, Airflow, Job, Row
 from tests.simulation.invariants import INSTANCE
@@ -23,6 +24,9 @@ from tests.simulation.world import Process, World
 
 LOOP_SECONDS = 1.0
 _ADOPT_SECONDS = 5.0
+POD_LAUNCH_RETRIES = 1
+"""Airflow's default of ``[kubernetes_executor] pod_launch_failure_retries``."""
+
 _HEARTBEAT_BUDGET_SECONDS = 15.0
 
 
@@ -53,14 +57,14 @@ class SimulatedExecutor(HybridExecutor):
             settings=settings,
             store=store,
             owner=OwnerId(str(self.job_id)),
-            pools={"celery": CeleryPool(instance=INSTANCE)},
-            default_queue="default",
+            pools={"celery": CeleryPool(instance=INSTANCE), "kubernetes": KubernetesPool()},
+            default_queue="celery",
             reports=self._reports,
             make_workloads=airflow.make_workloads,
             clock=world.seconds,
             sleep=world.sleep,
         )
-        self._loop = Loop(self._context, pod_launch_retries=0)
+        self._loop = Loop(self._context, pod_launch_retries=POD_LAUNCH_RETRIES)
         self._loop.begin(lambda: None)
 
     def log_task_event(self, **_: Any) -> None:
@@ -93,6 +97,7 @@ class Scheduler:
         self.executor.job_id = job_id
         self.violations: list[str] = []
         self.longest_heartbeat = 0.0
+        self.most_trips = 0
         self._store = store
         self._settings = settings
         self._adopted_at = 0.0
@@ -115,11 +120,12 @@ class Scheduler:
             self._adopt()
         airflow.make_due()
         self._queue()
-        began = world.now
+        began, trips = world.now, self.process.trips
         try:
             self.executor.heartbeat()
         except Exception as error:
             self.violations.append(f"heartbeat() raised {error!r}")
+        self.most_trips = max(self.most_trips, self.process.trips - trips)
         if self.process.paused_until < began:
             self.longest_heartbeat = max(self.longest_heartbeat, world.now - began)
             if world.now - began > _HEARTBEAT_BUDGET_SECONDS:

@@ -15,7 +15,17 @@ from redis.exceptions import ReadOnlyError
 from hybrid_executor.errors import StoreRefused
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
-from hybrid_executor.store import Change, Order, RedisSettings, Restoration, Store, Submission, open_store
+from hybrid_executor.store import (
+    Change,
+    LaunchEntry,
+    LaunchStream,
+    Order,
+    RedisSettings,
+    Restoration,
+    Store,
+    Submission,
+    open_store,
+)
 from tests.simulation.redis_client import SimulatedRedis
 from tests.simulation.redis_server import RedisServer
 
@@ -27,7 +37,7 @@ _OWNERS = [OwnerId("1"), OwnerId("2")]
 def stores(redis_url: str) -> Iterator[tuple[Store, Store]]:
     """A store on a real server, and one on the simulated one."""
     real = open_store(RedisSettings(url=redis_url), instance="test")
-    yield real, Store(SimulatedRedis(RedisServer(time.time).run), instance="test")
+    yield real, Store(SimulatedRedis.connect(RedisServer(time.time).run), instance="test")
     real.client.flushall()
     real.close()
 
@@ -46,6 +56,16 @@ def _operation(rng: random.Random) -> tuple[str, Callable[[Store], Any]]:
         queue_key="q",
         message=f"message of {attempt}",
     )
+    launch = Submission(
+        attempt=attempt,
+        owner=owner,
+        pool="kubernetes",
+        fields={"cluster": "c"},
+        payload="secret",
+        expected_generation=number,
+        cluster="c",
+    )
+    agent = rng.choice(("agent1", "agent2"))
     restoration = Restoration(
         attempt=attempt, owner=owner, pool="celery", state=State.RUNNING, generation=number, fields={"holder": "w"},
         replaces_older=rng.random() < 0.5,
@@ -79,11 +99,33 @@ def _operation(rng: random.Random) -> tuple[str, Callable[[Store], Any]]:
         "epoch": lambda s: bool(s.events.present("epoch").name),
         "events": lambda s: [replace(event, id="") for event in s.events.read("0-0").events],
         "trim": lambda s: s.events.trim(keep_entries=20, keep_seconds=3600),
+        "submit a launch": lambda s: s.attempts.submit([launch]),
+        "take launches": lambda s: _of(_launches(s, agent).take(count=number + 1, wait_milliseconds=0)),
+        "take launches over": lambda s: _of(_taken_over(s, agent)),
+        "acknowledge launches": lambda s: [_launches(s, agent).acknowledge(e.id) for e in _taken_over(s, agent)],
+        "renew launches": lambda s: _launches(s, agent).renew([entry.id for entry in _taken_over(s, agent)]),
+        "give launches back": lambda s: _launches(s, agent).give_back([entry.id for entry in _taken_over(s, agent)]),
+        "launches": lambda s: (_launches(s, agent).launches_waiting(), _launches(s, agent).leave()),
+        "lease": lambda s: s.leases.take("lease", holder=agent, seconds=30),
+        "pace": lambda s: (s.starts.admit("c", [attempt], most=2), s.starts.leave("c", [_ATTEMPTS[0]])),
+        "rate": lambda s: s.rates.take("c", wanted=1, per_second=0.001, capacity=3)[0],
         "wrong type": lambda s: (s.client.delete(f"{{hybrid:test}}:owner:{owner}"), _set(s, f"owner:{owner}"))[0] * 0,
         "flush": lambda s: s.client.flushall() if number == 0 else None,
     }
     name = rng.choice(list(all_operations))
     return name, all_operations[name]
+
+
+def _launches(store: Store, agent: str) -> LaunchStream:
+    return store.launches("c", consumer=agent)
+
+
+def _taken_over(store: Store, agent: str) -> list[LaunchEntry]:
+    return _launches(store, agent).take_over(idle_milliseconds=0, count=2)
+
+
+def _of(entries: list[LaunchEntry]) -> list[tuple[str, int]]:
+    return [(entry.attempt, entry.generation) for entry in entries]
 
 
 def _set(store: Store, key: str) -> None:
@@ -118,7 +160,7 @@ def test_both_answer_the_same(stores: tuple[Store, Store], seed: int) -> None:
 
 def test_a_key_expires_on_the_virtual_clock() -> None:
     now = 1000.0
-    client = SimulatedRedis(RedisServer(lambda: now).run)
+    client = SimulatedRedis.connect(RedisServer(lambda: now).run)
     client.set("key", "value", ex=10)
     now += 9
     assert (client.get("key"), client.ttl("key")) == ("value", 1)
@@ -128,7 +170,7 @@ def test_a_key_expires_on_the_virtual_clock() -> None:
 
 def test_a_fall_back_brings_older_data_and_another_server() -> None:
     server = RedisServer(time.time)
-    client = SimulatedRedis(server.run)
+    client = SimulatedRedis.connect(server.run)
     client.set("key", "old")
     before, snapshot = client.info("replication")["master_replid"], server.snapshot()
     client.set("key", "new")
@@ -139,7 +181,7 @@ def test_a_fall_back_brings_older_data_and_another_server() -> None:
 
 def test_what_is_refused_changes_nothing_and_is_refused_as_redis_does_it() -> None:
     server = RedisServer(time.time)
-    client = SimulatedRedis(lambda commands: server.run(commands, refusal="READONLY"))
+    client = SimulatedRedis.connect(lambda commands: server.run(commands, refusal="READONLY"))
     with pytest.raises(ReadOnlyError):
         client.set("key", "value")
     with pytest.raises(StoreRefused, match="read-only replica"):

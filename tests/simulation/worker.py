@@ -9,23 +9,24 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import redis
 
 from hybrid_executor.events import AttemptId, OwnerId
-from hybrid_executor.store import Store
+from hybrid_executor.store import Order, Store
 from hybrid_workers.activity import Activity, WorkerCard
 from hybrid_workers.heartbeat import Heartbeat
 from hybrid_workers.reports import Reports
 from hybrid_workers.run import Delivery, Disposition, WorkloadRuns
 from hybrid_workers.witness import Note, Witness
-from tests.simulation.airflow_model import TASK_BEAT_SECONDS, Airflow
-from tests.simulation.invariants import INSTANCE, Runs
+from tests.simulation.invariants import INSTANCE
 from tests.simulation.network import Network
+from tests.simulation.tasks import Tasks
 from tests.simulation.world import Process, World
 
-QUEUE = "default"
+QUEUE = "celery"
 _LOOK_SECONDS = 0.5
 
 
@@ -44,34 +45,20 @@ class DirectWitness(Witness):
         return notes
 
 
-class VirtualEvent:
-    """What the heartbeat waits on between two beats."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def wait(self, seconds: float) -> bool:
-        """Wait; it is never set."""
-        self._world.sleep(seconds)
-        return False
-
-
 class Worker:
     """One worker, from its start until it is killed."""
 
-    def __init__(
-        self, world: World, airflow: Airflow, network: Network, process: Process, runs: Runs, *, slots: int
-    ) -> None:
+    def __init__(self, world: World, network: Network, process: Process, tasks: Tasks, *, slots: int) -> None:
         self.world = world
-        self.airflow = airflow
         self.network = network
         self.process = process
         self.slots = slots
-        self.runs = runs
+        self._tasks = tasks
         self.name = f"celery@{process.name}"
         self.waiting: deque[dict[str, Any]] = deque()
         self.running: dict[AttemptId, Process] = {}
         self._client = network.connect(process)
+        self._is_draining = False
         self._witness = DirectWitness()
         self._reports = Reports()
         card = WorkerCard(
@@ -88,11 +75,10 @@ class Worker:
             card,
             self._reports,
             self._look,
-            obey=lambda _: None,
+            obey=self._obey,
             queue_prefix="",
             witness=self._witness,
         )
-        self._heartbeat._stopped = VirtualEvent(world)  # type: ignore[assignment]
 
     def start(self) -> None:
         """Begin to consume and to send heartbeats."""
@@ -105,10 +91,15 @@ class Worker:
             waiting=frozenset(AttemptId(message["headers"]["id"]) for message in self.waiting),
         )
 
+    def _obey(self, orders: Iterable[Order]) -> None:
+        """A drained worker takes no messages; what it has taken it runs."""
+        for order in orders:
+            self._is_draining = order.verb == "drain"
+
     def _consume(self) -> None:
         while True:
             took = False
-            if len(self.running) + len(self.waiting) < self.slots + 1:
+            if not self._is_draining and len(self.running) + len(self.waiting) < self.slots + 1:
                 try:
                     text = self._client.rpop(QUEUE)
                 except (redis.RedisError, OSError):
@@ -141,7 +132,7 @@ class Worker:
         runs = WorkloadRuns(
             lambda: store,
             instance=INSTANCE,
-            run=lambda workload: self._run_task(workload, attempt, slot),
+            run=lambda workload: self._tasks.run(str(workload.ti.id), attempt, slot, is_claimed=True),
             on_note=self._witness.note,
         )
         disposition, end = runs.handle(delivery)
@@ -158,24 +149,3 @@ class Worker:
                 return
             except (redis.RedisError, OSError):
                 self.world.sleep(1.0)
-
-    def _run_task(self, workload: Any, attempt: AttemptId, slot: Process) -> int:
-        world, airflow, task_id = self.world, self.airflow, str(workload.ti.id)
-        run = self.runs.begin(attempt, slot)
-        try:
-            world.say(f"runs {attempt[:8]}", process=slot)
-            row = airflow.begin_run(task_id, slot)
-            self.runs.admitted(run, row)
-            number = row.runs - 1
-            end = row.plan.runs[number] if number < len(row.plan.runs) else "success"
-            until = world.now + row.plan.seconds
-            while world.now < until:
-                world.sleep(min(TASK_BEAT_SECONDS, until - world.now))
-                if not airflow.beat(row, slot, task_id):
-                    world.say(f"stops {attempt[:8]}: it is not to run any more", process=slot)
-                    return 1
-            is_accepted = airflow.end_run(row, slot, task_id, end)
-            world.say(f"{row.name} ends with {end}{'' if is_accepted else ', refused'}", process=slot)
-            return 0 if is_accepted else 1
-        finally:
-            self.runs.end(run)

@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 import yaml
+from airflow.configuration import AirflowConfigParser
 
-from hybrid_executor.config import DictConfig, read_settings
+from hybrid_executor.config import AirflowConfig, DictConfig, read_settings
 from hybrid_executor.config.celery import read_celery_settings
 from hybrid_executor.config.celery_table import CELERY_OPTIONS
 from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.kubernetes_table import KUBERNETES_OPTIONS
 from hybrid_executor.config.profiles import read_profiles
 from hybrid_executor.config.table import HYBRID_OPTIONS
+from hybrid_executor.config.teams import our_teams, parse_executors
 from hybrid_executor.kube.overrides import read_overrides
 from tests.documents import BLOCKS, PAGES, ROOT, Block, name_of
 from tests.unit.test_manifests import MODELS, faults
@@ -33,6 +35,7 @@ ONLY_TO_LOOK_AT = {
     "CONTRIBUTING.md": ["a tree of folders"],
     "docs/architecture.md": ["a drawing of the parts", "the layers, which test_docs.py compares with setup.cfg"],
     "docs/commands-that-change.md": ["a warning"],
+    "docs/parsed-dags.md": ["what the worker's log says", "a tree of processes", "what the worker's log says"],
     "docs/standalone.md": ["what standalone prints", "what ps prints"],
     "docs/doctor.md": ["an example of the output, with problems that need a cluster"],
     "docs/kubernetes-deployment.md": ["a formula"],
@@ -75,9 +78,10 @@ def modules_of_readers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def exists(section: str, option: str) -> bool:
-    """Return whether an option is one of ours, or of Airflow."""
+    """Return whether an option is one of ours, or of Airflow; the section may be that of a team."""
     from airflow.configuration import conf
 
+    section = section.rpartition("=")[2]
     if section in SECTIONS:
         plain = option if (section, option) in OPTIONS else option.removesuffix("_cmd").removesuffix("_secret")
         return (section, plain) in OPTIONS
@@ -97,8 +101,13 @@ def test_configuration_is_read_as_a_deployment_reads_it(block: Block, modules_of
     if "before" in block.text.partition("\n")[0]:
         return  # what a reader has in an older Airflow
     executor = sections.get("core", {}).get("executor", "hybrid_executor.HybridExecutor")
-    module, _, name = executor.rpartition(".")
-    assert hasattr(import_module(module), name)
+    for entry in parse_executors(executor):
+        module, _, name = entry.path.rpartition(".")
+        assert not entry.is_ours or hasattr(import_module(module), name)
+    as_airflow_reads_it = AirflowConfigParser()
+    as_airflow_reads_it.read_string(block.text)
+    for team in filter(None, our_teams(AirflowConfig(as_airflow_reads_it))):
+        assert read_settings(AirflowConfig(as_airflow_reads_it, team=team)).require_redis()
     hybrid = sections.setdefault("hybrid_executor", {})
     if "profiles_file" in hybrid:
         hybrid["profiles_file"] = str(ROOT / "conf" / "profiles.yaml")

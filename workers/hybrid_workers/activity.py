@@ -15,6 +15,7 @@ import celery  # type: ignore[import-untyped]
 from celery.worker import state as books  # type: ignore[import-untyped]
 
 from hybrid_executor.events import AttemptId
+from hybrid_workers.parsed import lent
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class WorkerCard:
             "loop_at": f"{self.loop_at:.0f}",
             "clock": f"{time.time():.0f}",
             "celery": str(celery.__version__),
+            **lent.measure(),
             **self.identity,
         }
 

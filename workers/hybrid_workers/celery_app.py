@@ -48,8 +48,10 @@ def __getattr__(name: str) -> Any:
     """Make ``app`` when it is asked for, once, from Airflow's configuration."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from hybrid_executor.config import airflow_config
+    from hybrid_executor.config import process_config
+    from hybrid_executor.config.teams import process_team, words_of
 
-    made = create_worker_app(read_deployment(airflow_config()))
+    with words_of(process_team()):
+        made = create_worker_app(read_deployment(process_config()))
     globals()["app"] = made
     return made

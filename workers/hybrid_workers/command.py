@@ -9,8 +9,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from hybrid_executor.config import ConfigSource, Option, airflow_config
+from hybrid_executor.config import ConfigSource, Option, process_config
 from hybrid_executor.config.celery import AUTOSCALE_FORM, is_autoscale
+from hybrid_executor.config.teams import in_words_of, process_team
 from hybrid_executor.errors import ConfigError, HybridError
 from hybrid_workers.background import check_pid_file, read_background, run_here_or_as_daemon
 from hybrid_workers.checks import check_broker, check_name, check_permissions, check_pool, check_store
@@ -68,9 +69,9 @@ def run_worker(args: argparse.Namespace) -> int:
     known = {name: value for name, value in vars(args).items() if name in Arguments.__dataclass_fields__}
     arguments = Arguments(**{name: value for name, value in known.items() if value is not None})
     try:
-        return _run(arguments, airflow_config())
+        return _run(arguments, process_config())
     except HybridError as error:
-        print(f"airflow hybrid worker: {error}", file=sys.stderr)
+        print(f"airflow hybrid worker: {in_words_of(process_team(), str(error))}", file=sys.stderr)
         return 1
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_executor.events import AttemptId
+from hybrid_workers.parsed import lent
 from hybrid_workers.processes import find_tree, kill_trees
 from hybrid_workers.reports import Reports
 
@@ -98,6 +99,7 @@ class Departure:
 def _workloads_of(processes: Iterable[int]) -> Iterable[int]:
     """Return the children of task processes: what Airflow's supervisors run. Linux; elsewhere none are found."""
     for pid in processes:
+        yield from lent.tasks_of(pid)
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
             try:
                 yield from (int(child) for child in children.read_text(encoding="ascii").split())

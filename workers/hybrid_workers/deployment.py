@@ -11,6 +11,7 @@ from hybrid_executor.config import ConfigSource, Option, RedisLocation, table
 from hybrid_executor.config.celery import CelerySettings, build_celery_config, read_celery_settings
 from hybrid_executor.config.identity import read_identity
 from hybrid_executor.config.settings import read_record_retention, read_redis
+from hybrid_executor.config.teams import read_instance
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.metrics import MetricsSettings, read_metrics_settings
 from hybrid_executor.store import RedisSettings, Store, open_store
@@ -37,6 +38,8 @@ class Deployment:
     :ivar preload: modules to import before task processes are forked, besides our own list.
     :ivar identity: announced with what a worker does; see :mod:`hybrid_executor.config.identity`.
     :ivar shutdown_timeout_seconds: how long a worker that was told to stop waits for what it runs; 0 for no limit.
+    :ivar parse_seconds: how long tasks may use one parse of their Dag file; 0 for a parse by each task.
+    :ivar parsed_files: how many Dag files a worker keeps parsed.
     """
 
     instance: str
@@ -48,6 +51,8 @@ class Deployment:
     task_logs_to_stdout: bool = False
     preload: tuple[str, ...] = ()
     shutdown_timeout_seconds: float = 0.0
+    parse_seconds: float = 0.0
+    parsed_files: int = 8
     identity: Mapping[str, str] = field(default_factory=dict)
     metrics: MetricsSettings = MetricsSettings()
 
@@ -63,7 +68,7 @@ def read_deployment(conf: ConfigSource) -> Deployment:
     celery = read_celery_settings(conf)
     to_stdout = celery.task_logs_to_stdout
     return Deployment(
-        instance=table.INSTANCE.read(conf),
+        instance=read_instance(conf),
         redis=redis,
         record_retention_seconds=read_record_retention(conf),
         celery=celery,
@@ -72,7 +77,9 @@ def read_deployment(conf: ConfigSource) -> Deployment:
         task_logs_to_stdout=_TASK_LOGS_TO_STDOUT.read(conf) if to_stdout is None else to_stdout,
         preload=table.WORKER_PRELOAD.read(conf),
         shutdown_timeout_seconds=table.WORKER_SHUTDOWN_TIMEOUT.read(conf),
-        identity=read_identity(conf, instance=table.INSTANCE.read(conf)),
+        parse_seconds=table.WORKER_PARSE_SECONDS.read(conf),
+        parsed_files=table.WORKER_PARSED_FILES.read(conf),
+        identity=read_identity(conf, instance=read_instance(conf)),
         metrics=read_metrics_settings(conf),
     )
 

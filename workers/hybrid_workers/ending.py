@@ -13,6 +13,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 _KILLED = re.compile(r"signal (\d+)")
 _EXITED = re.compile(r"exitcode (-?\d+)")
 _MOST_CHARACTERS = 500
+API_UNREACHABLE = "api_unreachable"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def of_exception(error: BaseException) -> Ending:
         return Ending(f"Refused by the API server with {status} ({hint}): {text}", "", "refused")
     if type(error).__module__.partition(".")[0] == "httpx":
         words = "The API server could not be reached from the worker ([core] execution_api_server_url)"
-        return Ending(f"{words}: {text}", "", "api_unreachable")
+        return Ending(f"{words}: {text}", "", API_UNREACHABLE)
     if isinstance(error, MemoryError):
         return Ending("The worker's process that ran it found no more memory", "", "oom")
     if type(error).__name__ == "SoftTimeLimitExceeded":  # Celery's, which this module does not know

@@ -14,6 +14,7 @@ import logging
 import os
 import selectors
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ def end_waits_with_the_process(supervised: type | None = None) -> bool:
     if register is None or getattr(register, _MARK, False):
         return register is not None
 
+    @wraps(register)
     def register_process_too(self: Any, *args: Any, **kwargs: Any) -> Any:
         answer = register(self, *args, **kwargs)
         _watch(self)

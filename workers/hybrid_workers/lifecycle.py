@@ -30,6 +30,7 @@ from hybrid_workers.duty import Duty
 from hybrid_workers.fast_exit import end_waits_with_the_process
 from hybrid_workers.heartbeat import Heartbeat
 from hybrid_workers.orphans import tie_workloads_to_this_process
+from hybrid_workers.parsed.keep import ParsedFiles
 from hybrid_workers.preload import preload
 from hybrid_workers.reports import Reports
 from hybrid_workers.titles import show_idle
@@ -60,6 +61,7 @@ class WorkerLife:
             timeout_seconds=deployment.shutdown_timeout_seconds, reports=reports, active=activity.active_requests
         )
         self._has_vitals = True
+        self._parsed_files = ParsedFiles()
         self.duty = Duty(self._card)
 
     def connect(self) -> None:
@@ -95,6 +97,9 @@ class WorkerLife:
             hide_secrets_in_logs()
             preload(self._deployment.preload)
             _close_database()
+            self._parsed_files.open(
+                parse_seconds=self._deployment.parse_seconds, most_files=self._deployment.parsed_files
+            )
 
     def _check(self, worker: Any) -> None:
         """End the worker where it cannot work; ``celery worker`` would start it too. Redis may be unavailable."""
@@ -125,6 +130,7 @@ class WorkerLife:
             return
         explain_without_effect(self._deployment.celery)
         warn_of_suspects(log.warning)
+        self._parsed_files.explain()
         self._card.name = sender.hostname
         self._card.queues = tuple(sorted(self._app.amqp.queues.consume_from))
         self._card.concurrency = self._card.processes = int(sender.pool.num_processes)
@@ -169,6 +175,14 @@ class WorkerLife:
                 log.warning("worker-probe will not find this worker, whose signs of life cannot be written: %s", error)
             self._has_vitals = False
 
+    def _in_task_process(self, **_: Any) -> None:
+        """Leave to the parent what is the parent's, leave nothing behind, and wait for nothing that is over."""
+        _close_database()
+        tie_workloads_to_this_process()
+        end_waits_with_the_process()
+        self._parsed_files.use()
+        show_idle(self._name)
+
     def _received(self, **_: Any) -> None:
         self._card.consumed_at = time.time()
 
@@ -190,13 +204,6 @@ class WorkerLife:
         self._heartbeat = None
         with suppress(OSError):
             remove_vitals(self._card.name)
-
-    def _in_task_process(self, **_: Any) -> None:
-        """Leave to the parent what is the parent's, leave nothing behind, and wait for nothing that is over."""
-        _close_database()
-        tie_workloads_to_this_process()
-        end_waits_with_the_process()
-        show_idle(self._name)
 
 
 def _close_database() -> None:

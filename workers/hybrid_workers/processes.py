@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 
 import psutil  # type: ignore[import-untyped]
 
+from hybrid_workers.parsed import lent
+
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5.0
@@ -50,25 +52,37 @@ class RunProcesses:
                     log.error("Some processes of the workload could not be killed")
 
     def _started(self) -> list[psutil.Process]:
-        return [child for child in self._own.children() if child not in self._older and not _is_zombie(child)]
+        forked = [child for child in self._own.children() if child not in self._older]
+        return [process for process in (*forked, *_lent_to(self._own.pid)) if not is_zombie(process)]
 
 
 def find_tree(pid: int | None) -> list[psutil.Process]:
-    """Return a process and all that descend from it."""
+    """Return a process, all that descend from it, and the task that a parsed parent runs for it."""
     try:
         root = psutil.Process(pid or -1)
-        return [root, *root.children(recursive=True)]
+        return [root, *root.children(recursive=True), *(p for task in _lent_to(root.pid) for p in find_tree(task.pid))]
     except (psutil.NoSuchProcess, ValueError):
         return []
 
 
 def kill_trees(roots: Iterable[psutil.Process]) -> None:
-    """Kill processes and all that descend from them, and wait until they are gone; reaping is left to their parents."""
+    """Kill processes and all that descend from them, and wait until they are gone; reaping is left to their parents.
+
+    Parents go last: should this process be killed meanwhile, whoever follows it finds the rest of the tree below them.
+    """
     wanted = list(roots)
     family = _freeze(lambda: wanted)
-    _signal(signal.SIGKILL, family)
+    _signal(signal.SIGKILL, reversed(family))
     if not _wait_until(lambda: all(_is_gone(process) for process in family), _KILL_SECONDS):
         log.error("Some processes could not be killed: %s", [p.pid for p in family if not _is_gone(p)])
+
+
+def _lent_to(slot: int) -> list[psutil.Process]:
+    found = []
+    for pid in lent.tasks_of(slot):
+        with suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(pid))
+    return found
 
 
 def _freeze(roots: Callable[[], Iterable[psutil.Process]]) -> list[psutil.Process]:
@@ -99,10 +113,11 @@ def _is_gone(process: psutil.Process, *, reap: bool = False) -> bool:
     if reap:
         with suppress(ChildProcessError):
             os.waitpid(process.pid, os.WNOHANG)
-    return not process.is_running() or _is_zombie(process)
+    return not process.is_running() or is_zombie(process)
 
 
-def _is_zombie(process: psutil.Process) -> bool:
+def is_zombie(process: psutil.Process) -> bool:
+    """Return whether it has ended and is only not reaped yet, or is gone."""
     try:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -115,9 +130,13 @@ def _orphans_come_here() -> Iterator[None]:
     if not sys.platform.startswith("linux"):
         yield
         return
-    prctl = ctypes.CDLL(None).prctl
-    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans(True)
     try:
         yield
     finally:
-        prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        adopt_orphans(False)
+
+
+def adopt_orphans(wanted: bool) -> None:
+    """Let this process become the parent of what its descendants leave behind when they end, or not. Linux."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0)

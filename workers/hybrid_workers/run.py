@@ -19,7 +19,7 @@ from uuid import uuid4
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from hybrid_executor.errors import ConfigError, HybridError, StoreUnavailable, TaskRejected
-from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.events import SCHEMA, AttemptId, OwnerId
 from hybrid_executor.hiding import traceback_of
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Claim, Outcome, Store
@@ -67,6 +67,7 @@ class Delivery:
     """A message as it arrived.
 
     :ivar instance: the deployment it was made for, "" where the message does not say.
+    :ivar schema: what its release calls :data:`~hybrid_executor.events.SCHEMA`.
     """
 
     attempt: AttemptId
@@ -76,6 +77,7 @@ class Delivery:
     owner: OwnerId = OwnerId("")
     instance: str = ""
     pool: str = "celery"
+    schema: int = SCHEMA
 
 
 class WorkloadRuns:
@@ -110,6 +112,14 @@ class WorkloadRuns:
                 delivery.attempt,
                 delivery.instance,
                 self._instance,
+            )
+            time.sleep(self._patience.longest_pause_seconds)
+            return Disposition.LATER, Ending()
+        if delivery.schema > SCHEMA:
+            log.error(
+                "Attempt %s was sent by a newer release, which this worker cannot read: upgrade this worker. The "
+                "message goes back to the queue",
+                delivery.attempt,
             )
             time.sleep(self._patience.longest_pause_seconds)
             return Disposition.LATER, Ending()
@@ -170,8 +180,10 @@ class WorkloadRuns:
         except Exception as error:  # noqa: BLE001 - whatever a workload does, its slot goes on and its owner learns of it
             if type(error).__name__ == "TaskAlreadyRunningError":
                 return Ending("The API server says that it runs elsewhere", category="duplicate"), State.REVOKED
-            log.error("The workload could not be run; it is reported as failed\n%s", traceback_of(error))
-            return ending.of_exception(error), State.FAILED
+            log.error("The workload could not be run\n%s", traceback_of(error))
+            end = ending.of_exception(error)
+            # Its owner asks Airflow's database whether it had started. What had not is sent again.
+            return end, State.LOST if end.category == ending.API_UNREACHABLE else State.FAILED
         end = ending.of_exit_code(code, oom_kills=ending.count_oom_kills() - oom_kills)
         return end, State.SUCCEEDED if end.is_success else State.FAILED
 

@@ -7,7 +7,7 @@ from typing import Any
 from celery import Celery, Task  # type: ignore[import-untyped]
 from celery.exceptions import Ignore, Reject  # type: ignore[import-untyped]
 
-from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.events import SCHEMA, AttemptId, OwnerId
 from hybrid_workers.ending import Ending
 from hybrid_workers.reports import Reports
 from hybrid_workers.run import Delivery, Disposition, WorkloadRuns
@@ -90,4 +90,5 @@ def delivery_of(request: Any, args: tuple[object, ...]) -> Delivery:
         owner=OwnerId(str(ours.get("owner", ""))),
         instance=str(ours.get("instance", "")),
         pool=str(ours.get("pool", "celery")),
+        schema=schema if isinstance(schema := ours.get("schema"), int) else SCHEMA,
     )

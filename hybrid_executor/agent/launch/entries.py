@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from hybrid_executor.agent.launch.pod_factory import Manifest
 from hybrid_executor.events import StreamId
@@ -32,6 +33,8 @@ class Launch:
     :ivar demand: what its pod asks for, None before the first build.
     :ivar barrier: the barrier that it tries now, None for none; :ivar barrier_age: how often that had closed before.
     :ivar is_void: it is not to be launched any more.
+    :ivar claim: names this agent's work on it, in the pod that it claims.
+    :ivar has_written: the workload may have been written to a warm pod.
     """
 
     entry: LaunchEntry
@@ -44,6 +47,8 @@ class Launch:
     barrier: Barrier | None = None
     barrier_age: int = 0
     is_void: bool = False
+    claim: str = field(default_factory=lambda: uuid4().hex)
+    has_written: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class Failed:
 
     :ivar is_lost: the owner decides, since a new workload may help.
     :ivar unwanted: a pod that was created all the same and has to be deleted.
+    :ivar sources: the states from which the attempt may fail.
     """
 
     launch: Launch
@@ -89,15 +95,22 @@ class Failed:
     category: str
     is_lost: bool = False
     unwanted: Created | None = None
+    sources: tuple[State, ...] = LAUNCHABLE
 
 
 @dataclass(frozen=True)
 class Ready:
-    """The pod can be created. Its manifest holds a token: never show it."""
+    """The pod can be created. Its manifest holds a token: never show it.
+
+    :ivar why_cold: in one word why it cannot be a warm pod, "" if it can, ``None`` if its profile has none.
+    :ivar payload: for a warm pod.
+    """
 
     launch: Launch
     record: Record
     manifest: Manifest = field(repr=False)
+    why_cold: str | None = None
+    payload: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -111,11 +124,74 @@ class Created:
     uid: str
 
 
-Prepared = Ready | Again | Dropped | Failed
+@dataclass(frozen=True)
+class Claimed:
+    """A waiting pod is this attempt's, and gets its workload. It holds a token: never show it.
+
+    :ivar pod: ``namespace/name``.
+    :ivar is_new: nobody can have done anything with the pod yet.
+    """
+
+    launch: Launch
+    record: Record
+    pod: str
+    payload: str = field(repr=False)
+    is_new: bool
+
+    @property
+    def namespace(self) -> str:
+        """The pod's namespace."""
+        return self.pod.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The pod's name."""
+        return self.pod.partition("/")[2]
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """A warm pod has accepted the workload."""
+
+    launch: Launch
+    record: Record
+    namespace: str
+    name: str
+    uid: str
+    node: str
+
+
+@dataclass(frozen=True)
+class TakenBack:
+    """The waiting pod cannot be used: the attempt is launched again at once."""
+
+    launch: Launch
+    record: Record
+    words: str
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """A claimed pod is to be deleted; when it is gone, the watcher launches the attempt again."""
+
+    launch: Launch
+    record: Record
+    namespace: str
+    name: str
+    uid: str
+
+
+Prepared = Ready | Claimed | Again | Dropped | Failed
 """What follows for a launch from its preparation."""
 
 Tried = Created | Again | Failed | Refused
 """What follows for a launch from the try to create its pod."""
+
+HandOverResult = HandedOver | TakenBack | Abandoned | Again | Failed
+"""What follows for a launch from the try to hand its workload over to a warm pod."""
+
+Outcome = Created | HandedOver | TakenBack | Failed
+"""What ends a launch, in the step that acknowledges its entry."""
 
 
 class HeldEntries:

@@ -18,23 +18,31 @@ from typing import Any
 from hybrid_executor.agent.delayed_pool import DelayedPool
 from hybrid_executor.agent.launch.creation import PodCreator
 from hybrid_executor.agent.launch.entries import (
+    Abandoned,
     Again,
+    Claimed,
     Created,
     Dropped,
     Failed,
+    HandedOver,
+    HandOverResult,
     HeldEntries,
     Launch,
+    Outcome,
     Prepared,
     Ready,
     Refused,
+    TakenBack,
     Tried,
 )
+from hybrid_executor.agent.launch.jobs import LaunchJobs
 from hybrid_executor.agent.launch.pace import Pace
 from hybrid_executor.agent.launch.pod_factory import PodFactory
-from hybrid_executor.agent.launch.preparation import PUT_OFF_SECONDS, LaunchPreparer
+from hybrid_executor.agent.launch.preparation import LaunchPreparer
 from hybrid_executor.agent.launch.queue import LaunchQueue
 from hybrid_executor.agent.launch.recording import Batcher, LaunchRecorder
 from hybrid_executor.agent.removal import PodRef, PodRemover
+from hybrid_executor.agent.warm.launches import WarmLaunches
 from hybrid_executor.backoff import RECONNECT
 from hybrid_executor.complaints import REDIS, REDIS_UNAVAILABLE, Complaints
 from hybrid_executor.config.kubernetes import KubernetesSettings
@@ -67,7 +75,7 @@ class AirflowKubernetesScheduler:
     :param patience_seconds: how long to try again after a refusal that may be temporary or permanent.
     :param take_over_seconds: entries that their agent has not renewed for so long are taken over.
     :param on_namespace: called with each namespace in which a pod was created.
-    :param distrusts_records: returns whether Redis lost data lately.
+    :param distrusts_records: returns whether Redis lost data lately. :param warm: its warm pods.
     """
 
     def __init__(
@@ -90,6 +98,7 @@ class AirflowKubernetesScheduler:
         on_namespace: Callable[[str], None] = lambda _: None,
         distrusts_records: Callable[[], bool] = lambda: False,
         metrics: Metrics = SILENT,
+        warm: WarmLaunches,
     ) -> None:
         self.cluster = cluster
         self.launched = 0
@@ -99,7 +108,6 @@ class AirflowKubernetesScheduler:
         self._remover = remover
         self._complaints = complaints
         self._pace = Pace(store, cluster=cluster, pods_per_second=pods_per_second, most_starting=most_starting)
-        self._on_namespace = on_namespace
         self._take_over_seconds = take_over_seconds
         self._stream = store.launches(cluster, consumer=agent)
         self._room_for = settings.launch_concurrency * 3
@@ -118,7 +126,8 @@ class AirflowKubernetesScheduler:
             factory=factory,
             token_seconds=token_seconds,
         )
-        self._creator = PodCreator(
+        self._warm = warm
+        creator = PodCreator(
             cluster=cluster,
             instance=instance,
             client=client,
@@ -128,6 +137,7 @@ class AirflowKubernetesScheduler:
             distrusts_records=distrusts_records,
             metrics=metrics,
         )
+        self._jobs = LaunchJobs(creator, self._warm.hand_over, on_namespace=on_namespace)
         self._recorder = LaunchRecorder(store, cluster=cluster, delete_pod=self.delete_pod, metrics=metrics)
         self._outcomes = Batcher(f"outcomes-{cluster}", self._record)
 
@@ -199,10 +209,7 @@ class AirflowKubernetesScheduler:
         try:
             self._stream.leave()
         except StoreUnavailable:
-            log.warning(
-                "Redis unavailable: this agent stays in the launch stream's group of cluster %s until others remove it",
-                self.cluster,
-            )
+            log.warning("Redis unavailable: this agent stays a consumer of cluster %s for some time", self.cluster)
 
     def _turn(self, stop: threading.Event) -> None:
         now = time.monotonic()
@@ -274,7 +281,7 @@ class AirflowKubernetesScheduler:
     def _read_new(self) -> dict[StreamId, Ready]:
         """Build the pods of new launches, put the launches in the queue, and return the pods."""
         batch = [self._unread[index] for index in range(min(len(self._unread), _BATCH))]
-        items = self._preparer.read_each(batch)
+        items = self._warm.choose(self._preparer.read_each(batch))
         fresh: dict[StreamId, Ready] = {}
         for launch, item in zip(batch, items, strict=True):
             self._unread.popleft()
@@ -330,15 +337,19 @@ class AirflowKubernetesScheduler:
             launch.note = note
             self._outcomes.put(Again(launch, 0.0, note))
 
-    def _hand_on(self, item: Prepared | Tried) -> None:
+    def _hand_on(self, item: Prepared | Tried | HandOverResult) -> None:
         """Pass a launch on to its next step. Called by the launcher's thread and by those of the pool."""
-        if isinstance(item, Ready):
-            ready = item
-            self._pool.submit(lambda: self._create(ready))
-            return
         launch = item.launch
-        if isinstance(item, Created):
-            if self._queue.created(launch, now=time.monotonic()):
+        if isinstance(item, Ready | Claimed):
+            work = item
+            self._pool.submit(lambda: self._hand_on(self._jobs.run(work)))
+            return
+        if isinstance(item, Abandoned):
+            # Not acknowledged before: if this agent ends, another one deletes it.
+            self.delete_pod(item.name, item.namespace, uid=item.uid, on_done=lambda: self._acknowledge(launch.entry))
+            return
+        if isinstance(item, Created | HandedOver | TakenBack):
+            if isinstance(item, Created) and self._queue.created(launch, now=time.monotonic()):
                 log.info("Namespace %s of cluster %s accepts such pods again", item.namespace, self.cluster)
             self._outcomes.put(item)
             return
@@ -360,8 +371,10 @@ class AirflowKubernetesScheduler:
         wait = self._queue.refused(
             launch, refusal, now=time.monotonic(), jitter=random.random(), keeps=item.failed is None
         )
+        namespace = launch.demand.namespace if launch.demand else ""
+        if refusal.cause == "quota":
+            self._warm.give_way(namespace)
         if wait.is_news:
-            namespace = launch.demand.namespace if launch.demand else ""
             log.warning("Some pods wait for namespace %s of cluster %s: %s", namespace, self.cluster, refusal.reason)
         if item.failed is not None:
             self._outcomes.put(item.failed)
@@ -371,23 +384,12 @@ class AirflowKubernetesScheduler:
         else:
             self._tell(launch, wait.note)
 
-    def _create(self, ready: Ready) -> None:
-        try:
-            outcome = self._creator.create(ready)
-        except Exception:
-            log.exception("The pod of %s could not be created and is tried again", ready.record.name)
-            outcome = Again(ready.launch, PUT_OFF_SECONDS)
-        if isinstance(outcome, Created):
-            # Not earlier: a namespace that a task misspelt gets no pod and needs no watcher.
-            self._on_namespace(outcome.namespace)
-        self._hand_on(outcome)
-
-    def _record(self, items: list[Created | Failed | Again]) -> None:
+    def _record(self, items: list[Outcome | Again]) -> None:
         self._recorder.record_each(items)
         for item in items:
             if not isinstance(item, Again):
                 self._held.drop(item.launch.entry)
-                self.launched += isinstance(item, Created)
+                self.launched += isinstance(item, Created | HandedOver)
 
     def _acknowledge(self, entry: LaunchEntry) -> None:
         try:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import resources
 from typing import Any, cast, get_args
 
 from hybrid_executor.agent.identity import ANNOTATION_GENERATION
@@ -17,7 +19,7 @@ from hybrid_executor.config.coordinators import CoordinatorPod
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.config.yaml_keys import keys_given_twice
 from hybrid_executor.errors import TaskRejected
-from hybrid_executor.events import Kind
+from hybrid_executor.events import AttemptId, Kind
 from hybrid_executor.kube.demand import Demand, demand_of
 from hybrid_executor.kube.findings import findings_of_pod
 from hybrid_executor.kube.manifest import apply_mutation_hook, build_pod
@@ -25,6 +27,8 @@ from hybrid_executor.kube.names import pod_name
 from hybrid_executor.kube.overrides import Overrides, read_overrides
 from hybrid_executor.kube.request import PodRequest
 from hybrid_executor.kube.template import TemplateCache, TemplateChoice, choose_template
+from hybrid_executor.kube.warm_pod import as_waiting, kind_of
+from hybrid_executor.states import State
 from hybrid_executor.store import Record
 
 _NO_COORDINATOR = CoordinatorPod()
@@ -42,6 +46,24 @@ class Manifest:
     def demand(self) -> Demand:
         """What the pod asks of its namespace."""
         return demand_of(self.pod, namespace=self.namespace)
+
+
+@dataclass(frozen=True)
+class WaitingPod:
+    """A pod that waits for an attempt.
+
+    :ivar kind: differs for pods that differ.
+    :ivar pod: its manifest; with :func:`~hybrid_executor.kube.warm_pod.with_name` it can be created.
+    """
+
+    kind: str
+    namespace: str
+    pod: dict[str, Any] = field(repr=False)
+
+
+@cache
+def _warm_program() -> str:
+    return resources.files("hybrid_executor.agent.warm").joinpath("program.py").read_text(encoding="utf-8")
 
 
 class PodFactory:
@@ -128,6 +150,50 @@ class PodFactory:
         metadata["annotations"] = {**(metadata.get("annotations") or {}), ANNOTATION_GENERATION: str(record.generation)}
         namespace = metadata["namespace"] = metadata.get("namespace") or self._settings.namespace
         return Manifest(namespace, metadata["name"], {**pod, "metadata": metadata})
+
+    def build_waiting(self, profile: Profile) -> WaitingPod:
+        """Return the pod that waits for an attempt of a profile with warm pods. It holds no workload.
+
+        :raises TaskRejected: with what to fix.
+        """
+        warm = profile.warm
+        assert warm is not None
+        nobody = Record(id=AttemptId(""), state=State.SUBMITTED, generation=0, profile=profile.name)
+        request = self.request(nobody, payload="", overrides="")
+        template = self._templates.load(choose_template(request, self._settings))
+        pod = as_waiting(
+            build_pod(request, self._settings, template),
+            program=_warm_program(),
+            wait_seconds=2 * warm.lifetime_seconds,
+            profile=profile.name,
+            priority_class=warm.priority_class,
+        )
+        if self._hook is not None:
+            pod = apply_mutation_hook(pod, self._hook)
+        namespace = pod["metadata"].get("namespace") or self._settings.namespace
+        pod = {**pod, "metadata": {**pod["metadata"], "namespace": namespace}}
+        return WaitingPod(kind_of(pod), namespace, pod)
+
+    def why_cold(self, record: Record, *, overrides: str) -> str:
+        """Return in one word why a record's pod cannot be a warm one of its profile, "" if it can.
+
+        Asked only for profiles with warm pods.
+        """
+        profile = self._profiles.get(record.profile)
+        if profile is None or profile.warm is None:
+            return "off"
+        if overrides:
+            return "executor_config"
+        if record.queue in self._coordinator_pods:
+            return "coordinator"
+        if self._hook is not None and not profile.warm.hook_ignores_task:
+            return "hook"
+        return ""
+
+    def warm_profile(self, record: Record) -> Profile | None:
+        """Return the record's profile if it has warm pods."""
+        profile = self._profiles.get(record.profile)
+        return profile if profile is not None and profile.warm is not None else None
 
     def request(self, record: Record, *, payload: str, overrides: str) -> PodRequest:
         """Return everything that decides how the record's pod looks.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Dropped, Failed, Launch, Prepared, Ready
+from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Claimed, Dropped, Failed, Launch, Prepared, Ready
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.errors import StoreUnavailable, TaskRejected
 from hybrid_executor.hiding import hide_secrets, traceback_of
@@ -93,7 +93,11 @@ class LaunchPreparer:
         return [item for item in items if isinstance(item, Dropped | Failed)]
 
     def _read_one(self, launch: Launch, record: Record | None, payload: str, overrides: str) -> Prepared:
-        if record is None or record.generation != launch.entry.generation or record.state not in LAUNCHABLE:
+        if record is None or record.generation != launch.entry.generation:
+            return Dropped(launch)
+        if record.state is State.PENDING and (pod := record.warm_pod):
+            return Claimed(launch, record, pod, payload, is_new=False)
+        if record.state not in LAUNCHABLE:
             return Dropped(launch)
         if not payload:
             # An attempt that had a pod in time and lost it does not fail: its owner makes a new workload.
@@ -106,7 +110,9 @@ class LaunchPreparer:
             log.error("The pod of %s could not be made; its task fails\n%s", record.name, traceback_of(error))
             words = hide_secrets(f"{type(error).__name__}: {error}")
             return Failed(launch, record, f"The pod could not be made: {words}", "rejected")
-        return Ready(launch, record, manifest)
+        if self._factory.warm_profile(record) is None:
+            return Ready(launch, record, manifest)
+        return Ready(launch, record, manifest, self._factory.why_cold(record, overrides=overrides), payload)
 
     def announce(self, ready: Sequence[Ready]) -> list[Ready | Dropped]:
         """Record the pods' names before they are created; drop attempts that are not ours to launch any more.

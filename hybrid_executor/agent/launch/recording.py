@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Created, Failed
+from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Created, HandedOver, TakenBack
+from hybrid_executor.agent.launch.entries import Outcome as LaunchOutcome
 from hybrid_executor.backoff import RECONNECT
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.metrics import SILENT, Metrics
@@ -45,7 +46,7 @@ class LaunchRecorder:
         self._cluster = cluster
         self._delete_pod = delete_pod
 
-    def record_each(self, outcomes: Sequence[Created | Failed | Again]) -> None:
+    def record_each(self, outcomes: Sequence[LaunchOutcome | Again]) -> None:
         """Do what :meth:`record` does. One that cannot be recorded is left out: its entry is taken again.
 
         :raises StoreUnavailable: Redis unavailable; all may be recorded again.
@@ -61,7 +62,7 @@ class LaunchRecorder:
                 return
             log.exception("The outcome of a launch could not be recorded; its entry is taken again")
 
-    def record(self, items: Sequence[Created | Failed | Again]) -> None:
+    def record(self, items: Sequence[LaunchOutcome | Again]) -> None:
         """Record outcomes, in their order, and the notes of launches that wait.
 
         :raises StoreUnavailable: Redis unavailable; all may be recorded again.
@@ -74,42 +75,60 @@ class LaunchRecorder:
         claims = self._attempts.advance_all([self._change(outcome) for outcome in outcomes])
         self._count([outcome for outcome in outcomes if isinstance(outcome, Created)])
         for outcome, claim in zip(outcomes, claims, strict=True):
-            if isinstance(outcome, Created):
-                self._after_creation(outcome, claim)
-                continue
+            self._follow_up(outcome, claim)
+
+    def _follow_up(self, outcome: LaunchOutcome, claim: Claim) -> None:
+        if isinstance(outcome, Created | HandedOver):
+            self._after_creation(outcome, claim)
+        elif isinstance(outcome, TakenBack):
+            log.info("%s: %s", outcome.record.name, outcome.words)
+        else:
             if outcome.unwanted is not None:
                 self._delete(outcome.unwanted)
             if claim.is_granted:
                 self._metrics.count(metric.LAUNCHES_FAILED, cluster=self._cluster, category=outcome.category)
                 log.info("Launch of %s failed (%s): %s", outcome.record.name, outcome.category, outcome.reason)
 
-    def _change(self, outcome: Created | Failed) -> Change:
+    def _change(self, outcome: LaunchOutcome) -> Change:
         record = outcome.record
         acknowledged = LaunchAck(self._cluster, outcome.launch.entry.id)
-        if isinstance(outcome, Created):
+        if isinstance(outcome, TakenBack):
             return Change(
                 attempt=record.id,
-                to=State.PENDING,
+                to=State.SUBMITTED,
                 generation=record.generation,
-                fields={"pod": outcome.name, "namespace": outcome.namespace, "holder": outcome.name, "note": ""},
+                sources=(State.PENDING,),
+                relaunch=True,
+                fields={"holder": "", "note": outcome.words},
                 ack=acknowledged,
+            )
+        if isinstance(outcome, Created | HandedOver):
+            found = {"pod": outcome.name, "namespace": outcome.namespace, "holder": outcome.name, "note": ""}
+            to, sources = State.PENDING, None
+            if isinstance(outcome, HandedOver):
+                to, sources = State.RUNNING, (*LAUNCHABLE, State.PENDING)
+                found |= {"node": outcome.node, "category": ""}
+            generation = record.generation
+            return Change(
+                attempt=record.id, to=to, generation=generation, sources=sources, fields=found, ack=acknowledged
             )
         return Change(
             attempt=record.id,
             to=State.LOST if outcome.is_lost else State.FAILED,
             generation=record.generation,
             # The watcher may have recorded already that this pod waits or runs.
-            sources=LAUNCHABLE if outcome.unwanted is None else None,
+            sources=outcome.sources if outcome.unwanted is None else None,
             fields={"reason": outcome.reason, "category": outcome.category, "note": ""},
             ack=acknowledged,
         )
 
-    def _after_creation(self, created: Created, claim: Claim) -> None:
+    def _after_creation(self, created: Created | HandedOver, claim: Claim) -> None:
         if claim.outcome is Outcome.STALE or claim.state == State.REVOKED:
-            log.info("%s was revoked while its pod was created: deleting %s", created.record.name, created.name)
+            log.info("%s was revoked while it was launched: deleting pod %s", created.record.name, created.name)
             self._delete(created)
         elif claim.is_granted:
-            log.info("Launched %s as pod %s/%s", created.record.name, created.namespace, created.name)
+            how = "in the warm" if isinstance(created, HandedOver) else "as"
+            log.info("Launched %s %s pod %s/%s", created.record.name, how, created.namespace, created.name)
 
     def _count(self, created: Sequence[Created]) -> None:
         if not self._metrics.is_on or not created:
@@ -124,7 +143,7 @@ class LaunchRecorder:
                 seconds = (now - item.record.submitted_at) / 1000
                 self._metrics.time(metric.LAUNCH_TIME, seconds, cluster=self._cluster, kube_namespace=item.namespace)
 
-    def _delete(self, created: Created) -> None:
+    def _delete(self, created: Created | HandedOver) -> None:
         self._delete_pod(created.name, created.namespace, uid=created.uid)
 
 

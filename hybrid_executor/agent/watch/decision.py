@@ -18,6 +18,7 @@ from hybrid_executor.agent.removal import Cleanup
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.diagnosis import Diagnosis, diagnose, sentence
+from hybrid_executor.kube.warm_pod import CLAIMED, NOTHING_RAN, warm_state
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Claim, Outcome
 
@@ -34,6 +35,7 @@ _NO_SUCH_IMAGE = re.compile(
     r"|never pull|errimageneverpull|not present with pull policy",
     re.IGNORECASE,
 )
+_MOST_HAND_OVERS = 5
 _WAITS_LONG = frozenset({Category.PENDING})
 _DEFAULT_GRACE_SECONDS = 30.0  # Kubernetes' own
 
@@ -83,6 +85,8 @@ def sight(
     has_ended = status.get("phase") in ("Succeeded", "Failed")
     grace = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
     diagnosis = diagnose(pod, event_type=event_type, fatal_pending_reasons=fatal_pending_reasons)
+    if warm_state(pod) == CLAIMED:
+        diagnosis = of_warm_pod(diagnosis)
     return Sighting(
         identity,
         diagnosis,
@@ -97,6 +101,19 @@ def sight(
         grace_seconds=_DEFAULT_GRACE_SECONDS if grace is None else float(grace),
         started_after=_started_after(pod) if diagnosis.phase == "running" else None,
     )
+
+
+def of_warm_pod(diagnosis: Diagnosis) -> Diagnosis:
+    """Return what a claimed warm pod's diagnosis says about its attempt.
+
+    That its container runs says nothing: whether it has accepted the workload is recorded by the launcher. Its exit
+    code tells if it never will.
+    """
+    if diagnosis.phase == "running":
+        return replace(diagnosis, phase="pending", category=Category.RUNNING)
+    if diagnosis.phase == "failed" and diagnosis.exit_code == NOTHING_RAN:
+        return replace(diagnosis, category=Category.NOT_HANDED_OVER, task_may_have_started=False)
+    return diagnosis
 
 
 def _started_after(pod: Mapping[str, Any]) -> float | None:
@@ -157,6 +174,9 @@ def failure_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSett
         fields["node"] = diagnosis.node
     to = State.FAILED
     may_launch = settings.may_launch_again(pod.launch + 1) and not is_permanent(diagnosis, settings)
+    if diagnosis.category is Category.NOT_HANDED_OVER:
+        # Neither the task nor its pod is to blame. After some tries, its owner makes a new workload.
+        may_launch, to = pod.launch < _MOST_HAND_OVERS, State.LOST
     if may_launch and diagnosis.task_may_have_started:
         to = State.LOST
     elif may_launch:

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from hybrid_executor.agent.delayed_pool import DelayedPool
 from hybrid_executor.agent.watch.decision import Sighting
 from hybrid_executor.errors import KubeError
+from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.masking import make_fit
+from hybrid_executor.kube.warm_pod import without_hand_over
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +94,7 @@ class LogTails:
             except KubeError as error:
                 log.debug("The last lines of pod %s cannot be read: %s", seen.identity.path, error)
         with self._lock:
-            reading.lines = shorten(text)
+            reading.lines = shorten(without_hand_over(text))
 
 
 def wants_log(seen: Sighting) -> bool:
@@ -103,6 +105,7 @@ def wants_log(seen: Sighting) -> bool:
         and diagnosis.exit_code is not None
         and bool(diagnosis.container)
         and diagnosis.reason not in _NOTHING_WRITTEN
+        and diagnosis.category is not Category.NOT_HANDED_OVER
         and not seen.is_gone
     )
 

@@ -43,6 +43,7 @@ class PodRecorder:
 
     :param starts: told which pods have started, None for nobody.
     :param on_end: called with each namespace where a pod ended.
+    :param on_shortage: called with each namespace where a pod finds no node.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class PodRecorder:
         starts: Starts | None = None,
         cluster: str = "",
         on_end: Callable[[str], None] = lambda _: None,
+        on_shortage: Callable[[str], None] = lambda _: None,
         metrics: Metrics = SILENT,
     ) -> None:
         self._attempts = attempts
@@ -62,6 +64,7 @@ class PodRecorder:
         self._starts = starts
         self._cluster = cluster
         self._on_end = on_end
+        self._on_shortage = on_shortage
         self._settings = settings
         self._remover = remover
         self._log_tails = log_tails
@@ -78,6 +81,8 @@ class PodRecorder:
         self._count_starts(sightings)
         for namespace in {seen.identity.namespace for seen in sightings if seen.has_ended or seen.is_gone}:
             self._on_end(namespace)
+        for namespace in {seen.identity.namespace for seen in sightings if finds_no_node(seen)}:
+            self._on_shortage(namespace)
 
     def record_due(self) -> None:
         """Record the verdicts that have waited long enough. Cheap where there are none.
@@ -210,6 +215,11 @@ def start_of(seen: Sighting) -> str:
     if phase == "pending" and seen.diagnosis.category is Category.PENDING:
         return ""
     return "leave"
+
+
+def finds_no_node(seen: Sighting) -> bool:
+    """Return whether the scheduler has no node for a pod."""
+    return seen.diagnosis.phase == "pending" and seen.diagnosis.category is Category.UNSCHEDULABLE
 
 
 def _ref_of(identity: PodIdentity) -> PodRef:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.diagnosis import Diagnosis
+from hybrid_executor.kube.warm_pod import WAITING, warm_state
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Record
 
@@ -42,7 +43,10 @@ T = TypeVar("T")
 
 
 class Relist:
-    """Lists the pods of one namespace (None: of the whole cluster) and repairs their records."""
+    """Lists the pods of one namespace (None: of the whole cluster) and repairs their records.
+
+    :param on_waiting: called with each pod that waits for an attempt.
+    """
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Relist:
         settings: KubernetesSettings,
         data_loss: DataLoss,
         ownership: Ownership,
+        on_waiting: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
         self._cluster = cluster
         self._namespace = namespace
@@ -68,6 +73,7 @@ class Relist:
         self._settings = settings
         self._data_loss = data_loss
         self._ownership = ownership
+        self._on_waiting = on_waiting
         self._place = f"namespace {namespace} of cluster {cluster}" if namespace else f"cluster {cluster}"
 
     def run(self, memory: PodMemory) -> str:
@@ -81,6 +87,9 @@ class Relist:
         version = ""
         for page in self._client.list_pod_pages(self._namespace, self._selector):
             sightings += [seen for pod in page.items if (seen := self._sight(pod)) is not None]
+            for pod in page.items:
+                if warm_state(pod) == WAITING:
+                    self._on_waiting(pod)
             version = page.resource_version
         listed = {(seen.identity.namespace, seen.identity.name) for seen in sightings}
         count = len(sightings)

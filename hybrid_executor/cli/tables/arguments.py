@@ -25,3 +25,8 @@ OUTPUT = arg(
 JSON = arg("--json", help="Short for --output json", action="store_true")
 WORKER_NAME = arg("worker", help="Name of a worker, or the name of its host")
 DRY_RUN = arg("--dry-run", help="Say what would be done, and do nothing", action="store_true")
+TEAM = arg(
+    "--team",
+    help="Team of Airflow's multi-team mode (default: the executor of all teams)",
+    metavar="NAME",
+)

@@ -6,6 +6,7 @@ what                   permission
 the page               the view ``CLUSTER_ACTIVITY``: it is what the UI's home page needs to show schedulers and slots
 a tab                  to read the task instances of its Dag
 a row about a task     the same, and its Dag is one that the user may read
+the page of a team     the same, and the auth manager says that the user belongs to the team
 workers and agents     to edit Airflow's pools. Whoever may set a pool to 0 slots may stop all tasks from starting
                        already, which is what draining workers does. Auth managers give it to those who operate Airflow
 revoking an attempt    to edit the task instances of its Dag, as for marking a task as failed
@@ -15,7 +16,7 @@ revoking an attempt    to edit the task instances of its Dag, as for marking a t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import Any
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -38,9 +39,17 @@ reads_tasks = requires_access_dag("GET", access_entity=DagAccessEntity.TASK_INST
 """Dependency: 401 without a login, 403 without the permission for the Dag of the request's ``dag_id``."""
 
 
-def may_operate(user: User) -> bool:
-    """Return whether a user may tell workers and agents what to do."""
-    return bool(get_auth_manager().is_authorized_pool(method="PUT", details=PoolDetails(), user=user))
+def visible_teams(user: User, teams: Sequence[str]) -> list[str]:
+    """Return those of the teams whose page a user may see; "" stands for the executor of all teams."""
+    named = {team for team in teams if team}
+    seen = get_auth_manager().filter_authorized_teams(teams_names=named, user=user, method="GET") if named else set()
+    return [team for team in teams if not team or team in seen]
+
+
+def may_operate(user: User, team: str = "") -> bool:
+    """Return whether a user may tell the workers and agents of a team, or those of all teams, what to do."""
+    details = PoolDetails(team_name=team) if team else PoolDetails()
+    return bool(get_auth_manager().is_authorized_pool(method="PUT", details=details, user=user))
 
 
 def may_revoke(user: User, dag_id: str) -> bool:

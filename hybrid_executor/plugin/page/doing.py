@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends, Form, Request
@@ -16,7 +17,6 @@ from hybrid_executor.plugin.page.addresses import tab_of_task
 from hybrid_executor.plugin.page.context import Context, ContextDep
 from hybrid_executor.plugin.page.performing import perform
 from hybrid_executor.plugin.page.rendering import render
-from hybrid_executor.store import Record
 
 router = APIRouter()
 
@@ -24,22 +24,22 @@ _PATIENCE_SECONDS = 8.0
 
 
 @router.get("/confirm", dependencies=[Depends(access.sees_page)])
-async def ask_about_member(context: ContextDep, user: GetUserDep, action: str, name: str) -> Response:
+async def ask_about_member(context: ContextDep, user: GetUserDep, action: str, name: str, team: str = "") -> Response:
     """Ask whether to do something to a worker or an agent."""
-    chosen = await _permitted(user, action)
+    chosen = await _permitted(context, user, action, team)
     member = await context.reading.once(
-        lambda: find_member(context.deployment.open()[1], chosen, name), patience_seconds=_PATIENCE_SECONDS
+        lambda: find_member(context.deployment.open(team)[1], chosen, name), patience_seconds=_PATIENCE_SECONDS
     )
     return render(
         "confirm",
         title=chosen.question.format(name=name),
         effects=[chosen.effect],
         address="do",
-        fields={"action": action, "name": name},
+        fields={"action": action, "name": name, "team": team},
         takes_queue=chosen.takes_queue,
         queues=queues_of(member),
         button=chosen.verb,
-        back="./",
+        back=_page_of(team),
         token=context.tokens.make_form(user.get_id()),
     )
 
@@ -53,35 +53,39 @@ async def do_to_member(
     name: Annotated[str, Form()],
     token: Annotated[str, Form()],
     queue: Annotated[str, Form()] = "",
+    team: Annotated[str, Form()] = "",
 ) -> Response:
     """Do something to a worker or an agent."""
-    chosen = await _permitted(user, action)
-    details = {chosen.kind: name, **({"queue": queue} if chosen.takes_queue else {})}
+    chosen = await _permitted(context, user, action, team)
+    details = {
+        chosen.kind: name,
+        **({"queue": queue} if chosen.takes_queue else {}),
+        **({"team": team} if team else {}),
+    }
     return await perform(
         request,
         context,
         user=user,
         token=token,
         write_row=lambda: audit.record(action.replace("-", " "), user=user, details=details),
-        do=lambda: chosen.do(context.deployment.open()[1], name, queue),
-        back="./",
+        do=lambda: chosen.do(context.deployment.open(team)[1], name, queue),
+        back=_page_of(team),
     )
 
 
 @router.get("/confirm-revoke")
 async def ask_about_attempt(context: ContextDep, user: GetUserDep, attempt: str) -> Response:
     """Ask whether to revoke an attempt."""
-    record = await _revocable(context, user, attempt)
-    settings, _ = context.deployment.open()
+    found = await _revocable(context, user, attempt)
     return render(
         "confirm",
-        title=f"Revoke {record.name}?",
-        effects=revoking.effects_of(record, settings),
+        title=f"Revoke {found.record.name}?",
+        effects=revoking.effects_of(found.record, found.settings),
         address="revoke",
         fields={"attempt": attempt},
         takes_queue="",
         button="Revoke",
-        back=_tab_of(record),
+        back=_tab_of(found),
         token=context.tokens.make_form(user.get_id()),
     )
 
@@ -95,51 +99,64 @@ async def revoke_attempt(
     token: Annotated[str, Form()],
 ) -> Response:
     """Revoke an attempt."""
-    record = await _revocable(context, user, attempt)
+    found = await _revocable(context, user, attempt)
     return await perform(
         request,
         context,
         user=user,
         token=token,
-        write_row=lambda: audit.record("revoke attempt", user=user, details={"attempt": attempt}, task=record),
-        do=lambda: revoking.revoke(*context.deployment.open(), record, by=user.get_name()),
-        back=_tab_of(record),
+        write_row=lambda: audit.record("revoke attempt", user=user, details={"attempt": attempt}, task=found.record),
+        do=lambda: revoking.revoke(found, by=user.get_name()),
+        back=_tab_of(found),
     )
 
 
-async def _permitted(user: access.User, name: str) -> Action:
-    """Return an action that the user may do.
+async def _permitted(context: Context, user: access.User, name: str, team: str) -> Action:
+    """Return an action that the user may do to workers and agents of a team.
 
-    :raises HTTPException: 404 if there is none, 403 if the user may not do it.
+    :raises HTTPException: 404 if there is none, 403 if the user may not do it or there is no such team.
     """
     action = ACTIONS.get(name)
     if action is None:
         raise HTTPException(404)
-    if not await run_in_threadpool(access.may_operate, user):
+
+    def is_permitted() -> bool:
+        return team in access.visible_teams(user, context.deployment.teams()) and access.may_operate(user, team)
+
+    if not await run_in_threadpool(is_permitted):
         raise HTTPException(403)
     return action
 
 
-async def _revocable(context: Context, user: access.User, attempt: str) -> Record:
+async def _revocable(context: Context, user: access.User, attempt: str) -> revoking.Found:
     """Return the record of an attempt that the user may revoke. The Dag is the record's, not one that a browser names.
 
     :raises HTTPException: 403 if there is none or the user may not revoke it, so that nobody can find out which exist.
     """
-    record = await context.reading.once(
-        lambda: revoking.find(context.deployment.open()[1], attempt), patience_seconds=_PATIENCE_SECONDS
+    candidates = await context.reading.once(
+        lambda: revoking.find(context.deployment, attempt), patience_seconds=_PATIENCE_SECONDS
     )
 
-    def is_permitted() -> bool:
-        if record is None:
-            return False
-        return access.may_revoke(user, record.dag_id) if record.kind == "task" else access.may_operate(user)
+    def choose_permitted() -> revoking.Found | None:
+        return next((found for found in candidates if _may_revoke(user, found)), None)
 
-    if record is None or not await run_in_threadpool(is_permitted):
+    chosen = await run_in_threadpool(choose_permitted)
+    if chosen is None:
         raise HTTPException(403)
-    return record
+    return chosen
 
 
-def _tab_of(record: Record) -> str:
+def _may_revoke(user: access.User, found: revoking.Found) -> bool:
+    record, team = found.record, found.settings.team
+    return access.may_revoke(user, record.dag_id) if record.kind == "task" else access.may_operate(user, team)
+
+
+def _page_of(team: str) -> str:
+    return f"./?{urlencode({'team': team})}" if team else "./"
+
+
+def _tab_of(found: revoking.Found) -> str:
+    record = found.record
     if record.kind != "task":
-        return "./"
+        return _page_of(found.settings.team)
     return tab_of_task(record.dag_id, record.run_id, record.task_id, record.map_index)

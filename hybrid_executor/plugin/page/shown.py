@@ -96,7 +96,7 @@ def fit_picture(picture: Picture, user: access.User) -> Mapping[str, Any]:
     of_tasks = {attempt.dag_id for attempt in attempts if attempt.kind == "task"}
     quoted = {dag for problem in overview.problems for dag in problem.dags if dag}
     dags = access.readable_dags(user, of_tasks | quoted)
-    may_operate = access.may_operate(user)
+    may_operate = access.may_operate(user, picture.settings.team)
 
     def is_readable(attempt: Record | AttemptView) -> bool:
         return attempt.dag_id in dags if attempt.kind == "task" else may_operate
@@ -110,6 +110,8 @@ def fit_picture(picture: Picture, user: access.User) -> Mapping[str, Any]:
     failed = [attempt for attempt in picture.failed if is_readable(attempt)]
     return {
         "overview": overview,
+        "team": picture.settings.team,
+        "words": picture.settings.words,
         "problems": problems,
         "hidden_problems": len(overview.problems) - len(problems),
         "queues": overview.queues[:_MOST_MEMBERS],

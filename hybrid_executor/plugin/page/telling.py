@@ -8,10 +8,12 @@ from typing import Any
 
 from hybrid_executor.compat import own_session
 from hybrid_executor.config import Settings
+from hybrid_executor.errors import ConfigError
 from hybrid_executor.insight.attempts import AttemptFilter, AttemptView, read_attempts
 from hybrid_executor.insight.story import Story, read_story
 from hybrid_executor.plugin.page import access
 from hybrid_executor.plugin.page.addresses import EXECUTOR_PAGE
+from hybrid_executor.plugin.page.deployment import Place
 from hybrid_executor.store import Store
 
 MOST_ATTEMPTS = 200
@@ -44,8 +46,18 @@ def parse_map_index(text: str) -> int | None:
     return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
 
 
-def tell_task(settings: Settings, store: Store, name: TaskName) -> Story:
-    """Read the story of a task instance. Where Redis cannot be asked, the story says so."""
+def tell_task(places: Sequence[Place], name: TaskName) -> Story:
+    """Read the story of a task instance. Where Redis cannot be asked, the story says so.
+
+    :param places: where its attempts may be; the first that has some tells the story.
+    :raises ConfigError: there is none.
+    """
+    stories = (_read_story(settings, store, name) for settings, store in _some(places))
+    first = next(stories)
+    return first if first.chapters else next((story for story in stories if story.chapters), first)
+
+
+def _read_story(settings: Settings, store: Store, name: TaskName) -> Story:
     with own_session() as session:
         return read_story(
             store,
@@ -58,6 +70,12 @@ def tell_task(settings: Settings, store: Store, name: TaskName) -> Story:
         )
 
 
+def _some(places: Sequence[Place]) -> Sequence[Place]:
+    if not places:
+        raise ConfigError("[core] executor names no executor of this project for this Dag's team, nor for all teams.")
+    return places
+
+
 def fit_story(story: Story, user: access.User) -> Mapping[str, Any]:
     """Return what a user sees of a story whose task instance the user may read."""
     return {
@@ -68,13 +86,14 @@ def fit_story(story: Story, user: access.User) -> Mapping[str, Any]:
     }
 
 
-def read_run(store: Store, dag_id: str, run_id: str) -> Sequence[AttemptView]:
+def read_run(places: Sequence[Place], dag_id: str, run_id: str) -> Sequence[AttemptView]:
     """Read the attempts of a run: those that need attention first.
 
+    :raises ConfigError: there is no place to look for them.
     :raises StoreUnavailable: Redis cannot be asked.
     """
     wanted = AttemptFilter(dag=dag_id, run=run_id, ended=True)
-    found = read_attempts(store, wanted, limit=10 * MOST_ATTEMPTS)
+    found = [view for _, store in _some(places) for view in read_attempts(store, wanted, limit=10 * MOST_ATTEMPTS)]
     return sorted(found, key=lambda attempt: _ORDER.index(attempt.state) if attempt.state in _ORDER else 0)
 
 

@@ -1,13 +1,13 @@
 -- Changes the state of one attempt if that is legal, with everything that follows from it, in one step.
 --
--- "holder" and "reason" among the fields also travel in the event. Which sets and which launch stream the attempt is in
--- depends on its record, so their keys are made here.
+-- "holder", "reason" and "namespace" among the fields also travel in the event. Which sets and which launch stream the
+-- attempt is in depends on its record, so their keys are made here.
 --
 -- Answers {code, state, generation, holder}; code 1: changed, 0: not legal from its state (a duplicate, late or
--- superseded), -1: no such record, -2: another generation, -3: the key of the record or of the launch stream holds
--- another type.
+-- superseded, or a record of a newer release), -1: no such record, -2: another generation, -3: the key of the record or
+-- of the launch stream holds another type.
 local known = check(redis.pcall('HMGET', attempt_key, 'state', 'generation', 'owner', 'pool', 'cluster', 'holder',
-  'namespace', 'pod'))
+  'namespace', 'pod', 'schema'))
 local function acknowledge()
   if acknowledged_key and not is_wrong_type(check(redis.pcall('XDEL', acknowledged_key, acknowledged_id))) then
     redis.pcall('XACK', acknowledged_key, LAUNCH_GROUP, acknowledged_id)
@@ -27,7 +27,7 @@ if generation and generation ~= known_generation then
   acknowledge()
   return {-2, state, known_generation, holder}
 end
-if not is_among(state, sources) then
+if not is_among(state, sources) or (tonumber(known[9] or '0') or 0) > tonumber(SCHEMA) then
   acknowledge()
   return {0, state, known_generation, holder}
 end
@@ -39,6 +39,8 @@ for i = fields_at, #ARGV, 2 do
     holder = ARGV[i + 1]
   elseif ARGV[i] == 'reason' then
     reason = ARGV[i + 1]
+  elseif ARGV[i] == 'namespace' then
+    namespace = ARGV[i + 1]
   end
 end
 if operation == 'launch' and is_wrong_type(check(redis.pcall('XADD', prefix .. LAUNCH .. cluster, '*', 'op', 'launch',
@@ -57,7 +59,7 @@ if is_terminal then
 end
 redis.call('EXPIRE', attempt_key, kept_seconds)
 shared('XADD', events_key, '*', 'attempt', id, 'state', to, 'generation', new_generation, 'owner', owner,
-  'pool', pool, 'holder', holder, 'reason', reason)
+  'pool', pool, 'holder', holder, 'reason', reason, 'namespace', namespace, 'schema', SCHEMA)
 if operation == 'launch' then
   redis.call('HSET', attempt_key, 'launches', (tonumber(redis.call('HGET', attempt_key, 'launches') or '0') or 0) + 1)
 elseif operation == 'delete' and cluster ~= '' and pod then

@@ -280,3 +280,30 @@ class LaunchPlace(NamedTuple):
 
     launch_key: Key
     attempt: AttemptId
+
+
+class GiveWarm(NamedTuple):
+    """Give a waiting pod to an attempt, or decide that it gets none."""
+
+    attempt_key: Key
+    events_key: Key
+    warm_ready_key: Key
+    warm_taken_key: Key
+    warm_demand_key: Key
+    id: AttemptId
+    generation: int
+    bucket_seconds: int
+    kept_seconds: int
+    live_seconds: int
+
+
+class OfferWarm(NamedTuple):
+    """Say which pods of one kind wait. ``fence`` is the keeper's. The first ``offered_count`` may be given away."""
+
+    lease_key: Key
+    warm_ready_key: Key
+    warm_taken_key: Key
+    fence: int
+    kept_seconds: int
+    offered_count: int
+    pods: Texts

@@ -28,7 +28,7 @@ if state then
   owner, pool = known[3] or owner, known[4] or pool
 else
   redis.call('HSET', attempt_key, 'id', id, 'owner', owner, 'pool', pool, 'submitted_at', now,
-    unpack(ARGV, fields_at))
+    'schema', SCHEMA, unpack(ARGV, fields_at))
   shared('SADD', live_key, id)
   redis.call('EXPIRE', live_key, live_seconds)
   if owner_key then
@@ -41,5 +41,5 @@ redis.call('HSET', attempt_key, 'state', 'running', 'generation', generation, 'h
 redis.call('EXPIRE', attempt_key, live_seconds)
 redis.call('DEL', payload_key, overrides_key)
 shared('XADD', events_key, '*', 'attempt', id, 'state', 'running', 'generation', generation, 'owner', owner,
-  'pool', pool, 'holder', worker)
+  'pool', pool, 'holder', worker, 'schema', SCHEMA)
 return {1, 'running', generation, worker}

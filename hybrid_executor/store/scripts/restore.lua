@@ -10,7 +10,7 @@ if known[1] and (not replaces_older or known[3] or (tonumber(known[2] or '0') or
   return 0
 end
 local now = string.format('%d', server_time())
-redis.call('HSET', attempt_key, 'id', id, 'owner', owner, 'pool', pool, 'state', state, 'generation', generation,
+redis.call('HSET', attempt_key, 'id', id, 'schema', SCHEMA, 'owner', owner, 'pool', pool, 'state', state, 'generation', generation,
   state .. '_at', now, unpack(ARGV, fields_at))
 redis.call('HSETNX', attempt_key, 'submitted_at', now)
 redis.call('EXPIRE', attempt_key, live_seconds)
@@ -18,5 +18,6 @@ for _, key in ipairs({owner_key, live_key}) do
   shared('SADD', key, id)
   redis.call('EXPIRE', key, live_seconds)
 end
-shared('XADD', events_key, '*', 'attempt', id, 'state', state, 'generation', generation, 'owner', owner, 'pool', pool)
+shared('XADD', events_key, '*', 'attempt', id, 'state', state, 'generation', generation, 'owner', owner, 'pool', pool,
+  'schema', SCHEMA)
 return 1

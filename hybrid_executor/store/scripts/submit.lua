@@ -27,7 +27,8 @@ for i = items_at, #ARGV, 4 do
     if known[3] and known[3] ~= owner then
       shared('SREM', prefix .. OWNER .. known[3], id)
     end
-    redis.call('HSET', attempt_key, 'id', id, 'state', 'submitted', 'owner', owner, 'pool', destination.pool,
+    redis.call('HSET', attempt_key, 'id', id, 'schema', SCHEMA, 'state', 'submitted', 'owner', owner,
+      'pool', destination.pool,
       'generation', generation, 'holder', '', 'reason', '', 'submitted_at', now, unpack(item.fields))
     if generation > 1 then
       redis.call('HSET', attempt_key, 'launches',
@@ -43,7 +44,7 @@ for i = items_at, #ARGV, 4 do
       redis.call('SET', overrides_key, overrides, 'EX', payload_seconds)
     end
     shared('XADD', events_key, '*', 'attempt', id, 'state', 'submitted', 'generation', generation,
-      'owner', owner, 'pool', destination.pool)
+      'owner', owner, 'pool', destination.pool, 'schema', SCHEMA)
     answers[#answers + 1] = generation
   end
 end

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from hybrid_executor.kube.rights import AGENT_RIGHTS, Right
+from hybrid_executor.kube.rights import AGENT_RIGHTS, ATTACH_RIGHTS, Right
 from tests.faulty_sandbox import FaultySandbox
 from tests.integration.conftest import set_options
 from tests.integration.doctor.conftest import Examine, Report
@@ -108,6 +109,33 @@ def test_each_denied_verb_is_named_and_no_other(
     assert cure == (
         "grant them in a Role that is bound to the agent's account; workers/manifests/rbac.yaml has all of them"
     )
+
+
+def test_the_rights_of_warm_pods_are_those_of_their_manifest() -> None:
+    text = (ROOT / "workers" / "manifests" / "warm-pods" / "rbac.yaml").read_text()
+    role, binding = yaml.safe_load_all(text)
+    [rule] = role["rules"]
+    assert {Right(verb, resource) for resource in rule["resources"] for verb in rule["verbs"]} == set(ATTACH_RIGHTS)
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+
+
+@pytest.mark.parametrize("is_review_denied", [False, True])
+def test_the_right_to_attach_is_asked_for_where_a_profile_has_warm_pods(
+    ask: Examine, sandbox: FaultySandbox, tmp_path: Path, is_review_denied: bool
+) -> None:
+    (tmp_path / "profiles.yaml").write_text("quick: {warm: {}}")
+    warm = {
+        "hybrid_executor__profiles_file": str(tmp_path / "profiles.yaml"),
+        "hybrid_executor__routes": "kubernetes=kubernetes:quick, *=celery",
+    }
+    sandbox.faults.deny("create", "pods/attach")
+    if is_review_denied:
+        sandbox.faults.deny("create", "selfsubjectaccessreviews")
+    assert ask().one("rights")[0] == "ok"
+    level, what, cure = ask(**warm).one("rights")
+    assert level == "failure"
+    assert "create pods/attach" in what
+    assert "workers/manifests/warm-pods/rbac.yaml has them. Until then tasks start without warm pods" in cure
 
 
 def test_trying_the_rights_leaves_nothing_behind(ask: Examine, sandbox: FaultySandbox) -> None:

@@ -32,7 +32,10 @@ ROLES = {
     "author": "USER",
     "viewer": "VIEWER",
     "stranger": "VIEWER",
+    "ruth": "OP",
+    "bob": "OP",
 }
+TEAMS = {"ruth": ["red"], "bob": ["blue"]}
 
 
 class Visitor:
@@ -82,7 +85,9 @@ class Visitor:
 
 
 def _login(user: str) -> str:
-    return str(get_auth_manager().generate_jwt(SimpleAuthManagerUser(username=user, role=ROLES[user])))
+    return str(
+        get_auth_manager().generate_jwt(SimpleAuthManagerUser(username=user, role=ROLES[user], teams=TEAMS.get(user)))
+    )
 
 
 class _Elements(HTMLParser):

@@ -23,8 +23,14 @@ from hybrid_workers.run import Patience
 
 
 def run_script(workload: Any) -> int:
-    """Run the script of a callback workload in this very task process."""
+    """Run the script of a callback workload in this very task process, or a task of a Dag file with Airflow."""
     script = workload.callback.data["kwargs"]
+    if task := script.get("task"):
+        from tests.integration.workers.parsed_worker import run, show
+
+        result = run(*task)
+        show(result)
+        return int(result["code"])
     if mark := script.get("mark"):
         with Path(mark).open("a", encoding="ascii") as file:
             file.write(f"{os.getpid()}\n")
@@ -82,6 +88,7 @@ app = create_worker_app(
                 "hybrid_executor": {
                     "redis_url": os.environ["HYBRID_TEST_REDIS"],
                     "worker_shutdown_timeout": os.environ.get("HYBRID_TEST_SHUTDOWN", "0"),
+                    "worker_parse_seconds": os.environ.get("HYBRID_TEST_PARSE", "0"),
                 },
                 "celery_broker_transport_options": {
                     "visibility_timeout": os.environ.get("HYBRID_TEST_VISIBILITY", "86400")

@@ -14,6 +14,7 @@ from hybrid_executor.agent.launch.launcher import AirflowKubernetesScheduler as 
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.launcher import AirflowKubernetesScheduler
 from hybrid_executor.agent.removal import PodRemover
+from hybrid_executor.agent.warm.launches import WarmLaunches
 from hybrid_executor.agent.watch.watcher import KubernetesJobWatcher as DefinedWatcher
 from hybrid_executor.agent.watcher import KubernetesJobWatcher
 from hybrid_executor.complaints import Complaints
@@ -83,18 +84,20 @@ def store() -> Iterator[Store]:
 def launcher(cluster: Cluster, store: Store) -> Iterator[Launcher]:
     client = cast(KubeClient, cluster)
     remover = PodRemover(client, cluster="default", complaints=Complaints(), threads=1)
+    factory = PodFactory(SETTINGS, instance="test", profiles={})
     launcher = Launcher(
         cluster="default",
         agent="agent",
         instance="test",
         client=client,
         store=store,
-        factory=PodFactory(SETTINGS, instance="test", profiles={}),
+        factory=factory,
         settings=SETTINGS,
         remover=remover,
         complaints=Complaints(),
         pods_per_second=100.0,
         token_seconds=600.0,
+        warm=WarmLaunches(cluster="default", client=client, store=store, factory=factory, complaints=Complaints()),
     )
     yield launcher
     launcher.finish(seconds=5)

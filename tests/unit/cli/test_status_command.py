@@ -14,6 +14,7 @@ from hybrid_executor.insight.overview import ClusterView, Overview
 from hybrid_executor.insight.problems import Problem
 from hybrid_executor.insight.queues import QueueView
 from hybrid_executor.insight.slots import PoolView, SchedulerView
+from hybrid_executor.insight.warm import WarmView
 
 LONG = "2 attempts of queue etl cannot start, the first for 3 min: Waiting for quota: compute [red] in namespace etl"
 FOUND = Overview(
@@ -31,6 +32,21 @@ FOUND = Overview(
     pools=(PoolView(name="celery", limit=32, per_scheduler=32, occupied=4),),
     queues=(QueueView(name="x", pool="celery", depth=3, oldest_age=200, advice="nobody serves it"),),
     clusters=(ClusterView(name="default", agents=("agent-1",), starting=2, limit=8, pods={"pending": 2}),),
+    warm=(
+        WarmView(
+            cluster="default",
+            profile="quick",
+            ready=2,
+            starting=1,
+            wanted=3,
+            in_use=5,
+            cpu=1.5,
+            memory=2**30,
+            hits=9,
+            misses={"none_waiting": 1},
+            kept_by="agent-1",
+        ),
+    ),
 )
 
 
@@ -62,6 +78,7 @@ def test_problems_come_first_each_with_what_to_do_at_80_columns() -> None:
         ["celery", "4", "32", "0"],
         ["x", "celery", "3", "3 min", "nobody"],
         ["default", "1", "2 of 8", "2 pending"],
+        ["quick", "2 of 3", "5", "1.5 CPU, 1024 MiB", "9 (90%)", "1 none_waiting"],
     ],
 )
 def test_each_part_has_its_line(words: list[str]) -> None:

@@ -41,6 +41,17 @@ class Broken(Heard):
         raise RuntimeError("no collector")
 
 
+def test_the_numbers_of_teams_are_told_apart() -> None:
+    for has_tags, sent in (
+        (True, ("gauge", "hybrid_executor.workers.alive", 3, {"team_name": "red"})),
+        (False, ("gauge", "hybrid_executor.workers.alive.red", 3, None)),
+    ):
+        stats = Heard()
+        Metrics(stats, has_tags=has_tags, team="red").gauge(metric.WORKERS, 3)
+        assert stats.calls == [sent]
+    assert read_metrics_settings(DictConfig({}, team="red")).team == "red"
+
+
 def test_a_backend_with_tags_gets_tags_and_counters_are_added_up_until_they_are_sent() -> None:
     stats = Heard()
     metrics = Metrics(stats, has_tags=True)

@@ -10,6 +10,7 @@ from hybrid_executor.config import DictConfig
 from hybrid_executor.config.shape import shape_of
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.standalone.configured import has_cluster, plan_standalone
+from hybrid_executor.standalone.environment import Addresses, component_environment, pod_environment
 from hybrid_executor.standalone.local_airflow import Plan
 
 
@@ -217,3 +218,41 @@ def test_missing_images_of_a_cluster_that_is_not_ours_are_an_error(
 ) -> None:
     with pytest.raises(ConfigError, match=f"--missing-image.*{why}.*Leave them out"):
         plan(sections, missing_images=("*:typo",))
+
+
+def test_each_team_gets_what_its_own_configuration_needs() -> None:
+    ours = "hybrid_executor.HybridExecutor"
+    core = {"core": {"executor": f"LocalExecutor;red={ours};blue={ours};green=CeleryExecutor", "multi_team": "True"}}
+    of_team = {
+        "red": {"hybrid_executor": {"routes": "etl=celery, *=celery"}},
+        "blue": {"hybrid_executor": {"routes": "*=kubernetes", "redis_url": "redis://blue/0"}},
+    }
+    made = plan_standalone(
+        DictConfig(core),
+        {},
+        home=Path("/home/airflow"),
+        port=None,
+        queues=None,
+        concurrency=2,
+        conf_of=lambda team: DictConfig({**core, **of_team[team]}, team=team),
+    )
+    assert made.executor == core["core"]["executor"]
+    assert (made.worker_queues, made.runs_sandbox) == (None, True)
+    red, blue = made.teams
+    assert (red.name, red.instance, red.redis, red.worker_queues, red.runs_sandbox) == (
+        *("red", "airflow-red", None, "default,etl", False),
+    )
+    assert (blue.name, blue.worker_queues, blue.runs_sandbox) == ("blue", None, True)
+    assert blue.redis is not None
+    assert blue.redis.url == "redis://blue/0"
+    addresses = Addresses(
+        api_port=1, worker_log_port=2, trigger_log_port=3, redis_url="redis://:secret@own/0", kubeconfig=Path("/kube")
+    )
+    told = component_environment(
+        {}, addresses, executor=made.executor, passwords_file=None, options=made.options, teams=made.teams
+    )
+    assert told["AIRFLOW__RED___HYBRID_EXECUTOR__REDIS_URL"] == "redis://:secret@own/0"
+    assert "AIRFLOW__BLUE___HYBRID_EXECUTOR__REDIS_URL" not in told
+    assert told["AIRFLOW__BLUE___KUBERNETES_EXECUTOR__CONFIG_FILE"] == "/kube"
+    assert "AIRFLOW__RED___KUBERNETES_EXECUTOR__CONFIG_FILE" not in told
+    assert "secret" not in str(pod_environment(told))

@@ -10,7 +10,7 @@ import fakeredis
 import httpx
 import pytest
 
-from hybrid_executor.events import OwnerId
+from hybrid_executor.events import SCHEMA, OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from hybrid_workers.run import Disposition, Patience, WorkloadRuns
@@ -115,6 +115,13 @@ def test_an_end_that_cannot_be_reported_in_time_gives_the_slot_free(
     assert "could not be reported" in caplog.text
 
 
+def test_a_message_of_a_higher_schema_goes_back_to_the_queue(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    runs = Runs()
+    assert handler(store, runs).handle(delivery(schema=SCHEMA + 1))[0] is Disposition.LATER
+    assert "upgrade this worker" in caplog.text
+    assert runs.workloads == []
+
+
 def test_a_message_of_another_instance_goes_back_to_the_queue(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     runs = Runs()
     assert handler(store, runs).handle(delivery(instance="another"))[0] is Disposition.LATER
@@ -166,11 +173,13 @@ def test_a_refusal_of_the_api_server_is_told_with_its_likely_cause(store: Store,
     assert "Refused by the API server with 403 (its token may have expired" in record_of(store).reason
 
 
-def test_an_api_server_out_of_reach_is_named_with_its_option(store: Store, submit: Submit) -> None:
+def test_an_api_server_out_of_reach_is_named_with_its_option_and_the_owner_decides(
+    store: Store, submit: Submit
+) -> None:
     submit()
     handler(store, Runs(does=raising(httpx.ConnectError("refused")))).handle(delivery())
     record = record_of(store)
-    assert record.category == "api_unreachable"
+    assert (record.state, record.category) == (State.LOST, "api_unreachable")
     assert "[core] execution_api_server_url" in record.reason
 
 

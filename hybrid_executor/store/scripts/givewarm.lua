@@ -1,0 +1,44 @@
+-- Gives a waiting pod to an attempt, or decides that the attempt gets a pod of its own. For each generation of the
+-- record this is decided once: whoever asks again, or takes the launch over, gets the same answer. So no generation ever
+-- has two pods.
+--
+-- warm_ready_key: sorted set of waiting pods, "namespace/name", by the time in ms when each was first offered
+-- warm_taken_key: hash of pods that were given away and may still look as if they waited, to "attempt ms"
+-- warm_demand_key: hash of attempts that asked, by their time in units of "bucket_seconds"
+--
+-- With a pod the record becomes pending, and from then on no agent creates a pod for this generation.
+--
+-- Answers {code, pod}; code 1: decided now, 2: decided before, 0: there is nothing to launch. The pod is "" for none.
+local known = check(redis.pcall('HMGET', attempt_key, 'state', 'generation', 'owner', 'pool', 'warm', 'warm_generation'))
+if is_wrong_type(known) or not known[1] or (tonumber(known[2] or '0') or 0) ~= generation then
+  return {0, ''}
+end
+local state, is_decided = known[1], tonumber(known[6] or '-1') == generation
+local pod = is_decided and known[5] or ''
+if pod ~= '' then
+  return state == 'pending' and {2, pod} or {0, ''}
+end
+if is_decided or state == 'launching' then -- without a decision, an agent without warm pods creates a pod
+  return {(state == 'submitted' or state == 'launching') and 2 or 0, ''}
+end
+if state ~= 'submitted' then
+  return {0, ''}
+end
+local now = string.format('%d', server_time())
+shared('HINCRBY', warm_demand_key, string.format('%d', math.floor(tonumber(now) / 1000 / bucket_seconds)), 1)
+redis.call('EXPIRE', warm_demand_key, kept_seconds)
+pod = shared('ZRANGE', warm_ready_key, 0, 0)[1] or ''
+redis.call('HSET', attempt_key, 'warm', pod, 'warm_generation', generation)
+local namespace, name = pod:match('^(.-)/(.+)$')
+if not name then
+  return {1, ''}
+end
+redis.call('ZREM', warm_ready_key, pod)
+shared('HSET', warm_taken_key, pod, id .. ' ' .. now)
+redis.call('EXPIRE', warm_taken_key, kept_seconds)
+redis.call('HSET', attempt_key, 'state', 'pending', 'pending_at', now, 'pod', name, 'namespace', namespace,
+  'holder', name, 'note', '', 'reason', '')
+redis.call('EXPIRE', attempt_key, live_seconds)
+shared('XADD', events_key, '*', 'attempt', id, 'state', 'pending', 'generation', generation, 'owner', known[3] or '',
+  'pool', known[4] or '', 'holder', name)
+return {1, pod}

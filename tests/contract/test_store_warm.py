@@ -1,0 +1,201 @@
+"""Waiting pods in Redis: one pod for one attempt, decided once for each generation."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import Counter
+
+import pytest
+
+from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.states import State
+from hybrid_executor.store import (
+    Change,
+    Decision,
+    Given,
+    Lease,
+    Record,
+    RedisSettings,
+    Store,
+    Submission,
+    Wish,
+    open_store,
+)
+
+P, Q = "default/p", "default/q"
+COLD_BEFORE, NOTHING = Given(Decision.BEFORE, ""), Given(Decision.NOTHING_TO_LAUNCH, "")
+
+
+def submit(store: Store) -> AttemptId:
+    attempt = AttemptId(str(uuid.uuid4()))
+    store.attempts.submit(
+        [
+            Submission(
+                attempt=attempt,
+                owner=OwnerId("1"),
+                pool="kubernetes",
+                fields={"dag_id": "dag", "cluster": "c"},
+                payload="{}",
+                cluster="c",
+            )
+        ]
+    )
+    return attempt
+
+
+def wish(attempt: AttemptId, *, generation: int = 1) -> Wish:
+    return Wish(attempt=attempt, generation=generation, cluster="c", profile="warm", kind="k")
+
+
+def lease(store: Store, holder: str = "keeper") -> Lease:
+    taken = store.leases.take("warm:c", holder=holder, seconds=30)
+    assert taken is not None
+    return taken
+
+
+def offer(store: Store, *pods: str) -> dict[str, AttemptId]:
+    """Offer pods; return those that were given away, and to which attempt."""
+    taken = store.warm.offer("c", "k", pods, lease=lease(store))
+    assert taken is not None
+    return {item.pod: item.attempt for item in taken}
+
+
+def record(store: Store, attempt: AttemptId) -> Record:
+    found = store.attempts.records([attempt])[0]
+    assert found is not None
+    return found
+
+
+def test_an_attempt_gets_a_pod_in_the_step_that_takes_it_from_all_others(store: Store) -> None:
+    offer(store, P)
+    first, second = submit(store), submit(store)
+    assert store.warm.give([wish(first), wish(second)]) == [Given(Decision.NOW, P), Given(Decision.NOW, "")]
+    claimed = record(store, first)
+    assert (claimed.state, claimed.pod, claimed.namespace) == (State.PENDING, "p", "default")
+    assert record(store, second).state is State.SUBMITTED
+
+
+def test_whoever_asks_again_for_the_same_generation_gets_the_same_answer(store: Store) -> None:
+    first, second = submit(store), submit(store)
+    assert store.warm.give([wish(first)]) == [Given(Decision.NOW, "")]
+    offer(store, P, Q)
+    assert store.warm.give([wish(first)]) == [COLD_BEFORE]
+    [given] = store.warm.give([wish(second)])
+    assert store.warm.give([wish(second)]) == [Given(Decision.BEFORE, given.pod)]
+
+
+def test_an_agent_that_creates_a_pod_is_stopped_once_the_attempt_has_a_waiting_one(store: Store) -> None:
+    offer(store, P)
+    attempt = submit(store)
+    store.warm.give([wish(attempt)])
+    announced = store.attempts.advance(
+        Change(attempt=attempt, to=State.LAUNCHING, generation=1, sources=(State.SUBMITTED, State.LAUNCHING))
+    )
+    assert not announced.is_granted
+
+
+def test_an_attempt_whose_pod_is_being_created_gets_no_waiting_pod(store: Store) -> None:
+    offer(store, P)
+    attempt = submit(store)
+    store.attempts.advance(Change(attempt=attempt, to=State.LAUNCHING, generation=1))
+    assert store.warm.give([wish(attempt)]) == [COLD_BEFORE]
+
+
+@pytest.mark.parametrize("end", [State.RUNNING, State.SUCCEEDED, State.REVOKED])
+def test_an_attempt_that_has_started_or_ended_gets_no_pod(store: Store, end: State) -> None:
+    offer(store, P)
+    attempt = submit(store)
+    store.attempts.advance(Change(attempt=attempt, to=end))
+    assert store.warm.give([wish(attempt)]) == [NOTHING]
+
+
+def test_another_generation_gets_nothing(store: Store) -> None:
+    offer(store, P)
+    attempt = submit(store)
+    assert store.warm.give([wish(attempt, generation=2), wish(AttemptId("nobody"))]) == [NOTHING, NOTHING]
+
+
+def test_an_attempt_that_is_launched_again_may_get_another_pod(store: Store) -> None:
+    offer(store, P)
+    attempt = submit(store)
+    store.warm.give([wish(attempt)])
+    again = Change(attempt=attempt, to=State.SUBMITTED, generation=1, relaunch=True)
+    assert store.attempts.advance(again).is_granted
+    offer(store, P, Q)
+    assert store.warm.give([wish(attempt, generation=2)]) == [Given(Decision.NOW, Q)]
+
+
+def test_a_pod_that_was_given_away_is_not_offered_again_while_it_looks_as_if_it_waited(store: Store) -> None:
+    offer(store, P)
+    attempt = submit(store)
+    store.warm.give([wish(attempt)])
+    assert offer(store, P) == {P: attempt}
+    assert store.warm.give([wish(submit(store))]) == [Given(Decision.NOW, "")]
+    assert offer(store) == {}
+    assert offer(store, P) == {}
+
+
+def test_pods_that_are_gone_are_not_given(store: Store) -> None:
+    offer(store, P, Q)
+    offer(store, Q)
+    assert store.warm.give([wish(submit(store)), wish(submit(store))]) == [
+        Given(Decision.NOW, Q),
+        Given(Decision.NOW, ""),
+    ]
+
+
+def test_a_keeper_that_has_lost_its_lease_changes_nothing(store: Store) -> None:
+    old = lease(store, "old")
+    store.leases.release(old)
+    lease(store, "new")
+    assert store.warm.offer("c", "k", [P], lease=old) is None
+    assert store.warm.give([wish(submit(store))]) == [Given(Decision.NOW, "")]
+
+
+def test_demand_counts_each_attempt_once(store: Store) -> None:
+    offer(store, P)
+    first, second = submit(store), submit(store)
+    for _ in range(2):
+        store.warm.give([wish(first), wish(second)])
+    demand = store.warm.demand("c", "warm")
+    assert sum(demand.values()) == 2
+    store.warm.forget_demand("c", "warm", list(demand))
+    assert store.warm.demand("c", "warm") == {}
+
+
+def test_a_shortage_of_quota_is_forgotten_by_itself(store: Store) -> None:
+    assert not store.warm.is_short("c", "default")
+    store.warm.note_shortage("c", "default")
+    assert store.warm.is_short("c", "default")
+    assert 0 < int(store.client.ttl(store.keys.warm_shortage("c", "default"))) <= 30
+
+
+def test_nothing_is_kept_for_ever(store: Store) -> None:
+    offer(store, P, Q)
+    store.warm.give([wish(submit(store))])
+    keys = [str(key) for key in store.client.keys("*warm-*")]
+    assert len(keys) == 3
+    assert all(int(store.client.ttl(key)) > 0 for key in keys)
+
+
+def test_agents_that_ask_at_the_same_time_never_get_the_same_pod(redis_url: str) -> None:
+    store = open_store(RedisSettings(url=redis_url), instance="test")
+    offer(store, *(f"default/p{number}" for number in range(20)))
+    attempts = [submit(store) for _ in range(40)]
+    pods: list[str] = []
+
+    def ask() -> None:
+        for attempt in attempts:
+            pods.extend(f"{given.pod} {attempt}" for given in store.warm.give([wish(attempt)]))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    owners = Counter(line.split()[0] for line in set(pods) if line.startswith("default/"))
+    assert len(pods) == 160
+    assert len(owners) == 20
+    assert set(owners.values()) == {1}
+    store.close()

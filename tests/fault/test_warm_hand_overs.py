@@ -1,0 +1,178 @@
+"""Many hand-overs while agents are killed, the API server restarts, attachments break and answers are lost.
+
+HYBRID_HAND_OVERS=10000 runs so many; without it the course is left out. The test plays the schedulers' part: a lost
+attempt that has not run, as far as the ledger tells, is submitted again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.states import State
+from hybrid_executor.store import Record, Submission
+from tests.faulty_sandbox import Fault
+from tests.integration.agent.conftest import World
+from tests.integration.agent.test_agent_process import AgentProcess
+from tests.integration.agent.warm_world import WarmWorld
+from tests.waiting import wait_until
+
+HAND_OVERS = int(os.environ.get("HYBRID_HAND_OVERS", "0"))
+AT_ONCE = 6
+IDLE = 8  # with those that run, not more than the sandbox's node has room for
+AGENTS = 2
+SEED = int(os.environ.get("HYBRID_HAND_OVERS_SEED", "1"))
+
+pytestmark = [
+    pytest.mark.skipif(not HAND_OVERS, reason="HYBRID_HAND_OVERS is not set"),
+    pytest.mark.skipif(sys.platform != "linux", reason="the sandbox's pods need Linux to end with it"),
+    pytest.mark.timeout(6 * 3600),
+]
+
+
+class Agents:
+    """Agent processes, of which each may be killed at any time."""
+
+    def __init__(self, warm: WarmWorld, folder: Path) -> None:
+        self.killed = 0
+        self._folder = folder
+        self._count = 0
+        world = warm.world
+        values = {
+            "hybrid_executor__redis_url": world.redis_url,
+            "hybrid_executor__routes": "*=kubernetes:warm",
+            "hybrid_executor__profiles_file": str(warm.profiles),
+            "hybrid_executor__agent_lease": "2",
+            "hybrid_executor__pod_creation_rate": "1000",
+            "hybrid_executor__starting_pods": "20",
+            "kubernetes_executor__in_cluster": "False",
+            "kubernetes_executor__config_file": str(world.kubeconfig),
+            "kubernetes_executor__pod_template_file": str(world.template),
+        }
+        options = {f"AIRFLOW__{option.upper()}": value for option, value in values.items()}
+        self._environment = {**os.environ, "AIRFLOW_HOME": str(folder / "home"), **options}
+        self._running = [self._start() for _ in range(AGENTS)]
+
+    def _start(self) -> AgentProcess:
+        self._count += 1
+        name = f"agent-{self._count}"
+        return AgentProcess(name, self._environment, self._folder / f"{name}.log")
+
+    def kill_one(self, chance: random.Random) -> None:
+        """Kill an agent with SIGKILL, and start another one."""
+        victim = self._running.pop(chance.randrange(len(self._running)))
+        victim.process.kill()
+        victim.process.wait()
+        self.killed += 1
+        self._running.append(self._start())
+
+    def end(self) -> None:
+        for agent in self._running:
+            agent.process.kill()
+            agent.process.wait()
+
+
+@pytest.fixture
+def warm(redis_url: str, tmp_path: Path) -> Iterator[WarmWorld]:
+    world = World(redis_url, tmp_path)
+    yield WarmWorld(world, idle=IDLE, most=IDLE)
+    world.close()
+
+
+class Disturbances:
+    """One fault after the other, each when a part of the attempts has ended: a slow machine makes the course slow."""
+
+    def __init__(self, warm: WarmWorld, agents: Agents) -> None:
+        self.done: Counter[str] = Counter()
+        self._faults = faults = warm.world.sandbox.faults
+        self._chance = random.Random(SEED)
+        self._ways: dict[str, Callable[[], object]] = {
+            "agent killed": lambda: agents.kill_one(self._chance),
+            "API server restarted": lambda: faults.restart(0.3),
+            "attachments cut": faults.cut_attachments,
+            "answers lost": lambda: faults.add(Fault("lose_reply", path="/attach", times=5)),
+            "patches lost": lambda: faults.add(Fault("lose_reply", verb="patch", times=5)),
+            "attachments refused": lambda: faults.add(Fault("drop", path="/attach", times=5)),
+            "server busy": lambda: faults.add(Fault("status", code=503, path="/pods", times=10)),
+        }
+
+    def threshold(self) -> int:
+        """Return after how many ended attempts of a batch the next fault comes."""
+        return self._chance.randrange(AT_ONCE)
+
+    def strike(self) -> None:
+        """Bring about a fault."""
+        way = self._chance.choice(list(self._ways))
+        self._ways[way]()
+        self.done[way] += 1
+
+    def settle(self) -> None:
+        """End the faults that still last."""
+        self._faults.clear()
+
+
+def submit_again(warm: WarmWorld, record: Record) -> None:
+    """Do what an owner does with a lost attempt whose task has not started."""
+    warm.world.store.attempts.submit(
+        [
+            Submission(
+                attempt=record.id,
+                owner=OwnerId("1"),
+                pool="kubernetes",
+                fields={"cluster": "default", "profile": "warm", "queue": "q", "kind": "task"},
+                payload=json.dumps({"token": f"token-of-{record.id}"}),
+                expected_generation=record.generation,
+                cluster="default",
+            )
+        ]
+    )
+
+
+def test_each_attempt_runs_once_and_each_pod_runs_one(warm: WarmWorld, tmp_path: Path) -> None:
+    agents = Agents(warm, tmp_path)
+    disturbances = Disturbances(warm, agents)
+    everyone: list[AttemptId] = []
+    try:
+        while len(everyone) < HAND_OVERS:
+            wait_until(lambda: len(warm.ready()) >= AT_ONCE, what=lambda: f"ready pods: {warm.ready()}")
+            attempts = warm.submit(count=AT_ONCE)
+            everyone += attempts
+            run_batch(warm, attempts, disturbances)
+    finally:
+        agents.end()
+    warm.check_once(everyone)
+    warm_runs = sum(pods[0].startswith("warm-") for pods in warm.ran().values())
+    print(f"{len(everyone)} attempts, {warm_runs} in warm pods, {agents.killed} kills, {dict(disturbances.done)}")
+    assert warm_runs > len(everyone) / 2
+
+
+def run_batch(warm: WarmWorld, attempts: list[AttemptId], disturbances: Disturbances) -> None:
+    """Wait until all attempts have ended, with a fault on the way; play their owner."""
+    ended: set[AttemptId] = set()
+    threshold = disturbances.threshold()
+    was_struck = False
+
+    def all_ended() -> bool:
+        nonlocal was_struck
+        ran = warm.ran()
+        for record in warm.world.store.attempts.records([one for one in attempts if one not in ended]):
+            assert record is not None
+            if record.state.is_terminal or (record.state is State.LOST and record.id in ran):
+                ended.add(record.id)
+            elif record.state is State.LOST:
+                submit_again(warm, record)
+        if not was_struck and len(ended) >= threshold:
+            was_struck = True
+            disturbances.strike()
+        return len(ended) == len(attempts)
+
+    wait_until(all_ended, every_seconds=0.1, what=lambda: f"{len(ended)} of {attempts}")
+    disturbances.settle()

@@ -1,0 +1,425 @@
+"""A task that is forked from a process with its parsed Dag file does, says and leaves what it does without that."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from tests.leaks import shared
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are lent on Linux only")
+
+_TASK = """
+with DAG("{name}", schedule=None):
+    @task
+    def t():
+        return {value}
+    t()
+"""
+
+
+def _dag(name: str, top: str, value: str) -> str:
+    return f"from airflow.sdk import DAG, task\n{top}\n" + _TASK.format(name=name, value=value)
+
+
+_REUSED = {
+    "plain": _dag("plain", "", "[1, 'two']"),
+    "dynamic": """
+from airflow.sdk import DAG, task
+for number in range(3):
+    with DAG(f"dynamic_{number}", schedule=None) as made:
+        @task
+        def t(number=number):
+            return number
+        t()
+    globals()[made.dag_id] = made
+""",
+    "mapped": """
+from airflow.sdk import dag, task
+@dag(schedule=None)
+def mapped():
+    @task
+    def t(number):
+        return number * 10
+    t.expand(number=[1, 2, 3])
+mapped()
+""",
+    "template": """
+from airflow.sdk import DAG
+from airflow.providers.standard.operators.bash import BashOperator
+with DAG("template", schedule=None, template_searchpath=None):
+    BashOperator(task_id="t", bash_command="words.sh", params={"who": "you"})
+""",
+    "factory": """
+from airflow.sdk import DAG
+from pathlib import Path
+import yaml
+from factories.makes import make
+for name, values in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text()).items():
+    globals()[name] = make(name, values)
+""",
+    "state": _dag("state", "seen = []", "(seen.append(1), len(seen))[1]"),
+    "leaves": _dag("leaves", "import atexit\natexit.register(lambda: print('bye'))", "1"),
+    "logs": _dag(
+        "logs",
+        "import logging, structlog\nold, new = logging.getLogger('old'), structlog.get_logger('new').bind(a=1)",
+        "[old.warning('from %s', 'old'), new.error('from new', b=2), print('printed')]",
+    ),
+    "fails": _dag("fails", "", "1 / 0"),
+    "exits": _dag("exits", "import os", "os._exit(7)"),
+    "killed": _dag("killed", "import os, signal", "os.kill(os.getpid(), signal.SIGKILL)"),
+    "environment": _dag("environment", "import os\nos.environ['FROM_TOP'] = 'top'", "os.environ['FROM_TOP']"),
+    "signals": _dag(
+        "signals",
+        "import re",
+        "[line for line in open('/proc/self/status') if re.match('Sig(Blk|Ign|Cgt)|Threads|Umask', line)]",
+    ),
+    "times_out": """
+from datetime import timedelta
+import time
+from airflow.sdk import DAG, BaseOperator
+class Long(BaseOperator):
+    def execute(self, context):
+        time.sleep(600)
+    def on_kill(self):
+        self.log.info("killed on time")
+with DAG("times_out", schedule=None):
+    Long(task_id="t", execution_timeout=timedelta(seconds=0.5))
+""",
+    "is_told_to_end": """
+import os, signal
+from airflow.sdk import DAG, BaseOperator
+class Ending(BaseOperator):
+    def execute(self, context):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return self.what
+    def on_kill(self):
+        self.what = "was killed"
+with DAG("is_told_to_end", schedule=None):
+    Ending(task_id="t")
+""",
+    "warns": _dag("warns", "import warnings\nwarnings.warn('this file is old')", "1"),
+}
+_NOT_REUSED = {
+    "variable": (
+        _dag("variable", "from airflow.sdk import Variable\nv = Variable.get('k')", "v"),
+        "asks for a Variable",
+    ),
+    "env_variable": (
+        _dag("env_variable", "from airflow.sdk import Variable\nv = Variable.get('set_here')", "v"),
+        "a Variable or a Connection",
+    ),
+    "broken": ("from airflow.sdk import DAG\nDAG(\n", "cannot be imported"),
+    "chance": (_dag("chance", "import random\nx = random.random()", "x >= 0"), "random numbers"),
+    "unique": (_dag("unique", "import uuid\nx = str(uuid.uuid4())", "len(x)"), "random numbers"),
+    "clock": (_dag("clock", "import datetime\nx = datetime.datetime.now()", "x.year > 2000"), "the time"),
+    "thread": (
+        _dag("thread", "import threading\nx = threading.Thread(target=int)\nx.start(); x.join()", "1"),
+        "a thread",
+    ),
+    "socket_": (_dag("socket_", "import socket\nx = socket.socket()", "x.fileno() > 2"), "a socket"),
+    "process": (_dag("process", "import subprocess\nx = subprocess.run(['true']).returncode", "x"), "a process"),
+    "fork": (_dag("fork", "import os\nif not os.fork(): os._exit(0)\nos.wait()", "1"), "a process"),
+    "writes": (_dag("writes", "open('/tmp/hybrid-parsed-test', 'a').close()", "1"), "writes /tmp"),
+    "holds": (_dag("holds", "x = open(__file__)", "x.readline()"), "keeps a file open"),
+    "context": (
+        _dag("context", "from airflow.sdk import get_parsing_context\nx = get_parsing_context().dag_id", "x"),
+        "which Dag",
+    ),
+    "prints": (_dag("prints", "print('parsing')", "1"), "prints or logs"),
+    "handler": (_dag("handler", "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)", "1"), "signals"),
+    "shares": (_dag("shares", "import multiprocessing\nx = multiprocessing.Lock()", "1"), ""),
+    "other_user": (
+        _dag("other_user", "", "1").replace("@task", "@task(run_as_user='nobody-there')"),
+        "another user",
+    ),
+}
+_FACTORY = """
+from airflow.sdk import DAG, task
+def make(name, values):
+    with DAG(name, schedule=None) as made:
+        @task
+        def t():
+            return values
+        t()
+    return made
+"""
+_TASKS: dict[str, tuple[str, str, int]] = {"dynamic": ("dynamic_2", "t", -1), "mapped": ("mapped", "t", 1)}
+
+
+class Workers:
+    """Runs workers, one after the other."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        environment = {name: text for name, text in os.environ.items() if name != "PYTEST_VERSION"}
+        with home.joinpath("errors").open("w") as errors:
+            self._program = subprocess.Popen(
+                [sys.executable, "-m", "tests.integration.workers.parsed_worker"],
+                env=environment | {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+
+    def run(self, told: dict[str, Any]) -> int:
+        """Run a worker to its end; return its exit code."""
+        assert self._program.stdin is not None
+        assert self._program.stdout is not None
+        self._program.stdin.write(json.dumps(told) + "\n")
+        self._program.stdin.flush()
+        answer = self._program.stdout.readline()
+        assert answer, self._home.joinpath("errors").read_text()
+        return int(answer)
+
+    def close(self) -> None:
+        """End the program."""
+        self._program.communicate()
+
+
+class Bundle:
+    """A folder of Dag files, and workers that run their tasks."""
+
+    def __init__(self, folder: Path, workers: Workers) -> None:
+        self.path = folder / "dags"
+        self.path.mkdir()
+        self.seen = folder / "seen"
+        self._folder = folder
+        self._workers = workers
+
+    def write(self, name: str, text: str) -> None:
+        file = self.path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+
+    def run(
+        self, *steps: object, parse_seconds: float = 300, most_files: int = 8, code: int = 0, are_known: bool = True
+    ) -> tuple[list[Any], str]:
+        """Return what each step showed, and all that the worker wrote.
+
+        :param are_known: a task of each file has come to the worker already.
+        """
+        if are_known and parse_seconds:
+            steps = f"know(*{[path.name for path in self.path.glob('*.py')]})", *steps
+        bundle = {
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(self.path)},
+        }
+        environment = {
+            "AIRFLOW_VAR_SET_HERE": "from the environment",
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([{"name": "b", **bundle}]),
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self._folder / "logs"),
+            "SEEN": str(self.seen),
+        }
+        file = self._folder / "output"
+        file.unlink(missing_ok=True)
+        told = {"parse_seconds": parse_seconds, "most_files": most_files, "steps": steps}
+        ended = self._workers.run({**told, "environment": environment, "output": str(file)})
+        output = file.read_text()
+        assert ended == code, output
+        return [json.loads(line[6:]) for line in output.splitlines() if line.startswith("SHOWN ")], output
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    with shared():
+        started = Workers(tmp_path_factory.mktemp("home"))
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, workers: Workers) -> Bundle:
+    return Bundle(tmp_path, workers)
+
+
+def returned(result: Any) -> Any:
+    """Return what a task pushed as its result."""
+    return next((json.loads(body) for path, body in result["asked"] if path.endswith("/return_value")), None)
+
+
+def same(result: Any) -> Any:
+    """Return what must not differ: exit code, all that the API server was told, and the log."""
+    volatile = {"timestamp", "ti_id", "bundle_prepare_ms", "dag_file_parse_ms"}
+    lines = [{key: value for key, value in line.items() if key not in volatile} for line in result["log"]]
+    asked = [request for request in result["asked"] if not request[0].endswith("/heartbeat")]
+    texts = sorted(json.dumps(line, sort_keys=True) for line in lines)
+    text = "\n".join([str(result["code"]), *map(str, asked), *texts])
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?", "TIME", text)
+    text = re.sub(r"datetime\.datetime\([\d, ]+", "TIME", text)
+    text = re.sub(r"0x[0-9a-f]+|airflowtmp\w+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "CHANCE", text)
+    return re.sub(r'pid\\?"?[=:]? ?\d+|PID:? ?\d+', "PID", text)
+
+
+def was_lent(output: str, file: str) -> int:
+    """Return how many tasks of a file were forked from its parsed parent."""
+    return output.count(f"{file} was parsed before")
+
+
+def write_corpus(bundle: Bundle) -> list[list[object]]:
+    """Write all files; return a task of each."""
+    sources = _REUSED | {name: source for name, (source, _) in _NOT_REUSED.items()}
+    for name, source in sources.items():
+        bundle.write(f"{name}.py", source)
+    bundle.write("words.sh", "echo hello {{ params.who }} in {{ run_id }}\n")
+    bundle.write("factory.yaml", "factory: [1, 2]\nother: {a: b}\n")
+    bundle.write("factories/makes.py", _FACTORY)
+    return [[f"{name}.py", *_TASKS.get(name, (name, "t", -1))] for name in sources]
+
+
+def test_tasks_do_and_say_the_same_with_and_without_it(bundle: Bundle) -> None:
+    tasks = write_corpus(bundle)
+    without, _ = bundle.run(*tasks, parse_seconds=0)
+    again = tasks[: len(_REUSED)]
+    shown, output = bundle.run(*tasks, *again, most_files=len(tasks))
+    for (file, *_), before, result in zip([*tasks, *again], [*without, *without], shown, strict=False):
+        assert same(result) == same(before), file
+    lent = {name: was_lent(output, f"{name}.py") for name in (*_REUSED, *_NOT_REUSED)}
+    assert lent == dict.fromkeys(_REUSED, 2) | dict.fromkeys(_NOT_REUSED, 0), output
+    for name, (_, reason) in _NOT_REUSED.items():
+        said = re.findall(rf"Each task of {name}\.py parses it: (.*)", output)
+        assert len(said) == 1, name
+        assert reason in said[0], (name, said)
+
+
+def test_a_file_is_parsed_again_when_what_it_read_has_changed(bundle: Bundle) -> None:
+    write_corpus(bundle)
+    task = ["factory.py", "factory", "t"]
+    bundle.run(task, parse_seconds=0)  # Python keeps byte code beside the sources
+    change = f"(Path({str(bundle.path)!r}) / {{!r}}).write_text({{!r}}); time.sleep(0.1)"
+    shown, output = bundle.run(
+        task,
+        task,
+        change.format("factory.yaml", "factory: [changed]\n"),
+        task,
+        change.format("factories/makes.py", _FACTORY.replace("return values", "return [values, 'made anew']")),
+        task,
+        change.format("factory.py", _dag("factory", "", "'the file itself'")),
+        task,
+        task,
+    )
+    values = [[1, 2], [1, 2], ["changed"], [["changed"], "made anew"], "the file itself", "the file itself"]
+    assert [returned(result) for result in shown] == values, output
+    assert was_lent(output, "factory.py") >= 4, output
+
+
+def test_a_file_that_was_looked_for_is_seen_when_it_comes(bundle: Bundle) -> None:
+    top = f"from pathlib import Path\nx = Path({str(bundle.path.parent / 'flag')!r}).exists()"
+    bundle.write("looks.py", _dag("looks", top, "x"))
+    task = ["looks.py", "looks", "t"]
+    flag = f"Path({str(bundle.path.parent / 'flag')!r}).touch(); time.sleep(0.1)"
+    shown, output = bundle.run(task, task, flag, task, task)
+    assert [returned(result) for result in shown] == [False, False, True, True], output
+    assert was_lent(output, "looks.py") == 4, output
+
+
+def test_a_parse_is_used_no_longer_than_it_may(bundle: Bundle) -> None:
+    bundle.write("plain.py", _dag("plain", "import os\nparser = os.getpid()", "parser"))
+    task = ["plain.py", "plain", "t"]
+    shown, output = bundle.run(task, "time.sleep(1.2)", task, parse_seconds=1)
+    first, second = map(returned, shown)
+    assert first != second, output
+    assert was_lent(output, "plain.py") == 2, output
+
+
+def test_a_file_is_kept_from_its_second_task_on(bundle: Bundle) -> None:
+    bundle.write("plain.py", _dag("plain", "import os\nparser = os.getpid()", "parser == os.getpid()"))
+    task = ["plain.py", "plain", "t"]
+    shown, output = bundle.run(task, task, task, are_known=False)
+    assert [returned(result) for result in shown] == [True, False, False], output
+    assert was_lent(output, "plain.py") == 2, output
+
+
+def test_no_more_files_are_kept_than_allowed(bundle: Bundle) -> None:
+    for name in ("one", "two", "three"):
+        bundle.write(f"{name}.py", _dag(name, "import os\nparser = os.getpid()", "parser"))
+    tasks = [[f"{name}.py", name, "t"] for name in ("one", "two", "one", "three", "one", "two")]
+    count = "from hybrid_workers.parsed import lent; show(lent.measure())"
+    shown, output = bundle.run(*tasks, count, most_files=2)
+    one, two, one_again, _, one_later, two_later = map(returned, shown[:-1])
+    assert one == one_again == one_later, output
+    assert two != two_later, output
+    assert shown[-1]["parsed_files"] == "2"
+    assert int(shown[-1]["parsed_bytes"]) > 0
+
+
+_LONG = _dag("long", "import os, subprocess, time", "1").replace(
+    "return 1",
+    "none = subprocess.DEVNULL; p = subprocess.Popen(['sleep', '600'], stdin=none, stdout=none, stderr=none); "
+    "open(os.environ['SEEN'], 'w').write(f'{os.getpid()} {os.getppid()} {p.pid}'); p.wait(); return 5",
+)
+_BEGIN = """
+import threading, signal
+def act(what):
+    def wait():
+        seen = Path(os.environ['SEEN'])
+        while not (seen.exists() and len(seen.read_text().split()) == 3):
+            time.sleep(0.05)
+        task, parent, child = map(int, seen.read_text().split())
+        nursery = psutil.Process(parent).ppid()
+        show([task, parent, child, nursery])
+        own = {'slot': os.getpid(), 'worker': os.getppid()}
+        os.kill({'task': task, 'parent': parent, 'nursery': nursery, **own}[what], signal.SIGKILL)
+    threading.Thread(target=wait, daemon=True).start()
+def alive(*pids):
+    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+"""
+
+
+@pytest.mark.parametrize("killed", ["task", "parent", "nursery"])
+def test_a_task_ends_with_the_processes_that_it_comes_from_and_the_slot_goes_on(bundle: Bundle, killed: str) -> None:
+    bundle.write("long.py", _LONG)
+    bundle.write("plain.py", _dag("plain", "", "'well'"))
+    shown, output = bundle.run(_BEGIN, f"act({killed!r})", ["long.py", "long", "t"], ["plain.py", "plain", "t"])
+    pids, result, later = shown
+    if killed == "task":  # what it started lives on, as ever
+        os.kill(pids[2], 9)
+    assert result["code"] == -9, output
+    assert [json.loads(body)["state"] for path, body in result["asked"] if path.endswith("/state")] == ["failed"]
+    assert any("terminated by signal" in line["event"] for line in result["log"])
+    assert returned(later) == "well"
+    assert was_lent(output, "plain.py") == (0 if killed == "nursery" else 1)
+    wait_until(lambda: not alive(*pids), what=lambda: f"nothing is left of {pids}: {alive(*pids)}")
+
+
+@pytest.mark.parametrize(("killed", "code"), [("slot", 247), ("worker", -9)])
+def test_a_task_ends_with_its_slot_and_its_worker_and_so_does_what_it_started(
+    bundle: Bundle, killed: str, code: int
+) -> None:
+    bundle.write("long.py", _LONG)
+    shown, _ = bundle.run(_BEGIN, f"act({killed!r})", ["long.py", "long", "t"], code=code)
+    [pids, *_] = shown
+    wait_until(lambda: not alive(*pids), what=lambda: f"nothing is left of {pids}: {alive(*pids)}")
+
+
+def test_a_slot_finds_and_ends_the_task_that_it_has_been_lent(bundle: Bundle) -> None:
+    """As the worker does where the supervisor itself breaks."""
+    bundle.write("long.py", _LONG)
+    interrupt = """
+from hybrid_workers.processes import RunProcesses
+def broken(*_):
+    raise OSError("broken while the task ran")
+signal.signal(signal.SIGALRM, broken)
+processes = RunProcesses()
+signal.setitimer(signal.ITIMER_REAL, 4)
+"""
+    ending = "processes.end(); show(alive(*map(int, Path(os.environ['SEEN']).read_text().split()[::2])))"
+    shown, output = bundle.run(_BEGIN, interrupt, ["long.py", "long", "t"], ending)
+    assert shown[0]["code"] == "OSError: broken while the task ran", output
+    assert shown[1] == [], output
+
+
+def alive(*pids: int) -> list[int]:
+    """Return which processes still run."""
+    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]

@@ -1,0 +1,53 @@
+"""Which fault of a plan an exchange or an event meets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from tests.simulation.plan import Fault
+from tests.simulation.world import EPOCH, Process, World
+
+_TASK_SLOT = "/"
+
+
+class FaultsMet:
+    """The faults of the network. One without a length meets the next exchange of its target, and no other."""
+
+    def __init__(self, world: World, faults: Sequence[Fault]) -> None:
+        self._world = world
+        self._redis = [fault for fault in faults if fault.is_of_redis]
+        self._kube = [fault for fault in faults if fault.is_of_kube]
+        self._watch = [fault for fault in faults if fault.is_of_watch]
+
+    def of_redis(self, process: Process) -> Fault | None:
+        """Return what happens to an exchange with Redis, None for nothing."""
+        return self._met(self._redis, process) if self._redis else None
+
+    def of_kube(self, process: Process, method: str, only_for: Mapping[str, Sequence[str]]) -> Fault | None:
+        """Return what happens to a request, None for nothing."""
+        if not self._kube:
+            return None
+        return self._met(self._kube, process, lambda fault: method in only_for.get(fault.kind, (method,)))
+
+    def of_watch(self, process: Process) -> Fault | None:
+        """Return what happens to an event of a watch, None for nothing."""
+        return self._met(self._watch, process) if self._watch else None
+
+    def _met(
+        self, faults: list[Fault], process: Process, may_meet: Callable[[Fault], bool] = lambda _: True
+    ) -> Fault | None:
+        now = self._world.now - EPOCH
+        if faults[0].at > now:
+            return None
+        name = process.name.partition(_TASK_SLOT)[0]
+        for fault in faults:
+            if fault.at > now:
+                return None
+            if fault.target not in ("*", name) or not may_meet(fault):
+                continue
+            if not fault.seconds:
+                faults.remove(fault)
+                return fault
+            if now < fault.at + fault.seconds:
+                return fault
+        return None

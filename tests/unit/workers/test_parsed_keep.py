@@ -1,0 +1,56 @@
+"""Where a worker cannot keep parsed files, its tasks go the ordinary way and one line says why."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from hybrid_workers.parsed.keep import ParsedFiles
+
+
+@pytest.fixture
+def other_thread() -> Iterator[threading.Thread]:
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait, name="exporter")
+    thread.start()
+    yield thread
+    end.set()
+    thread.join()
+
+
+def _said(files: ParsedFiles, caplog: pytest.LogCaptureFixture) -> list[str]:
+    with caplog.at_level(logging.INFO, logger="hybrid_workers.parsed.keep"):
+        files.explain()
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_a_worker_with_threads_says_their_names(
+    other_thread: threading.Thread, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = ParsedFiles()
+    files.open(parse_seconds=300, most_files=8)
+    [said] = _said(files, caplog)
+    assert said.startswith(
+        "Each task parses its Dag file, and worker_parse_seconds has no effect: the worker has threads"
+    )
+    assert "exporter" in said
+
+
+def test_a_platform_that_lacks_a_seam_is_told_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    files = ParsedFiles()
+    files.open(parse_seconds=300, most_files=8)
+    [said] = _said(files, caplog)
+    assert said.endswith("is missing here")
+
+
+def test_nothing_is_said_where_it_is_off(other_thread: threading.Thread, caplog: pytest.LogCaptureFixture) -> None:
+    files = ParsedFiles()
+    files.open(parse_seconds=0, most_files=8)
+    assert _said(files, caplog) == []

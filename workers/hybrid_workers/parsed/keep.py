@@ -1,0 +1,55 @@
+"""What a worker does for parsed files: opens the nursery before it forks its slots, and lets each slot use it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+
+from hybrid_workers.parsed import lent
+from hybrid_workers.parsed.nursery import start_nursery
+from hybrid_workers.parsed.seams import find_missing_seam
+from hybrid_workers.parsed.slot import Slot, ask_for_parsed_files
+from hybrid_workers.parsed.surroundings import count_threads
+
+log = logging.getLogger(__name__)
+
+
+class ParsedFiles:
+    """Parsed files of one worker. Does nothing until it is opened."""
+
+    def __init__(self) -> None:
+        self._slot: Slot | None = None
+        self._obstacle = ""
+
+    def open(self, *, parse_seconds: float, most_files: int) -> None:
+        """Fork the nursery, in the worker's main process before there are threads and connections.
+
+        :param parse_seconds: how old a parse may be; 0 for no nursery.
+        """
+        if not parse_seconds:
+            return
+        self._obstacle = _find_obstacle()
+        if not self._obstacle:
+            asks, nursery = start_nursery(parse_seconds=parse_seconds, most_files=most_files)
+            lent.open_table(nursery)
+            self._slot = Slot(asks, os.environ)
+
+    def explain(self) -> None:
+        """Say why each task parses its file, where that is not what is configured. Before, logging is not set up."""
+        if self._obstacle:
+            log.info("Each task parses its Dag file, and worker_parse_seconds has no effect: %s", self._obstacle)
+
+    def use(self) -> None:
+        """Let the supervisors of this process, a slot, ask for processes that have parsed their file."""
+        if self._slot is not None:
+            ask_for_parsed_files(self._slot)
+
+
+def _find_obstacle() -> str:
+    if missing := find_missing_seam():
+        return f"{missing} is missing here"
+    if count_threads() > 1:
+        names = ", ".join(sorted(thread.name for thread in threading.enumerate()[1:])) or "those of a library"
+        return f"the worker has threads before it forks its processes ({names})"
+    return ""

@@ -1,0 +1,214 @@
+"""Parses one Dag file in this process and judges whether tasks that are forked from here may use it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hybrid_workers.parsed import surroundings
+from hybrid_workers.parsed.stamps import Stamp, find_unsettled, installed_directories, stamp
+from hybrid_workers.parsed.surroundings import Surroundings
+from hybrid_workers.parsed.watch import Forbidden, ParseWatch
+
+ExitFunction = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileKey:
+    """A Dag file, of one version of its bundle."""
+
+    bundle: str
+    version: str | None
+    path: str
+
+
+@dataclass
+class Verdict:
+    """What came of a parse.
+
+    :ivar reason: why tasks must not use it, "" if they may.
+    :ivar stamps: what it depends on.
+    :ivar passes: it is only this parse that cannot be used; the next one may be.
+    :ivar exit_functions: what its code registered for the end of the process.
+    :ivar result: Airflow's result of the import.
+    """
+
+    reason: str = ""
+    stamps: dict[str, Stamp] = field(default_factory=dict)
+    passes: bool = False
+    exit_functions: list[ExitFunction] = field(default_factory=list)
+    result: Any = None
+    reseeds_numpy: bool = False
+
+
+def parse_and_judge(key: FileKey, *, dag_id: str, task_id: str, outputs: Sequence[int]) -> Verdict:
+    """Parse the file as a task of it would and register the result for :class:`ParsedImporter`.
+
+    :param outputs: descriptors of the files that take what is printed and logged here.
+    """
+    from airflow.dag_processing.bundles.local import LocalDagBundle
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.importers import get_importer_registry
+    from airflow.sdk._shared.secrets_masker import reset_secrets_masker
+    from airflow.sdk.configuration import conf
+
+    bundles: Any = DagBundlesManager
+    bundle = bundles().get_bundle(name=key.bundle, version=key.version)
+    path = os.fspath(Path(bundle.path, key.path)) if type(bundle) is LocalDagBundle else ""
+    if not path:
+        return Verdict(reason=f"its bundle is a {type(bundle).__name__} and no LocalDagBundle")
+    registry = get_importer_registry()
+    importer = registry.get_importer(path)
+    if importer is None or not os.path.isfile(path):
+        return Verdict(reason="there is no such Dag file", stamps={path: stamp(path)})
+    reset_secrets_masker()
+    if str(bundle.path) not in sys.path:  # as BundleDagBag does
+        sys.path.append(str(bundle.path))
+    watch = ParseWatch(str(bundle.path))
+    for directory in (*installed_directories(), *(entry for entry in sys.path if os.path.isdir(entry))):
+        watch.read.setdefault(directory, stamp(directory))
+    watch.note(path)
+    modules = set(sys.modules)
+    before, begun = Surroundings.look(outputs), time.time_ns()
+    verdict = Verdict(stamps=watch.read)
+    try:
+        with _as_for(dag_id, task_id), _noted(verdict.exit_functions), _without_supervisor(watch), watch.watching():
+            verdict.result = importer.import_file(
+                path, bundle_path=bundle.path, bundle_name=key.bundle, safe_mode=False
+            )
+    except (Forbidden, Exception) as error:  # noqa: BLE001 - whatever it raises, the ordinary way shows it to the user
+        watch.reason = watch.reason or f"it cannot be imported: {type(error).__name__}"
+    new = [module for name, module in list(sys.modules.items()) if name not in modules]
+    for module in new:
+        watch.note(getattr(module, "__file__", None))
+    verdict.reason = watch.reason or _find_reason(verdict, before, outputs, new, path=str(bundle.path))
+    if not verdict.reason and (conf.get("core", "default_impersonation", fallback=None) or _has_other_users(verdict)):
+        verdict.reason = "a task of it runs as another user"
+    if not verdict.reason and (changed := find_unsettled(verdict.stamps, since=begun)):
+        verdict.reason, verdict.passes = f"{changed} changed while it was parsed", True
+    if not verdict.reason:
+        registry.register(_parsed_importer(Path(path).suffix)(importer, path, verdict.result))
+    return verdict
+
+
+def _find_reason(
+    verdict: Verdict, before: Surroundings, outputs: Sequence[int], new: Sequence[Any], *, path: str
+) -> str:
+    if verdict.result is None or verdict.result.errors:
+        return "it cannot be imported"
+    if not verdict.result.dags:
+        return "it has no Dags"
+    after = Surroundings.look(outputs)
+    if reason := before.find_difference(after, at_exit=len(verdict.exit_functions)):
+        return reason
+    if surroundings.has_children():
+        return "it starts a process"
+    surroundings.end_threads_that_end_before_a_fork()
+    if surroundings.count_threads() > 1:
+        return "it starts a thread"
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None and numpy in new:
+        verdict.reseeds_numpy = True
+        # Only a generator that was neither seeded nor used stands at this place and has none of a pair left.
+        if numpy.get_state()[2:4] != (623, 0) or any(_makes_generator(module, path) for module in new):
+            return "it seeds or uses the random numbers of numpy"
+    return ""
+
+
+def _makes_generator(module: Any, bundle: str) -> bool:
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str) or not file.startswith(os.path.join(bundle, "")):
+        return False
+    text = Path(file).read_bytes() if os.path.isfile(file) else b"default_rng"
+    return any(name in text for name in (b"default_rng", b"RandomState", b"Generator("))
+
+
+def _has_other_users(verdict: Verdict) -> bool:
+    tasks = (task for dag in verdict.result.dags for task in dag.task_dict.values())
+    return any(getattr(task, "run_as_user", None) for task in tasks)
+
+
+def _parsed_importer(extension: str) -> type:
+    """Return the class of the importer; made here, as its base belongs to Airflow."""
+    from airflow.dag_processing.importers.base import AbstractDagImporter
+    from airflow.sdk.definitions.context import get_parsing_context
+
+    class ParsedImporter(AbstractDagImporter):
+        """Gives the parsed Dags of one file to who asks for it first, and leaves all else to Airflow's importer."""
+
+        def __init__(self, importer: Any, path: str, result: Any) -> None:
+            self._importer, self._path, self._result = importer, path, result
+
+        @classmethod
+        def supported_extensions(cls) -> list[str]:
+            return [extension]
+
+        def list_dag_files(self, *args: Any, **named: Any) -> Any:
+            return self._importer.list_dag_files(*args, **named)
+
+        def import_file(self, file_path: Any, **named: Any) -> Any:
+            asked = get_parsing_context()
+            dags = {dag.dag_id: dag for dag in self._result.dags} if self._result and asked.dag_id else {}
+            if str(file_path) != self._path or asked.task_id not in getattr(
+                dags.get(asked.dag_id or ""), "task_dict", {}
+            ):
+                return self._importer.import_file(file_path, **named)
+            result, self._result = self._result, None
+            return result
+
+    return ParsedImporter
+
+
+@contextmanager
+def _as_for(dag_id: str, task_id: str) -> Iterator[None]:
+    """Parse as a task does, with its ids in the environment; only who asks for them learns them."""
+    from airflow.sdk.definitions._internal.dag_parsing_context import _airflow_parsing_context_manager
+
+    before = dict(os.environ)
+    with _airflow_parsing_context_manager(dag_id=dag_id, task_id=task_id):
+        added = set(os.environ) - set(before)
+        try:
+            yield
+        finally:
+            for name in added:
+                os.environ.pop(name, None)
+
+
+@contextmanager
+def _noted(functions: list[ExitFunction]) -> Iterator[None]:
+    """Note what is registered for the end of the process: Airflow clears that in each new process."""
+    register = atexit.register
+
+    def note(function: Any, *args: Any, **named: Any) -> Any:
+        functions.append((function, args, named))
+        return register(function, *args, **named)
+
+    atexit.register = note  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        atexit.register = register
+
+
+@contextmanager
+def _without_supervisor(watch: ParseWatch) -> Iterator[None]:
+    """Answer nothing that a supervisor would: each task has its own."""
+    from airflow.sdk.execution_time import task_runner
+
+    class Nobody:
+        def __getattr__(self, name: str) -> Any:
+            watch.forbid("it asks Airflow for a Variable, a Connection or an XCom")
+
+    runner: Any = task_runner
+    runner.SUPERVISOR_COMMS = Nobody()
+    try:
+        yield
+    finally:
+        del runner.SUPERVISOR_COMMS

@@ -1,0 +1,110 @@
+"""What a parse may have left in its process that a fork does not carry over, or that the ordinary way has otherwise."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import random
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The state of this process at one moment. Linux."""
+
+    descriptors: frozenset[str]
+    shared_memory: frozenset[str]
+    signals: tuple[object, ...]
+    timers: tuple[float, ...]
+    written: tuple[int, ...]
+    randomness: object
+    secrets: int
+    at_exit: int
+
+    @classmethod
+    def look(cls, outputs: Sequence[int]) -> Surroundings:
+        """Return the state now.
+
+        :param outputs: descriptors of files that hold what was printed and logged.
+        """
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return cls(
+            descriptors=frozenset(_descriptors()),
+            shared_memory=frozenset(_shared_memory()),
+            signals=tuple(signal.getsignal(number) for number in _SIGNALS),
+            timers=tuple(signal.getitimer(which)[0] for which in _TIMERS),
+            written=tuple(os.fstat(output).st_size for output in outputs),
+            randomness=random.getstate(),
+            secrets=_count_secrets(),
+            at_exit=atexit._ncallbacks(),
+        )
+
+    def find_difference(self, after: Surroundings, *, at_exit: int) -> str:
+        """Return why what a parse left behind is not to be shared, "" if it may be.
+
+        :param at_exit: how many functions are known to have been registered for the end of the process.
+        """
+        if after.written != self.written:
+            return "it prints or logs"
+        if after.descriptors != self.descriptors:
+            return "it keeps a file open"
+        if after.shared_memory - self.shared_memory:
+            return "it shares memory with other processes"
+        if after.signals != self.signals or after.timers != self.timers:
+            return "it handles signals"
+        if after.randomness != self.randomness:
+            return "it uses random numbers"
+        if after.secrets != self.secrets:
+            return "it hides a secret in logs"
+        if after.at_exit - self.at_exit != at_exit:
+            return "it registers what is to be done at the end of its process"
+        return ""
+
+
+# The importer itself sets a handler for SIGSEGV and one for its time limit.
+_SIGNALS = sorted(set(signal.Signals) - {signal.SIGSEGV, signal.SIGALRM})
+_TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+
+
+def count_threads() -> int:
+    """Return how many threads this process has, those of libraries included."""
+    return len(os.listdir("/proc/self/task"))
+
+
+def has_children() -> bool:
+    """Return whether this process has child processes."""
+    return any(file.read_text(encoding="ascii").split() for file in Path("/proc/self/task").glob("*/children"))
+
+
+def end_threads_that_end_before_a_fork() -> None:
+    """Fork for nothing: libraries such as OpenBLAS end their idle threads before a fork and start them at need."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def _descriptors() -> list[str]:
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found.append(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
+        except OSError:
+            continue  # that of the listing itself
+    return found
+
+
+def _shared_memory() -> list[str]:
+    lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line.split()[0] for line in lines if line.split()[1] == "rw-s"]
+
+
+def _count_secrets() -> int:
+    from airflow.sdk._shared.secrets_masker import _secrets_masker
+
+    return len(_secrets_masker().patterns)
