@@ -7,6 +7,7 @@
 #   make matrix       run tests on each supported release of Celery, redis-py, Redis, the Kubernetes library and Airflow
 #   make simulate     run simulated schedulers and workers with faults that a seed chooses: make simulate SEEDS=10000
 #   make bench        compare with upstream's executors (long; one benchmark: make bench ONLY=celery_dispatch)
+#   make bench-page   write docs/figures.md and its plots from the result of make bench BENCH_ARGS="--json bench.json"
 #   make docs         build the documentation as a site in build/docs
 #   make lint         run ruff, mypy and import-linter
 #   make clean        delete everything that the other targets made
@@ -26,6 +27,7 @@ TEST_ARGS ?=
 TEST_PROCESSES ?= 6
 MATRIX_ARGS ?=
 BENCH_ARGS ?=
+BENCH_JSON ?= bench.json
 ONLY ?=
 SEEDS ?= 1000
 SIMULATE_ARGS ?=
@@ -34,8 +36,10 @@ MINUTES ?= 20
 # The release that make test-fault upgrades from: a tag or a commit. Without one, that test is skipped.
 FROM ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
 
+comma := ,
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fault test-teams soak test-compose simulate matrix bench docs lint clean
+.PHONY: help demo test test-fault test-teams soak test-compose simulate matrix bench bench-page run-bench run-bench-page docs \
+	lint clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -58,6 +62,9 @@ $(VENV)/installed-demo: setup.cfg setup.py
 $(VENV)/installed-test: setup.cfg setup.py
 	$(call install,test)
 	@touch $(VENV)/installed-demo
+
+$(VENV)/installed-bench: setup.cfg setup.py
+	$(call install,test$(comma)bench)
 
 $(VENV)/installed-docs: setup.cfg setup.py
 	$(call install,docs)
@@ -92,8 +99,15 @@ matrix: $(VENV)/installed-test
 	@$(BIN)/python -m tests.matrix $(MATRIX_ARGS)
 
 # benchmarks/README.md says what is measured. Sizes: make bench ONLY=pod_launch BENCH_ARGS="pod_launch.count=100"
-bench: $(VENV)/installed-test
+# It has an environment of its own, with pandas and a large provider for Dag files to import, and matplotlib.
+bench bench-page:
+	@$(MAKE) --no-print-directory VENV=$(VENV)/bench/ours run-$@
+
+run-bench: $(VENV)/installed-bench
 	@$(BIN)/python -m benchmarks $(if $(ONLY),ONLY=$(ONLY)) $(BENCH_ARGS)
+
+run-bench-page: $(VENV)/installed-bench
+	@$(BIN)/python -m benchmarks.page $(BENCH_JSON)
 
 docs: $(VENV)/installed-docs
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --conf-dir docs --doctree-dir build/doctrees . build/docs

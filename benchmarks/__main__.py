@@ -35,6 +35,9 @@ NAMES = (
     "warm_pods",
     "worker",
     "chain",
+    "end_to_end",
+    "real_dags",
+    "growth",
 )
 _PACKAGES = ("apache-airflow", "celery", "redis", "kubernetes")
 _UPSTREAM_PACKAGES = ("apache-airflow-providers-celery", "apache-airflow-providers-cncf-kubernetes", "celery")
@@ -79,11 +82,14 @@ def main(arguments: Sequence[str]) -> int:
         machine = describe_machine(only_ours=options.only_ours)
     show(rows)
     print("\n".join(f"{name}: {value}" for name, value in machine.items()))
+    for note in bench.notes:
+        print(note)
     print("ratio: how many times better than upstream. Compare numbers of one run only.")
     if failed:
         print(f"failed: {', '.join(failed)}; see above")
     if options.json:
-        found = {"machine": machine, "failed": failed, "rows": [row.to_plain() for row in rows]}
+        found = {"machine": machine, "notes": bench.notes, "failed": failed, "series": bench.series}
+        found["rows"] = [row.to_plain() for row in rows]
         options.json.write_text(json.dumps(found, indent=1), encoding="ascii")
     return 1 if failed else 0
 

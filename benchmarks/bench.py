@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from benchmarks.cluster import NAMESPACE, TEMPLATE
 from benchmarks.remote import Remote
@@ -40,12 +40,16 @@ class Bench:
 
     :param rounds: how often the sides take turns; fewer where a comparison has taken more than half a minute.
     :param only_ours: upstream is neither installed nor run.
+    :ivar series: what plots need beside the rows, by what it is; as JSON takes it.
+    :ivar notes: what is to be said below the table.
     """
 
     def __init__(self, servers: Servers, *, rounds: int = 3, only_ours: bool = False) -> None:
         self.servers = servers
         self.rounds = rounds
         self.only_ours = only_ours
+        self.series: dict[str, Any] = {}
+        self.notes: list[str] = []
         self._remotes: dict[tuple[object, ...], Remote] = {}
 
     def __enter__(self) -> Bench:

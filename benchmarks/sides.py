@@ -15,10 +15,12 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".venv" / "bench"
 # Upstream's Celery provider 3.26 does not work with Celery 5.7.
 _UPSTREAM = (
+    "apache-airflow-providers-amazon",
     "apache-airflow-providers-celery==3.26.*",
     "apache-airflow-providers-cncf-kubernetes",
     "asyncpg",
     "celery[redis]<5.7",
+    "pandas",
     "psutil",
     "psycopg2-binary",
 )
@@ -61,6 +63,13 @@ KUBERNETES_ASYNC = Side(
     "KubernetesExecutor, async_pod_creation",
     "KubernetesExecutor",
     options={**_BATCH, "AIRFLOW__KUBERNETES_EXECUTOR__ASYNC_POD_CREATION": "True"},
+)
+# Both at once, as Airflow can run several executors; tasks name theirs.
+CELERY_AND_KUBERNETES = Side(
+    "CeleryExecutor and KubernetesExecutor",
+    "CeleryExecutor,KubernetesExecutor",
+    options={**_BATCH, "BENCHMARK_POD_EXECUTOR": "KubernetesExecutor"},
+    worker=("celery", "worker"),
 )
 
 

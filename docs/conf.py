@@ -49,6 +49,7 @@ NAVIGATION = {
         "Workers": "docs/workers",
         "Parsed Dag files": "docs/parsed-dags",
         "Pods": "docs/pods",
+        "Start of a pod": "docs/pod-start",
         "Warm pods": "docs/warm-pods",
         "Redis": "docs/redis",
         "Redis URLs": "docs/redis-urls",
@@ -62,6 +63,7 @@ NAVIGATION = {
         "Kubernetes manifests": "workers/manifests/README",
         "Security": "docs/security",
         "Performance": "docs/performance",
+        "Measured figures": "docs/figures",
     },
     "Run": {
         "Why does this task wait?": "docs/operating",

@@ -6,8 +6,7 @@ An event says that an attempt's record has changed. It may arrive twice, late or
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, NewType
+from typing import Literal, NamedTuple, NewType
 
 AttemptId = NewType("AttemptId", str)
 """One queueing of one try: the scheduler's ``external_executor_id``, the Celery message id, the seed of pod names."""
@@ -36,8 +35,7 @@ def stream_position(stream_id: str) -> tuple[int, int]:
     return int(milliseconds), int(sequence or 0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """One change of one attempt's state.
 
     :ivar state: the new state's text (see :class:`hybrid_executor.states.State`).

@@ -21,6 +21,7 @@ class Scheduler:
     def __init__(self) -> None:
         self._executor: Any = None
         self._attempts: list[str] = []
+        self._ahead_seconds = 0.0
 
     # ---- life ----
 
@@ -46,6 +47,8 @@ class Scheduler:
         executor_class, _ = ExecutorLoader.import_default_executor_cls()
         self._executor = executor_class(parallelism=1_000_000)
         self._executor.job_id = job_id
+        if hasattr(self._executor, "clock"):
+            self._executor.clock = lambda: time.monotonic() + self._ahead_seconds
         self._executor.start()
         self._attempts = []
         self._heartbeats(_FIRST_HEARTBEATS)
@@ -142,6 +145,14 @@ class Scheduler:
                     ends.setdefault(str(key.map_index), now)
             time.sleep(_PAUSE_SECONDS)
         return {"seconds": seconds, "ends": ends}
+
+    def pass_time(self, seconds: float) -> None:
+        """Let so much time pass for the timers of the executor."""
+        self._ahead_seconds += seconds
+
+    def forget(self) -> None:
+        """Forget which attempts there were, all of which have ended."""
+        self._attempts = []
 
     def heartbeats(self, times: int) -> list[float]:
         """Return the milliseconds of each of some heartbeats."""

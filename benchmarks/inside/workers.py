@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 _BATCH = 1_000
+_ALIVE_SECONDS = 3_600.0
 
 
 class Workers(Protocol):
@@ -32,7 +34,12 @@ class HybridWorkers:
             executor.heartbeat()
 
     def start(self, attempts: Sequence[str]) -> None:
-        self._advance(attempts, to="running", holder="worker")
+        for number, start in enumerate(range(0, len(attempts), _BATCH)):
+            batch = attempts[start : start + _BATCH]
+            # Where no living worker has them, the executor would have to find out what became of them.
+            told = {"running": json.dumps(batch), "held": "[]"}
+            self._store.presence.announce("worker", f"worker-{number}", told, seconds=_ALIVE_SECONDS)
+            self._advance(batch, to="running", holder=f"worker-{number}")
 
     def end(self, attempts: Sequence[str]) -> None:
         self._advance(attempts, to="succeeded")

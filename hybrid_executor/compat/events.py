@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -49,12 +50,17 @@ def event_key(key: WorkloadKey) -> WorkloadKey:
 
 def event_states(key: Hashable) -> Mapping[str, WorkloadState]:
     """Return the states that the scheduler expects in events for ``key``, by our words for them."""
+    return _states_of(type(key))
+
+
+@cache
+def _states_of(key_type: type) -> Mapping[str, WorkloadState]:
     from airflow.utils.state import CallbackState, TaskInstanceState
 
     states: Any = TaskInstanceState
-    if isinstance(key, CallbackKey):
+    if issubclass(key_type, CallbackKey):
         states = CallbackState
-    elif ConnectionTestKey is not None and isinstance(key, ConnectionTestKey):
+    elif ConnectionTestKey is not None and issubclass(key_type, ConnectionTestKey):
         from airflow.models.connection_test import ConnectionTestState
 
         states = ConnectionTestState

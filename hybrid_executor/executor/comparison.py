@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from hybrid_executor import compat
-from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.resubmission import end, submit_again
+from hybrid_executor.executor.turns import Turns
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, Restoration
@@ -26,7 +26,7 @@ class Comparison:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._compared: set[AttemptId] = set()
+        self._turns = Turns(_COMPARED_EACH_TIME)
 
     def read_pending(self) -> None:
         """Read the records of the attempts of which an event may have been missed."""
@@ -47,15 +47,7 @@ class Comparison:
 
     def compare_some(self) -> None:
         """Compare some attempts, others each time, so that each is compared now and then whatever Redis counts."""
-        ledger = self._context.ledger
-        waiting = [tracked for tracked in ledger if tracked.attempt not in self._compared]
-        if not waiting:
-            self._compared.clear()
-            waiting = list(ledger)
-        chosen = waiting[:_COMPARED_EACH_TIME]
-        self._compare(chosen)
-        self._compared |= {tracked.attempt for tracked in chosen}
-        self._compared &= {tracked.attempt for tracked in ledger}
+        self._compare(self._turns.take(self._context.ledger))
 
     def _read(self, tracked: Sequence[Tracked]) -> list[Record | None]:
         return self._context.store.attempts.records([item.attempt for item in tracked])

@@ -14,6 +14,7 @@ from hybrid_executor.executor.beats import Beats
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.resubmission import end, submit_again
+from hybrid_executor.executor.turns import Turns
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Record
@@ -21,6 +22,7 @@ from hybrid_executor.store import Change, Record
 log = logging.getLogger(__name__)
 
 _UNSENT_AFTER_SECONDS = 30.0
+_LOOKED_UP_EACH_TIME = 2_000
 _LAUNCHES_ON_WORKERS = 3
 # Each of them takes at least as long as the Task SDK goes on asking, some 10 s by default.
 _LAUNCHES_WITHOUT_API = 20
@@ -39,6 +41,7 @@ class LostWork:
         self._context = context
         self._pod_launch_retries = pod_launch_retries
         self._beats = Beats()
+        self._turns = Turns(_LOOKED_UP_EACH_TIME)
 
     def find_lost_workers(self) -> None:
         """Decide about attempts that run according to their record, and that no living worker has."""
@@ -126,11 +129,12 @@ class LostWork:
     def find_unsent(self) -> None:
         """Send messages again that left their queue, or their worker, and whose attempt was not started."""
         context, now = self._context, self._context.clock()
-        waiting = {
-            t.attempt: t
+        late = [
+            t
             for t in context.ledger
             if t.pool == "celery" and t.state is State.SUBMITTED and now - t.since >= _UNSENT_AFTER_SECONDS
-        }
+        ]
+        waiting = {t.attempt: t for t in self._turns.take(self._gone_from_queues(late))}
         if not waiting:
             return
         in_hand = context.store.presence.in_hand()
@@ -146,6 +150,16 @@ class LostWork:
         if unsent:
             log.warning("%s messages never reached a worker; sending them again", len(unsent))
             submit_again(context, {attempt: waiting[attempt] for attempt in unsent}, known)
+
+    def _gone_from_queues(self, tracked: Sequence[Tracked]) -> list[Tracked]:
+        """Return those whose message may have left its queue; of 100,000 that wait there, only a few can have.
+
+        Many are submitted in the same millisecond as the next message of the queue.
+        """
+        context = self._context
+        places = {(t.pool, t.queue) for t in tracked}
+        oldest = {place: context.pools[place[0]].oldest_waiting(context.store, place[1]) for place in places}
+        return [t for t in tracked if not t.submitted_at or t.submitted_at <= oldest[t.pool, t.queue]]
 
 
 def _records(context: Context, tracked: Sequence[Tracked]) -> list[Record | None]:

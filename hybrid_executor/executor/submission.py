@@ -77,12 +77,13 @@ def submit(context: Context, workloads: Sequence[AirflowWorkload]) -> None:
 def _prepare_all(context: Context, workloads: Sequence[AirflowWorkload]) -> list[_Prepared]:
     prepared = []
     for workload in workloads:
-        key, workload_run_id = compat.key_of(workload), ""
+        workload_run_id = ""
         try:
             read = compat.read_workload(workload)
             workload_run_id = read.workload_run_id
             prepared.append(_prepare(context, read))
         except Exception as error:  # noqa: BLE001 - a bad task fails alone, whatever is wrong with it
+            key = compat.key_of(workload)
             _refuse(context, key, why_not(error, key), workload_run_id)
     return prepared
 

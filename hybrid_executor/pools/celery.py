@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 from hybrid_executor.config import ConfigSource, Settings
@@ -57,6 +58,7 @@ class CeleryPool:
         self._redis_options = redis_options if redis_options is not None else {} if sender is None else None
         self._sender = sender
         self._key_prefix = key_prefix
+        self._check_queue = lru_cache(maxsize=4096)(self._check_new_queue)  # an error is not kept
 
     @property
     def has_own_broker(self) -> bool:
@@ -70,6 +72,15 @@ class CeleryPool:
     def list_key(self, queue: str) -> str:
         """Return :meth:`queue_key` where the broker is the store's Redis, "" where it is not."""
         return "" if self._sender is not None else self.queue_key(queue)
+
+    def oldest_waiting(self, store: Store, queue: str) -> float:
+        """Return when the next message of a queue was submitted; messages of later submissions are in it still.
+
+        A queue gives out the oldest message first.
+
+        :return: milliseconds on the Redis server's clock; infinity where the queue is empty or nothing is known.
+        """
+        return math.inf if self._sender is not None else self._reached(store, queue) or math.inf
 
     def lost(self, store: Store, records: Sequence[Record]) -> list[Record]:
         """Return those of submitted records that no worker has and whose message is certainly in no queue.
@@ -97,8 +108,7 @@ class CeleryPool:
 
         :raises TaskRejected: the broker cannot have a queue of that name.
         """
-        if self._redis_options is not None:
-            check_queue_name(work.queue, key_prefix=self._key_prefix, transport_options=self._redis_options)
+        self._check_queue(work.queue)
         queue_key = message = ""
         if self._sender is None:
             queue_key = self.queue_key(work.queue)
@@ -113,6 +123,10 @@ class CeleryPool:
             queue_key=queue_key,
             message=message,
         )
+
+    def _check_new_queue(self, queue: str) -> None:
+        if self._redis_options is not None:
+            check_queue_name(queue, key_prefix=self._key_prefix, transport_options=self._redis_options)
 
     def publish(self, batch: Sequence[Work]) -> list[Work]:
         """Send the messages of recorded work, in order; return the work whose message was not sent.

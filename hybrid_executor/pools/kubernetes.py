@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 from hybrid_executor.errors import TaskRejected
@@ -67,6 +68,10 @@ class KubernetesPool:
     def unsend(self, store: Store, record: Record, payload: str) -> bool:
         """Launches of a revoked attempt are dropped by the agents; nothing is taken back here."""
         return False
+
+    def oldest_waiting(self, store: Store, queue: str) -> float:
+        """Not known here."""
+        return math.inf
 
     def lost(self, store: Store, records: Sequence[Record]) -> list[Record]:
         """Not known here."""

@@ -37,6 +37,12 @@ class RecordedPool(Protocol):
     def unsend(self, store: Store, record: Record, payload: str) -> bool:
         """Remove the message of an attempt that has not started; return whether it was still in its queue."""
 
+    def oldest_waiting(self, store: Store, queue: str) -> float:
+        """Return when the next message of a queue was submitted; messages of later submissions are in it still.
+
+        :return: milliseconds on the Redis server's clock; infinity where the queue is empty or nothing is known.
+        """
+
     def lost(self, store: Store, records: Sequence[Record]) -> list[Record]:
         """Return those of submitted records that no worker has and whose message is certainly in no queue."""
 

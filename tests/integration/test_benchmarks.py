@@ -11,6 +11,8 @@ import pytest
 
 from benchmarks.__main__ import NAMES, load, main, read_settings
 from benchmarks.bench import Bench
+from benchmarks.limits import find_limits, schedulers_per_core
+from benchmarks.page import write_page
 from benchmarks.rows import Budget, Row
 from benchmarks.servers import Servers
 from benchmarks.table import WIDTH, show
@@ -33,13 +35,14 @@ def bench(airflow_db: None) -> Iterator[Bench]:
         ("adoption", {"counts": [20]}, 3),
         ("pod_launch", {"count": 5}, 2),
         ("pod_events", {"count": 5}, 4),
+        ("growth", {"queued": 20, "running": 10, "through": 20, "rounds": 2}, 6),
     ],
 )
 def test_a_benchmark_measures_something(bench: Bench, name: str, sizes: dict[str, object], metrics: int) -> None:
     rows = list(load(name)(bench, **sizes))
     assert len(rows) == metrics
-    # The kernel counts CPU time in steps that are longer than so few pods take.
-    assert all(row.ours > 0 or "CPU" in row.metric for row in rows)
+    # The kernel counts CPU time in steps that are longer than so few pods take. And best is what does not grow.
+    assert all(row.ours > 0 or "CPU" in row.metric or ", from " in row.metric for row in rows)
     assert all(row.upstream is None and row.ratio is None for row in rows)
 
 
@@ -87,6 +90,37 @@ def test_the_table_fits_100_columns_and_names_what_missed_its_budget(capsys: pyt
     assert max(map(len, printed.splitlines())) <= WIDTH
     assert "123,456" in printed
     assert "NO" in printed
+
+
+def cost(benchmark: str, metric: str, unit: str, ours: float) -> dict[str, object]:
+    return Row(benchmark=benchmark, metric=metric, unit=unit, ours=ours).to_plain()
+
+
+def test_what_a_task_costs_says_where_a_part_reaches_its_limit() -> None:
+    limits = find_limits(
+        [
+            cost("growth", "CPU of Redis: an attempt from queued to ended", "us", 100.0),
+            cost("end_to_end", "1 scheduler: scheduler: CPU a task", "s", 0.05),
+            cost("end_to_end", "1 scheduler: PostgreSQL: CPU a task", "s", 0.02),
+            cost("end_to_end", "2 schedulers: scheduler: CPU a task", "s", 0.5),
+        ]
+    )
+    assert {limit.part.name: round(limit.per_second) for limit in limits} == {
+        "one Redis": 10_000,
+        "one scheduler": 20,
+        "one core of PostgreSQL": 50,
+    }
+    assert schedulers_per_core(limits) == pytest.approx(2.5)
+    assert find_limits([]) == []
+
+
+def test_the_page_shows_machine_numbers_and_what_missed_its_budget() -> None:
+    slow = Row(benchmark="growth", metric="a heartbeat", unit="ms", ours=3, upstream=6, budget=Budget(most=2))
+    page = write_page({"machine": {"machine": "2 cores"}, "rows": [slow.to_plain()]}, {"Launches": "bench-launch.png"})
+    assert "* machine: 2 cores" in page
+    assert "![Launches](images/bench-launch.png)" in page
+    assert "| a heartbeat | ms | 3 | 6 | 2.0x |  | ≤ 2 | **no** |" in page
+    assert max(len(line) for line in page.splitlines() if not line.startswith("|")) <= 120
 
 
 def test_all_that_a_row_says_is_json() -> None:

@@ -14,7 +14,7 @@ import redis
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
-from tests.integration.conftest import queue, repaired, wait_for
+from tests.integration.conftest import make_task, queue, repaired, wait_for
 from tests.redis_situations import frozen
 
 MakeExecutor = Callable[..., Any]
@@ -206,3 +206,18 @@ def test_a_message_is_sent_again_only_if_its_living_worker_holds_it_no_more(
     repaired(executor)
     with redis.Redis.from_url(redis_url) as client:
         assert client.llen("default") == messages
+
+
+def test_only_what_may_have_left_its_queue_is_looked_up(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor(core__parallelism="2000")
+    executor.parallelism = 2_000
+    queue(executor, *(make_task(f"task_{number}") for number in range(2_000)))
+    wait_for(lambda: (executor.heartbeat(), not executor.queued_tasks)[1])
+    executor.clock.advance(60)
+    store.client.config_resetstat()
+    assert repaired(executor) == {}
+    assert store.client.llen("default") == 2_000
+    # Without that, it would be 2,500: 500 are compared each time, whatever they do.
+    assert store.client.info("commandstats")["cmdstat_hgetall"]["calls"] < 2_000

@@ -1,0 +1,73 @@
+"""What it costs that each task parses its Dag file, and what it saves to parse a file once.
+
+Two files: one with 20 Dags of 50 tasks, and one that imports pandas and a large provider. The tasks do nothing. Ours
+runs with ``[hybrid_executor] worker_parse_seconds`` (``BENCHMARK_PARSE_SECONDS``, 300) and without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+
+from benchmarks.bench import Bench
+from benchmarks.deployment import DAGS, PARSE_OPTION, PARSE_SECONDS, query, run_deployment, wait_for_dag, wait_until
+from benchmarks.rows import Budget, Row
+from benchmarks.sides import OURS, Side
+
+_ONCE = replace(OURS, name="hybrid, a file is parsed once", options={PARSE_OPTION: PARSE_SECONDS})
+_EACH = replace(OURS, name="hybrid, each task parses", options={PARSE_OPTION: "0"})
+_FILES = {"many_00": "20 Dags of 50 tasks", "imports": "pandas and a provider"}
+_RUN = (
+    "SELECT COUNT(*) AS tasks, SUM(CASE WHEN state = 'success' THEN 1 ELSE 0 END) AS done, "
+    "SUM(CASE WHEN state = 'failed' THEN 1 ELSE 0 END) AS failed, "
+    "EXTRACT(EPOCH FROM MAX(end_date) - MIN(queued_dttm)) AS seconds FROM task_instance WHERE dag_id = '{dag}'"
+)
+
+
+def measure(bench: Bench, *, slots: int = 8) -> Iterator[Row]:
+    """Yield tasks per second and worker CPU a task for each file."""
+    files = dict(_FILES)
+    if not (find_spec("pandas") and find_spec("airflow.providers.amazon")):
+        del files["imports"]  # they are part of what make bench installs
+    sides = (*bench.upstream_celery[:1], _EACH, _ONCE)
+    found = bench.alternate(
+        {side: partial(_run, bench, side, slots=slots, dags=list(files)) for side in sides}, rounds=1
+    )
+    for dag, words in files.items():
+        for ours, how in ((_ONCE, ""), (_EACH, "; each task parses")):
+            for name, unit in (("tasks per second", "1/s"), ("worker CPU a task", "s")):
+                yield Row(
+                    benchmark="real_dags",
+                    metric=f"{words}: {name}{how}",
+                    unit=unit,
+                    ours=found[ours][0][dag][name],
+                    upstream=None if bench.only_ours else found[sides[0]][0][dag][name],
+                    more_is_better=unit == "1/s",
+                    budget=Budget(times=4) if unit == "1/s" and not how else Budget(),
+                )
+
+
+def _run(bench: Bench, side: Side, *, slots: int, dags: list[str]) -> dict[str, dict[str, float]]:
+    found = {}
+    with run_deployment(
+        side, postgres=bench.servers.postgres, slots=slots, dags=DAGS / "real", variables={}
+    ) as deployment:
+        for dag in dags:
+            wait_for_dag(deployment, dag)
+            before = deployment.cpu_seconds()["worker"]
+            deployment.api.trigger(dag)
+            rows: list[dict[str, float]] = []
+
+            def is_over(dag: str = dag, rows: list[dict[str, float]] = rows) -> bool:
+                rows[:] = query(deployment, _RUN.format(dag=dag))
+                if rows[0]["failed"]:
+                    raise RuntimeError(f"tasks of {dag} failed: see {deployment.logs}")
+                return 0 < rows[0]["tasks"] == rows[0]["done"]
+
+            wait_until(is_over, deployment, what=f"the run of {dag} is over")
+            tasks, seconds = rows[0]["tasks"], float(rows[0]["seconds"])
+            cpu = deployment.cpu_seconds()["worker"] - before
+            found[dag] = {"tasks per second": tasks / seconds, "worker CPU a task": cpu / tasks}
+    return found
