@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+log = logging.getLogger(__name__)
+log.setLevel(logging.WARNING)
 
 Peer = tuple[str, int]
 """A client's address and port, as ASGI scopes name it."""
@@ -25,7 +29,11 @@ class Connections:
         connections = self
 
         class Recorded(WebSocketsSansIOProtocol):
-            """Notes when a connection closes; all else is uvicorn's."""
+            """Notes when a connection closes; all else is uvicorn's. Logs no line for each attachment."""
+
+            def __init__(self, *arguments: Any, **named: Any) -> None:
+                super().__init__(*arguments, **named)
+                self.logger = log
 
             async def send(self, message: Any) -> None:
                 await super().send(message)

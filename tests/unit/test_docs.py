@@ -82,7 +82,7 @@ def test_the_page_on_redis_lists_every_kind_of_key() -> None:
     keys = Keys("any")
     kinds = {key.removeprefix(keys.prefix).partition(":")[0] for key in (*keys.examples(), keys.probe, keys.trial)}
     page = (ROOT / "docs" / "redis-cli.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"`\.\.\.([a-z]+)[:`]", page)) == kinds
+    assert set(re.findall(r"`\.\.\.([a-z-]+)[:`]", page)) == kinds
 
 
 def test_the_layers_are_those_that_the_linter_keeps() -> None:
@@ -93,7 +93,8 @@ def test_the_layers_are_those_that_the_linter_keeps() -> None:
 
 
 def test_the_security_page_lists_the_verbs_of_the_manifests_by_account() -> None:
-    objects = list(yaml.safe_load_all((ROOT / "workers" / "manifests" / "rbac.yaml").read_text(encoding="utf-8")))
+    manifests = [ROOT / "workers" / "manifests" / name for name in ("rbac.yaml", "warm-pods/rbac.yaml")]
+    objects = [item for path in manifests for item in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
     rules = {item["metadata"]["name"]: item["rules"] for item in objects if item["kind"] == "Role"}
     accounts = {"agent": "hybrid-agent", "API server": "airflow-api-server"}
     granted = {
