@@ -36,6 +36,7 @@ ONLY_TO_LOOK_AT = {
     "docs/architecture.md": ["a drawing of the parts", "the layers, which test_docs.py compares with setup.cfg"],
     "docs/commands-that-change.md": ["a warning"],
     "docs/parsed-dags.md": ["what the worker's log says", "a tree of processes", "what the worker's log says"],
+    "docs/fault-tests.md": ["what a soak prints"],
     "docs/standalone.md": ["what standalone prints", "what ps prints"],
     "docs/doctor.md": ["an example of the output, with problems that need a cluster"],
     "docs/kubernetes-deployment.md": ["a formula"],

@@ -41,7 +41,7 @@ def airflow(words: list[str]) -> None:
 
 def make(words: list[str]) -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([\w-]+):", text, re.MULTILINE))
+    targets = set(" ".join(re.findall(r"^([\w -]+):", text, re.MULTILINE)).split())
     variables = set(re.findall(r"^(\w+) \?=", text, re.MULTILINE))
     for word in words[1:]:
         name, is_variable, _ = word.partition("=")

@@ -77,5 +77,5 @@ def test_the_metadata_name_licence_and_extras(wheel: zipfile.ZipFile, names: set
     (metadata,) = [name for name in names if name.endswith("/METADATA")]
     fields = Parser().parsestr(wheel.read(metadata).decode())
     assert fields["Name"] == "airflow-hybrid-executor"
-    assert set(fields.get_all("Provides-Extra") or []) == {"docs", "embedded", "test"}
+    assert set(fields.get_all("Provides-Extra") or []) == {"bench", "docs", "embedded", "test"}
     assert [name for name in names if name.endswith("LICENSE")]
