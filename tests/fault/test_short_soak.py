@@ -179,13 +179,30 @@ class Small:
             self._meanwhile(lambda: time.sleep(1))
             client.replicaof("NO", "ONE")
 
+    def unended(self) -> set[int]:
+        """Return the tasks that Airflow has as queued or running, whether they were handed out or not."""
+        with closing(sqlite3.connect(self.database, timeout=60)) as database:
+            rows = database.execute("SELECT map_index FROM task_instance WHERE state IN ('queued', 'running')")
+            return {row[0] for row in rows}
+
+    def are_recorded(self) -> bool:
+        """Return whether each task that was handed out and has not ended has a record."""
+        alive = self.unended()
+        keys = [
+            f"{{hybrid:airflow}}:attempt:{w.ti.external_executor_id}"
+            for w in self.workloads
+            if w not in self.waiting and w.ti.map_index in alive
+        ]
+        with redis.Redis.from_url(self.server.url) as client:
+            return not keys or client.exists(*keys) == len(keys)
+
     def a_scheduler_dies(self) -> None:
+        # What has no record yet would be given back, and Airflow would queue it once more.
+        self.beat_until(self.are_recorded, what="all that was handed out is recorded")
         job = min(self.executors)
         self.executors.pop(job).terminate()
         self.start_executor()
-        with closing(sqlite3.connect(self.database, timeout=60)) as database:
-            rows = database.execute("SELECT map_index FROM task_instance WHERE state IN ('queued', 'running')")
-            alive = {row[0] for row in rows}
+        alive = self.unended()
         survivor = self.executors[min(self.executors)]
         handed_out = {key.map_index for executor in self.executors.values() for key in executor.running}
         orphans = [
