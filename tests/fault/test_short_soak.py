@@ -273,8 +273,9 @@ def test_whatever_happens_each_task_runs_once_and_its_end_is_told_once(small: Sm
     everyone: dict[Any, int] = dict.fromkeys(range(len(small.workloads)), 1)
     small.beat_until(lambda: small.count() >= len(everyone), what=f"all have ended with seed {SEED}")
     small.beat_until(lambda: not left_in(small.server.url), what="nothing is left")
+    executors = small.executors.values()
+    small.beat_until(lambda: not any(executor.running for executor in executors), what="no slot is occupied")
     assert small.begun() == everyone
     assert all(times == 1 for times in small.told.values()), small.told
-    assert not any(executor.running for executor in small.executors.values())
     cluster = small.sandbox.cluster
     wait_until(lambda: not small.sandbox.call(lambda: cluster.select(PODS)), what="no pod is left")
