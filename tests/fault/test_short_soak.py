@@ -179,13 +179,30 @@ class Small:
             self._meanwhile(lambda: time.sleep(1))
             client.replicaof("NO", "ONE")
 
+    def unended(self) -> set[int]:
+        """Return the tasks that Airflow has as queued or running, whether they were handed out or not."""
+        with closing(sqlite3.connect(self.database, timeout=60)) as database:
+            rows = database.execute("SELECT map_index FROM task_instance WHERE state IN ('queued', 'running')")
+            return {row[0] for row in rows}
+
+    def are_recorded(self) -> bool:
+        """Return whether each task that was handed out and has not ended has a record."""
+        alive = self.unended()
+        keys = [
+            f"{{hybrid:airflow}}:attempt:{w.ti.external_executor_id}"
+            for w in self.workloads
+            if w not in self.waiting and w.ti.map_index in alive
+        ]
+        with redis.Redis.from_url(self.server.url) as client:
+            return not keys or client.exists(*keys) == len(keys)
+
     def a_scheduler_dies(self) -> None:
+        # What has no record yet would be given back, and Airflow would queue it once more.
+        self.beat_until(self.are_recorded, what="all that was handed out is recorded")
         job = min(self.executors)
         self.executors.pop(job).terminate()
         self.start_executor()
-        with closing(sqlite3.connect(self.database, timeout=60)) as database:
-            rows = database.execute("SELECT map_index FROM task_instance WHERE state IN ('queued', 'running')")
-            alive = {row[0] for row in rows}
+        alive = self.unended()
         survivor = self.executors[min(self.executors)]
         handed_out = {key.map_index for executor in self.executors.values() for key in executor.running}
         orphans = [
@@ -256,8 +273,9 @@ def test_whatever_happens_each_task_runs_once_and_its_end_is_told_once(small: Sm
     everyone: dict[Any, int] = dict.fromkeys(range(len(small.workloads)), 1)
     small.beat_until(lambda: small.count() >= len(everyone), what=f"all have ended with seed {SEED}")
     small.beat_until(lambda: not left_in(small.server.url), what="nothing is left")
+    executors = small.executors.values()
+    small.beat_until(lambda: not any(executor.running for executor in executors), what="no slot is occupied")
     assert small.begun() == everyone
     assert all(times == 1 for times in small.told.values()), small.told
-    assert not any(executor.running for executor in small.executors.values())
     cluster = small.sandbox.cluster
     wait_until(lambda: not small.sandbox.call(lambda: cluster.select(PODS)), what="no pod is left")
