@@ -12,7 +12,7 @@ import redis
 
 from hybrid_executor.config import DictConfig
 from hybrid_executor.config.celery import read_celery_settings
-from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.events import SCHEMA, AttemptId, OwnerId
 from hybrid_executor.pools.celery_sender import BrokerSender
 from hybrid_executor.pools.work import Work
 
@@ -52,7 +52,7 @@ def test_a_batch_arrives_in_order_as_messages_of_ours(redis_url: str) -> None:
     messages = [json.loads(text) for text in reversed(texts)]
     assert [message["headers"]["id"] for message in messages] == [work.attempt for work in works(50)]
     headers = messages[0]["headers"]
-    assert headers["hybrid"] == {"owner": "1", "instance": "airflow", "pool": "celery"}
+    assert headers["hybrid"] == {"owner": "1", "instance": "airflow", "pool": "celery", "schema": SCHEMA}
     assert (headers["task"], "secret" in json.dumps(headers)) == ("execute_workload", False)
 
 
