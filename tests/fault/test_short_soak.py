@@ -34,6 +34,7 @@ from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, set_opti
 from tests.waiting import wait_until
 
 pytestmark = [
+    pytest.mark.fault,
     pytest.mark.timeout(600),
     pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
 ]
