@@ -67,7 +67,7 @@ MUTANTS = (
         name="a claim is not told",
         file=f"{_LUA}/claim.lua",
         old="shared('XADD', events_key, '*', 'attempt', id, 'state', 'running', 'generation', generation, "
-        "'owner', owner,\n  'pool', pool, 'holder', worker)\n",
+        "'owner', owner,\n  'pool', pool, 'holder', worker, 'schema', SCHEMA)\n",
         new="",
     ),
     # ---- advance.lua ----
@@ -80,8 +80,8 @@ MUTANTS = (
     Mutant(
         name="a change from an illegal state is made",
         file=f"{_LUA}/advance.lua",
-        old="if not is_among(state, sources) then",
-        new="if false then",
+        old="if not is_among(state, sources) or ",
+        new="if ",
     ),
     Mutant(
         name="an end leaves the attempt live for its owner",
@@ -105,7 +105,8 @@ MUTANTS = (
         name="a change is not told",
         file=f"{_LUA}/advance.lua",
         old="shared('XADD', events_key, '*', 'attempt', id, 'state', to, 'generation', new_generation, "
-        "'owner', owner,\n  'pool', pool, 'holder', holder, 'reason', reason, 'namespace', namespace)\n",
+        "'owner', owner,\n  'pool', pool, 'holder', holder, 'reason', reason, 'namespace', namespace, "
+        "'schema', SCHEMA)\n",
         new="",
     ),
     # ---- submit.lua ----

@@ -32,18 +32,17 @@ AGENT_MUTANTS = (
     Mutant(
         name="a launch of an older generation is made",
         file=f"{_AGENT}/launch/preparation.py",
-        old="        if record is None or record.generation != launch.entry.generation or "
-        "record.state not in LAUNCHABLE:",
-        new="        if record is None or record.state not in LAUNCHABLE:",
+        old="        if record is None or record.generation != launch.entry.generation:\n"
+        "            return Dropped(launch)\n",
+        new="        if record is None:\n            return Dropped(launch)\n",
         within=100,
         harmless="Both entries make a pod of the same name, and the API server refuses the second",
     ),
     Mutant(
         name="a launch of what is not to be launched is made",
         file=f"{_AGENT}/launch/preparation.py",
-        old="        if record is None or record.generation != launch.entry.generation or "
-        "record.state not in LAUNCHABLE:",
-        new="        if record is None or record.generation != launch.entry.generation:",
+        old="        if record.state not in LAUNCHABLE:\n            return Dropped(launch)\n",
+        new="",
         within=100,
         harmless="What is launched has a pod of this name already; what is revoked has another generation",
     ),
