@@ -147,6 +147,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # Airflow logs to standard output
     preload()
+    # A parse that writes byte code into its bundle is not kept, so the first one would differ from all others.
+    sys.dont_write_bytecode = True
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from hybrid_workers.parsed.stamps import TICK_NANOSECONDS
 from tests.leaks import shared
 from tests.waiting import wait_until
 
@@ -210,6 +212,7 @@ class Bundle:
 
         :param are_known: a task of each file has come to the worker already.
         """
+        self._wait_until_settled()
         if are_known and parse_seconds:
             steps = f"know(*{[path.name for path in self.path.glob('*.py')]})", *steps
         bundle = {
@@ -229,6 +232,11 @@ class Bundle:
         output = file.read_text()
         assert ended == code, output
         return [json.loads(line[6:]) for line in output.splitlines() if line.startswith("SHOWN ")], output
+
+    def _wait_until_settled(self) -> None:
+        """Wait until the files are older than a tick of the file system's clock: until then no parse may be kept."""
+        newest = max(path.stat().st_ctime_ns for path in (self.path, *self.path.rglob("*")))
+        wait_until(lambda: time.time_ns() > newest + 2 * TICK_NANOSECONDS)
 
 
 @pytest.fixture(scope="module")

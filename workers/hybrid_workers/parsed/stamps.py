@@ -12,7 +12,7 @@ Stamp = tuple[int, int, int, int, int] | None
 """Device, inode, size and the times of the last change of content and of status; ``None`` for nothing there."""
 
 # File systems note times with the resolution of the kernel's tick.
-_TICK_NANOSECONDS = 20_000_000
+TICK_NANOSECONDS = 20_000_000
 
 
 def stamp(path: str) -> Stamp:
@@ -32,7 +32,7 @@ def find_change(stamps: Mapping[str, Stamp]) -> str:
 def find_unsettled(stamps: Mapping[str, Stamp], *, since: int) -> str:
     """Return a path that changed after ``since``, in nanoseconds since the epoch, or changed since its stamp."""
     for path, before in stamps.items():
-        if before is not None and max(before[3:]) > since - _TICK_NANOSECONDS:
+        if before is not None and max(before[3:]) > since - TICK_NANOSECONDS:
             return path
     return find_change(stamps)
 
