@@ -215,6 +215,24 @@ def wait_for_dag(deployment: Deployment, dag: str) -> None:
     time.sleep(_REST_SECONDS)
 
 
+def wait_for_tasks(deployment: Deployment, statement: str, count: int) -> list[dict[str, Any]]:
+    """Return the rows of a statement on task instances, with their ``state``, once so many have succeeded.
+
+    :raises RuntimeError: one has failed.
+    """
+    rows: list[dict[str, Any]] = []
+
+    def are_over() -> bool:
+        rows[:] = query(deployment, statement)
+        states = [row["state"] for row in rows]
+        if failed := states.count("failed"):
+            raise RuntimeError(f"{failed} tasks failed: see {deployment.logs}")
+        return states.count("success") == count
+
+    wait_until(are_over, deployment, what="all tasks are over")
+    return rows
+
+
 def wait_until(holds: Callable[[], bool], deployment: Deployment, *, what: str) -> None:
     """Return when a condition holds.
 

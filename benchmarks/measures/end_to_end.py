@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.bench import Bench, median
-from benchmarks.deployment import DAGS, Deployment, query, run_deployment, wait_for_dag, wait_until
+from benchmarks.deployment import DAGS, run_deployment, wait_for_dag, wait_for_tasks, wait_until
 from benchmarks.observer import FreeTimes
 from benchmarks.rows import Row
 from benchmarks.sides import CELERY_AND_KUBERNETES, OURS, Side
@@ -59,7 +59,7 @@ def _run(bench: Bench, side: Side, *, on_workers: int, in_pods: int, slots: int,
         with FreeTimes(deployment.broker_url) as free:
             before = deployment.cpu_seconds()
             deployment.api.trigger("both")
-            rows = _wait_for_tasks(deployment, on_workers + in_pods)
+            rows = wait_for_tasks(deployment, _ROWS, on_workers + in_pods)
             wait_until(lambda: len(free.by_message) >= on_workers, deployment, what="every slot is free again")
             used = {name: seconds - before[name] for name, seconds in deployment.cpu_seconds().items()}
     seconds = (max(row["ended"] for row in rows) - min(row["queued"] for row in rows)).total_seconds()
@@ -78,17 +78,3 @@ def _run(bench: Bench, side: Side, *, on_workers: int, in_pods: int, slots: int,
     task_time = sum((row["ended"] - row["started"]).total_seconds() for row in on_slots)
     numbers["slot time by task time", "times"] = slot_time / task_time
     return numbers
-
-
-def _wait_for_tasks(deployment: Deployment, count: int) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-
-    def are_over() -> bool:
-        rows[:] = query(deployment, _ROWS)
-        states = [row["state"] for row in rows]
-        if failed := states.count("failed"):
-            raise RuntimeError(f"{failed} tasks failed: see {deployment.logs}")
-        return states.count("success") == count
-
-    wait_until(are_over, deployment, what="all tasks are over")
-    return rows

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.bench import Bench, each_or_none, median
-from benchmarks.deployment import DAGS, Deployment, query, run_deployment, wait_for_dag, wait_until
+from benchmarks.deployment import DAGS, run_deployment, wait_for_dag, wait_for_tasks, wait_until
 from benchmarks.observer import ExitTimes, FreeTimes, cpu_seconds
 from benchmarks.rows import Budget, Row
 from benchmarks.sides import OURS, Side
@@ -60,7 +60,7 @@ def _run(bench: Bench, side: Side, *, slots: int, tasks: int) -> dict[str, Any]:
         with ExitTimes(pids["worker"]) as exits, FreeTimes(deployment.broker_url) as free:
             before = {name: cpu_seconds(pids[name]) for name in _COMPONENTS}
             deployment.api.trigger("trivial")
-            rows = _wait_for_tasks(deployment, tasks)
+            rows = wait_for_tasks(deployment, _ROWS, tasks)
             wait_until(lambda: len(free.by_message) >= tasks, deployment, what="every slot is free again")
             cpu = {name: (cpu_seconds(pids[name]) - before[name]) / tasks for name in _COMPONENTS}
         free_ms = [1000 * (free.by_message[row["attempt"]] - exits.by_pid[row["pid"]]) for row in rows]
@@ -77,17 +77,3 @@ def _run(bench: Bench, side: Side, *, slots: int, tasks: int) -> dict[str, Any]:
         ("slot free after exit, p95", "ms"): statistics.quantiles(free_ms, n=20)[-1],
     }
     return {"units": dict(numbers.keys()), **{name: value for (name, _), value in numbers.items()}}
-
-
-def _wait_for_tasks(deployment: Deployment, tasks: int) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-
-    def are_over() -> bool:
-        rows[:] = query(deployment, _ROWS)
-        states = [row["state"] for row in rows]
-        if failed := states.count("failed"):
-            raise RuntimeError(f"{failed} tasks failed: see {deployment.logs}")
-        return states.count("success") == tasks
-
-    wait_until(are_over, deployment, what="all tasks are over")
-    return rows
