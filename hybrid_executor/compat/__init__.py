@@ -18,6 +18,7 @@ Does not belong here: any decision about an attempt.
 from typing import TYPE_CHECKING
 
 from hybrid_executor.compat.database import (
+    UNFINISHED,
     PlannedTask,
     TaskRow,
     make_workloads,
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MISMATCH",
+    "UNFINISHED",
     "AirflowWorkload",
     "AuditRow",
     "PlannedTask",

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from airflow.executors.workloads import ExecuteTask
     from sqlalchemy.orm import Session
 
+UNFINISHED = ("queued", "running", "restarting")
+"""The states in which Airflow waits for an attempt of a task."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRow:
@@ -241,7 +244,7 @@ def read_unfinished_tasks(*, is_default_executor: bool, share: Share | None = No
         ours = is_given_to(share, dag_id=TaskInstance.dag_id, executor=TaskInstance.executor)
     elif is_default_executor:
         ours = or_(ours, TaskInstance.executor.is_(None))
-    query = select(TaskInstance.id).where(TaskInstance.state.in_(("queued", "running", "restarting")), ours)
+    query = select(TaskInstance.id).where(TaskInstance.state.in_(UNFINISHED), ours)
     with own_session() as session:
         ids = [str(found) for found in session.scalars(query)]
     return list(read_tasks(ids).values())

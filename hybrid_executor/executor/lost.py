@@ -27,7 +27,6 @@ _LAUNCHES_ON_WORKERS = 3
 # Each of them takes at least as long as the Task SDK goes on asking, some 10 s by default.
 _LAUNCHES_WITHOUT_API = 20
 _WAITS = ("queued", "scheduled")
-_GOES_ON = ("queued", "running", "restarting")
 _ENDED_WELL = ("success", "skipped", "deferred", "up_for_reschedule")
 
 
@@ -94,7 +93,7 @@ class LostWork:
             if row is not None and row.attempt == tracked.attempt and row.state in _ENDED_WELL:
                 changes.append(Change(attempt=tracked.attempt, to=State.SUCCEEDED, generation=record.generation))
                 continue
-            if row is not None and row.state not in _GOES_ON:
+            if row is not None and row.state not in compat.UNFINISHED:
                 # It has ended, or was deferred and may be resumed by now: this end is nobody's failure.
                 end(context, tracked)
                 continue

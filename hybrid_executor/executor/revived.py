@@ -11,8 +11,6 @@ from hybrid_executor.states import State
 
 log = logging.getLogger(__name__)
 
-_GOES_ON = ("queued", "running", "restarting")
-
 
 def end_revived(context: Context) -> None:
     """Revoke what is live and ours in Redis, while neither this scheduler nor Airflow's database knows it as live.
@@ -38,7 +36,7 @@ def end_revived(context: Context) -> None:
     revived = []
     for record in records:
         row = rows.get(record.key)
-        if row is None or row.attempt != record.id or row.state not in _GOES_ON:
+        if row is None or row.attempt != record.id or row.state not in compat.UNFINISHED:
             revived.append(record.id)
     log.warning(
         "%s attempts that had ended are live again in Redis, which fell back to older data; they are revoked",

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from hybrid_executor import compat
 from hybrid_executor.events import AttemptId
 from hybrid_executor.operations.snapshot import SeenPod, Snapshot
-from hybrid_executor.operations.standing import UNFINISHED
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
 
@@ -178,7 +178,7 @@ def _is_given_up(seen: Snapshot, record: Record) -> bool:
     if row is None:
         return bool(record.key)
     has_ended = row.state in ("success", "failed", "skipped", "upstream_failed", "removed")
-    return has_ended or (row.state in UNFINISHED and row.attempt not in ("", record.id))
+    return has_ended or (row.state in compat.UNFINISHED and row.attempt not in ("", record.id))
 
 
 def _of_message(seen: Snapshot, record: Record) -> Iterator[Difference]:

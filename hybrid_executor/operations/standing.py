@@ -15,9 +15,6 @@ from hybrid_executor.errors import HybridError
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store import Record, Store
 
-UNFINISHED = frozenset({"queued", "running", "restarting"})
-"""The states in which Airflow waits for an attempt of a task."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
@@ -37,7 +34,7 @@ class Standing:
     def is_awaited(self) -> bool:
         """Airflow waits for the end of this very attempt."""
         row = self.row
-        return row is not None and row.state in UNFINISHED and row.attempt in ("", self.record.id)
+        return row is not None and row.state in compat.UNFINISHED and row.attempt in ("", self.record.id)
 
     @property
     def is_orphaned(self) -> bool:

@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hybrid_executor.sandbox.cluster import Cluster
 from hybrid_executor.sandbox.connections import Connections
 from hybrid_executor.sandbox.container_runs import ContainerRun
-from hybrid_executor.sandbox.logs import log_query
+from hybrid_executor.sandbox.logs import log_query, read_from
 from hybrid_executor.sandbox.objects import PODS, Object, name_of
 from hybrid_executor.sandbox.queries import is_true
 from hybrid_executor.sandbox.status import StatusError, bad_request
@@ -109,22 +108,13 @@ async def _print(socket: WebSocket, run: ContainerRun, *, shows_output: bool) ->
     is_running = True
     while is_running:
         is_running = run.record.is_running and run.log == log
-        content = _after(log, offset) if shows_output else b""
+        content = read_from(log, offset) if shows_output else b""
         offset += len(content)
         if content:
             await socket.send_bytes(bytes([_OUTPUT]) + content)
         elif is_running:
             await asyncio.sleep(POLL_SECONDS)
     await _end(socket, {"metadata": {}, "status": "Success"})
-
-
-def _after(path: Path, offset: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return file.read()
-    except FileNotFoundError:
-        return b""
 
 
 async def _end(socket: WebSocket, status: Object) -> None:

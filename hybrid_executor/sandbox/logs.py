@@ -138,7 +138,7 @@ class LogStore:
         offset = 0
         while True:
             was_printing = query.follow and not query.is_previous and is_printing()
-            content = _read_from(path, offset)
+            content = read_from(path, offset)
             shown = _tail(content, query.tail_lines) if offset == 0 else content
             offset += len(content)
             if left is not None:
@@ -151,7 +151,8 @@ class LogStore:
             await asyncio.sleep(FOLLOW_POLL_SECONDS)
 
 
-def _read_from(path: Path, offset: int) -> bytes:
+def read_from(path: Path, offset: int) -> bytes:
+    """Return what a log holds from an offset in bytes on; nothing of a log that is not there yet."""
     try:
         with path.open("rb") as file:
             file.seek(offset)

@@ -148,7 +148,7 @@ AGENT_MUTANTS = (
     Mutant(
         name="a lost pod of a deferred task fails the task",
         file=f"{_EXECUTOR}/lost.py",
-        old="            if row is not None and row.state not in _GOES_ON:",
+        old="            if row is not None and row.state not in compat.UNFINISHED:",
         new="            if False:",
         needs_pods=True,
         within=1000,
