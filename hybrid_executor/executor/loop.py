@@ -14,6 +14,7 @@ from hybrid_executor.executor.intake import Intake
 from hybrid_executor.executor.lost import LostWork
 from hybrid_executor.executor.pending import REGULAR, Repair
 from hybrid_executor.executor.queue_report import QueueReport
+from hybrid_executor.executor.renewal import renew_workloads
 from hybrid_executor.executor.revived import end_revived
 from hybrid_executor.executor.starts import StartReports
 from hybrid_executor.executor.steps import Steps
@@ -101,6 +102,8 @@ class Loop:
                 steps.do("read records again", self._comparison.read_pending)
             if pending.to_decide:
                 steps.do(Repair.DECIDE_LOST.value, self._lost.decide_pending)
+            if pending.to_renew:
+                steps.do("make new workloads", lambda: renew_workloads(context))
             steps.do("take orders", self._take_orders)
             steps.do("report which pods have started", self._start_reports.tell)
             if pending.to_revoke:
