@@ -22,6 +22,8 @@ class Waiter:
 
     attempt: AttemptId
     generation: int
+    namespace: str
+    pod: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class HandOvers:
                     prefix=self._keys.prefix,
                     id=waiter.attempt,
                     generation=waiter.generation,
+                    namespace=waiter.namespace,
+                    pod=waiter.pod,
                 )
                 for waiter in waiters
             ],
@@ -65,13 +69,13 @@ class HandOvers:
         return sum(int(answer) > 0 for answer in answers)
 
     @translated
-    def want(self, waiter: Waiter) -> bool:
+    def want(self, attempt: AttemptId, *, generation: int) -> bool:
         """Ask the owner of an attempt for a new workload; return whether there is still something to ask for."""
         call = calls.Want(
-            attempt_key=self._keys.attempt(waiter.attempt),
+            attempt_key=self._keys.attempt(attempt),
             events_key=self._keys.events,
-            id=waiter.attempt,
-            generation=waiter.generation,
+            id=attempt,
+            generation=generation,
         )
         return bool(run_script(self._client, call))
 

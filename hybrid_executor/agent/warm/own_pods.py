@@ -25,7 +25,7 @@ from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.awaiting_pod import AWAITED, begin_patch, hand_over_state
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.warm_pod import CLAIMED, claim_of, is_ready
-from hybrid_executor.store import Store, Waiter
+from hybrid_executor.store import Store
 
 _LOOKS = 10
 _LOOK_SECONDS = 0.1
@@ -99,6 +99,8 @@ class OwnHandOver:
 
     def _begin(self, claimed: Claimed) -> HandOverResult:
         """Step 3."""
+        if claimed.payload and not self._writer.is_wanted(claimed):
+            return self._wait(claimed)  # the next look at the record decides; nothing has begun
         try:
             pod = self._client.patch_pod(claimed.namespace, claimed.name, begin_patch(claimed.launch.claim))
         except KubeError as error:
@@ -125,7 +127,7 @@ class OwnHandOver:
         launch.failures += 1
         if launch.failures > _MOST_QUESTIONS:
             return self._begin(claimed)
-        self._store.hand_overs.want(Waiter(claimed.record.id, claimed.record.generation))
+        self._store.hand_overs.want(claimed.record.id, generation=claimed.record.generation)
         words = "Its workload has expired, and its scheduler makes a new one."
         return Again(launch, _RENEWAL.seconds(launch.failures), words)
 

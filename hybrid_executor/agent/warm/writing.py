@@ -87,9 +87,7 @@ class WorkloadWriter:
             return self.abandon(claimed, pod, "it ended before the hand-over")
         if not claimed.payload:
             return self.abandon(claimed, pod, "the workload has expired")
-        [record] = self._store.attempts.records([claimed.record.id])
-        is_ours = record is not None and (record.state, record.generation) == (State.PENDING, claimed.record.generation)
-        if record is None or not is_ours or record.hand_over_pod != claimed.pod:
+        if not self.is_wanted(claimed):
             return self.abandon(claimed, pod, "the attempt was revoked, or is launched elsewhere")
         attempt = claimed.record.id
         claimed.launch.has_written = True
@@ -108,6 +106,17 @@ class WorkloadWriter:
         if answer.has_come:
             return self._handed_over(claimed, pod)
         return self.settle(claimed, pod, answer.trouble)
+
+    def is_wanted(self, claimed: Claimed) -> bool:
+        """Return whether the attempt still waits for this pod.
+
+        :raises StoreUnavailable: Redis unavailable.
+        """
+        [record] = self._store.attempts.records([claimed.record.id])
+        if record is None or (record.state, record.generation) != (State.PENDING, claimed.record.generation):
+            return False
+        # Each generation has one pod of its own; a record that was written again may not name it.
+        return not claimed.is_warm or record.warm_pod == claimed.pod
 
     def settle(self, claimed: Claimed, pod: Mapping[str, Any], trouble: str) -> HandOverResult:
         """The workload may have been accepted: let the pod's log decide, and delete the pod if it does not tell.

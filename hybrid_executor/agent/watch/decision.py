@@ -16,7 +16,7 @@ from typing import Any, cast
 from hybrid_executor.agent.identity import PodIdentity, identify
 from hybrid_executor.agent.removal import Cleanup
 from hybrid_executor.config.kubernetes import KubernetesSettings
-from hybrid_executor.kube.awaiting_pod import AWAITED, hand_over_state
+from hybrid_executor.kube.awaiting_pod import AWAITED, hand_over_state, is_of_one_attempt
 from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.diagnosis import Diagnosis, diagnose, sentence
 from hybrid_executor.kube.warm_pod import CLAIMED, NOTHING_RAN
@@ -51,7 +51,7 @@ class Sighting:
     :ivar runs_on: at least one of its containers runs, or is still to start beside the others.
     :ivar grace_seconds: how long its containers may take to end.
     :ivar started_after: seconds from its creation to the start of its task's container; None where it does not run.
-    :ivar awaits: that container runs, and nobody has begun to hand the workload over to it.
+    :ivar awaits: that container runs and gets the workload from an agent, if it has not got it yet.
     """
 
     identity: PodIdentity
@@ -92,10 +92,11 @@ def sight(
     started_after = _started_after(pod) if diagnosis.phase == "running" else None
     awaits = False
     state = hand_over_state(pod)
-    if state == CLAIMED:
-        diagnosis, started_after = of_claimed_pod(diagnosis), None
-    elif state == AWAITED:
+    if state in (AWAITED, CLAIMED) and is_of_one_attempt(pod):
         awaits = started_after is not None and not is_terminating and event_type != "DELETED"
+    if state == CLAIMED:
+        diagnosis, started_after = of_claimed_pod(diagnosis), started_after if awaits else None
+    elif state == AWAITED:
         diagnosis = of_awaiting_pod(diagnosis, runs=awaits)
     return Sighting(
         identity,

@@ -161,9 +161,10 @@ class PodRecorder:
     def _have_handed_over(self, changes: Sequence[tuple[Sighting, Change]], claims: Sequence[Claim]) -> None:
         """Let agents hand workloads over to the pods that wait for theirs."""
         waiters = [
-            Waiter(sighting.identity.attempt, claim.generation)
+            Waiter(identity.attempt, claim.generation, identity.namespace, identity.name)
             for (sighting, _), claim in zip(changes, claims, strict=True)
-            if sighting.awaits and claim.state == State.PENDING and claim.generation <= sighting.identity.generation
+            for identity in [sighting.identity]
+            if sighting.awaits and claim.state == State.PENDING and claim.generation <= identity.generation
         ]
         if waiters and self._hand_overs is not None:
             self._hand_overs.due(waiters)

@@ -316,6 +316,8 @@ class Due(NamedTuple):
     prefix: str
     id: AttemptId
     generation: int
+    namespace: str
+    pod: str
 
 
 class Want(NamedTuple):

@@ -15,5 +15,5 @@ if is_wrong_type(check(redis.pcall('XADD', prefix .. LAUNCH .. (known[3] or ''),
     'generation', generation))) then
   return -3
 end
-redis.call('HSET', attempt_key, 'hand_over', generation)
+redis.call('HSET', attempt_key, 'hand_over', generation, 'namespace', namespace, 'pod', pod, 'holder', pod)
 return 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from hybrid_executor.store import LaunchEntry, Record, Renewal
 from tests.faulty_sandbox import Fault
 from tests.integration.agent.conftest import World
 from tests.integration.agent.test_warm_crash_points import DyingAgent
-from tests.integration.agent.warm_world import WarmWorld, relist_often
+from tests.integration.agent.warm_world import WarmWorld
 from tests.waiting import wait_until
 
 OWN = {"profile": "plain"}
@@ -131,12 +130,14 @@ def test_a_hand_over_whose_entry_redis_has_lost_is_put_on_the_stream_again(own: 
 
 def test_an_expired_workload_is_asked_for_and_handed_over_to_the_same_pod(own: WarmWorld) -> None:
     own.write_template(before_ready=wait_for_file(own))
-    own.start_agent()
+    agent = own.start_agent("first")
     [attempt] = own.submit(**OWN)
     record = wait_until(lambda: runs(own, attempt))
+    agent.stop()  # it may have read the workload
     store = own.world.store
     store.client.delete(store.keys.payload(attempt))
     let_go(own)
+    own.start_agent("second")
     wait_until(lambda: any(event.wants == "workload" for event in store.events.read(STREAM_START).events))
     assert own.ran() == {}
     fresh = json.dumps({"token": f"token-of-{attempt}"})
@@ -252,13 +253,15 @@ def test_arguments_of_an_executor_config_run_as_they_are_and_without_a_token(own
 
 def test_pods_that_wait_while_redis_loses_everything_get_new_workloads(own: WarmWorld) -> None:
     own.write_template(before_ready=wait_for_file(own))
-    own.world.start_agent("agent-1", settings=relist_often(own.settings()))
+    agent = own.start_agent("first")
     [attempt] = own.submit(**OWN)
     record = wait_until(lambda: runs(own, attempt))
+    agent.stop()
     store = own.world.store
     store.client.flushall()
-    own.world.restore(replace(record, extra={}))
+    own.world.restore(record)
     let_go(own)
+    own.start_agent("second")
 
     def asks() -> int:
         return max((event.generation for event in store.events.read(STREAM_START).events if event.wants), default=0)
@@ -266,7 +269,8 @@ def test_pods_that_wait_while_redis_loses_everything_get_new_workloads(own: Warm
     generation = wait_until(asks)
     fresh = json.dumps({"token": f"token-of-{attempt}"})
     assert store.hand_overs.renew([Renewal(attempt, generation, fresh)]) == 1
-    own.world.wait_for(State.SUCCEEDED, [attempt])
+    [ended] = own.world.wait_for(State.SUCCEEDED, [attempt])
+    assert ended.pod == record.pod
     own.check_once([attempt])
 
 
