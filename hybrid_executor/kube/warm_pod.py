@@ -81,12 +81,15 @@ def with_name(pod: Mapping[str, Any], *, name: str, kind: str) -> dict[str, Any]
 
 
 def claim_patch(request: PodRequest, *, annotations: Mapping[str, str], claim: str) -> list[dict[str, Any]]:
-    """Return the JSON patch that gives a waiting pod to an attempt; it fails (422) if the pod is not waiting.
+    """Return the JSON patch that gives a waiting pod to an attempt.
+
+    It fails (422) if the pod is not waiting, or is that of another instance, whatever Redis says.
 
     :param annotations: those beside the request's own.
     :param claim: names this one try, to tell after a lost answer whose patch has succeeded.
     """
-    patch = change_label(LABEL_WARM, WAITING, CLAIMED)
+    own = {"op": "test", "path": path_of("labels", LABEL_INSTANCE), "value": make_safe_label_value(request.instance)}
+    patch = [own, *change_label(LABEL_WARM, WAITING, CLAIMED)]
     given = {
         "labels": labels_of(request),
         "annotations": {**annotations_of(request), **annotations, ANNOTATION_CLAIM: claim},
