@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.sandbox.node import NodeSettings
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, Submission
 from tests.faulty_sandbox import Fault
@@ -29,8 +30,8 @@ from tests.waiting import wait_until
 
 HAND_OVERS = int(os.environ.get("HYBRID_HAND_OVERS", "0"))
 SECONDS = float(os.environ.get("HYBRID_HAND_OVERS_SECONDS", "inf"))
-AT_ONCE = 6
-IDLE = 8  # with those that run, not more than the sandbox's node has room for
+AT_ONCE = 20
+IDLE = 24
 AGENTS = 2
 SEED = int(os.environ.get("HYBRID_HAND_OVERS_SEED", "1"))
 
@@ -56,7 +57,7 @@ class Agents:
             "hybrid_executor__profiles_file": str(warm.profiles),
             "hybrid_executor__agent_lease": "2",
             "hybrid_executor__pod_creation_rate": "1000",
-            "hybrid_executor__starting_pods": "20",
+            "hybrid_executor__starting_pods": "100",
             "kubernetes_executor__in_cluster": "False",
             "kubernetes_executor__config_file": str(world.kubeconfig),
             "kubernetes_executor__pod_template_file": str(world.template),
@@ -86,7 +87,7 @@ class Agents:
 
 @pytest.fixture
 def warm(redis_url: str, tmp_path: Path) -> Iterator[WarmWorld]:
-    world = World(redis_url, tmp_path)
+    world = World(redis_url, tmp_path, node=NodeSettings(pod_capacity=4 * IDLE))
     yield WarmWorld(world, idle=IDLE, most=IDLE)
     world.close()
 
@@ -170,10 +171,12 @@ def run_batch(warm: WarmWorld, attempts: list[AttemptId], disturbances: Disturba
 
     def all_ended() -> bool:
         nonlocal was_struck
-        ran = warm.ran()
+        ran: dict[str, list[str]] | None = None
         for record in warm.world.store.attempts.records([one for one in attempts if one not in ended]):
             assert record is not None
-            if record.state.is_terminal or (record.state is State.LOST and record.id in ran):
+            if record.state is State.LOST and ran is None:
+                ran = warm.ran()
+            if record.state.is_terminal or (record.state is State.LOST and record.id in (ran or {})):
                 ended.add(record.id)
             elif record.state is State.LOST:
                 submit_again(warm, record, profile=profile)
@@ -182,5 +185,5 @@ def run_batch(warm: WarmWorld, attempts: list[AttemptId], disturbances: Disturba
             disturbances.strike()
         return len(ended) == len(attempts)
 
-    wait_until(all_ended, every_seconds=0.1, what=lambda: f"{len(ended)} of {attempts}")
+    wait_until(all_ended, every_seconds=0.2, what=lambda: f"{len(ended)} of {attempts}")
     disturbances.settle()
