@@ -28,6 +28,7 @@ _SAYS = "hybrid-executor: "
 READY = f"{_SAYS}ready"
 _ACCEPTED = f"{_SAYS}accepted "
 _KIND_LENGTH = 16
+_NOT_KEPT = ("restartPolicy", "restartPolicyRules", "tty")
 
 Acceptance = Literal["accepted", "waiting", "unknown"]
 
@@ -51,7 +52,8 @@ def as_waiting(
 def with_program(spec: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
     """Return a pod's spec whose task's container runs a Python program that reads its standard input.
 
-    The container is never started again: it would wait for another workload, and there is none.
+    The container is never started again: it would wait for another workload, and there is none. It has no terminal,
+    which would repeat the workload in the log.
 
     :param arguments: the program's text, and what it is given.
     """
@@ -62,7 +64,7 @@ def with_program(spec: Mapping[str, Any], arguments: Sequence[str]) -> dict[str,
 def _reads(container: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
     if container.get("name") != BASE_CONTAINER:
         return container
-    kept = {name: value for name, value in container.items() if name not in ("restartPolicy", "restartPolicyRules")}
+    kept = {name: value for name, value in container.items() if name not in _NOT_KEPT}
     return {**kept, "args": ["python", "-c", *arguments], "stdin": True, "stdinOnce": True}
 
 

@@ -66,22 +66,11 @@ def test_arguments_of_an_executor_config_replace_the_program_and_nothing_is_hand
     assert "a-secret" not in json.dumps(manifest.pod)
 
 
-def test_nothing_starts_the_program_a_second_time() -> None:
-    text = json.dumps(
-        {
-            "pod": {
-                "spec": {
-                    "restartPolicy": "OnFailure",
-                    "containers": [
-                        {"name": "base", "restartPolicy": "OnFailure", "restartPolicyRules": [{"action": "Restart"}]}
-                    ],
-                }
-            }
-        }
-    )
-    manifest = build(text)
+def test_nothing_starts_the_program_again_and_no_terminal_repeats_the_token_in_the_log() -> None:
+    base = {"name": "base", "restartPolicy": "OnFailure", "restartPolicyRules": [{"action": "Restart"}], "tty": True}
+    manifest = build(json.dumps({"pod": {"spec": {"restartPolicy": "OnFailure", "containers": [base]}}}))
     assert manifest.pod["spec"]["restartPolicy"] == "Never"
-    assert base_of(manifest).keys().isdisjoint({"restartPolicy", "restartPolicyRules"})
+    assert base_of(manifest).keys().isdisjoint({"restartPolicy", "restartPolicyRules", "tty"})
 
 
 def test_a_hook_sees_no_token_and_may_wrap_the_program() -> None:
