@@ -27,9 +27,9 @@ from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.warm_pod import CLAIMED, claim_of, is_ready
 from hybrid_executor.store import Store
 
-_LOOKS = 10
+_FIRST_LOOKS = 8  # Python takes a moment to start; later looks must not keep a thread from other pods
 _LOOK_SECONDS = 0.1
-_NOT_READY = Backoff(first_seconds=0.5, most_seconds=15)
+_NOT_READY = Backoff(first_seconds=0.5, most_seconds=10)
 _RENEWAL = Backoff(first_seconds=1, most_seconds=8)
 _MOST_QUESTIONS = 8  # half a minute: schedulers read events each second
 
@@ -84,7 +84,7 @@ class OwnHandOver:
 
     def _is_ready(self, claimed: Claimed) -> bool:
         """Wait a moment until the pod has said that it is ready: nothing is written to anything else."""
-        for look in range(_LOOKS):
+        for look in range(1 if claimed.launch.looks else _FIRST_LOOKS):
             if look:
                 self._pause(_LOOK_SECONDS)
             if is_ready(self._writer.read_log(claimed)):

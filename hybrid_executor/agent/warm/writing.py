@@ -158,10 +158,10 @@ class WorkloadWriter:
         words = f"Pods of namespace %s in cluster %s do not get their workload: {HOW_TO_GRANT_ATTACH}. %s"
         self._complaints.report(self._subject(claimed), words, claimed.namespace, self._cluster, what)
         launch = claimed.launch
-        reason = f"An agent may not hand the workload over to its pod: {HOW_TO_GRANT_ATTACH}. {what}"
+        reason = f"An agent may not hand the workload over to its pod: {HOW_TO_GRANT_ATTACH}. {error}"
         if self._clock() - launch.accepted_at < self._patience_seconds:
             launch.failures += 1
-            return Again(launch, CREATE.seconds(launch.failures), f"{reason}. Tried again every minute or sooner.")
+            return Again(launch, CREATE.seconds(launch.failures), f"{reason} Tried again every minute or sooner.")
         unwanted = Created(launch, claimed.record, claimed.namespace, claimed.name, _uid_of(pod))
         return Failed(launch, claimed.record, reason, "rejected", unwanted=unwanted)
 
