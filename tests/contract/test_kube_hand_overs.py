@@ -37,7 +37,6 @@ trap - TERM
 exec </dev/null
 echo "hybrid-executor: accepted $attempt"
 echo "ran with ${#payload} characters, and then read: $(cat)"
-sleep 2
 """
 TEMPLATE = {
     "apiVersion": "v1",
@@ -125,17 +124,16 @@ def ground(where: str, redis_url: str, folder: Path, **options: str) -> Iterator
 
 
 def check_run(place: Ground, attempt: AttemptId) -> Record:
-    """Wait for the attempt to run and to end; look at its pod in between. Return its record."""
-    running = place.wait_for(attempt, State.RUNNING)
-    pod = place.pod(running)
+    """Wait for the attempt to end, and look at its pod, which is kept. Return its record."""
+    record = place.wait_for(attempt, State.SUCCEEDED)
+    pod = place.pod(record)
     assert hand_over_state(pod) == CLAIMED
     assert pod["metadata"]["labels"]["hybrid-executor/attempt"] == attempt
     assert "secret-token" not in json.dumps(pod)
-    place.wait_for(attempt, State.SUCCEEDED)
-    ready, accepted, ran = place.log(running).splitlines()
+    ready, accepted, ran = place.log(record).splitlines()
     assert (ready, accepted) == ("hybrid-executor: ready", f"hybrid-executor: accepted {attempt}")
     assert ran == f"ran with {len(json.dumps({'token': 'secret-token'}))} characters, and then read: "
-    return running
+    return record
 
 
 @pytest.mark.parametrize("where", ["sandbox", "cluster"])
