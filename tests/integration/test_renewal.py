@@ -56,3 +56,19 @@ def test_an_attempt_that_has_started_in_between_gets_no_token(
     store.attempts.advance(Change(attempt=attempt, to=State.RUNNING, generation=1))
     executor.heartbeat()
     assert store.attempts.workload(attempt)[1] == ""
+
+
+@pytest.mark.parametrize(("launches", "state"), [(3, State.SUBMITTED), (8, State.FAILED)])
+def test_an_attempt_whose_workload_did_not_reach_its_pods_is_launched_more_often_than_others(
+    make_executor: Callable[..., Any], make_row: Callable[..., Any], store: Store, launches: int, state: State
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row("task", queue=QUEUE_OF_PODS))
+    executor.heartbeat()
+    fields = {"category": "not_handed_over", "reason": "The pod ended before it got its task.", "launches": launches}
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, generation=1, fields=fields))
+    executor.heartbeat()
+    record, payload, _ = store.attempts.workload(attempt)
+    assert record is not None
+    assert (record.state, bool(payload)) == (state, state is State.SUBMITTED)
+    assert record.reason == ("" if payload else "The pod ended before it got its task.")
