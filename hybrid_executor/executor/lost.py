@@ -26,6 +26,7 @@ _LOOKED_UP_EACH_TIME = 2_000
 _LAUNCHES_ON_WORKERS = 3
 # Each of them takes at least as long as the Task SDK goes on asking, some 10 s by default.
 _LAUNCHES_WITHOUT_API = 20
+_LAUNCHES_WITHOUT_WORKLOAD = 3  # neither the task nor its pod is to blame
 _WAITS = ("queued", "scheduled")
 _ENDED_WELL = ("success", "skipped", "deferred", "up_for_reschedule")
 
@@ -123,6 +124,8 @@ class LostWork:
         most = self._pod_launch_retries if record.pool == "kubernetes" else _LAUNCHES_ON_WORKERS
         if record.category == "api_unreachable":
             most = _LAUNCHES_WITHOUT_API
+        if record.category == "workload_lost" and most >= 0:
+            most = max(most, _LAUNCHES_WITHOUT_WORKLOAD)
         return most < 0 or record.launches < most
 
     def find_unsent(self) -> None:

@@ -41,6 +41,7 @@ _CURES = {
     "('airflow hybrid pod-yaml DAG TASK --check' tries it), then clear the task.",
     "expired": "It waited longer than its token is valid. Remove what made it wait, or raise [scheduler] "
     "task_queued_timeout; then clear the task.",
+    "workload_lost": "Find out why Redis lost data (restart, FLUSHALL, eviction), then clear the task.",
     "unavailable": "Look at the cluster's API server, then clear the task.",
     # Workers.
     "worker_lost": "Find out why the worker ended (memory, node, kill); with retries the task runs again.",
