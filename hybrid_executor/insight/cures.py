@@ -47,6 +47,7 @@ _CURES = {
     "worker_lost": "Find out why the worker ended (memory, node, kill); with retries the task runs again.",
     "worker_stopped": "The worker was stopped while it ran the task; with retries it runs again. Drain workers before "
     "you stop them: airflow hybrid drain WORKER --wait.",
+    "ended_by_airflow": "Airflow's audit log says who marked or cleared it.",
     "signal": "Find out what killed the task's process on the worker (its log, the kernel's log).",
     "time_limit": "Raise the worker's time limit ([celery] task_time_limit), or make the task shorter.",
     "api_unreachable": "Let the worker reach Airflow's API server: [core] execution_api_server_url must be an address "
