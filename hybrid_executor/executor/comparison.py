@@ -54,7 +54,7 @@ class Comparison:
         return self._context.store.attempts.records([item.attempt for item in tracked])
 
     def _compare(self, doubtful: Sequence[Tracked]) -> None:
-        context, missing = self._context, []
+        context, missing, others = self._context, [], []
         for tracked, record in zip(doubtful, self._read(doubtful), strict=True):
             if record is None:
                 missing.append(tracked)
@@ -63,12 +63,32 @@ class Comparison:
             elif record.state.is_terminal or record.owner == context.owner:
                 context.apply_record(tracked, record)
             elif record.state is not State.UNKNOWN:
-                log.info("Another scheduler answers for attempt %s now", tracked.attempt)
-                context.let_go(tracked)
+                others.append((tracked, record))
+                continue
             if record is not None and context.ledger.get(tracked.attempt) is None:
                 context.metrics.count(metric.SLOTS_HEALED, pool=tracked.pool)
+        if others:
+            _let_go_or_take_back(context, others)
         if missing:
             _record_again(context, missing)
+
+
+def _let_go_or_take_back(context: Context, others: Sequence[tuple[Tracked, Record]]) -> None:
+    """Forget what another scheduler answers for, by Airflow's database. Take the rest back.
+
+    A Redis that has fallen back to older data may have lost that this scheduler has adopted them.
+    """
+    rows = compat.read_tasks(tracked.workload_id for tracked, _ in others if tracked.kind == "task")
+    for tracked, record in others:
+        row = rows.get(tracked.workload_id)
+        if row is not None and row.attempt == tracked.attempt and row.queued_by == context.owner:
+            log.warning("Attempt %s is ours again: Redis has lost that we adopted it", tracked.attempt)
+            context.store.attempts.adopt([tracked.attempt], owner=context.owner)
+            context.apply_record(tracked, record)
+        else:
+            log.info("Another scheduler answers for attempt %s now", tracked.attempt)
+            context.let_go(tracked)
+            context.metrics.count(metric.SLOTS_HEALED, pool=tracked.pool)
 
 
 def _record_again(context: Context, missing: Sequence[Tracked]) -> None:
