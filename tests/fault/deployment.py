@@ -173,6 +173,10 @@ class Deployment:
         """Return how many heartbeats have been measured."""
         return len(self._beats())
 
+    def occupied(self) -> list[float]:
+        """Return how many tasks executors have told last to be running, each scheduler several times."""
+        return self.statsd.of_airflow("executor.running_tasks", lines=2_000)[-10 * len(self.schedulers) :]
+
     def _beats(self) -> list[Sample]:
         return self.statsd.of("heartbeat.time")
 

@@ -107,6 +107,7 @@ def left_over(deployment: Deployment) -> dict[str, Any]:
         found["without expiry"] = [
             key for key in client.scan_iter(count=1000) if client.ttl(key) == -1 and not key.startswith(_LASTING)
         ]
+    found["occupied slots"] = [count for count in deployment.occupied() if count]
     pods = deployment.sandbox.call(lambda: deployment.sandbox.cluster.select(PODS))
     found["pods"] = [pod["metadata"]["name"] for pod in pods]
     return {name: value for name, value in found.items() if value}
