@@ -43,6 +43,9 @@ _MODULES = (
     "jinja2",
     "jinja2.ext",
     "setproctitle",
+    # Most providers import it, and it opens a socket then, to see whether there is IPv6: a Dag file that does that is
+    # not kept parsed.
+    "requests",
     "hybrid_executor.compat",
     # Airflow loads plugins in each task process.
     "hybrid_executor.plugin",

@@ -235,8 +235,8 @@ class Nursery:
 
     def _refuse(self, parent: _Parent, reason: str, *, is_kept: bool) -> None:
         before = self._refusals.pop(parent.key, None)
-        tries = before.tries + 1 if before else 1
-        until = time.monotonic() + _PAUSE.seconds(tries)
+        tries = before.tries + 1 if before else int(is_kept)
+        until = time.monotonic() + (_PAUSE.seconds(tries) if tries else 0)
         self._refusals[parent.key] = _Refusal(reason, until, tries, parent.stamps if is_kept else None)
         if len(self._refusals) > _MOST_REMEMBERED:
             self._refusals.popitem(last=False)

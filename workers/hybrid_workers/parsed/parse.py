@@ -53,25 +53,22 @@ def parse_and_judge(key: FileKey, *, dag_id: str, task_id: str, outputs: Sequenc
 
     :param outputs: descriptors of the files that take what is printed and logged here.
     """
-    from airflow.dag_processing.bundles.local import LocalDagBundle
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.importers import get_importer_registry
     from airflow.sdk._shared.secrets_masker import reset_secrets_masker
     from airflow.sdk.configuration import conf
 
-    bundles: Any = DagBundlesManager
-    bundle = bundles().get_bundle(name=key.bundle, version=key.version)
-    path = os.fspath(Path(bundle.path, key.path)) if type(bundle) is LocalDagBundle else ""
-    if not path:
-        return Verdict(reason=f"its bundle is a {type(bundle).__name__} and no LocalDagBundle")
+    folder, reason = _find_folder(key)
+    if reason:
+        return Verdict(reason=reason)
+    path = os.fspath(Path(folder, key.path))
     registry = get_importer_registry()
     importer = registry.get_importer(path)
     if importer is None or not os.path.isfile(path):
         return Verdict(reason="there is no such Dag file", stamps={path: stamp(path)})
     reset_secrets_masker()
-    if str(bundle.path) not in sys.path:  # as BundleDagBag does
-        sys.path.append(str(bundle.path))
-    watch = ParseWatch(str(bundle.path))
+    if folder not in sys.path:  # as BundleDagBag does
+        sys.path.append(folder)
+    watch = ParseWatch(folder)
     for directory in (*installed_directories(), *(entry for entry in sys.path if os.path.isdir(entry))):
         watch.read.setdefault(directory, stamp(directory))
     watch.note(path)
@@ -81,14 +78,14 @@ def parse_and_judge(key: FileKey, *, dag_id: str, task_id: str, outputs: Sequenc
     try:
         with _as_for(dag_id, task_id), _noted(verdict.exit_functions), _without_supervisor(watch), watch.watching():
             verdict.result = importer.import_file(
-                path, bundle_path=bundle.path, bundle_name=key.bundle, safe_mode=False
+                path, bundle_path=Path(folder), bundle_name=key.bundle, safe_mode=False
             )
     except (Forbidden, Exception) as error:  # noqa: BLE001 - whatever it raises, the ordinary way shows it to the user
         watch.reason = watch.reason or f"it cannot be imported: {type(error).__name__}"
     new = [module for name, module in list(sys.modules.items()) if name not in modules]
     for module in new:
         watch.note(getattr(module, "__file__", None))
-    verdict.reason = watch.reason or _find_reason(verdict, before, outputs, new, path=str(bundle.path))
+    verdict.reason = watch.reason or _find_reason(verdict, before, outputs, new, path=folder)
     if not verdict.reason and (conf.get("core", "default_impersonation", fallback=None) or _has_other_users(verdict)):
         verdict.reason = "a task of it runs as another user"
     if not verdict.reason and (changed := find_unsettled(verdict.stamps, since=begun)):
@@ -96,6 +93,26 @@ def parse_and_judge(key: FileKey, *, dag_id: str, task_id: str, outputs: Sequenc
     if not verdict.reason:
         registry.register(_parsed_importer(Path(path).suffix)(importer, path, verdict.result))
     return verdict
+
+
+def _find_folder(key: FileKey) -> tuple[str, str]:
+    """Return the directory of the bundle, or why its files must be parsed by each task.
+
+    Each task lets its bundle make itself ready, which may bring new files. A local directory has nothing to bring, and
+    one version of a bundle is always the same. The bundle is only asked for its path.
+    """
+    from airflow.dag_processing.bundles.local import LocalDagBundle
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    bundles: Any = DagBundlesManager
+    try:
+        bundle = bundles().get_bundle(name=key.bundle, version=key.version)
+        folder = str(bundle.path)
+    except Exception as error:  # noqa: BLE001 - a bundle may be anybody's class; each task shows what is wrong
+        return "", f"its bundle cannot be made here: {type(error).__name__}"
+    if type(bundle) is LocalDagBundle or (key.version and bundle.supports_versioning):
+        return folder, ""
+    return "", f"its bundle, a {type(bundle).__name__} without a version, may bring new files for each task"
 
 
 def _find_reason(
