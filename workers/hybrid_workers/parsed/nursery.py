@@ -1,9 +1,9 @@
 """The nursery: the process that forks parsed parents, knows which of them may be used, and passes requests on.
 
 It is forked from the worker's main process before there are threads and connections, and ends with it. It parses a file
-when a second task of it comes within a few minutes: a file with one task now and then would only cost more. It keeps at
-most so many parsed files, and none longer than it may be used; a process with one ends when its tasks have ended. A file
-that may not be used is tried again after a change, less and less often.
+when a second task of it comes within a few minutes: a file with one task now and then would only cost more. It keeps so
+many parsed files, and none longer than it may be used; a process with one ends when its tasks have ended. A file that
+may not be used is tried again after a change, less and less often.
 """
 
 from __future__ import annotations
