@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import platform
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -68,6 +69,7 @@ def preload(extra: Sequence[str] = ()) -> None:
         except Exception as error:  # noqa: BLE001 - a deployment's module may raise anything; its tasks will tell
             log.warning("[hybrid_executor] worker_preload: %s cannot be imported: %s", name, error)
     _trust_certificates()
+    platform.platform()  # many libraries ask for it when they are imported, and the first answer takes a process
     gc.collect()
     gc.freeze()
 

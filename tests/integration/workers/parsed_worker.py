@@ -84,7 +84,7 @@ def know(files: Any, *paths: str) -> None:
     from hybrid_workers.parsed.slot import Wanted
 
     for path in paths:
-        assert files._slot.borrow(Wanted("b", None, path, "none", "none"), [], own_group=True) is None
+        assert files._slot.borrow(Wanted("b", None, path), [], own_group=True) is None
 
 
 def slot(files: Any, steps: list[Any]) -> None:

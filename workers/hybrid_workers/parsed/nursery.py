@@ -186,8 +186,6 @@ class Nursery:
                 self._leave_to_nursery(request, ours, report)
                 ParsedParent(request.key[0], theirs, write_report, self._handlers, group=self._group).run(
                     parent=nursery,
-                    dag_id=request.message["dag_id"],
-                    task_id=request.message["task_id"],
                     environment=request.message["environment"],
                 )
             finally:

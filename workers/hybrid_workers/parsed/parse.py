@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_workers.parsed import surroundings
+from hybrid_workers.parsed.alone import may_be_alone
 from hybrid_workers.parsed.stamps import Stamp, find_unsettled, installed_directories, stamp
 from hybrid_workers.parsed.surroundings import Surroundings
 from hybrid_workers.parsed.watch import Forbidden, ParseWatch
@@ -48,8 +49,10 @@ class Verdict:
     reseeds_numpy: bool = False
 
 
-def parse_and_judge(key: FileKey, *, dag_id: str, task_id: str, outputs: Sequence[int]) -> Verdict:
+def parse_and_judge(key: FileKey, *, outputs: Sequence[int]) -> Verdict:
     """Parse the file as a task of it would and register the result for :class:`ParsedImporter`.
+
+    Only which Dag and task it is parsed for is not in the environment: a file that asks for that is not kept.
 
     :param outputs: descriptors of the files that take what is printed and logged here.
     """
@@ -76,7 +79,7 @@ def parse_and_judge(key: FileKey, *, dag_id: str, task_id: str, outputs: Sequenc
     before, begun = Surroundings.look(outputs), time.time_ns()
     verdict = Verdict(stamps=watch.read)
     try:
-        with _as_for(dag_id, task_id), _noted(verdict.exit_functions), _without_supervisor(watch), watch.watching():
+        with _noted(verdict.exit_functions), _without_supervisor(watch), watch.watching():
             verdict.result = importer.import_file(
                 path, bundle_path=Path(folder), bundle_name=key.bundle, safe_mode=False
             )
@@ -91,7 +94,8 @@ def parse_and_judge(key: FileKey, *, dag_id: str, task_id: str, outputs: Sequenc
     if not verdict.reason and (changed := find_unsettled(verdict.stamps, since=begun)):
         verdict.reason, verdict.passes = f"{changed} changed while it was parsed", True
     if not verdict.reason:
-        registry.register(_parsed_importer(Path(path).suffix)(importer, path, verdict.result))
+        is_alone = may_be_alone(verdict.result.dags)
+        registry.register(_parsed_importer(Path(path).suffix)(importer, path, verdict.result, is_alone))
     return verdict
 
 
@@ -158,10 +162,13 @@ def _parsed_importer(extension: str) -> type:
     from airflow.sdk.definitions.context import get_parsing_context
 
     class ParsedImporter(AbstractDagImporter):
-        """Gives the parsed Dags of one file to who asks for it first, and leaves all else to Airflow's importer."""
+        """Gives the parsed Dags of one file to who asks for it first, and leaves all else to Airflow's importer.
 
-        def __init__(self, importer: Any, path: str, result: Any) -> None:
-            self._importer, self._path, self._result = importer, path, result
+        Where ``is_alone``, that is the one Dag that a task asks for.
+        """
+
+        def __init__(self, importer: Any, path: str, result: Any, is_alone: bool) -> None:
+            self._importer, self._path, self._result, self._is_alone = importer, path, result, is_alone
 
         @classmethod
         def supported_extensions(cls) -> list[str]:
@@ -178,24 +185,11 @@ def _parsed_importer(extension: str) -> type:
             ):
                 return self._importer.import_file(file_path, **named)
             result, self._result = self._result, None
+            if self._is_alone:
+                result.dags = [dags[asked.dag_id]]
             return result
 
     return ParsedImporter
-
-
-@contextmanager
-def _as_for(dag_id: str, task_id: str) -> Iterator[None]:
-    """Parse as a task does, with its ids in the environment; only who asks for them learns them."""
-    from airflow.sdk.definitions._internal.dag_parsing_context import _airflow_parsing_context_manager
-
-    before = dict(os.environ)
-    with _airflow_parsing_context_manager(dag_id=dag_id, task_id=task_id):
-        added = set(os.environ) - set(before)
-        try:
-            yield
-        finally:
-            for name in added:
-                os.environ.pop(name, None)
 
 
 @contextmanager

@@ -41,8 +41,6 @@ class Wanted:
     bundle: str
     version: str | None
     path: str
-    dag_id: str
-    task_id: str
 
 
 class LentProcess:
@@ -201,9 +199,7 @@ def _make_lending(ordinary: Any, sdk: Any, slot: Slot) -> Any:
                 return super().start(**task, client=client, target=target, **rest)
             pairs = [socket.socketpair() for _ in range(4)]
             theirs, ours = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-            wanted = Wanted(
-                bundle_info.name, bundle_info.version, os.fspath(dag_rel_path), str(what.dag_id), str(what.task_id)
-            )
+            wanted = Wanted(bundle_info.name, bundle_info.version, os.fspath(dag_rel_path))
             process = slot.borrow(wanted, theirs, own_group=has_group)
             for end in theirs:
                 end.close()

@@ -44,9 +44,11 @@ _THREAD_STARTS = frozenset({"start_new_thread", "start_joinable_thread"})
 _NAMES = _CLOCKS | _CHANCE | _BARE_LOOKS | {"strftime"}
 _LOOKING_MODULES = ("genericpath.py", "posixpath.py", "pathlib.py", "pathlib/__init__.py", "pathlib/_abc.py")
 _PARSING_CONTEXT = "_AIRFLOW_PARSING_CONTEXT"
-_SECRETS = ("AIRFLOW_VAR_", "AIRFLOW_CONN_")
-_ASKS_FOR_SECRETS = frozenset({"_get_variable", "_get_variable_keys", "_get_connection", "_async_get_connection"})
-_SECRETS_MODULE = "execution_time/context.py"
+_ASKS_FOR_SECRETS = frozenset(
+    {"_get_variable", "_get_variable_keys", "_get_connection", "_async_get_connection"}
+    | {"get_variable_from_secrets", "get_connection_from_secrets"}
+)
+_SECRETS_MODULES = ("execution_time/context.py", "models/variable.py", "models/connection.py")
 
 
 class Forbidden(BaseException):
@@ -129,11 +131,8 @@ class ParseWatch:
 
     def _encode_with(self, encode: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def seen(key: Any) -> Any:
-            if isinstance(key, str):
-                if key.startswith(_PARSING_CONTEXT):
-                    self.forbid("it asks which Dag or task it is parsed for")
-                if key.startswith(_SECRETS):
-                    self.forbid("it asks for a Variable or a Connection")
+            if isinstance(key, str) and key.startswith(_PARSING_CONTEXT):
+                self.forbid("it asks which Dag or task it is parsed for")
             return encode(key)
 
         return seen
@@ -145,7 +144,7 @@ class ParseWatch:
             name, caller = frame.f_code.co_name, frame.f_back
             if name in _LOOKS and frame.f_code.co_filename.endswith(_LOOKING_MODULES):
                 self._looked(frame)
-            if name in _ASKS_FOR_SECRETS and frame.f_code.co_filename.endswith(_SECRETS_MODULE):
+            if name in _ASKS_FOR_SECRETS and frame.f_code.co_filename.endswith(_SECRETS_MODULES):
                 self.forbid("it asks for a Variable or a Connection")
         else:
             return
