@@ -19,6 +19,7 @@ class Repair(Enum):
     FIND_LOST_WORKERS = "look for lost workers"
     DECIDE_LOST = "decide about lost attempts"
     FIND_UNSENT = "look for unsent messages"
+    TAKE_OVER_ORPHANS = "take over what dead schedulers have left"
     SWEEP = "clean the sets of live attempts"
     FIND_UNSERVED = "look for queues that nobody serves"
 
