@@ -81,6 +81,7 @@ for name, values in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text
     "exits": _dag("exits", "import os", "os._exit(7)"),
     "killed": _dag("killed", "import os, signal", "os.kill(os.getpid(), signal.SIGKILL)"),
     "environment": _dag("environment", "import os\nos.environ['FROM_TOP'] = 'top'", "os.environ['FROM_TOP']"),
+    "copies_environment": _dag("copies_environment", "import os\ncopied = dict(os.environ)", "copied['SEEN']"),
     "signals": _dag(
         "signals",
         "import re",
