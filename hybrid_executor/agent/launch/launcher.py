@@ -121,8 +121,7 @@ class AirflowKubernetesScheduler:
         self._next_take_over = self._next_renewal = self._next_check = 0.0
         self._preparer = LaunchPreparer(
             agent=agent,
-            attempts=store.attempts,
-            events=store.events,
+            store=store,
             factory=factory,
             token_seconds=token_seconds,
         )

@@ -63,8 +63,7 @@ class DyingAgent:
         self._stream = world.store.launches("default", consumer=f"dies-after-{after}")
         self._preparer = LaunchPreparer(
             agent="dies",
-            attempts=world.store.attempts,
-            events=world.store.events,
+            store=world.store,
             factory=factory,
             token_seconds=600,
         )
