@@ -81,7 +81,7 @@ for name, values in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text
     "exits": _dag("exits", "import os", "os._exit(7)"),
     "killed": _dag("killed", "import os, signal", "os.kill(os.getpid(), signal.SIGKILL)"),
     "environment": _dag("environment", "import os\nos.environ['FROM_TOP'] = 'top'", "os.environ['FROM_TOP']"),
-    "copies_environment": _dag("copies_environment", "import os\ncopied = dict(os.environ)", "copied['SEEN']"),
+    "copies": _dag("copies", "import os\ncopied = dict(os.environ)", "copied['SEEN']"),
     "signals": _dag(
         "signals",
         "import re",
@@ -397,6 +397,15 @@ for _ in range(100):
     [result], output = bundle.run(["slow.py", "slow", "t"], until_lent, wait_seconds=0.1)
     assert returned(result) == "well", output
     assert "it is still being parsed, for later tasks" in output
+    assert was_lent(output, "slow.py") == 1, output
+
+
+def test_a_watched_parse_may_take_longer_than_airflow_allows(bundle: Bundle) -> None:
+    slowly = "import sys, time\nif sys.getprofile(): time.sleep(1.5)"  # only where its parse is watched
+    bundle.write("slow.py", _dag("slow", slowly, "'well'"))
+    limit = "os.environ['AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT'] = '1'"
+    [result], output = bundle.run(limit, ["slow.py", "slow", "t"])
+    assert returned(result) == "well", output
     assert was_lent(output, "slow.py") == 1, output
 
 

@@ -29,8 +29,8 @@ from hybrid_workers.parsed.stamps import Stamp, find_change
 from hybrid_workers.parsed.ties import end_adopted, end_trees, reap_adopted, watch_parent
 from hybrid_workers.processes import adopt_orphans
 
-PARSE_SECONDS = 60.0
-"""How long a parse may take; Airflow's own limit ([core] dagbag_import_timeout) is 30 s by default."""
+PARSE_SECONDS = 120.0
+"""How long a watched parse may take; Airflow's own limit ([core] dagbag_import_timeout) is 30 s by default."""
 WAIT_SECONDS = 10.0
 """How long a task may wait for a parse, which takes two or three times as long as its own, as it is watched."""
 _MOST_REMEMBERED = 1000
@@ -131,8 +131,8 @@ class Nursery:
         while True:
             for key, _ in self._selector.select(self._seconds_to_next_end()):
                 key.data()
-            for parent in self._all.values():
-                self._let_go(parent)
+            for slow in self._all.values():
+                self._let_go(slow)
             self._end_long_parses()
             self._retire_old()
 
