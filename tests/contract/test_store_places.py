@@ -211,8 +211,8 @@ def test_places_that_were_lost_or_left_behind_are_repaired(store: Store) -> None
     store.client.zrem(store.keys.place(CELERY), B)
     store.client.zadd(store.keys.place(PODS), {A: 1})
     store.places.recount(ONE)
-    starts = store.places.sweep("etl-*", ["celery", "kubernetes"], starts={})
-    assert starts == {"celery": -1, "kubernetes": -1}
+    on_workers, in_pods = ("etl-*", "celery"), ("etl-*", "kubernetes")
+    assert store.places.sweep([on_workers, in_pods], starts={}) == {on_workers: -1, in_pods: -1}
     assert counts(store) == {CELERY: 2}
     assert set(store.client.zrange(store.keys.place(CELERY), 0, -1)) == {A, B}
 
@@ -221,10 +221,10 @@ def test_a_place_is_swept_part_by_part(store: Store) -> None:
     attempts = [AttemptId(str(number)) for number in range(7)]
     store.attempts.submit([on_celery(attempt) for attempt in attempts])
     store.client.zadd(store.keys.place(CELERY), {f"gone-{number}": number for number in range(6)})
-    starts: dict[str, int] = {}
+    place, starts = ("etl-*", "celery"), {("etl-*", "celery"): 0}
     for _ in range(9):
-        starts = store.places.sweep("etl-*", ["celery"], starts=starts, count=3)
-        if starts["celery"] < 0:
+        starts = store.places.sweep([place], starts=starts, count=3)
+        if starts[place] < 0:
             break
     assert set(store.client.zrange(store.keys.place(CELERY), 0, -1)) == set(attempts)
 
