@@ -179,6 +179,16 @@ def test_an_attempt_leaves_only_when_its_pod_is_gone(store: Store) -> None:
     assert (record.leaving, record.target, record.pod) == ("", "kubernetes", "p")  # the fields of the new target
 
 
+def test_an_attempt_that_is_for_workers_by_now_is_not_launched_again(store: Store) -> None:
+    store.attempts.submit([on_celery(A)])
+    again = Change(attempt=A, to=State.SUBMITTED, relaunch=True, sources=(State.SUBMITTED,), generation=1)
+    assert store.attempts.advance(again).outcome is Outcome.ILLEGAL
+    assert store.client.keys(store.keys.launch("")) == []
+    store.attempts.advance(Change(attempt=A, to=State.PENDING, generation=1))  # of a pod from before a loss of data
+    again = Change(attempt=A, to=State.SUBMITTED, relaunch=True, sources=(State.PENDING,), generation=1)
+    assert store.attempts.advance(again).state == "lost"
+
+
 def test_a_pod_that_starts_first_keeps_the_attempt(store: Store) -> None:
     store.attempts.submit([on_pods(A, target="kubernetes:spot")])
     store.attempts.advance(Change(attempt=A, to=State.PENDING, generation=1))

@@ -120,7 +120,7 @@ class AirflowKubernetesScheduler:
         self._is_held_back = False
         self._next_take_over = self._next_renewal = self._next_check = 0.0
         self._preparer = LaunchPreparer(
-            agent=agent, attempts=store.attempts, events=store.events, factory=factory, token_seconds=token_seconds
+            agent=agent, cluster=cluster, store=store, factory=factory, token_seconds=token_seconds
         )
         self._warm = warm
         creator = PodCreator(
