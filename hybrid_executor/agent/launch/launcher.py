@@ -133,7 +133,7 @@ class AirflowKubernetesScheduler:
             distrusts_records=distrusts_records,
             metrics=metrics,
         )
-        self._withdrawals = Withdrawals(client, remover)
+        self._withdrawals = Withdrawals(client, remover, agent=agent)
         self._jobs = LaunchJobs(creator, self._warm.hand_over, self._withdrawals, on_namespace=on_namespace)
         self._recorder = LaunchRecorder(store, cluster=cluster, delete_pod=self.delete_pod, metrics=metrics)
         self._outcomes = Batcher(f"outcomes-{cluster}", self._record)

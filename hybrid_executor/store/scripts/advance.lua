@@ -35,7 +35,7 @@ if not is_among(state, sources) or (tonumber(known[9] or '0') or 0) > tonumber(S
   return {0, state, known_generation, holder}
 end
 -- A pod that was created before Redis lost its data cannot be launched again for an attempt that is for workers by now.
-if operation == 'launch' and cluster == '' then
+if operation == 'launch' and pool ~= 'kubernetes' then
   if state == 'submitted' then
     acknowledge()
     return {0, state, known_generation, holder}
