@@ -26,14 +26,13 @@ from hybrid_executor.agent.launch.entries import (
     Dropped,
     Failed,
     HandedOver,
-    HandOverResult,
     Launch,
     Outcome,
-    Prepared,
     Ready,
     Refused,
+    Step,
     TakenBack,
-    Tried,
+    Withdrawn,
 )
 from hybrid_executor.agent.launch.intake import LaunchIntake
 from hybrid_executor.agent.launch.jobs import LaunchJobs
@@ -42,6 +41,7 @@ from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.launch.preparation import LaunchPreparer
 from hybrid_executor.agent.launch.queue import LaunchQueue
 from hybrid_executor.agent.launch.recording import Batcher, LaunchRecorder
+from hybrid_executor.agent.launch.withdrawal import Withdrawals
 from hybrid_executor.agent.removal import PodRef, PodRemover
 from hybrid_executor.agent.warm.launches import WarmLaunches
 from hybrid_executor.backoff import RECONNECT
@@ -124,10 +124,7 @@ class AirflowKubernetesScheduler:
         self._is_held_back = False
         self._next_check = 0.0
         self._preparer = LaunchPreparer(
-            agent=agent,
-            store=store,
-            factory=factory,
-            token_seconds=token_seconds,
+            agent=agent, cluster=cluster, store=store, factory=factory, token_seconds=token_seconds
         )
         self._warm = warm
         creator = PodCreator(
@@ -140,7 +137,8 @@ class AirflowKubernetesScheduler:
             distrusts_records=distrusts_records,
             metrics=metrics,
         )
-        self._jobs = LaunchJobs(creator, self._warm.hand_over, on_namespace=on_namespace)
+        self._withdrawals = Withdrawals(client, remover, agent=agent)
+        self._jobs = LaunchJobs(creator, self._warm.hand_over, self._withdrawals, on_namespace=on_namespace)
         self._recorder = LaunchRecorder(store, cluster=cluster, delete_pod=self.delete_pod, metrics=metrics)
         self._outcomes = Batcher(f"outcomes-{cluster}", self._record)
 
@@ -197,8 +195,9 @@ class AirflowKubernetesScheduler:
                 if isinstance(error, StoreUnavailable):
                     self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
                 else:
-                    subject = f"launches:{self.cluster}"
-                    self._complaints.report(subject, "No pod of cluster %s starts: %s", self.cluster, error)
+                    self._complaints.report(
+                        f"launches:{self.cluster}", "No pod of cluster %s starts: %s", self.cluster, error
+                    )
                 stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
             else:
                 # A turn without a write does not show whether Redis is available; the agent's announcements do.
@@ -226,8 +225,7 @@ class AirflowKubernetesScheduler:
             has_work = bool(self._unread) or self._queue.open_count(now) > 0
             self._intake.take(count=room, wait_milliseconds=0 if has_work else _WAIT_MILLISECONDS)
         self._pace.flush()
-        fresh = self._read_new()
-        self._release(fresh, stop)
+        self._release(self._read_new(), stop)
         self._check_waiting()
         if self._room() <= 0:
             self._free.clear()
@@ -250,6 +248,8 @@ class AirflowKubernetesScheduler:
     def _accept(self, entry: LaunchEntry) -> None:
         if entry.op == "launch":
             self._unread.append(Launch(entry))
+        elif entry.op == "withdraw":
+            self._withdrawals.start(entry, on_done=lambda: self._intake.acknowledge(entry))
         elif entry.op == "delete" and entry.pod:
             self.delete_pod(entry.pod, entry.namespace, on_done=lambda: self._intake.acknowledge(entry))
         else:
@@ -315,10 +315,10 @@ class AirflowKubernetesScheduler:
             launch.note = note
             self._outcomes.put(Again(launch, 0.0, note))
 
-    def _hand_on(self, item: Prepared | Tried | HandOverResult) -> None:
+    def _hand_on(self, item: Step) -> None:
         """Pass a launch on to its next step. Called by the launcher's thread and by those of the pool."""
         launch = item.launch
-        if isinstance(item, Ready | Claimed):
+        if isinstance(item, Ready | Claimed | Withdrawn):
             work = item
             self._pool.submit(lambda: self._hand_on(self._jobs.run(work)))
             return
