@@ -1,0 +1,120 @@
+"""Whose turn it is where slots are scarce: queues get slots in proportion to their shares. Pure.
+
+The same rule holds in the executor, on each worker and in each agent. The queue with the fewest slots for its share is
+first. Of equal ones, it is the one that has been served the least for its share (start-time fair queueing: Goyal, Vin,
+Cheng, 1997). A queue that had nothing to do gets no credit for that time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+from hybrid_executor.errors import ConfigError
+
+_EXAMPLE = "reports=3, etl-*=1, *=1"
+_NOBODY: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Share:
+    """Each queue that matches ``pattern`` (:mod:`fnmatch`, case matters) has this share."""
+
+    pattern: str
+    share: float
+
+    def __str__(self) -> str:
+        return f"{self.pattern}={self.share:g}"
+
+
+class Shares:
+    """An ordered table of shares. The first match wins; a queue without a match has the share 1."""
+
+    def __init__(self, shares: Sequence[Share] = ()) -> None:
+        self.shares = tuple(shares)
+        self.of = lru_cache(maxsize=4096)(self._search)
+        """Return the share of a queue."""
+
+    def _search(self, queue: str) -> float:
+        return next((share.share for share in self.shares if fnmatchcase(queue, share.pattern)), 1.0)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Shares) and self.shares == other.shares
+
+    def __hash__(self) -> int:
+        return hash(self.shares)
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.shares))
+
+
+def parse_shares(text: str, *, option: str = "[hybrid_executor] fair_share") -> Shares:
+    """Return the shares that ``text`` describes: ``pattern=share``, separated by commas or lines.
+
+    :raises ConfigError: one is malformed, its share is not above 0, or a pattern appears twice; the message says what
+        to write.
+    """
+    shares: list[Share] = []
+    for part in filter(None, (part.strip() for part in re.split(r"[,\n]", text))):
+        pattern, separator, number = (piece.strip() for piece in part.partition("="))
+        try:
+            share = float(number)
+        except ValueError:
+            share = 0.0
+        if not separator or not pattern or not 0 < share < float("inf"):
+            raise ConfigError(
+                f"{option}: {part!r} is not a share; write pattern=number with a number above 0 ({_EXAMPLE})."
+            )
+        if any(earlier.pattern == pattern for earlier in shares):
+            raise ConfigError(f"{option}: the pattern {pattern!r} appears twice; remove one of them.")
+        shares.append(Share(pattern, share))
+    return Shares(shares)
+
+
+class Turns:
+    """Which queue is served next. Not safe for several threads.
+
+    :param shares: of the queues.
+    """
+
+    def __init__(self, shares: Shares) -> None:
+        self._share = shares.of
+        self._served: dict[str, float] = {}
+        """How much each queue has been served for its share, on a scale on which idle queues are moved forward."""
+        self._now = 0.0
+
+    def first(self, queues: Iterable[str], holding: Mapping[str, int] = _NOBODY) -> str:
+        """Return the queue whose turn it is; of equal ones, the first in ``queues``.
+
+        :param holding: how many slots each queue holds now; nothing where slots are not held (a rate).
+        """
+        names = tuple(queues)
+        least = min(map(self._share, names))
+        return min(names, key=lambda queue: self._standing(queue, holding, least))
+
+    def order(self, queues: Iterable[str], holding: Mapping[str, int] = _NOBODY) -> list[str]:
+        """Return the queues, the one whose turn it is first; equal ones in the order of ``queues``."""
+        names = tuple(queues)
+        least = min(map(self._share, names), default=1.0)
+        return sorted(names, key=lambda queue: self._standing(queue, holding, least))
+
+    def serve(self, queue: str) -> None:
+        """Note that a queue got a slot."""
+        self._now = self._begin(queue)
+        self._served[queue] = self._now + 1 / self._share(queue)
+
+    def take_back(self, queue: str) -> None:
+        """Note that a queue did not use its last slot. What several gave back, take back in the reverse order."""
+        self._served[queue] = self._served.get(queue, self._now) - 1 / self._share(queue)
+        self._now = min(self._now, self._served[queue])
+
+    def _begin(self, queue: str) -> float:
+        return max(self._now, self._served.get(queue, 0.0))
+
+    def _standing(self, queue: str, holding: Mapping[str, int], least: float) -> tuple[int, float]:
+        # Whole rounds only: with few slots, a small share must not exclude a queue, nor a large one be cut to equal.
+        rounds = int(holding.get(queue, 0) * least / self._share(queue) + 1e-9)
+        return rounds, self._begin(queue)
