@@ -19,6 +19,7 @@ from hybrid_executor.config.teams import Share, in_words_of, read_instance, read
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.fairness import Shares, parse_shares
 from hybrid_executor.routing import Route, Routes, parse_routes
+from hybrid_executor.targets import Target
 
 log = logging.getLogger(__name__)
 
@@ -101,24 +102,30 @@ class Settings:
         """Messages can be written in the same transaction as records."""
         return self.redis is not None and self.broker.is_at(self.redis.url, self.redis.options)
 
-    def profile_of(self, route: Route) -> Profile:
-        """Return the profile of a route, or the empty profile."""
-        return self.profiles.get(route.profile, DEFAULT_PROFILE)
+    def profile_of(self, target: Target | Route) -> Profile:
+        """Return the profile of a target, or of a route's first target; the empty profile where it has none."""
+        return self.profiles.get(target.profile, DEFAULT_PROFILE)
 
     def cluster_of(self, queue: str) -> str:
-        """Return the cluster of a queue's pods."""
-        return self.profile_of(self.routes.find(queue)).cluster
+        """Return the cluster of a queue's pods: that of its first target with pods."""
+        route = self.routes.find(queue)
+        target = next((target for target in route.targets if target.pool == "kubernetes"), route)
+        return self.profile_of(target).cluster
 
     @property
     def clusters(self) -> dict[str, Profile]:
         """The clusters of the routes by name, each with a profile that has its address."""
-        reached = [self.profile_of(route) for route in self.routes.routes if route.pool == "kubernetes"]
-        return {profile.cluster: profile for profile in reversed(reached)}
+        return {profile.cluster: profile for profile in reversed(self._pod_profiles)}
 
     def warm_profiles(self, cluster: str) -> dict[str, Profile]:
         """Return the profiles of a cluster's routes that have warm pods, by name."""
-        reached = [self.profile_of(route) for route in self.routes.routes if route.pool == "kubernetes"]
-        return {profile.name: profile for profile in reached if profile.warm is not None and profile.cluster == cluster}
+        found = self._pod_profiles
+        return {profile.name: profile for profile in found if profile.warm is not None and profile.cluster == cluster}
+
+    @property
+    def _pod_profiles(self) -> list[Profile]:
+        """The profiles of all targets with pods, in the order of the routes."""
+        return [self.profile_of(target) for target in self.routes.targets if target.pool == "kubernetes"]
 
     def require_redis(self) -> RedisLocation:
         """Return the address of Redis.

@@ -11,8 +11,13 @@ ROUTES = Option(
     name="routes",
     type="str",
     default="",
-    description="Which queues go to which pool: pattern=pool or pattern=pool:profile, separated by commas. The "
-    "first match wins. The last pattern must be '*'. Pools are celery, kubernetes and local. Unset: "
+    description="Which queues go to which pool: pattern=pool or pattern=pool:profile, separated by commas or lines. "
+    "The first match wins. The last pattern must be '*'. Pools are celery, kubernetes and local. A route may have "
+    "several targets, such as 'etl-*=celery(max=200, wait=20s) > kubernetes:spot(tries=2) > kubernetes': an attempt "
+    "goes to the first target that has a free slot and meets the conditions. Conditions: max=N (most live attempts of "
+    "the route on this target, over all schedulers), wait=DURATION (one that waits so long without a start goes on to "
+    "the next target), tries=N (only the first N tries of a task), served (only while a living worker serves the "
+    "queue). Unset: "
     "'<kubernetes_queue>=kubernetes, *=celery' with kubernetes_queue from "
     "[celery_kubernetes_executor].",
 )
