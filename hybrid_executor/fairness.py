@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from heapq import heapify, heappop, heapreplace
 
 from hybrid_executor.errors import ConfigError
 
@@ -92,14 +93,14 @@ class Turns:
         :param holding: how many slots each queue holds now; nothing where slots are not held (a rate).
         """
         names = tuple(queues)
-        least = min(map(self._share, names))
-        return min(names, key=lambda queue: self._standing(queue, holding, least))
+        least = self.least_share(names)
+        return min(names, key=lambda queue: self.standing(queue, holding, least))
 
     def order(self, queues: Iterable[str], holding: Mapping[str, int] = _NOBODY) -> list[str]:
         """Return the queues, the one whose turn it is first; equal ones in the order of ``queues``."""
         names = tuple(queues)
-        least = min(map(self._share, names), default=1.0)
-        return sorted(names, key=lambda queue: self._standing(queue, holding, least))
+        least = self.least_share(names)
+        return sorted(names, key=lambda queue: self.standing(queue, holding, least))
 
     def serve(self, queue: str) -> None:
         """Note that a queue got a slot."""
@@ -111,10 +112,59 @@ class Turns:
         self._served[queue] = self._served.get(queue, self._now) - 1 / self._share(queue)
         self._now = min(self._now, self._served[queue])
 
-    def _begin(self, queue: str) -> float:
-        return max(self._now, self._served.get(queue, 0.0))
+    def least_share(self, queues: Iterable[str]) -> float:
+        """Return the smallest share of some queues."""
+        return min(map(self._share, queues), default=1.0)
 
-    def _standing(self, queue: str, holding: Mapping[str, int], least: float) -> tuple[int, float]:
+    def standing(self, queue: str, holding: Mapping[str, int], least: float) -> tuple[int, float]:
+        """Return what queues are compared by: the smallest is first. It never gets smaller while queues are served.
+
+        :param least: the smallest share of all that are compared.
+        """
         # Whole rounds only: with few slots, a small share must not exclude a queue, nor a large one be cut to equal.
         rounds = int(holding.get(queue, 0) * least / self._share(queue) + 1e-9)
         return rounds, self._begin(queue)
+
+    def _begin(self, queue: str) -> float:
+        return max(self._now, self._served.get(queue, 0.0))
+
+
+class Contest:
+    """Many turns one after the other, among the same queues; the cost of one hardly rises with their number.
+
+    :param holding: how many slots each queue holds at the beginning.
+    """
+
+    def __init__(self, turns: Turns, queues: Iterable[str], holding: Mapping[str, int] = _NOBODY) -> None:
+        self._turns = turns
+        names = tuple(queues)
+        self._held = {queue: holding.get(queue, 0) for queue in names}
+        self._least = turns.least_share(names)
+        self._heap = [(*self._standing(queue), index, queue) for index, queue in enumerate(names)]
+        heapify(self._heap)
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def first(self) -> str:
+        """Return the queue whose turn it is; there must be one."""
+        while True:
+            rounds, begin, index, queue = self._heap[0]
+            standing = self._standing(queue)
+            if standing == (rounds, begin):
+                return queue
+            heapreplace(self._heap, (*standing, index, queue))  # meanwhile others were served
+
+    def serve(self) -> None:
+        """Give the first queue a slot."""
+        queue = self.first()
+        self._turns.serve(queue)
+        self._held[queue] += 1
+
+    def drop(self) -> None:
+        """Leave the first queue out from now on."""
+        self.first()
+        heappop(self._heap)
+
+    def _standing(self, queue: str) -> tuple[int, float]:
+        return self._turns.standing(queue, self._held, self._least)
