@@ -190,10 +190,34 @@ def _show_work(found: Overview, output: Output) -> None:
             ["cluster", Column("agents", is_number=True), "watched", "starting", "pods"],
             title="Clusters",
         )
+    _show_targets(found, output)
     _show_warm(found, output)
     well = [name for name, told in (("Redis", found.redis), ("Airflow's database", found.database)) if told == "ok"]
     if well:
         output.words(f"{' and '.join(well)} {'answer' if len(well) > 1 else 'answers'}.", style=DIM)
+
+
+def _show_targets(found: Overview, output: Output) -> None:
+    if not found.targets:
+        return
+    output.rows(
+        [
+            {
+                "route": target.route,
+                "target": target.target,
+                "used": target.used if target.most is None else f"{target.used} of {target.most}",
+                "waiting": target.waiting,
+                "came because of": ", ".join(f"{because}: {count}" for because, count in target.came.items()),
+                "takes nothing because": target.closed,
+            }
+            for target in found.targets
+        ],
+        [
+            *("route", "target", Column("used", is_number=True), Column("waiting", is_number=True), "came because of"),
+            Column("takes nothing because", style=lambda row: WARN if row["takes nothing because"] else ""),
+        ],
+        title="Targets of elastic routes",
+    )
 
 
 def _show_warm(found: Overview, output: Output) -> None:

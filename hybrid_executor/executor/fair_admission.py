@@ -48,7 +48,7 @@ def admit(
 
 
 class _Lane(Generic[Item]):
-    """Workloads that get something or nothing alike, and their places among all. No pairs: they cost time to collect."""
+    """Workloads that get something or nothing alike, and their places among all."""
 
     __slots__ = ("items", "numbers")
 

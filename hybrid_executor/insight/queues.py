@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hybrid_executor.compat import QueuedCount
 from hybrid_executor.config import Settings
 from hybrid_executor.insight.facts import POOLS, Facts, read_facts
+from hybrid_executor.insight.targets import goes_on
 from hybrid_executor.insight.unserved import find_unserved, place_of
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, Store
@@ -27,6 +28,7 @@ class QueueView:
     :ivar served_by: the living workers of the queue, or the living agents of its cluster.
     :ivar slots: how many attempts its workers may run at the same time; they may share them with other queues.
     :ivar free: how many of these slots are free.
+    :ivar share: of scarce slots, beside those of the other queues.
     :ivar advice: what to do where nobody serves it, "" otherwise.
     """
 
@@ -41,6 +43,7 @@ class QueueView:
     served_by: tuple[str, ...] = ()
     slots: int = 0
     free: int = 0
+    share: float = 1.0
     advice: str = ""
 
 
@@ -107,7 +110,8 @@ def _view(
     cluster = (records[0].cluster if records else settings.cluster_of(name)) if pool == "kubernetes" else ""
     workers = [worker for worker in facts.workers if worker.is_alive and name in worker.queues and pool == "celery"]
     agents = [agent for agent in facts.agents if agent.is_alive and cluster in agent.clusters and cluster]
-    places = [place_of(pool=pool, queue=name, cluster=cluster, state=record.state) for record in waiting]
+    left = [record for record in waiting if not goes_on(settings, record)]
+    places = [place_of(pool=pool, queue=name, cluster=cluster, state=record.state) for record in left]
     unserved = find_unserved(places, workers=facts.workers, agents=facts.agents)
     return QueueView(
         name=name,
@@ -121,5 +125,6 @@ def _view(
         served_by=(*(worker.name for worker in workers), *(agent.name for agent in agents)),
         slots=sum(worker.concurrency for worker in workers),
         free=sum(worker.free for worker in workers),
+        share=settings.shares.of(name),
         advice=settings.words(f"{unserved[0].what}: {unserved[0].cure}") if unserved else "",
     )
