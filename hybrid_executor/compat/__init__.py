@@ -65,6 +65,7 @@ from hybrid_executor.compat.workloads import (
     make_example_workload,
     queue_of,
     read_workload,
+    try_number_of,
     with_changes,
 )
 
@@ -122,6 +123,7 @@ __all__ = [
     "read_workload",
     "task_key",
     "team_of_dag",
+    "try_number_of",
     "unmet_dependencies",
     "unpack_event",
     "with_changes",

@@ -112,6 +112,10 @@ class Settings:
         target = next((target for target in route.targets if target.pool == "kubernetes"), route)
         return self.profile_of(target).cluster
 
+    def cluster_of_profile(self, name: str) -> str:
+        """Return the cluster of a profile's pods; "" stands for pods without a profile."""
+        return self.profiles.get(name, DEFAULT_PROFILE).cluster
+
     @property
     def clusters(self) -> dict[str, Profile]:
         """The clusters of the routes by name, each with a profile that has its address."""

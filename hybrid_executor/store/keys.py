@@ -70,7 +70,7 @@ class Keys:
         return Key(self.prefix + LIVE + pool)
 
     def place(self, place: str) -> Key:
-        """Set: live attempts of one route on one of its targets."""
+        """Sorted set: live attempts of one route on one of its targets, by the time in ms when they came there."""
         return Key(self.prefix + PLACE + place)
 
     @property

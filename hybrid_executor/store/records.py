@@ -84,6 +84,13 @@ class Record:
         """Where it is counted, see :func:`~hybrid_executor.targets.place_name`; "" for nowhere."""
         return place_name(self.route, self.target) if self.route else ""
 
+    def placed_fields(self) -> dict[str, str | int]:
+        """Return the fields that tell on which target it is, to write them again; none where it is not counted."""
+        if not self.route:
+            return {}
+        names = ("route", "target", "placed_at", "placed_launches", "queued_at", "moves", "moved_at", "moved_from")
+        return {name: getattr(self, name) for name in (*names, "moved_because") if getattr(self, name)}
+
     @property
     def launch(self) -> int:
         """The number of its pod: each relaunch and each move has another one, so no two pods have the same name."""
