@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,8 @@ class QueueView:
 
     :ivar depth: how many attempts wait for a worker, or for their pod's start.
     :ivar messages: how many messages the broker's list holds; ``None`` where the broker is not the store's Redis.
-    :ivar queued: task instances that Airflow has queued and that no scheduler has submitted yet.
+    :ivar queued: task instances that Airflow has queued and that no scheduler has submitted yet; told of the pool of
+        its route's first target.
     :ivar oldest_age: seconds for which the first of the waiting attempts has waited, 0 where none waits.
     :ivar running: how many attempts run.
     :ivar served_by: the living workers of the queue, or the living agents of its cluster.
@@ -85,13 +87,15 @@ def view_queues(
     for worker in facts.workers:
         for queue in (*worker.queues, *worker.paused_queues) if worker.is_alive else ():
             by_queue.setdefault(("celery", queue), [])
-    in_airflow = {row.queue: row.count for row in queued}
-    for queue in in_airflow:
-        pool = settings.routes.find(queue).pool
+    waiting = Counter(record.queue for record in facts.records if record.state in _BEFORE_START)
+    in_airflow: dict[tuple[str, str], int] = {}
+    for row in queued:
+        pool = settings.routes.find(row.queue).pool
         if pool in POOLS:
-            by_queue.setdefault((pool, queue), [])
+            by_queue.setdefault((pool, row.queue), [])
+            in_airflow[pool, row.queue] = max(0, row.count - waiting[row.queue])
     views = [
-        _view(pool, name, records, facts, settings, messages or {}, in_airflow.get(name, 0))
+        _view(pool, name, records, facts, settings, messages or {}, in_airflow.get((pool, name), 0))
         for (pool, name), records in by_queue.items()
     ]
     return sorted(views, key=lambda view: (view.name, view.pool))
@@ -119,7 +123,7 @@ def _view(
         cluster=cluster,
         depth=len(waiting),
         messages=messages.get(name) if pool == "celery" else None,
-        queued=max(0, in_airflow - len(waiting)),
+        queued=in_airflow,
         oldest_age=round(max((facts.age(record.submitted_at) for record in waiting), default=0.0), 1),
         running=sum(record.state is State.RUNNING for record in records),
         served_by=(*(worker.name for worker in workers), *(agent.name for agent in agents)),

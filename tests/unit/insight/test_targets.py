@@ -107,7 +107,7 @@ def test_a_full_route_is_a_problem_while_tasks_wait_for_it() -> None:
 def test_work_that_goes_on_by_itself_is_no_failure_though_no_worker_serves_its_queue() -> None:
     alone = facts(record(), workers=())
     assert [p for p in find_problems(alone, settings(), schedulers=None, pools=()) if p.severity == "failure"] == []
-    stays = facts(record(queue="other", route="", target=""), workers=())
+    stays = facts(record(queue="other", route=""), workers=())
     failures = [p for p in find_problems(stays, settings(), schedulers=None, pools=()) if p.severity == "failure"]
     assert [problem.subject for problem in failures] == ["queue other"]
 
