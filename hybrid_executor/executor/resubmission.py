@@ -81,7 +81,8 @@ def _plans(context: Context, again: Sequence[Tracked], known: Mapping[AttemptId,
         current = route.find(tracked.target)
         current = current if current is not None and current.pool in context.pools else None
         launches_here = record.launches - record.placed_launches + 1 if record is not None else 0
-        because = _why_not_here(context, tracked, current, launches_here) if later else ""
+        leaving = record.leaving if record is not None else ""
+        because = (leaving or _why_not_here(context, tracked, current, launches_here)) if later else ""
         target = current
         if record is not None and because:
             if not is_asked:

@@ -265,15 +265,15 @@ class Attempts:
         ]
 
     @translated
-    def standings(self, attempts: Sequence[AttemptId]) -> list[tuple[str, int, bool]]:
-        """Return state ("" for no record), generation and whether there is a payload; one round trip."""
+    def standings(self, attempts: Sequence[AttemptId]) -> list[tuple[str, int, str, bool]]:
+        """Return state ("" for no record), generation, ``leaving`` and whether there is a payload; one round trip."""
         pipeline = self._client.pipeline(transaction=False)
         for attempt in attempts:
-            pipeline.hmget(self._keys.attempt(attempt), ["state", "generation"])
+            pipeline.hmget(self._keys.attempt(attempt), ["state", "generation", "leaving"])
             pipeline.exists(self._keys.payload(attempt))
         answers = pipeline.execute() if attempts else []
         return [
-            (answers[index][0] or "", int(answers[index][1] or 0), bool(answers[index + 1]))
+            (answers[index][0] or "", int(answers[index][1] or 0), answers[index][2] or "", bool(answers[index + 1]))
             for index in range(0, len(answers), 2)
         ]
 

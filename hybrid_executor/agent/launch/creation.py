@@ -121,7 +121,7 @@ class PodCreator:
             launch.failures += 1
             launch.last_words = str(error)
             return Again(launch, CREATE.seconds(launch.failures, jitter=random.random()), str(error))
-        if identity is not None and (identity.attempt, identity.launch) == (ready.record.id, ready.record.launches):
+        if identity is not None and (identity.attempt, identity.launch) == (ready.record.id, ready.record.launch):
             return self._take_for_done(ready, identity)
         launch.renames += 1
         if launch.renames > _MOST_NAMES:

@@ -76,6 +76,22 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Withdrawn:
+    """The attempt goes on to another target. Whether this launch has created its pod is to be found out."""
+
+    launch: Launch
+    record: Record
+
+
+@dataclass(frozen=True)
+class Parked:
+    """The attempt goes on to another target, and it is certain that this launch has no pod: its owner moves it."""
+
+    launch: Launch
+    record: Record
+
+
+@dataclass(frozen=True)
 class Dropped:
     """There is nothing to launch: the attempt was revoked or launched by somebody else."""
 
@@ -183,17 +199,21 @@ class Abandoned:
     uid: str
 
 
-Prepared = Ready | Claimed | Again | Dropped | Failed
+Prepared = Ready | Claimed | Withdrawn | Again | Dropped | Failed
 """What follows for a launch from its preparation."""
 
-Tried = Created | Again | Failed | Refused
+Tried = Created | Parked | Again | Failed | Refused
 """What follows for a launch from the try to create its pod."""
 
 HandOverResult = HandedOver | TakenBack | Abandoned | Again | Failed
 """What follows for a launch from the try to hand its workload over to a warm pod."""
 
-Outcome = Created | HandedOver | TakenBack | Failed
+Outcome = Created | HandedOver | TakenBack | Parked | Failed
 """What ends a launch, in the step that acknowledges its entry."""
+
+
+Step = Prepared | Tried | HandOverResult
+"""What a launch is handed on with."""
 
 
 class HeldEntries:

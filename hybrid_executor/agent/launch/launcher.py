@@ -24,15 +24,14 @@ from hybrid_executor.agent.launch.entries import (
     Dropped,
     Failed,
     HandedOver,
-    HandOverResult,
     HeldEntries,
     Launch,
     Outcome,
-    Prepared,
     Ready,
     Refused,
+    Step,
     TakenBack,
-    Tried,
+    Withdrawn,
 )
 from hybrid_executor.agent.launch.jobs import LaunchJobs
 from hybrid_executor.agent.launch.pace import Pace
@@ -42,6 +41,7 @@ from hybrid_executor.agent.launch.queue import LaunchQueue
 from hybrid_executor.agent.launch.recording import Batcher, LaunchRecorder
 from hybrid_executor.agent.launch.unread import UnreadLaunches
 from hybrid_executor.agent.launch.waiting import WaitingLaunches
+from hybrid_executor.agent.launch.withdrawal import Withdrawals
 from hybrid_executor.agent.removal import PodRef, PodRemover
 from hybrid_executor.agent.warm.launches import WarmLaunches
 from hybrid_executor.backoff import RECONNECT
@@ -123,11 +123,7 @@ class AirflowKubernetesScheduler:
         self._is_held_back = False
         self._next_take_over = self._next_renewal = 0.0
         self._preparer = LaunchPreparer(
-            agent=agent,
-            attempts=store.attempts,
-            events=store.events,
-            factory=factory,
-            token_seconds=token_seconds,
+            agent=agent, attempts=store.attempts, events=store.events, factory=factory, token_seconds=token_seconds
         )
         self._warm = warm
         creator = PodCreator(
@@ -140,7 +136,8 @@ class AirflowKubernetesScheduler:
             distrusts_records=distrusts_records,
             metrics=metrics,
         )
-        self._jobs = LaunchJobs(creator, self._warm.hand_over, on_namespace=on_namespace)
+        self._withdrawals = Withdrawals(client, remover)
+        self._jobs = LaunchJobs(creator, self._warm.hand_over, self._withdrawals, on_namespace=on_namespace)
         self._recorder = LaunchRecorder(store, cluster=cluster, delete_pod=self.delete_pod, metrics=metrics)
         self._outcomes = Batcher(f"outcomes-{cluster}", self._record)
         self._waiting = WaitingLaunches(self._queue, self._preparer, put_note=self._outcomes.put)
@@ -198,8 +195,9 @@ class AirflowKubernetesScheduler:
                 if isinstance(error, StoreUnavailable):
                     self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
                 else:
-                    subject = f"launches:{self.cluster}"
-                    self._complaints.report(subject, "No pod of cluster %s starts: %s", self.cluster, error)
+                    self._complaints.report(
+                        f"launches:{self.cluster}", "No pod of cluster %s starts: %s", self.cluster, error
+                    )
                 stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
             else:
                 # A turn without a write does not show whether Redis is available; the agent's announcements do.
@@ -233,8 +231,7 @@ class AirflowKubernetesScheduler:
             has_work = bool(self._unread) or self._queue.open_count(now) > 0
             self._accept_all(self._stream.take(count=room, wait_milliseconds=0 if has_work else _WAIT_MILLISECONDS))
         self._pace.flush()
-        fresh = self._read_new()
-        self._release(fresh, stop)
+        self._release(self._read_new(), stop)
         for item in self._waiting.check(time.monotonic()):
             self._hand_on(item)
         if self._room <= 0:
@@ -261,9 +258,8 @@ class AirflowKubernetesScheduler:
 
     def _take_over(self) -> bool:
         """Take over entries of dead agents; return whether all were looked at."""
-        idle_milliseconds = int(self._take_over_seconds * 1000)
         while (room := self._room) > 0:
-            entries = self._stream.take_over(idle_milliseconds=idle_milliseconds, count=room)
+            entries = self._stream.take_over(idle_milliseconds=int(self._take_over_seconds * 1000), count=room)
             for entry in self._accept_all(entries):
                 log.info("Took over the %s of attempt %s from another agent", entry.op, entry.attempt)
             if self._stream.take_over_is_complete:
@@ -283,6 +279,8 @@ class AirflowKubernetesScheduler:
             return False
         if entry.op == "launch":
             self._unread.add(Launch(entry, queue))
+        elif entry.op == "withdraw":
+            self._withdrawals.start(entry, on_done=lambda: self._acknowledge(entry))
         elif entry.op == "delete" and entry.pod:
             self.delete_pod(entry.pod, entry.namespace, on_done=lambda: self._acknowledge(entry))
         else:
@@ -335,10 +333,10 @@ class AirflowKubernetesScheduler:
         if self._is_held_back and not self._unread:
             stop.wait(min(wait_seconds, _WAIT_MILLISECONDS / 1000))
 
-    def _hand_on(self, item: Prepared | Tried | HandOverResult) -> None:
+    def _hand_on(self, item: Step) -> None:
         """Pass a launch on to its next step. Called by the launcher's thread and by those of the pool."""
         launch = item.launch
-        if isinstance(item, Ready | Claimed):
+        if isinstance(item, Ready | Claimed | Withdrawn):
             work = item
             self._pool.submit(lambda: self._hand_on(self._jobs.run(work)))
             return

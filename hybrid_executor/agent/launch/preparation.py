@@ -9,7 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Claimed, Dropped, Failed, Launch, Prepared, Ready
+from hybrid_executor.agent.launch.entries import (
+    LAUNCHABLE,
+    Again,
+    Claimed,
+    Dropped,
+    Failed,
+    Launch,
+    Prepared,
+    Ready,
+    Withdrawn,
+)
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.errors import StoreUnavailable, TaskRejected
 from hybrid_executor.hiding import hide_secrets, traceback_of
@@ -79,18 +89,18 @@ class LaunchPreparer:
             log.exception("The launch of attempt %s cannot be prepared and is tried again later", attempt)
             return [Again(launches[0], PUT_OFF_SECONDS)]
 
-    def check(self, launches: Sequence[Launch]) -> list[Dropped | Failed]:
-        """Return the launches that need not wait: they were revoked, or their workload has expired.
+    def check(self, launches: Sequence[Launch]) -> list[Dropped | Failed | Withdrawn]:
+        """Return the launches that need not wait: they were revoked, go elsewhere, or their workload has expired.
 
         :raises StoreUnavailable: Redis unavailable.
         """
         suspects = []
         standings = self._attempts.standings([launch.entry.attempt for launch in launches])
-        for launch, (state, generation, has_payload) in zip(launches, standings, strict=True):
-            if generation != launch.entry.generation or state not in LAUNCHABLE or not has_payload:
+        for launch, (state, generation, leaving, has_payload) in zip(launches, standings, strict=True):
+            if generation != launch.entry.generation or state not in LAUNCHABLE or leaving or not has_payload:
                 suspects.append(launch)
         items = self.read(suspects) if suspects else []
-        return [item for item in items if isinstance(item, Dropped | Failed)]
+        return [item for item in items if isinstance(item, Dropped | Failed | Withdrawn)]
 
     def _read_one(self, launch: Launch, record: Record | None, payload: str, overrides: str) -> Prepared:
         if record is None or record.generation != launch.entry.generation:
@@ -99,9 +109,11 @@ class LaunchPreparer:
             return Claimed(launch, record, pod, payload, is_new=False)
         if record.state not in LAUNCHABLE:
             return Dropped(launch)
+        if record.leaving:
+            return Withdrawn(launch, record) if record.state is State.LAUNCHING else Dropped(launch)
         if not payload:
             # An attempt that had a pod in time and lost it does not fail: its owner makes a new workload.
-            return Failed(launch, record, self._words_of_expiry(launch), "expired", is_lost=record.launches > 0)
+            return Failed(launch, record, self._words_of_expiry(launch), "expired", is_lost=record.launch > 0)
         try:
             manifest = self._factory.build(record, payload=payload, overrides=overrides, rename=launch.renames)
         except TaskRejected as error:

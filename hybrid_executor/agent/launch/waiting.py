@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hybrid_executor.agent.launch.entries import Again, Dropped, Failed, Launch
+from hybrid_executor.agent.launch.entries import Again, Dropped, Failed, Launch, Withdrawn
 from hybrid_executor.agent.launch.preparation import LaunchPreparer
 from hybrid_executor.agent.launch.queue import LaunchQueue
 
@@ -24,7 +24,7 @@ class WaitingLaunches:
         self._put_note = put_note
         self._next_check = 0.0
 
-    def check(self, now: float) -> list[Dropped | Failed]:
+    def check(self, now: float) -> list[Dropped | Failed | Withdrawn]:
         """Take launches out that need not wait any more and return them; note what the others wait for.
 
         :param now: seconds on a monotonic clock.
