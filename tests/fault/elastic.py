@@ -203,16 +203,26 @@ class ElasticCourse:
             )
         )
 
-    def scale_up(self) -> None:
-        """Start both workers."""
+    def start_workers(self) -> None:
+        """Start both workers, and wait until they take messages."""
         for worker in self.workers:
             worker.start()
-        self._meanwhile(lambda: [worker.wait_until_ready() for worker in self.workers])
+        for worker in self.workers:
+            worker.wait_until_ready()
         self._up_since = time.monotonic()
+
+    def scale_up(self) -> None:
+        """Start both workers again while the rest goes on."""
+        self._meanwhile(self.start_workers)
+
+    def up_until(self, moment: float) -> float:
+        """Return for how many seconds the workers were up until then."""
+        return self.up_seconds + (moment - self._up_since if self._up_since else 0.0)
 
     def scale_to_zero(self) -> None:
         """Stop both workers in good order."""
         self.up_seconds += time.monotonic() - self._up_since
+        self._up_since = 0.0
         self._meanwhile(lambda: [worker.end(signal.SIGTERM) for worker in self.workers])
 
     def replace_agent(self) -> None:

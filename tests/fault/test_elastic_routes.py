@@ -49,7 +49,7 @@ def test_overflow_evictions_and_dead_schedulers_cost_no_task_and_no_second_run(c
         (0.5, course.scale_up),
         (0.7, course.kill_scheduler),
     ]
-    course.scale_up()
+    course.start_workers()
     begun = evict_at = time.monotonic()
     done = 0
     with course.watch.running():
@@ -89,8 +89,7 @@ def check(course: ElasticCourse) -> None:
 def report(course: ElasticCourse, *, begun: float, ended: float) -> None:
     """Print what was seen; raise if the makespan is above the wanted ratio."""
     makespan = ended - begun
-    up = course.up_seconds + ended - course._up_since
-    down = max(0.0, makespan - up)
+    down = max(0.0, makespan - course.up_until(ended))
     # Each task once, on all slots that were there: those of the workers only while they were up.
     ideal = (TASKS * SECONDS + LIMITS["celery"] * down) / sum(LIMITS.values())
     tries = Counter(number for _, number, _ in course.marked("end"))
