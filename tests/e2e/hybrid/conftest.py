@@ -18,7 +18,7 @@ READER = "reader"
 """User and password of somebody who may only read."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     """HybridExecutor on PostgreSQL with a Celery worker, an agent, the sandbox and an embedded Valkey.
 

@@ -139,7 +139,7 @@ _NOT_REUSED = {
         "which Dag",
     ),
     "prints": (_dag("prints", "print('parsing')", "1"), "prints or logs"),
-    "handler": (_dag("handler", "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)", "1"), "signals"),
+    "handler": (_dag("handler", "import signal\nsignal.signal(signal.SIGUSR2, signal.SIG_IGN)", "1"), "signals"),
     "shares": (_dag("shares", "import multiprocessing\nx = multiprocessing.Lock()", "1"), ""),
     "other_user": (
         _dag("other_user", "", "1").replace("@task", "@task(run_as_user='nobody-there')"),
