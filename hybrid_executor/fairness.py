@@ -2,12 +2,13 @@
 
 The same rule holds in the executor, on each worker and in each agent. The queue with the fewest slots for its share is
 first. Of equal ones, it is the one that has been served the least for its share (start-time fair queueing: Goyal, Vin,
-Cheng, 1997). A queue that had nothing to do gets no credit for that time.
+Cheng, 1997). A queue that had nothing to do gets a limited credit for that time, or none.
 """
 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,6 +18,7 @@ from heapq import heapify, heappop, heapreplace
 from hybrid_executor.errors import ConfigError
 
 _EXAMPLE = "reports=3, etl-*=1, *=1"
+_REMEMBERED = 1_000
 _NOBODY: Mapping[str, int] = {}
 
 
@@ -79,13 +81,17 @@ class Turns:
     """Which queue is served next. Not safe for several threads.
 
     :param shares: of the queues.
+    :param credit: how often a queue may be served at once after it had nothing to do.
     """
 
-    def __init__(self, shares: Shares) -> None:
+    def __init__(self, shares: Shares, *, credit: float = 0.0) -> None:
         self._share = shares.of
+        self._credit = credit
         self._served: dict[str, float] = {}
         """How much each queue has been served for its share, on a scale on which idle queues are moved forward."""
         self._now = 0.0
+        self._last: deque[tuple[str, float | None, float]] = deque(maxlen=_REMEMBERED)
+        """The last that were served, and how it was before."""
 
     def first(self, queues: Iterable[str], holding: Mapping[str, int] = _NOBODY) -> str:
         """Return the queue whose turn it is; of equal ones, the first in ``queues``.
@@ -102,15 +108,25 @@ class Turns:
         least = self.least_share(names)
         return sorted(names, key=lambda queue: self.standing(queue, holding, least))
 
-    def serve(self, queue: str) -> None:
-        """Note that a queue got a slot."""
-        self._now = self._begin(queue)
-        self._served[queue] = self._now + 1 / self._share(queue)
+    def serve(self, queue: str, *, is_alone: bool = False) -> None:
+        """Note that a queue got a slot.
+
+        :param is_alone: no other queue wanted it. The queue then uses up its credit without a need for it.
+        """
+        begin = max(self._now, self._begin(queue)) if is_alone else self._begin(queue)
+        self._last.append((queue, self._served.get(queue), self._now))
+        self._now = max(self._now, begin)
+        self._served[queue] = begin + 1 / self._share(queue)
 
     def take_back(self, queue: str) -> None:
-        """Note that a queue did not use its last slot. What several gave back, take back in the reverse order."""
-        self._served[queue] = self._served.get(queue, self._now) - 1 / self._share(queue)
-        self._now = min(self._now, self._served[queue])
+        """Note that a queue did not use its slot. It must be the one that was served last."""
+        if not self._last or self._last[-1][0] != queue:
+            return
+        _, served, self._now = self._last.pop()
+        if served is None:
+            del self._served[queue]
+        else:
+            self._served[queue] = served
 
     def least_share(self, queues: Iterable[str]) -> float:
         """Return the smallest share of some queues."""
@@ -126,7 +142,7 @@ class Turns:
         return rounds, self._begin(queue)
 
     def _begin(self, queue: str) -> float:
-        return max(self._now, self._served.get(queue, 0.0))
+        return max(self._now - self._credit / self._share(queue), self._served.get(queue, 0.0))
 
 
 class Contest:

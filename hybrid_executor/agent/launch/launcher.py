@@ -117,8 +117,10 @@ class AirflowKubernetesScheduler:
         self._pool = DelayedPool(f"launch-{cluster}", threads=settings.launch_concurrency, on_free=self._free.set)
         self._held = HeldEntries()
         self._view = store.view
-        self._unread = UnreadLaunches(shares)
-        self._queue = LaunchQueue(shares)
+        # Alone, a queue could create at once what the rate allows in a second. Beside others it may catch up with that.
+        credit = min(_BATCH, 2 * pods_per_second)
+        self._unread = UnreadLaunches(shares, credit=credit)
+        self._queue = LaunchQueue(shares, credit=credit)
         self.waiting = self._queue.waiting
         self._is_held_back = False
         self._next_take_over = self._next_renewal = 0.0

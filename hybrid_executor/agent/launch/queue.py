@@ -37,13 +37,16 @@ class Wait:
 
 
 class LaunchQueue:
-    """The launches whose demand is known."""
+    """The launches whose demand is known.
 
-    def __init__(self, shares: Shares) -> None:
+    :param shares: of the queues. :param credit: how many launches of a queue may go on at once after it had none.
+    """
+
+    def __init__(self, shares: Shares, *, credit: float = 0.0) -> None:
         self._lock = threading.Lock()
         self._lanes: dict[Kind, Lane] = {}
         self._barriers: dict[str, dict[Hashable, Barrier]] = {}
-        self._turns = SourceTurns(shares)
+        self._turns = SourceTurns(shares, credit=credit)
         self._waiting: OrderedDict[StreamId, Launch] = OrderedDict()
 
     def __len__(self) -> int:

@@ -16,10 +16,13 @@ Source = Lane | Barrier
 
 
 class SourceTurns:
-    """The sources of launches that are asked in turn. Times are seconds on a monotonic clock."""
+    """The sources of launches that are asked in turn. Times are seconds on a monotonic clock.
 
-    def __init__(self, shares: Shares) -> None:
-        self._turns = Turns(shares)
+    :param credit: how many launches of a queue may go on at once after it had none.
+    """
+
+    def __init__(self, shares: Shares, *, credit: float = 0.0) -> None:
+        self._turns = Turns(shares, credit=credit)
         self._sources: dict[str, OrderedDict[str, deque[Source]]] = {}
 
     def __bool__(self) -> bool:
@@ -61,7 +64,7 @@ class SourceTurns:
             queue = self._turns.first(queues)
             launch = _first(self._sources[queue], now)
             if launch is not None:
-                self._turns.serve(queue)
+                self._turns.serve(queue, is_alone=len(self._sources) == 1)
                 return launch
             queues.remove(queue)
         return None

@@ -15,11 +15,14 @@ from hybrid_executor.fairness import Shares, Turns
 
 
 class UnreadLaunches:
-    """Launches by queue, within a queue in their order of arrival."""
+    """Launches by queue, within a queue in their order of arrival.
 
-    def __init__(self, shares: Shares) -> None:
+    :param credit: how many launches of a queue may be read at once after it had none.
+    """
+
+    def __init__(self, shares: Shares, *, credit: float = 0.0) -> None:
         self._lock = threading.Lock()
-        self._turns = Turns(shares)
+        self._turns = Turns(shares, credit=credit)
         self._by_queue: dict[str, deque[Launch]] = {}
 
     def __len__(self) -> int:
@@ -38,7 +41,7 @@ class UnreadLaunches:
             while self._by_queue and len(taken) < most:
                 queue = self._turns.first(self._by_queue)
                 taken.append(self._by_queue[queue].popleft())
-                self._turns.serve(queue)
+                self._turns.serve(queue, is_alone=len(self._by_queue) == 1)
                 if not self._by_queue[queue]:
                     del self._by_queue[queue]
         return taken
