@@ -54,7 +54,7 @@ class Loop:
         self._queue_report = QueueReport(context)
         self._steps = Steps(clock=context.clock)
         self._sweep_cursors: dict[str, int] = {}
-        self._place_starts: dict[str, Mapping[str, int]] = {}
+        self._place_starts: Mapping[tuple[str, str], int] = {}
         self._recount_cursor = 0
         self._repair_timer = Timer(context.settings.repair_interval_seconds, context.clock)
         self._order_timer = Timer(_ORDERS_SECONDS, context.clock)
@@ -174,11 +174,9 @@ class Loop:
             cursor = self._sweep_cursors.get(pool, 0)
             self._sweep_cursors[pool] = context.store.attempts.sweep(pool, cursor=cursor)
         elastic = [route for route in context.settings.routes.routes if route.is_elastic]
-        for route in elastic:
-            targets = [target.name for target in route.targets]
-            starts = self._place_starts.get(route.pattern, {})
-            self._place_starts[route.pattern] = places.sweep(route.pattern, targets, starts=starts)
         if elastic:
+            counted = [(route.pattern, target.name) for route in elastic for target in route.targets]
+            self._place_starts = places.sweep(counted, starts=self._place_starts)
             self._recount_cursor = places.recount(context.owner, cursor=self._recount_cursor)
 
     def _trim(self) -> None:

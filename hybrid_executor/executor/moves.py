@@ -17,7 +17,7 @@ from hybrid_executor.executor.admission import Room
 from hybrid_executor.executor.clock import Timer
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
-from hybrid_executor.executor.resubmission import Plan, end, send
+from hybrid_executor.executor.resubmission import Plan, end, queued_workloads, send
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.routing import Route
 from hybrid_executor.states import State
@@ -136,9 +136,9 @@ class Moves:
 
     def _move(self, plans: Sequence[Plan]) -> None:
         context = self._context
-        workloads = context.make_workloads([plan.tracked.workload_id for plan in plans])
+        workloads = queued_workloads(context, [plan.tracked for plan in plans])
         before = {plan.tracked.attempt: plan.tracked.target for plan in plans}
-        known = [plan for plan in plans if plan.tracked.workload_id in workloads]
+        known = [plan for plan in plans if plan.tracked.attempt in workloads]
         for plan in send(context, known, workloads):
             log.info(
                 "Attempt %s has gone on from target %s to %s (%s)",
@@ -149,7 +149,7 @@ class Moves:
             )
             context.metrics.count(metric.MOVED, target=plan.target.name, queue=plan.tracked.queue, reason=plan.because)
         for plan in plans:
-            if plan.tracked.workload_id not in workloads:
+            if plan.tracked.attempt not in workloads:
                 self._without_task(plan.tracked)
 
     def _without_task(self, tracked: Tracked) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hybrid_executor import compat
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
+from hybrid_executor.executor.admission import Room
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.submission import make_work, publish, why_not
@@ -59,9 +60,9 @@ def submit_again(
     """
     if not again:
         return []
-    workloads = context.make_workloads([t.workload_id for t in again.values() if t.kind == "task"])
-    missing = [t for t in again.values() if t.workload_id not in workloads]
-    plans = _plans(context, [t for t in again.values() if t.workload_id in workloads], known)
+    workloads = queued_workloads(context, again.values())
+    missing = [t for t in again.values() if t.attempt not in workloads]
+    plans = _plans(context, [t for t in again.values() if t.attempt in workloads], known)
     for plan in send(context, plans, workloads):
         log.info("Submitted attempt %s again", plan.tracked.attempt)
         context.metrics.count(metric.REPAIRED, repair="submitted_again")
@@ -71,45 +72,61 @@ def submit_again(
     return [tracked for tracked in missing if tracked.attempt in keep]
 
 
+def queued_workloads(context: Context, attempts: Collection[Tracked]) -> dict[AttemptId, ExecuteTask | Exception]:
+    """Return new workloads for the attempts that Airflow has queued now.
+
+    A task that is queued as another attempt belongs to that one: a deferred task, for example, that has been resumed.
+    """
+    made = context.make_workloads([t.workload_id for t in attempts if t.kind == "task"])
+    found = {t.attempt: made[t.workload_id] for t in attempts if t.workload_id in made}
+    return {attempt: workload for attempt, workload in found.items() if not _is_of_another(context, attempt, workload)}
+
+
+def _is_of_another(context: Context, attempt: AttemptId, workload: ExecuteTask | Exception) -> bool:
+    if isinstance(workload, Exception) or not context.trusts_ids:
+        return False
+    return workload.ti.external_executor_id not in (None, "", attempt)
+
+
 def _plans(context: Context, again: Sequence[Tracked], known: Mapping[AttemptId, Record]) -> list[Plan]:
+    """Return where attempts are submitted again; those for which no target has room are left out."""
     plans = []
-    is_asked = False
+    room: Room | None = None
     for tracked in again:
         record = known.get(tracked.attempt)
         route = context.settings.routes.find(tracked.queue)
         later = [target for target in route.after(tracked.target) if target.pool in context.pools]
-        current = route.find(tracked.target)
-        current = current if current is not None and current.pool in context.pools else None
+        found = route.find(tracked.target)
+        current = found if found is not None and found.pool in context.pools else None
         launches_here = record.launches - record.placed_launches + 1 if record is not None else 0
-        leaving = record.leaving if record is not None else ""
-        because = (leaving or _why_not_here(context, tracked, current, launches_here)) if later else ""
+        because = _why_not_here(context, tracked, record, current, launches_here) if later else ""
         target = current
-        if record is not None and because:
-            if not is_asked:
+        if record is not None and later and (because or current is None):
+            if room is None:
                 context.placing.ask()
-                room, is_asked = context.placing.room(), True
-            target = room.move(route, current, targets=later, queue=tracked.queue, try_number=tracked.try_number) or (
-                None if because == "tries" else current
-            )
-        elif target is None:
-            target = later[0] if later else None
+                room = context.placing.room()
+            queue, try_number = tracked.queue, tracked.try_number
+            target = room.move(route, current, targets=later, queue=queue, try_number=try_number)
+        if target is None and because != "tries":
+            target = current or (later[0] if later else None)
         if target is not None:
-            here = launches_here if target is current else 0
-            generation = record.generation if record is not None else 0
-            plans.append(
-                Plan(
-                    tracked=tracked,
-                    target=target,
-                    expected_generation=generation,
-                    because=because,
-                    launches_here=here,
-                )
+            plan = Plan(
+                tracked=tracked,
+                target=target,
+                expected_generation=record.generation if record is not None else 0,
+                because=because if target is not current else "",
+                launches_here=launches_here if target is current else 0,
             )
+            plans.append(plan)
     return plans
 
 
-def _why_not_here(context: Context, tracked: Tracked, current: Target | None, launches_here: int) -> str:
+def _why_not_here(
+    context: Context, tracked: Tracked, record: Record | None, current: Target | None, launches_here: int
+) -> str:
     """Return the condition for which an attempt is not submitted on its target again, "" where it may be."""
+    if record is not None and record.leaving:
+        return record.leaving
     if current is None:
         return ""
     if current.tries is not None and tracked.try_number - 1 + launches_here >= current.tries:
@@ -117,7 +134,7 @@ def _why_not_here(context: Context, tracked: Tracked, current: Target | None, la
     return "served" if current.is_served and not context.placing.serves(tracked.queue) else ""
 
 
-def send(context: Context, plans: Sequence[Plan], workloads: Mapping[str, ExecuteTask | Exception]) -> list[Plan]:
+def send(context: Context, plans: Sequence[Plan], workloads: Mapping[AttemptId, ExecuteTask | Exception]) -> list[Plan]:
     """Submit attempts again in one round trip, and note where they are; return those that were submitted.
 
     One that cannot be prepared or recorded fails alone. One that only waits goes on waiting where it is, unless nothing
@@ -128,7 +145,7 @@ def send(context: Context, plans: Sequence[Plan], workloads: Mapping[str, Execut
     works: list[tuple[Plan, Work, Submission]] = []
     for plan in plans:
         try:
-            work = _make_work(context, plan, workloads[plan.tracked.workload_id])
+            work = _make_work(context, plan, workloads[plan.tracked.attempt])
             works.append((plan, work, context.pool_of(work).prepare(work)))
         except StoreUnavailable:
             raise

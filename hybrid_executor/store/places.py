@@ -65,12 +65,13 @@ class Places:
 
     @translated
     def sweep(
-        self, route: str, targets: Sequence[str], *, starts: Mapping[str, int], count: int = 500
-    ) -> dict[str, int]:
-        """Drop from the places of a route what has ended or moved on, ``count`` at each.
+        self, places: Sequence[tuple[str, str]], *, starts: Mapping[tuple[str, str], int], count: int = 500
+    ) -> dict[tuple[str, str], int]:
+        """Drop from places what has ended or moved on, ``count`` at each; one round trip.
 
+        :param places: pairs of a route's pattern and the name of a target.
         :param starts: what the last call has returned.
-        :return: where the next call goes on in each target's place, -1 after its end.
+        :return: where the next call goes on at each place, -1 after its end.
         """
         answers = run_scripts(
             self._client,
@@ -80,14 +81,14 @@ class Places:
                     prefix=self._keys.prefix,
                     route=route,
                     target=target,
-                    start=max(0, starts.get(target, 0)),
+                    start=max(0, starts.get((route, target), 0)),
                     size=count,
                     terminal=TERMINAL_STATES,
                 )
-                for target in targets
+                for route, target in places
             ],
         )
-        return {target: int(answer) for target, answer in zip(targets, answers, strict=True)}
+        return {place: int(answer) for place, answer in zip(places, answers, strict=True)}
 
     @translated
     def recount(self, owner: OwnerId, *, cursor: int = 0, count: int = 500) -> int:

@@ -179,6 +179,16 @@ def test_an_attempt_leaves_only_when_its_pod_is_gone(store: Store) -> None:
     assert (record.leaving, record.target, record.pod) == ("", "kubernetes", "p")  # the fields of the new target
 
 
+def test_an_attempt_that_is_for_workers_by_now_is_not_launched_again(store: Store) -> None:
+    store.attempts.submit([on_celery(A)])
+    again = Change(attempt=A, to=State.SUBMITTED, relaunch=True, sources=(State.SUBMITTED,), generation=1)
+    assert store.attempts.advance(again).outcome is Outcome.ILLEGAL
+    assert store.client.keys(store.keys.launch("")) == []
+    store.attempts.advance(Change(attempt=A, to=State.PENDING, generation=1))  # of a pod from before a loss of data
+    again = Change(attempt=A, to=State.SUBMITTED, relaunch=True, sources=(State.PENDING,), generation=1)
+    assert store.attempts.advance(again).state == "lost"
+
+
 def test_a_pod_that_starts_first_keeps_the_attempt(store: Store) -> None:
     store.attempts.submit([on_pods(A, target="kubernetes:spot")])
     store.attempts.advance(Change(attempt=A, to=State.PENDING, generation=1))
@@ -211,8 +221,8 @@ def test_places_that_were_lost_or_left_behind_are_repaired(store: Store) -> None
     store.client.zrem(store.keys.place(CELERY), B)
     store.client.zadd(store.keys.place(PODS), {A: 1})
     store.places.recount(ONE)
-    starts = store.places.sweep("etl-*", ["celery", "kubernetes"], starts={})
-    assert starts == {"celery": -1, "kubernetes": -1}
+    on_workers, in_pods = ("etl-*", "celery"), ("etl-*", "kubernetes")
+    assert store.places.sweep([on_workers, in_pods], starts={}) == {on_workers: -1, in_pods: -1}
     assert counts(store) == {CELERY: 2}
     assert set(store.client.zrange(store.keys.place(CELERY), 0, -1)) == {A, B}
 
@@ -221,10 +231,10 @@ def test_a_place_is_swept_part_by_part(store: Store) -> None:
     attempts = [AttemptId(str(number)) for number in range(7)]
     store.attempts.submit([on_celery(attempt) for attempt in attempts])
     store.client.zadd(store.keys.place(CELERY), {f"gone-{number}": number for number in range(6)})
-    starts: dict[str, int] = {}
+    place, starts = ("etl-*", "celery"), {("etl-*", "celery"): 0}
     for _ in range(9):
-        starts = store.places.sweep("etl-*", ["celery"], starts=starts, count=3)
-        if starts["celery"] < 0:
+        starts = store.places.sweep([place], starts=starts, count=3)
+        if starts[place] < 0:
             break
     assert set(store.client.zrange(store.keys.place(CELERY), 0, -1)) == set(attempts)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import LABEL_INSTANCE, attempt_selector
-from hybrid_executor.kube.refusal import Refusal, judge_create_error
+from hybrid_executor.kube.refusal import judge_create_error
 from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.metrics import table as metric
 
@@ -65,7 +66,7 @@ class PodCreator:
                 return self._take_for_done(ready, existing)
             pod = self._run_pod(manifest.pod)
         except KubeError as error:
-            return self._after_error(ready, judge_create_error(error, patience_seconds=self._patience_seconds))
+            return self._after_error(ready, error)
         if self._settings.logs_task_metadata:
             annotations = manifest.pod["metadata"].get("annotations")
             log.info("Pod %s/%s has the annotations %s", manifest.namespace, manifest.name, annotations)
@@ -93,8 +94,11 @@ class PodCreator:
                 return identity
         return None
 
-    def _after_error(self, ready: Ready, refusal: Refusal) -> Tried:
+    def _after_error(self, ready: Ready, error: KubeError) -> Tried:
+        refusal = judge_create_error(error, patience_seconds=self._patience_seconds)
         launch = ready.launch
+        if not 400 <= error.status < 500:
+            launch.unanswered_at = time.monotonic()
         if refusal.action == "exists":
             return self._after_conflict(ready)
         if refusal.action == "reject":

@@ -33,6 +33,7 @@ class Launch:
     :ivar accepted_at: when this agent took the entry, seconds on a monotonic clock.
     :ivar demand: what its pod asks for, None before the first build.
     :ivar barrier: the barrier that it tries now, None for none; :ivar barrier_age: how often that had closed before.
+    :ivar unanswered_at: when a creation last had no clear answer, seconds on a monotonic clock; None for never.
     :ivar is_void: it is not to be launched any more.
     :ivar claim: names this agent's work on it, in the pod that it claims.
     :ivar has_written: the workload may have been written to a warm pod.
@@ -48,6 +49,7 @@ class Launch:
     demand: Demand | None = None
     barrier: Barrier | None = None
     barrier_age: int = 0
+    unanswered_at: float | None = None
     is_void: bool = False
     claim: str = field(default_factory=lambda: uuid4().hex)
     has_written: bool = False

@@ -125,7 +125,7 @@ class AirflowKubernetesScheduler:
         self._is_held_back = False
         self._next_take_over = self._next_renewal = 0.0
         self._preparer = LaunchPreparer(
-            agent=agent, attempts=store.attempts, events=store.events, factory=factory, token_seconds=token_seconds
+            agent=agent, cluster=cluster, store=store, factory=factory, token_seconds=token_seconds
         )
         self._warm = warm
         creator = PodCreator(
@@ -138,7 +138,7 @@ class AirflowKubernetesScheduler:
             distrusts_records=distrusts_records,
             metrics=metrics,
         )
-        self._withdrawals = Withdrawals(client, remover)
+        self._withdrawals = Withdrawals(client, remover, agent=agent)
         self._jobs = LaunchJobs(creator, self._warm.hand_over, self._withdrawals, on_namespace=on_namespace)
         self._recorder = LaunchRecorder(store, cluster=cluster, delete_pod=self.delete_pod, metrics=metrics)
         self._outcomes = Batcher(f"outcomes-{cluster}", self._record)

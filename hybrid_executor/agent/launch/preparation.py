@@ -24,7 +24,7 @@ from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.errors import StoreUnavailable, TaskRejected
 from hybrid_executor.hiding import hide_secrets, traceback_of
 from hybrid_executor.states import State
-from hybrid_executor.store import Attempts, Change, EventStream, Record
+from hybrid_executor.store import Change, Record, Store
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class LaunchPreparer:
     """Prepares launches of one cluster.
 
     :param agent: this agent's name, the holder while a pod is being created.
+    :param cluster: attempts that are for another one, or for workers, are dropped: their launch is from before a move.
     :param token_seconds: how long a workload may wait.
     """
 
@@ -43,14 +44,15 @@ class LaunchPreparer:
         self,
         *,
         agent: str,
-        attempts: Attempts,
-        events: EventStream,
+        cluster: str,
+        store: Store,
         factory: PodFactory,
         token_seconds: float,
     ) -> None:
         self._agent = agent
-        self._attempts = attempts
-        self._events = events
+        self._cluster = cluster
+        self._attempts = store.attempts
+        self._events = store.events
         self._factory = factory
         self._token_seconds = token_seconds
 
@@ -103,7 +105,7 @@ class LaunchPreparer:
         return [item for item in items if isinstance(item, Dropped | Failed | Withdrawn)]
 
     def _read_one(self, launch: Launch, record: Record | None, payload: str, overrides: str) -> Prepared:
-        if record is None or record.generation != launch.entry.generation:
+        if record is None or record.generation != launch.entry.generation or record.cluster != self._cluster:
             return Dropped(launch)
         if record.state is State.PENDING and (pod := record.warm_pod):
             return Claimed(launch, record, pod, payload, is_new=False)

@@ -8,6 +8,7 @@ be done is not tried again here: the owner of the attempt asks again.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,12 +24,18 @@ from hybrid_executor.store import LaunchEntry
 log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 2.0
+_UNDER_WAY_SECONDS = 60.0
+"""The API server ends requests that take longer (its ``--request-timeout``)."""
 
 
 class Withdrawals:
-    """Withdraws the pods of one cluster. Safe for several threads."""
+    """Withdraws the pods of one cluster. Safe for several threads.
 
-    def __init__(self, client: KubeClient, remover: PodRemover) -> None:
+    :param agent: this agent's name.
+    """
+
+    def __init__(self, client: KubeClient, remover: PodRemover, *, agent: str) -> None:
+        self._agent = agent
         self._client = client
         self._remover = remover
 
@@ -68,13 +75,23 @@ class Withdrawals:
         try:
             pod = self._client.get_pod(record.namespace, record.pod)
         except KubeError as error:
-            if error.status == 404:
-                return Parked(launch, record)
-            return Again(launch, _PAUSE_SECONDS, f"Waiting for the cluster: {error}")
+            if error.status != 404:
+                return Again(launch, _PAUSE_SECONDS, f"Waiting for the cluster: {error}")
+            if self._may_be_under_way(withdrawn):
+                return Again(launch, _PAUSE_SECONDS, "Waiting until it is certain that its pod was not created")
+            return Parked(launch, record)
         identity = identify(pod)
         if identity is None or (identity.attempt, identity.launch) != (record.id, record.launch):
             return Parked(launch, record)
         return Created(launch, record, identity.namespace, identity.name, identity.uid)
+
+    def _may_be_under_way(self, withdrawn: Withdrawn) -> bool:
+        """Return whether a creation without an answer, of this agent or of another, may still reach the API server."""
+        launch = withdrawn.launch
+        since = launch.unanswered_at
+        if since is None and withdrawn.record.holder != self._agent:
+            since = launch.accepted_at
+        return since is not None and time.monotonic() - since < _UNDER_WAY_SECONDS
 
 
 def _waits(pod: dict[str, Any]) -> bool:

@@ -34,6 +34,14 @@ if not is_among(state, sources) or (tonumber(known[9] or '0') or 0) > tonumber(S
   acknowledge()
   return {0, state, known_generation, holder}
 end
+-- A pod that was created before Redis lost its data cannot be launched again for an attempt that is for workers by now.
+if operation == 'launch' and pool ~= 'kubernetes' then
+  if state == 'submitted' then
+    acknowledge()
+    return {0, state, known_generation, holder}
+  end
+  to, operation, raises_generation, is_started = 'lost', '', false, true -- its owner decides
+end
 local now = string.format('%d', server_time())
 -- An attempt that is to leave its target, or had its last pod there, is put on no launch stream: its owner moves it.
 local leaving, pods_left = known[12] or '', tonumber(known[13] or '')
