@@ -232,12 +232,12 @@ WORKER_PARSE_SECONDS = Option(
     section=SECTION,
     name="worker_parse_seconds",
     type="float",
-    default="0",
+    default="300",
     minimum=0,
     unit="seconds",
     description="How long the tasks of a Celery worker may use one parse of their Dag file. The worker parses the file "
     "again when it, or anything that it read, has changed. A file that does more than read files while it is parsed is "
-    "still parsed by each task. 0: each task parses its file, as Airflow does. A good value is 300.",
+    "still parsed by each task. 0: each task parses its file, as Airflow does.",
 )
 WORKER_PARSED_FILES = Option(
     section=SECTION,

@@ -315,7 +315,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         """
         context = self._context
         room = context.placing.room() if context is not None else Room(self._free_slots())
-        self._asking(room).fill(workload for _, workload in compat.queued_workloads(self))
+        self._asking(room).fill(compat.waiting_workloads(self))
         return room.slots
 
     @property

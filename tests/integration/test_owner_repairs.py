@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
 
+from hybrid_executor.events import OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.integration.conftest import QUEUE_OF_PODS, queue, repaired, wait_for
+from tests.integration.rows import open_session
 from tests.redis_situations import frozen
 
 MakeExecutor = Callable[..., Any]
@@ -51,6 +54,32 @@ def test_adopted_attempts_are_answered_for_without_touching_them(
     store.attempts.advance(Change(attempt=claimed, to=State.FAILED, fields={"reason": "why"}))
     second.heartbeat()
     assert second.get_event_buffer()[running.ti.key][1] == "why"
+
+
+@pytest.mark.parametrize(("queued_by", "goes_on"), [(2, True), (3, False)])
+def test_what_airflow_says_is_ours_is_taken_back_where_redis_has_lost_its_adoption(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, queued_by: int, goes_on: bool
+) -> None:
+    first, workload = make_executor(job_id=1), make_row()
+    [attempt] = queue(first, workload)
+    first.heartbeat()
+    second = make_executor(job_id=2)
+    assert second.try_adopt_task_instances(rows_of(workload)) == []
+    answers_for(workload, queued_by)
+    store.attempts.adopt([attempt], owner=OwnerId("1"))  # what was before, as after a fail-over
+    assert repaired(second) == {}
+    assert second.running == ({workload.ti.key} if goes_on else set())
+    assert (store.attempts.owned_by(OwnerId("2")) == {attempt}) is goes_on
+
+
+def answers_for(workload: Any, job_id: int) -> None:
+    """Let Airflow have a scheduler's job as the one that has queued, or adopted, a task."""
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import update
+
+    with closing(open_session()) as session:
+        session.execute(update(TaskInstance).where(TaskInstance.id == workload.ti.id).values(queued_by_job_id=job_id))
+        session.commit()
 
 
 def test_an_attempt_that_ended_unseen_is_reported_by_its_adopter(

@@ -53,6 +53,7 @@ class LaunchPreparer:
         self._cluster = cluster
         self._attempts = store.attempts
         self._events = store.events
+        self._server_time = store.view.now
         self._factory = factory
         self._token_seconds = token_seconds
 
@@ -114,8 +115,7 @@ class LaunchPreparer:
         if record.leaving:
             return Withdrawn(launch, record) if record.state is State.LAUNCHING else Dropped(launch)
         if not payload:
-            # An attempt that had a pod in time and lost it does not fail: its owner makes a new workload.
-            return Failed(launch, record, self._words_of_expiry(launch), "expired", is_lost=record.launch > 0)
+            return self._without_workload(launch, record)
         try:
             manifest = self._factory.build(record, payload=payload, overrides=overrides, rename=launch.renames)
         except TaskRejected as error:
@@ -147,9 +147,22 @@ class LaunchPreparer:
         )
         return [item if claim.is_granted else Dropped(item.launch) for item, claim in zip(ready, claims, strict=True)]
 
-    def _words_of_expiry(self, launch: Launch) -> str:
+    def _without_workload(self, launch: Launch, record: Record) -> Failed:
+        """Fail a launch whose workload has expired. Where it cannot have expired, or had a pod in time, it is lost.
+
+        What is lost does not fail: its owner makes a new workload, unless the task has started or ended.
+
+        :raises StoreUnavailable: Redis unavailable.
+        """
+        age_seconds = (self._server_time() - record.submitted_at) / 1000
+        if record.submitted_at and age_seconds < self._token_seconds:
+            return Failed(
+                launch, record, "Redis lost its workload before its pod was created", "workload_lost", is_lost=True
+            )
         words = (
             "The workload has expired: it waited for its pod longer than [scheduler] task_queued_timeout "
-            f"({self._token_seconds:g} s), or Redis lost it."
+            f"({self._token_seconds:g} s)."
         )
-        return f"{words} Last answer of the cluster: {launch.last_words}" if launch.last_words else words
+        if launch.last_words:
+            words += f" Last answer of the cluster: {launch.last_words}"
+        return Failed(launch, record, words, "expired", is_lost=record.launch > 0)

@@ -3,7 +3,7 @@
 Promises: one round trip a batch. A change that the record refuses does nothing. A pod is deleted or marked only after
 its record has accepted the verdict, or refused it for good. A verdict that is not settled, or that waits for a log, is
 recorded later by :meth:`PodRecorder.record_due`. It is not lost while this process lives, and the next watcher sees it
-again.
+again. So is what is seen of a pod while Redis has lost its attempt's record.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from hybrid_executor.agent.watch.decision import (
 )
 from hybrid_executor.agent.watch.log_tails import LogTails, wants_log, with_lines
 from hybrid_executor.agent.watch.patience import Endings
+from hybrid_executor.agent.watch.unrecorded import Unrecorded
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
@@ -34,7 +35,7 @@ from hybrid_executor.kube.diagnosis import sentence
 from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
-from hybrid_executor.store import Attempts, Change, Claim, Starts
+from hybrid_executor.store import Attempts, Change, Claim, Outcome, Starts
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class PodRecorder:
         self._remover = remover
         self._log_tails = log_tails
         self._endings = Endings()
+        self._unrecorded = Unrecorded()
 
     def record(self, sightings: Sequence[Sighting]) -> None:
         """Record sightings in their order; verdicts that have to wait are held.
@@ -86,7 +88,7 @@ class PodRecorder:
             self._on_shortage(namespace)
 
     def record_due(self) -> None:
-        """Record the verdicts that have waited long enough. Cheap where there are none.
+        """Record the verdicts that have waited long enough, and what waits for a record. Cheap where there are none.
 
         :raises StoreUnavailable: Redis unavailable; they go on waiting.
         """
@@ -96,6 +98,11 @@ class PodRecorder:
             self._write([seen], lines=lines)
             self._log_tails.forget(seen)
             self._endings.forget([seen])
+        kept = self._unrecorded.due(now=now)
+        self._write_settled([seen for seen, lines in kept if not lines], now=now)
+        for seen, lines in kept:
+            if lines:
+                self._write([seen], lines=lines)
 
     def _decide(self, sightings: Sequence[Sighting], *, now: float) -> None:
         """Record sightings, except those whose log is to be read first."""
@@ -107,11 +114,15 @@ class PodRecorder:
                 self._log_tails.put(seen, now=now)
             else:
                 ready.append(seen)
-        if ready:
-            removed = self._write(ready)
-            self._endings.forget(seen for seen in ready if seen.diagnosis.is_final)
-            for seen in removed:
-                self._endings.keep(seen, now=now)
+        self._write_settled(ready, now=now)
+
+    def _write_settled(self, sightings: Sequence[Sighting], *, now: float) -> None:
+        if not sightings:
+            return
+        removed = self._write(sightings)
+        self._endings.forget(seen for seen in sightings if seen.diagnosis.is_final)
+        for seen in removed:
+            self._endings.keep(seen, now=now)
 
     def _write(self, sightings: Sequence[Sighting], *, lines: str = "") -> list[Sighting]:
         """Record sightings, one by one if they cannot be recorded together; see :meth:`_write_together`."""
@@ -140,6 +151,7 @@ class PodRecorder:
                 # Its deletion is an event of its own; then the attempt is launched again.
                 self._remover.clean("delete", _ref_of(sighting.identity))
                 removed.append(sighting)
+                self._unrecorded.forget([sighting])
                 note = f"To be launched again: {sentence(sighting.diagnosis)}"
             elif change is not None:
                 changes.append((sighting, replace(change, may_park=may_park(sighting))))
@@ -152,7 +164,8 @@ class PodRecorder:
         if notes:
             self._attempts.annotate(notes)
         for (sighting, change), claim in zip(changes, claims, strict=True):
-            self._follow_up(sighting, change, claim)
+            if not self._waits_for_record(sighting, claim, lines=lines):
+                self._follow_up(sighting, change, claim)
         return removed
 
     def _count_starts(self, sightings: Sequence[Sighting]) -> None:
@@ -178,6 +191,13 @@ class PodRecorder:
         for index, claim in zip(instead, answers, strict=True):
             changes[index], claims[index] = instead[index], claim
         return claims
+
+    def _waits_for_record(self, sighting: Sighting, claim: Claim, *, lines: str) -> bool:
+        """Return whether a sighting is kept, and its pod left as it is, until its attempt's record is there again."""
+        if claim.outcome is Outcome.MISSING:
+            return self._unrecorded.keep(sighting, now=time.monotonic(), lines=lines)
+        self._unrecorded.forget([sighting])
+        return False
 
     def _follow_up(self, sighting: Sighting, change: Change, claim: Claim) -> None:
         identity, diagnosis = sighting.identity, sighting.diagnosis

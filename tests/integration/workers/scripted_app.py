@@ -89,7 +89,6 @@ app = create_worker_app(
                     "redis_url": os.environ["HYBRID_TEST_REDIS"],
                     "worker_shutdown_timeout": os.environ.get("HYBRID_TEST_SHUTDOWN", "0"),
                     "fair_share": os.environ.get("HYBRID_TEST_SHARES", ""),
-                    "worker_parse_seconds": os.environ.get("HYBRID_TEST_PARSE", "0"),
                 },
                 "celery_broker_transport_options": {
                     "visibility_timeout": os.environ.get("HYBRID_TEST_VISIBILITY", "86400")

@@ -84,7 +84,6 @@ def begin(
     bundle = {"classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {"path": str(dags)}}
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([{"name": "b", **bundle}]))
     monkeypatch.setenv("AIRFLOW__LOGGING__BASE_LOG_FOLDER", str(tmp_path / "logs"))
-    monkeypatch.setenv("HYBRID_TEST_PARSE", "300")
     monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
     return lambda worker: Running(fresh_scheduler, worker, tmp_path / "seen")
 

@@ -1,8 +1,9 @@
 """The nursery: the process that forks parsed parents, knows which of them may be used, and passes requests on.
 
 It is forked from the worker's main process before there are threads and connections, and ends with it. It parses a file
-when a second task of it comes within a few minutes: a file with one task now and then would only cost more. It keeps at
-most so many parsed files; the least recently used one goes first, when its tasks have ended.
+when a second task of it comes within a few minutes: a file with one task now and then would only cost more. It keeps so
+many parsed files, and none longer than it may be used; a process with one ends when its tasks have ended. A file that
+may not be used is tried again after a change, less and less often.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from hybrid_executor.backoff import Backoff
 from hybrid_workers.parsed.channel import close_all, make_pair, receive, send
 from hybrid_workers.parsed.parent import IGNORED, ParsedParent, name_process
 from hybrid_workers.parsed.parse import FileKey
@@ -33,6 +35,8 @@ _MOST_REMEMBERED = 1000
 _WANTED_SECONDS = 300.0
 """Within what time of another task of its file a task is worth a parse."""
 _READ_BYTES = 1 << 16
+_PAUSE = Backoff(first_seconds=1, most_seconds=300)
+"""How long a file is left alone that may not be used: it may change all the time, and each try costs a parse."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,19 @@ class _Parent:
 
 @dataclass
 class _Refusal:
+    """A parse that may not be used.
+
+    :ivar until: when it may be tried again (monotonic), if what it read has changed.
+    :ivar stamps: what it read; ``None`` where another parse of the same may be of use.
+    """
+
     reason: str
-    stamps: dict[str, Stamp]
+    until: float
+    tries: int
+    stamps: dict[str, Stamp] | None
+
+    def holds(self) -> bool:
+        return time.monotonic() < self.until or (self.stamps is not None and not find_change(self.stamps))
 
 
 class Nursery:
@@ -113,6 +128,7 @@ class Nursery:
             for key, _ in self._selector.select(self._seconds_to_next_end()):
                 key.data()
             self._end_long_parses()
+            self._retire_old()
 
     def _asked(self) -> None:
         try:
@@ -123,11 +139,10 @@ class Nursery:
             self._leave()
         request = Request(message, descriptors)
         is_wanted = self._note_ask(request.key[0])
-        if refusal := self._refusals.get(request.key):
-            if not find_change(refusal.stamps):
-                request.answer(refusal.reason)
-                return
-            del self._refusals[request.key]
+        refusal = self._refusals.get(request.key)
+        if refusal is not None and refusal.holds():
+            request.answer(refusal.reason)
+            return
         parent = self._parents.get(request.key)
         if parent is not None and parent.is_ready and self._is_outdated(parent):
             self._retire(parent)
@@ -171,8 +186,6 @@ class Nursery:
                 self._leave_to_nursery(request, ours, report)
                 ParsedParent(request.key[0], theirs, write_report, self._handlers, group=self._group).run(
                     parent=nursery,
-                    dag_id=request.message["dag_id"],
-                    task_id=request.message["task_id"],
                     environment=request.message["environment"],
                 )
             finally:
@@ -213,15 +226,18 @@ class Nursery:
             self._refuse(parent, said["reason"], is_kept=not said["passes"])
             return
         parent.is_ready = True
+        self._refusals.pop(parent.key, None)
         waiting, parent.waiting = parent.waiting, []
         for request in waiting:
             self._pass_on(parent, request)
 
     def _refuse(self, parent: _Parent, reason: str, *, is_kept: bool) -> None:
-        if is_kept:
-            self._refusals[parent.key] = _Refusal(reason, parent.stamps)
-            while len(self._refusals) > _MOST_REMEMBERED:
-                self._refusals.popitem(last=False)
+        before = self._refusals.pop(parent.key, None)
+        tries = before.tries + 1 if before else int(is_kept)
+        until = time.monotonic() + (_PAUSE.seconds(tries) if tries else 0)
+        self._refusals[parent.key] = _Refusal(reason, until, tries, parent.stamps if is_kept else None)
+        if len(self._refusals) > _MOST_REMEMBERED:
+            self._refusals.popitem(last=False)
         waiting, parent.waiting = parent.waiting, []
         self._retire(parent)
         for number, request in enumerate(waiting):
@@ -260,6 +276,7 @@ class Nursery:
 
     def _seconds_to_next_end(self) -> float | None:
         ends = [parent.begun + PARSE_SECONDS for parent in self._all.values() if parent.report >= 0]
+        ends += [parent.begun + self._parse_seconds for parent in self._parents.values() if parent.is_ready]
         return max(0.0, min(ends) - time.monotonic()) if ends else None
 
     def _end_long_parses(self) -> None:
@@ -269,6 +286,12 @@ class Nursery:
                 if self._parents.get(parent.key) is parent:
                     parent.stamps = {}
                     self._refuse(parent, f"its parsing takes over {PARSE_SECONDS:.0f} s", is_kept=False)
+
+    def _retire_old(self) -> None:
+        """Let those end whose parse is too old for any task: they hold memory."""
+        for parent in list(self._parents.values()):
+            if parent.is_ready and time.monotonic() - parent.begun >= self._parse_seconds:
+                self._retire(parent)
 
 
 def start_nursery(*, parse_seconds: float, most_files: int) -> tuple[socket.socket, int]:

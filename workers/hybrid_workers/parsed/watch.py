@@ -34,7 +34,7 @@ _SPECIAL = ("/proc/", "/sys/", "/dev/")
 _BYTE_CODE = f"{os.sep}__pycache__"
 _CLOCKS = frozenset(
     {"now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "localtime", "gmtime"}
-)
+) | {"yesterday", "tomorrow", "ctime", "asctime", "perf_counter_ns", "process_time", "process_time_ns"}
 _CHANCE = frozenset(
     {"uuid1", "uuid4", "urandom", "getrandom", "token_hex", "token_bytes", "token_urlsafe", "randbits", "randbelow"}
 ) | {"choice", "choices", "sample", "randint", "randrange"}
@@ -44,7 +44,11 @@ _THREAD_STARTS = frozenset({"start_new_thread", "start_joinable_thread"})
 _NAMES = _CLOCKS | _CHANCE | _BARE_LOOKS | {"strftime"}
 _LOOKING_MODULES = ("genericpath.py", "posixpath.py", "pathlib.py", "pathlib/__init__.py", "pathlib/_abc.py")
 _PARSING_CONTEXT = "_AIRFLOW_PARSING_CONTEXT"
-_SECRETS = ("AIRFLOW_VAR_", "AIRFLOW_CONN_")
+_ASKS_FOR_SECRETS = frozenset(
+    {"_get_variable", "_get_variable_keys", "_get_connection", "_async_get_connection"}
+    | {"get_variable_from_secrets", "get_connection_from_secrets"}
+)
+_SECRETS_MODULES = ("execution_time/context.py", "models/variable.py", "models/connection.py")
 
 
 class Forbidden(BaseException):
@@ -127,11 +131,8 @@ class ParseWatch:
 
     def _encode_with(self, encode: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def seen(key: Any) -> Any:
-            if isinstance(key, str):
-                if key.startswith(_PARSING_CONTEXT):
-                    self.forbid("it asks which Dag or task it is parsed for")
-                if key.startswith(_SECRETS):
-                    self.forbid("it asks for a Variable or a Connection")
+            if isinstance(key, str) and key.startswith(_PARSING_CONTEXT):
+                self.forbid("it asks which Dag or task it is parsed for")
             return encode(key)
 
         return seen
@@ -143,6 +144,8 @@ class ParseWatch:
             name, caller = frame.f_code.co_name, frame.f_back
             if name in _LOOKS and frame.f_code.co_filename.endswith(_LOOKING_MODULES):
                 self._looked(frame)
+            if name in _ASKS_FOR_SECRETS and frame.f_code.co_filename.endswith(_SECRETS_MODULES):
+                self.forbid("it asks for a Variable or a Connection")
         else:
             return
         if name in _THREAD_STARTS:
