@@ -164,6 +164,7 @@ def _show_work(found: Overview, output: Output) -> None:
                     "waiting": queue.depth,
                     "for": in_words(queue.oldest_age) if queue.depth else "",
                     "running": queue.running,
+                    "share": f"{queue.share:g}",
                     "served by": ", ".join(queue.served_by) or "nobody",
                     "is_bad": bool(queue.advice),
                 }
@@ -171,7 +172,9 @@ def _show_work(found: Overview, output: Output) -> None:
             ],
             [
                 *("queue", "pool", Column("waiting", is_number=True), Column("for", is_number=True)),
-                *(Column("running", is_number=True), Column("served by", style=_bad)),
+                Column("running", is_number=True),
+                *([Column("share", is_number=True)] if any(queue.share != 1 for queue in found.queues) else []),
+                Column("served by", style=_bad),
             ],
             title="Queues",
         )

@@ -121,7 +121,7 @@ def _show_chapter(chapter: Chapter, output: Output, *, is_current: bool) -> None
             "try": view.try_number or "",
             "pool": f"{view.pool}, queue {view.queue}" + (f", profile {view.profile}" if view.profile else ""),
             "target": f"{view.target} of route {view.route}" if view.route else "",
-            "came": f"{_moment(view.moved_at)} {came}" if view.moves else "",
+            "moved": f"{_moment(view.moved_at)} {came}" if view.moves else "",
             "worker": view.holder or view.received_by if view.pool == "celery" else "",
             "pod": f"{view.namespace}/{view.pod}, cluster {view.cluster}" if view.pod else "",
             "node": view.node,

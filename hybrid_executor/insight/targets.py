@@ -138,7 +138,7 @@ def onward(settings: Settings, *, queue: str, target_name: str, waited: float) -
         return ""
     following = " or ".join(after.name for after in route.after(target.name))
     left = target.wait_seconds - waited
-    when = f"in {in_words(left)}" if left > 0 else "as soon as it has room for it"
+    when = f"in {in_words(left)}" if left > 0 else "as soon as there is room"
     return f"If it does not start here, it goes on to {following} {when}."
 
 

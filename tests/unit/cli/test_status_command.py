@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -53,6 +54,13 @@ FOUND = Overview(
         ),
     ),
 )
+
+
+def test_shares_are_shown_where_queues_have_different_ones() -> None:
+    assert "share" not in shown(FOUND)
+    queues = (QueueView(name="x", pool="celery", share=3), QueueView(name="y", pool="celery"))
+    lines = shown(replace(FOUND, queues=queues)).splitlines()
+    assert "x celery 0 0 3 nobody" in [" ".join(line.split()) for line in lines]
 
 
 def test_the_targets_of_elastic_routes_are_shown_with_what_closes_them() -> None:

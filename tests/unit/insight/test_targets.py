@@ -128,7 +128,7 @@ def test_what_waits_says_where_it_goes_on_to_and_when() -> None:
     words = onward(config, queue="etl-1", target_name="celery", waited=5)
     assert words == "If it does not start here, it goes on to kubernetes in 15 s."
     late = onward(config, queue="etl-1", target_name="celery", waited=25)
-    assert late == "If it does not start here, it goes on to kubernetes as soon as it has room for it."
+    assert late == "If it does not start here, it goes on to kubernetes as soon as there is room."
     assert onward(config, queue="etl-1", target_name="kubernetes", waited=5) == ""
     attempt = AttemptView(id="a", state="submitted", pool="celery", queue="etl-1", route="etl-*", target="celery")
     explained = explain(attempt, Situation(now=1000.0, ahead=0, onward=words))
