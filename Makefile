@@ -87,7 +87,7 @@ test-fault: $(VENV)/installed-test
 
 test-elastic: $(VENV)/installed-test
 	@HYBRID_ELASTIC_TASKS=$(TASKS) HYBRID_ELASTIC_SEED=$(SEED) \
-		$(BIN)/python -m pytest -m fault -q -s -n 0 --show-capture=no tests/fault/test_elastic_routes.py
+		$(BIN)/python -m pytest -m fault -q -n 0 --show-capture=no tests/fault/test_elastic_routes.py
 
 soak: $(VENV)/installed-test
 	@$(BIN)/python -m tests.fault.soak --seed $(SEED) --minutes $(MINUTES)

@@ -40,7 +40,9 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, airflow_db: None) ->
         yield ElasticCourse(tmp_path, stack, monkeypatch, tasks=TASKS, seconds=SECONDS, seed=SEED)
 
 
-def test_overflow_evictions_and_dead_schedulers_cost_no_task_and_no_second_run(course: ElasticCourse) -> None:
+def test_overflow_evictions_and_dead_schedulers_cost_no_task_and_no_second_run(
+    course: ElasticCourse, capsys: pytest.CaptureFixture[str]
+) -> None:
     happenings = [
         (0.2, course.kill_scheduler),
         (0.3, course.scale_to_zero),
@@ -65,7 +67,8 @@ def test_overflow_evictions_and_dead_schedulers_cost_no_task_and_no_second_run(c
                 evict_at = time.monotonic() + course.random.uniform(0.5, 1.5) * _EVICT_EVERY_SECONDS
     ended = time.monotonic()
     wait_until(lambda: (course.beat(), not any(e.running for e in course.executors.values()))[1], what="slots are free")
-    report(course, begun=begun, ended=ended)
+    with capsys.disabled():
+        report(course, begun=begun, ended=ended)
     check(course)
     pods = course.sandbox.cluster
     wait_until(lambda: not course.sandbox.call(lambda: pods.select(PODS)), what="no pod is left")
