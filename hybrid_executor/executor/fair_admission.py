@@ -30,6 +30,7 @@ def admit(
     :param holding: how many slots each queue holds already.
     """
     queues = _by_queue(waiting, lane_of)
+    is_alone = len(queues) == 1
     contest = Contest(turns, queues, holding)
     admitted: list[tuple[Item, Place]] = []
     while contest and len(admitted) < most:
@@ -43,7 +44,8 @@ def admit(
             lanes.close()
             continue
         admitted.append((item, place))
-        contest.serve()
+        if not is_alone:
+            contest.serve()
     return admitted
 
 
