@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 _EVERY_SECONDS = 1.0
 _STEP_SECONDS = 0.3
-_AT_ONCE = 100
+_AT_ONCE = 50
 _MOST_LEAVING = 500
 _ASK_AGAIN_SECONDS = 10.0
 _HAS_POD = frozenset({State.LAUNCHING, State.PENDING})
