@@ -156,13 +156,13 @@ class Reaper:
 
 
 def _waits(record: Record) -> bool:
-    """Return whether an agent has to create the record's pod, or to hand the workload over to a waiting one.
+    """Return whether an agent has to create the record's pod, or to hand the workload over to one that waits.
 
     An attempt that is to leave its target gets no pod there any more.
     """
     if record.leaving:
         return False
-    is_under_way = record.state in LAUNCHABLE or (record.state is State.PENDING and bool(record.warm_pod))
+    is_under_way = record.state in LAUNCHABLE or (record.state is State.PENDING and bool(record.hand_over_pod))
     return is_under_way and bool(record.cluster)
 
 

@@ -48,6 +48,7 @@ _IDLE_SLEEP = Option(
 _EXECUTORS = Option(section="core", name="executor", type="str", default="", description="Airflow's executors.")
 
 Shape = Literal["hybrid", "kubernetes", "local_kubernetes"]
+PodToken = Literal["args", "stdin"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Settings:
     :ivar broker: the Celery broker.
     :ivar parallelism: maximum number of attempts of one scheduler, by pool.
     :ivar starting_pods: maximum number of starting pods of a cluster; 0 for an adaptive limit.
+    :ivar pod_token: a pod gets its workload in the arguments of its container, or by its standard input.
     :ivar launch_patience_seconds: how long to retry after a refusal that may end soon or never.
     :ivar token_seconds: how long the token of a queued workload is valid.
     :ivar shares: of the queues, where slots are scarce.
@@ -96,6 +98,7 @@ class Settings:
     coordinator_pods: Mapping[str, CoordinatorPod] = field(default_factory=dict)
     team: str = ""
     share: Share | None = None
+    pod_token: PodToken = "args"
 
     @property
     def broker_is_store(self) -> bool:
@@ -130,6 +133,15 @@ class Settings:
     def _pod_profiles(self) -> list[Profile]:
         """The profiles of all targets with pods, in the order of the routes."""
         return [self.profile_of(target) for target in self.routes.targets if target.pool == "kubernetes"]
+
+    @property
+    def workload_wait_seconds(self) -> float:
+        """How long a pod that runs waits for its workload. Airflow takes the task back long before."""
+        return max(3600.0, 2 * self.token_seconds)
+
+    def attaches(self, cluster: str) -> bool:
+        """Return whether agents hand workloads over to pods of a cluster, for which they need a right."""
+        return self.pod_token == "stdin" or bool(self.warm_profiles(cluster))
 
     def require_redis(self) -> RedisLocation:
         """Return the address of Redis.
@@ -200,6 +212,7 @@ def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
         coordinator_pods=read_coordinator_pods(conf),
         team=conf.team,
         share=read_share(conf),
+        pod_token=table.POD_TOKEN.read(conf),
     )
 
 

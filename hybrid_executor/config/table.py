@@ -125,6 +125,16 @@ STARTING_PODS = Option(
     "API server. 0: the limit adapts. It begins at 8 and doubles as long as tasks start within 10 "
     "seconds.",
 )
+POD_TOKEN = Option(
+    section=SECTION,
+    name="pod_token",
+    type="str",
+    default="args",
+    allowed=("args", "stdin"),
+    description="How a pod gets its workload, which holds a token. 'args': in the arguments of its container, as with "
+    "Airflow's KubernetesExecutor. Everyone who may read pods can read them. 'stdin': an agent writes it to the "
+    "standard input of the container when that runs. Agents then need a right on pods/attach: docs/security.md.",
+)
 LAUNCH_PATIENCE = Option(
     section=SECTION,
     name="launch_patience",
@@ -262,6 +272,7 @@ HYBRID_OPTIONS: tuple[Option, ...] = (
     LOCAL_PARALLELISM,
     POD_CREATION_RATE,
     STARTING_PODS,
+    POD_TOKEN,
     LAUNCH_PATIENCE,
     RECORD_RETENTION,
     REPAIR_INTERVAL,

@@ -27,7 +27,8 @@ _LAUNCHES_ON_WORKERS = 3
 # Each of them takes at least as long as the Task SDK goes on asking, some 10 s by default.
 _LAUNCHES_WITHOUT_API = 20
 _WORKLOAD_LOST = "workload_lost"
-_LAUNCHES_WITHOUT_WORKLOAD = 3  # neither the task nor its pod is to blame
+# Its workload did not reach its pod, so neither the task nor its pod is to blame.
+_LAUNCHES_WITHOUT_WORKLOAD = {_WORKLOAD_LOST: 3, "not_handed_over": 8, "expired": 8}
 _WAITS = ("queued", "scheduled")
 _ENDED_WELL = ("success", "skipped", "deferred", "up_for_reschedule")
 
@@ -128,8 +129,8 @@ class LostWork:
         most = self._pod_launch_retries if record.pool == "kubernetes" else _LAUNCHES_ON_WORKERS
         if record.category == "api_unreachable":
             most = _LAUNCHES_WITHOUT_API
-        if record.category == _WORKLOAD_LOST and most >= 0:
-            most = max(most, _LAUNCHES_WITHOUT_WORKLOAD)
+        if most >= 0:
+            most = max(most, _LAUNCHES_WITHOUT_WORKLOAD.get(record.category, 0))
         return most < 0 or record.launches < most
 
     def find_unsent(self) -> None:

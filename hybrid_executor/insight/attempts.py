@@ -12,7 +12,7 @@ from hybrid_executor.store import Record, Store
 FIELDS = (
     *("generation", "owner", "kind", "key", "dag_id", "task_id", "run_id", "map_index", "try_number", "queue", "pool"),
     *("profile", "cluster", "namespace", "pod", "node", "holder", "received_by", "launches", "reason", "note"),
-    *("category", "exit_code", "noted_at", "sent", "warm", "warm_generation", *MOMENTS),
+    *("category", "exit_code", "noted_at", "sent", "warm", "warm_generation", "hand_over", *MOMENTS),
     *("route", "target", "placed_at", "moves", "moved_at", "moved_from", "moved_because", "leaving"),
 )
 """All fields of a record that are shown."""
@@ -62,7 +62,7 @@ class AttemptView:
     :ivar placed_at: when it came there. :ivar moves: how often it has gone on to another target, the last time at
         ``moved_at`` from ``moved_from``, because of the condition ``moved_because``.
     :ivar leaving: because of which condition it goes on as soon as its pod is gone, "" if it stays.
-    :ivar is_warm: it was given a waiting pod.
+    :ivar is_warm: it was given a waiting pod. :ivar is_handed_over: an agent hands its workload over to its pod.
     :ivar is_sent: its message was sent to a broker that is not the store's Redis.
     :ivar trouble: why its record cannot be read, "" where it can.
     """
@@ -107,6 +107,7 @@ class AttemptView:
     moved_because: str = ""
     leaving: str = ""
     is_warm: bool = False
+    is_handed_over: bool = False
     is_sent: bool = False
     trouble: str = ""
 
@@ -191,6 +192,7 @@ def view_attempt(record: Record, *, now: int) -> AttemptView:
         moved_because=record.moved_because,
         leaving=record.leaving,
         is_warm=bool(record.warm_pod),
+        is_handed_over=bool(record.hand_over_pod),
         is_sent="sent" in record.extra,
         trouble=record.trouble,
     )

@@ -14,6 +14,7 @@ from hybrid_executor.store.changes import FULL, Change, Claim, LaunchAck, Outcom
 from hybrid_executor.store.client import RedisSettings, Store, check_server, open_configured_store, open_store
 from hybrid_executor.store.epochs import Epoch
 from hybrid_executor.store.erasing import Erasing, Erasure
+from hybrid_executor.store.hand_overs import HandOvers, Renewal, Waiter
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
 from hybrid_executor.store.orders import Order, Orders
@@ -44,6 +45,7 @@ __all__ = [
     "EventBatch",
     "EventStream",
     "Given",
+    "HandOvers",
     "Keys",
     "LaunchAck",
     "LaunchEntry",
@@ -65,6 +67,7 @@ __all__ = [
     "Record",
     "RedisIdentity",
     "RedisSettings",
+    "Renewal",
     "ResourceVersion",
     "Restoration",
     "Starts",
@@ -72,6 +75,7 @@ __all__ = [
     "StoreView",
     "Submission",
     "Taken",
+    "Waiter",
     "WarmPodStore",
     "Wish",
     "WrongType",

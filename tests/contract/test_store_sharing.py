@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from hybrid_executor.events import AttemptId
+from collections.abc import Callable
+
+import pytest
+
+from hybrid_executor.events import AttemptId, StreamId
 from hybrid_executor.states import State
-from hybrid_executor.store import Change, LaunchAck, Outcome, Store
+from hybrid_executor.store import Change, LaunchAck, LaunchStream, Outcome, Store
 from tests.contract.store_world import A, pod_submission
 from tests.store_view import alive, launches_length
 
@@ -58,6 +62,20 @@ def test_renewing_an_entry_does_not_count_as_a_delivery(store: Store) -> None:
     stream.renew([entry.id])
     [pending] = store.client.xpending_range(store.keys.launch("c"), "launchers", "-", "+", 10)
     assert pending["times_delivered"] == 1
+
+
+@pytest.mark.parametrize("do", [LaunchStream.renew, LaunchStream.give_back])
+def test_entries_of_a_group_that_redis_has_lost_are_passed_over_and_the_next_launch_is_taken(
+    store: Store, do: Callable[[LaunchStream, list[StreamId]], None]
+) -> None:
+    store.attempts.submit([pod_submission()])
+    stream = store.launches("c", consumer="me")
+    stream.prepare()
+    [entry] = stream.take(count=1, wait_milliseconds=10)
+    store.client.flushall()
+    do(stream, [entry.id])
+    store.attempts.submit([pod_submission()])
+    assert [again.attempt for again in stream.take(count=1, wait_milliseconds=10)] == [entry.attempt]
 
 
 def test_a_relaunch_puts_the_attempt_on_its_stream_under_a_new_generation(store: Store) -> None:

@@ -72,6 +72,43 @@ def test_what_airflow_says_is_ours_is_taken_back_where_redis_has_lost_its_adopti
     assert (store.attempts.owned_by(OwnerId("2")) == {attempt}) is goes_on
 
 
+@pytest.mark.parametrize(("state", "ends"), [("success", State.SUCCEEDED), ("failed", State.REVOKED)])
+def test_what_a_dead_scheduler_has_left_of_an_ended_task_is_followed_to_its_end_and_told_to_nobody(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, state: str, ends: State
+) -> None:
+    dead, workload = make_executor(job_id=1), make_row(state=state, queue=QUEUE_OF_PODS)
+    [attempt] = queue(dead, workload)
+    dead.heartbeat()
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields={"reason": "The pod was deleted"}))
+    living = make_executor(job_id=2)
+    living.heartbeat()
+    living.clock.advance(60)
+    assert repaired(living) == {}
+    assert store.attempts.owned_by(OwnerId("1")) == {attempt}, "its scheduler may live"
+    store.presence.withdraw("scheduler", "1")
+    for _ in range(2):
+        assert repaired(living) == {}
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    assert record.state is ends
+    assert store.attempts.owned_by(OwnerId("1")) | store.attempts.owned_by(OwnerId("2")) == set()
+    assert (living.slots_occupied, living.running) == (0, set())
+
+
+def test_what_airflow_still_waits_for_is_left_to_its_own_adoption(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    dead, workload = make_executor(job_id=1), make_row(state="running")
+    [attempt] = queue(dead, workload)
+    dead.heartbeat()
+    living = make_executor(job_id=2)
+    living.heartbeat()
+    living.clock.advance(60)
+    store.presence.withdraw("scheduler", "1")
+    assert repaired(living) == {}
+    assert store.attempts.owned_by(OwnerId("1")) == {attempt}
+
+
 def answers_for(workload: Any, job_id: int) -> None:
     """Let Airflow have a scheduler's job as the one that has queued, or adopted, a task."""
     from airflow.models.taskinstance import TaskInstance

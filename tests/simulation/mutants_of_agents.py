@@ -25,9 +25,8 @@ AGENT_MUTANTS = (
     ),
     Mutant(
         name="entries of dead agents are not taken over",
-        file=f"{_AGENT}/launch/launcher.py",
-        old="            for entry in self._stream.take_over("
-        "idle_milliseconds=int(self._take_over_seconds * 1000), count=room):",
+        file=f"{_AGENT}/launch/intake.py",
+        old="            for entry in self._stream.take_over(idle_milliseconds=idle_milliseconds, count=count):",
         new="            for entry in []:",
     ),
     Mutant(

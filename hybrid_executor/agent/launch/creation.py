@@ -19,7 +19,8 @@ from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import LABEL_INSTANCE, attempt_selector
-from hybrid_executor.kube.refusal import judge_create_error
+from hybrid_executor.kube.refusal import Refusal, judge_create_error, missing_attach_right
+from hybrid_executor.kube.rights import AttachRight
 from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.metrics import table as metric
 
@@ -56,6 +57,7 @@ class PodCreator:
         self._settings = settings
         self._patience_seconds = patience_seconds
         self._distrusts_records = distrusts_records
+        self._attach = AttachRight(client)
 
     def create(self, ready: Ready) -> Tried:
         """Try once to create a pod. KubeErrors are returned as a result, not raised."""
@@ -64,9 +66,12 @@ class PodCreator:
             existing = self._find_existing(ready) if self._distrusts_records() else None
             if existing is not None:
                 return self._take_for_done(ready, existing)
+            if manifest.awaits_workload and not self._attach.is_granted(manifest.namespace):
+                return self._after_error(ready, missing_attach_right(patience_seconds=self._patience_seconds))
             pod = self._run_pod(manifest.pod)
         except KubeError as error:
-            return self._after_error(ready, error)
+            refusal = judge_create_error(error, patience_seconds=self._patience_seconds)
+            return self._after_error(ready, refusal, is_answered=400 <= error.status < 500)
         if self._settings.logs_task_metadata:
             annotations = manifest.pod["metadata"].get("annotations")
             log.info("Pod %s/%s has the annotations %s", manifest.namespace, manifest.name, annotations)
@@ -94,10 +99,9 @@ class PodCreator:
                 return identity
         return None
 
-    def _after_error(self, ready: Ready, error: KubeError) -> Tried:
-        refusal = judge_create_error(error, patience_seconds=self._patience_seconds)
+    def _after_error(self, ready: Ready, refusal: Refusal, *, is_answered: bool = True) -> Tried:
         launch = ready.launch
-        if not 400 <= error.status < 500:
+        if not is_answered:
             launch.unanswered_at = time.monotonic()
         if refusal.action == "exists":
             return self._after_conflict(ready)

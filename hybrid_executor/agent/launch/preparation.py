@@ -108,8 +108,8 @@ class LaunchPreparer:
     def _read_one(self, launch: Launch, record: Record | None, payload: str, overrides: str) -> Prepared:
         if record is None or record.generation != launch.entry.generation or record.cluster != self._cluster:
             return Dropped(launch)
-        if record.state is State.PENDING and (pod := record.warm_pod):
-            return Claimed(launch, record, pod, payload, is_new=False)
+        if record.state is State.PENDING and (pod := record.hand_over_pod):
+            return Claimed(launch, record, pod, payload, is_new=False, is_warm=bool(record.warm_pod))
         if record.state not in LAUNCHABLE:
             return Dropped(launch)
         if record.leaving:

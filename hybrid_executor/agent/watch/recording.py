@@ -35,7 +35,7 @@ from hybrid_executor.kube.diagnosis import sentence
 from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
-from hybrid_executor.store import Attempts, Change, Claim, Outcome, Starts
+from hybrid_executor.store import Attempts, Change, Claim, HandOvers, Outcome, Starts, Waiter
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class PodRecorder:
     """Writes the diagnoses of pods to their attempts' records.
 
     :param starts: told which pods have started, None for nobody.
+    :param hand_overs: told which pods wait for their workload, None for nobody.
     :param on_end: called with each namespace where a pod ended.
     :param on_shortage: called with each namespace where a pod finds no node.
     """
@@ -56,6 +57,7 @@ class PodRecorder:
         remover: PodRemover,
         log_tails: LogTails,
         starts: Starts | None = None,
+        hand_overs: HandOvers | None = None,
         cluster: str = "",
         on_end: Callable[[str], None] = lambda _: None,
         on_shortage: Callable[[str], None] = lambda _: None,
@@ -64,6 +66,7 @@ class PodRecorder:
         self._attempts = attempts
         self._metrics = metrics
         self._starts = starts
+        self._hand_overs = hand_overs
         self._cluster = cluster
         self._on_end = on_end
         self._on_shortage = on_shortage
@@ -166,7 +169,19 @@ class PodRecorder:
         for (sighting, change), claim in zip(changes, claims, strict=True):
             if not self._waits_for_record(sighting, claim, lines=lines):
                 self._follow_up(sighting, change, claim)
+        self._have_handed_over(changes, claims)
         return removed
+
+    def _have_handed_over(self, changes: Sequence[tuple[Sighting, Change]], claims: Sequence[Claim]) -> None:
+        """Let agents hand workloads over to the pods that wait for theirs."""
+        waiters = [
+            Waiter(identity.attempt, claim.generation, identity.namespace, identity.name)
+            for (sighting, _), claim in zip(changes, claims, strict=True)
+            for identity in [sighting.identity]
+            if sighting.awaits and claim.state == State.PENDING and claim.generation <= identity.generation
+        ]
+        if waiters and self._hand_overs is not None:
+            self._hand_overs.due(waiters)
 
     def _count_starts(self, sightings: Sequence[Sighting]) -> None:
         """Tell the launchers which pods have started, and which do not use the limit of starting pods."""
@@ -214,7 +229,7 @@ class PodRecorder:
         self._remover.clean(cleanup, _ref_of(identity))
 
     def _count(self, sighting: Sighting, change: Change) -> None:
-        if change.to is State.RUNNING and sighting.started_after is not None:
+        if sighting.started_after is not None and (change.to is State.RUNNING or sighting.awaits):
             self._metrics.time(
                 metric.START_TIME,
                 sighting.started_after,
@@ -229,7 +244,7 @@ class PodRecorder:
 def start_of(seen: Sighting) -> str:
     """Return how far a pod is with its start: ``run``, ``ended``, ``leave`` (it will not start) or ""."""
     phase = seen.diagnosis.phase
-    if phase == "running":
+    if phase == "running" or seen.awaits:
         return "run"
     if phase == "succeeded":
         return "ended"

@@ -259,6 +259,17 @@ def test_a_pod_that_vanished_while_it_had_no_record_is_not_waited_for(world: Wor
     assert lost.category == "deleted"
 
 
+def test_pods_start_again_after_redis_has_lost_the_launches_that_an_agent_held(world: World, redis_url: str) -> None:
+    world.start_agent()
+    rule = world.sandbox.faults.fail(500, times=None)
+    world.submit(count=3)
+    wait_until(lambda: world.sandbox.faults.hits(rule) >= 3, what="the agent holds launches")
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    world.sandbox.faults.remove(rule)
+    world.wait_for(State.SUCCEEDED, world.submit())
+
+
 def phase(world: World, record: Record) -> str:
     return str(world.kube.get_pod(record.namespace, record.pod)["status"]["phase"])
 

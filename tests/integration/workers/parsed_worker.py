@@ -118,6 +118,7 @@ def show(value: object) -> None:
 
 def work(told: dict[str, Any]) -> None:
     """Be the worker's main process; its slot ends first."""
+    import hybrid_workers.parsed.slot as slot_module
     from hybrid_workers.parsed.keep import ParsedFiles
 
     os.environ.update(told["environment"])
@@ -129,7 +130,10 @@ def work(told: dict[str, Any]) -> None:
     ours.setLevel(logging.DEBUG)
     ours.propagate = False
     files = ParsedFiles()
-    files.open(parse_seconds=told["parse_seconds"], most_files=told["most_files"])
+    files.open(
+        parse_seconds=told["parse_seconds"], most_files=told["most_files"], wait_seconds=told.get("wait_seconds", 60.0)
+    )
+    slot_module._PATIENCE_SECONDS = 70.0  # on a busy machine, too
     pid = os.fork()
     if pid == 0:
         try:

@@ -81,6 +81,7 @@ for name, values in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text
     "exits": _dag("exits", "import os", "os._exit(7)"),
     "killed": _dag("killed", "import os, signal", "os.kill(os.getpid(), signal.SIGKILL)"),
     "environment": _dag("environment", "import os\nos.environ['FROM_TOP'] = 'top'", "os.environ['FROM_TOP']"),
+    "copies": _dag("copies", "import os\ncopied = dict(os.environ)", "copied['SEEN']"),
     "signals": _dag(
         "signals",
         "import re",
@@ -223,6 +224,7 @@ class Bundle:
         code: int = 0,
         are_known: bool = True,
         kind: str = "airflow.dag_processing.bundles.local.LocalDagBundle",
+        wait_seconds: float = 60.0,
     ) -> tuple[list[Any], str]:
         """Return what each step showed, and all that the worker wrote.
 
@@ -241,7 +243,12 @@ class Bundle:
         }
         file = self._folder / "output"
         file.unlink(missing_ok=True)
-        told = {"parse_seconds": parse_seconds, "most_files": most_files, "steps": steps}
+        told = {
+            "parse_seconds": parse_seconds,
+            "most_files": most_files,
+            "wait_seconds": wait_seconds,
+            "steps": steps,
+        }
         ended = self._workers.run({**told, "environment": environment, "output": str(file)})
         output = file.read_text()
         assert ended == code, output
@@ -375,6 +382,31 @@ show(lent.measure()["parsed_files"])
     [_, left], output = bundle.run(["plain.py", "plain", "t"], gone, parse_seconds=1)
     assert was_lent(output, "plain.py") == 1
     assert left == "0"
+
+
+def test_no_task_waits_long_for_a_parse_and_later_ones_use_it(bundle: Bundle) -> None:
+    slowly = "import sys, time\nif sys.getprofile(): time.sleep(1)"  # only where its parse is watched
+    bundle.write("slow.py", _dag("slow", slowly, "'well'"))
+    until_lent = """
+output = Path(os.readlink("/proc/self/fd/1"))
+for _ in range(100):
+    assert run("slow.py", "slow", "t")["code"] == 0
+    if "slow.py was parsed before" in output.read_text():
+        break
+"""
+    [result], output = bundle.run(["slow.py", "slow", "t"], until_lent, wait_seconds=0.1)
+    assert returned(result) == "well", output
+    assert "it is still being parsed, for later tasks" in output
+    assert was_lent(output, "slow.py") == 1, output
+
+
+def test_a_watched_parse_may_take_longer_than_airflow_allows(bundle: Bundle) -> None:
+    slowly = "import sys, time\nif sys.getprofile(): time.sleep(1.5)"  # only where its parse is watched
+    bundle.write("slow.py", _dag("slow", slowly, "'well'"))
+    limit = "os.environ['AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT'] = '1'"
+    [result], output = bundle.run(limit, ["slow.py", "slow", "t"])
+    assert returned(result) == "well", output
+    assert was_lent(output, "slow.py") == 1, output
 
 
 def test_a_file_that_changes_all_the_time_is_not_tried_all_the_time(bundle: Bundle) -> None:

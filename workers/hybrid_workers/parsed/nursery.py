@@ -29,8 +29,10 @@ from hybrid_workers.parsed.stamps import Stamp, find_change
 from hybrid_workers.parsed.ties import end_adopted, end_trees, reap_adopted, watch_parent
 from hybrid_workers.processes import adopt_orphans
 
-PARSE_SECONDS = 60.0
-"""How long a parse may take; Airflow's own limit ([core] dagbag_import_timeout) is 30 s by default."""
+PARSE_SECONDS = 120.0
+"""How long a watched parse may take; Airflow's own limit ([core] dagbag_import_timeout) is 30 s by default."""
+WAIT_SECONDS = 10.0
+"""How long a task may wait for a parse, which takes two or three times as long as its own, as it is watched."""
 _MOST_REMEMBERED = 1000
 _WANTED_SECONDS = 300.0
 """Within what time of another task of its file a task is worth a parse."""
@@ -96,10 +98,12 @@ class Nursery:
     :param asks: where slots' requests come from.
     :param parse_seconds: how old a parse may be.
     :param most_files: how many parsed files are kept.
+    :param wait_seconds: how long a task may wait for a parse.
     """
 
-    def __init__(self, asks: socket.socket, *, parse_seconds: float, most_files: int) -> None:
+    def __init__(self, asks: socket.socket, *, parse_seconds: float, most_files: int, wait_seconds: float) -> None:
         self._asks = asks
+        self._wait_seconds = wait_seconds
         self._parse_seconds = parse_seconds
         self._most_files = most_files
         self._selector = selectors.DefaultSelector()
@@ -127,6 +131,8 @@ class Nursery:
         while True:
             for key, _ in self._selector.select(self._seconds_to_next_end()):
                 key.data()
+            for slow in self._all.values():
+                self._let_go(slow)
             self._end_long_parses()
             self._retire_old()
 
@@ -157,6 +163,7 @@ class Nursery:
             self._pass_on(parent, request)
         else:
             parent.waiting.append(request)
+            self._let_go(parent)
 
     def _note_ask(self, key: FileKey) -> bool:
         """Note that a task of a file came; return whether another one had come shortly before."""
@@ -276,8 +283,16 @@ class Nursery:
 
     def _seconds_to_next_end(self) -> float | None:
         ends = [parent.begun + PARSE_SECONDS for parent in self._all.values() if parent.report >= 0]
+        ends += [parent.begun + self._wait_seconds for parent in self._all.values() if parent.waiting]
         ends += [parent.begun + self._parse_seconds for parent in self._parents.values() if parent.is_ready]
         return max(0.0, min(ends) - time.monotonic()) if ends else None
+
+    def _let_go(self, parent: _Parent) -> None:
+        """Send tasks the ordinary way that would wait too long; the parse goes on, for later ones."""
+        if parent.waiting and time.monotonic() - parent.begun >= self._wait_seconds:
+            waiting, parent.waiting = parent.waiting, []
+            for request in waiting:
+                request.answer("it is still being parsed, for later tasks")
 
     def _end_long_parses(self) -> None:
         for parent in list(self._all.values()):
@@ -294,7 +309,7 @@ class Nursery:
                 self._retire(parent)
 
 
-def start_nursery(*, parse_seconds: float, most_files: int) -> tuple[socket.socket, int]:
+def start_nursery(*, parse_seconds: float, most_files: int, wait_seconds: float) -> tuple[socket.socket, int]:
     """Fork the nursery from a process with one thread; return the end that slots ask with, and its process."""
     asks, served = make_pair()
     parent = os.getpid()
@@ -302,7 +317,8 @@ def start_nursery(*, parse_seconds: float, most_files: int) -> tuple[socket.sock
     if pid == 0:
         try:
             asks.close()
-            Nursery(served, parse_seconds=parse_seconds, most_files=most_files).run(parent=parent)
+            nursery = Nursery(served, parse_seconds=parse_seconds, most_files=most_files, wait_seconds=wait_seconds)
+            nursery.run(parent=parent)
         except BaseException:  # noqa: BLE001 - the last frame of a forked process
             sys.excepthook(*sys.exc_info())
         finally:

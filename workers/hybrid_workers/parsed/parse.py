@@ -18,6 +18,8 @@ from hybrid_workers.parsed.stamps import Stamp, find_unsettled, installed_direct
 from hybrid_workers.parsed.surroundings import Surroundings
 from hybrid_workers.parsed.watch import Forbidden, ParseWatch
 
+_TIMES_LONGER = 3.0
+"""How much longer a parse takes that is watched: two to three times, measured."""
 ExitFunction = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
@@ -79,7 +81,7 @@ def parse_and_judge(key: FileKey, *, outputs: Sequence[int]) -> Verdict:
     before, begun = Surroundings.look(outputs), time.time_ns()
     verdict = Verdict(stamps=watch.read)
     try:
-        with _noted(verdict.exit_functions), _without_supervisor(watch), watch.watching():
+        with _noted(verdict.exit_functions), _without_supervisor(watch), _more_time(), watch.watching():
             verdict.result = importer.import_file(
                 path, bundle_path=Path(folder), bundle_name=key.bundle, safe_mode=False
             )
@@ -190,6 +192,27 @@ def _parsed_importer(extension: str) -> type:
             return result
 
     return ParsedImporter
+
+
+@contextmanager
+def _more_time() -> Iterator[None]:
+    """Let the import take longer than Airflow allows, as it is watched. What takes too long has no tasks, anyway."""
+    from airflow.policies import hookimpl
+    from airflow.settings import get_policy_plugin_manager
+
+    class MoreTime:
+        @staticmethod
+        @hookimpl(hookwrapper=True)
+        def get_dagbag_import_timeout(dag_file_path: str) -> Iterator[None]:
+            outcome: Any = yield
+            outcome.force_result(outcome.get_result() * _TIMES_LONGER)
+
+    plugins = get_policy_plugin_manager()
+    plugins.register(MoreTime)
+    try:
+        yield
+    finally:
+        plugins.unregister(MoreTime)
 
 
 @contextmanager

@@ -22,11 +22,11 @@ import psutil  # type: ignore[import-untyped]
 
 from hybrid_workers.parsed import lent
 from hybrid_workers.parsed.channel import close_all, is_readable, make_pair, receive, send
-from hybrid_workers.parsed.nursery import PARSE_SECONDS
+from hybrid_workers.parsed.nursery import WAIT_SECONDS
 
 log = logging.getLogger(__name__)
 
-_PATIENCE_SECONDS = PARSE_SECONDS + 10.0
+_PATIENCE_SECONDS = WAIT_SECONDS + 10.0
 _STATUS_SECONDS = 10.0
 _PAUSE_SECONDS = 300.0
 _MARK = "_hybrid_asks_for_parsed_files"
