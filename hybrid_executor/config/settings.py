@@ -17,6 +17,7 @@ from hybrid_executor.config.profiles import DEFAULT_PROFILE, Profile, read_profi
 from hybrid_executor.config.redis_url import parse_redis_url
 from hybrid_executor.config.teams import Share, in_words_of, read_instance, read_share
 from hybrid_executor.errors import ConfigError
+from hybrid_executor.fairness import Shares, parse_shares
 from hybrid_executor.routing import Route, Routes, parse_routes
 from hybrid_executor.targets import Target
 
@@ -70,6 +71,7 @@ class Settings:
     :ivar pod_token: a pod gets its workload in the arguments of its container, or by its standard input.
     :ivar launch_patience_seconds: how long to retry after a refusal that may end soon or never.
     :ivar token_seconds: how long the token of a queued workload is valid.
+    :ivar shares: of the queues, where slots are scarce.
     :ivar share: which tasks this executor gets in Airflow's multi-team mode; ``None`` outside of it.
     :ivar coordinator_pods: pod settings of Airflow's coordinators, by queue.
     """
@@ -92,6 +94,7 @@ class Settings:
     event_retention_seconds: float
     event_wait_seconds: float
     token_seconds: float
+    shares: Shares = Shares()
     coordinator_pods: Mapping[str, CoordinatorPod] = field(default_factory=dict)
     team: str = ""
     share: Share | None = None
@@ -205,6 +208,7 @@ def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
         event_retention_seconds=table.EVENT_RETENTION.read(conf),
         event_wait_seconds=_read_event_wait(conf),
         token_seconds=_TOKEN_LIFE.read(conf),
+        shares=parse_shares(table.FAIR_SHARE.read(conf)),
         coordinator_pods=read_coordinator_pods(conf),
         team=conf.team,
         share=read_share(conf),

@@ -21,6 +21,16 @@ ROUTES = Option(
     "'<kubernetes_queue>=kubernetes, *=celery' with kubernetes_queue from "
     "[celery_kubernetes_executor].",
 )
+FAIR_SHARE = Option(
+    section=SECTION,
+    name="fair_share",
+    type="str",
+    default="",
+    description="How queues share scarce slots: pattern=number, separated by commas, for instance "
+    "'reports=3, etl-*=1, *=1'. The first match wins; each queue that matches has this share. A queue without a "
+    "match has the share 1. So by default all queues are equal. Set it to the same value for schedulers, workers "
+    "and agents (docs/elastic-routes.md).",
+)
 PROFILES_FILE = Option(
     section=SECTION,
     name="profiles_file",
@@ -251,6 +261,7 @@ WORKER_PARSED_FILES = Option(
 
 HYBRID_OPTIONS: tuple[Option, ...] = (
     ROUTES,
+    FAIR_SHARE,
     PROFILES_FILE,
     REDIS_URL,
     REDIS_OPTIONS,

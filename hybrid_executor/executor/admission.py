@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hybrid_executor import compat
+from hybrid_executor.executor.fair_admission import admit
+from hybrid_executor.fairness import Turns
 from hybrid_executor.routing import Route, Routes
 from hybrid_executor.targets import Target
 
 if TYPE_CHECKING:
     from hybrid_executor.compat import AirflowWorkload
+
+_LARGEST_BATCH = 1_000
 
 
 class Room:
@@ -93,17 +97,33 @@ class Asking:
         self._default_queue = default_queue
 
     def admit(
-        self, waiting: Iterable[AirflowWorkload], *, most: int | None = None
+        self, waiting: Iterable[AirflowWorkload], *, turns: Turns, holding: Mapping[str, int]
     ) -> list[tuple[AirflowWorkload, Target]]:
-        """Return the workloads that may be submitted now with their targets, in order; at most ``most``."""
-        admitted: list[tuple[AirflowWorkload, Target]] = []
+        """Return the workloads that may be submitted now with their targets, at most 1,000.
+
+        Queues have their turns; see :func:`~hybrid_executor.executor.fair_admission.admit`.
+
+        :param waiting: the most urgent one first.
+        :param holding: how many slots each queue holds already.
+        """
+        return admit(waiting, lane_of=self._lane_of, take=self.ask, turns=turns, holding=holding, most=_LARGEST_BATCH)
+
+    def fill(self, waiting: Iterable[AirflowWorkload]) -> None:
+        """Let all workloads take their room that find some, in any order."""
+        refused: set[tuple[str, int]] = set()
         for workload in waiting:
-            if most is not None and len(admitted) >= most:
-                break
-            target = self.ask(workload)
-            if target is not None:
-                admitted.append((workload, target))
-        return admitted
+            if not self._room.slots:
+                return
+            lane = self._lane_of(workload)
+            if lane not in refused and self.ask(workload) is None:
+                refused.add(lane)
+
+    def _lane_of(self, workload: AirflowWorkload) -> tuple[str, int]:
+        """Return the queue of a workload, and its try where targets take some tries only."""
+        queue = self.queue_of(workload)
+        route = self._routes.find(queue)
+        asks_for_tries = any(target.tries is not None for target in route.targets)
+        return queue, compat.try_number_of(workload) if asks_for_tries else 1
 
     def ask(self, workload: AirflowWorkload) -> Target | None:
         """Return the target that a workload may have now, and take its room; ``None`` where there is none."""

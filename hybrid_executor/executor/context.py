@@ -16,6 +16,7 @@ from hybrid_executor.executor.outage import Outage
 from hybrid_executor.executor.pending import Pending
 from hybrid_executor.executor.placing import Placing
 from hybrid_executor.executor.reports import Reports
+from hybrid_executor.fairness import Turns
 from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.pools.pool import RecordedPool
@@ -52,10 +53,12 @@ class Context:
     free_slots: Callable[[], Mapping[str, int]] | None = None
     ledger: Ledger = field(default_factory=Ledger)
     pending: Pending = field(default_factory=Pending)
+    turns: Turns = field(init=False)
     outage: Outage = field(init=False)
     placing: Placing = field(init=False)
 
     def __post_init__(self) -> None:
+        self.turns = Turns(self.settings.shares)
         self.outage = Outage(clock=self.clock, check_writes=self.store.check_writes, on_trouble=self._count_trouble)
         self.placing = Placing(
             self.settings.routes,

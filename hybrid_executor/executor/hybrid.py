@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 _SLICE_SECONDS = 1.0  # less than the time in which Redis has to answer
 _LOCAL_SLICE_SECONDS = 0.1  # a local pool can only be asked again and again
-_LARGEST_BATCH = 1_000
 
 
 class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
@@ -221,15 +220,18 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     def _submit_queued(self) -> bool:
         """Submit what there is room for; return whether there was something to submit."""
-        context, waiting = self._context, compat.queued_workloads(self)
-        if context is None or not waiting:
+        context = self._context
+        if context is None or not compat.count_queued(self):
             return False
         free, open_pools = self._free_slots(), set(self._local.occupied)
         if context.outage.may_ask():
             open_pools |= set(context.pools)
             context.placing.ask()
-        asking = self._asking(context.placing.room({pool: free[pool] for pool in open_pools}))
-        admitted = asking.admit((workload for _, workload in waiting), most=_LARGEST_BATCH)
+        room = context.placing.room({pool: free[pool] for pool in open_pools})
+        if not room.slots:
+            return False
+        waiting = (workload for _, workload in compat.queued_workloads(self))
+        admitted = self._asking(room).admit(waiting, turns=context.turns, holding=context.ledger.by_queue)
         if admitted:
             self._submit(admitted)
         return bool(admitted)
@@ -313,7 +315,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         """
         context = self._context
         room = context.placing.room() if context is not None else Room(self._free_slots())
-        self._asking(room).admit(compat.waiting_workloads(self))
+        self._asking(room).fill(compat.waiting_workloads(self))
         return room.slots
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,6 +64,7 @@ class Ledger:
         self._by_attempt: dict[AttemptId, Tracked] = {}
         self._by_key: dict[Hashable, Tracked] = {}
         self._counts: Counter[str] = Counter()
+        self._queues: Counter[str] = Counter()
 
     def add(self, tracked: Tracked) -> Tracked | None:
         """Remember an attempt; return the older one of the same key that it replaces, if any."""
@@ -74,6 +75,7 @@ class Ledger:
         if not tracked.is_superseded:
             self._by_key[tracked.key] = tracked
         self._counts[tracked.pool] += 1
+        self._queues[tracked.queue] += 1
         return older if older is not None and older.attempt != tracked.attempt else None
 
     def remove(self, attempt: AttemptId) -> Tracked | None:
@@ -81,6 +83,9 @@ class Ledger:
         tracked = self._by_attempt.pop(attempt, None)
         if tracked is not None:
             self._counts[tracked.pool] -= 1
+            self._queues[tracked.queue] -= 1
+            if not self._queues[tracked.queue]:
+                del self._queues[tracked.queue]
             if self._by_key.get(tracked.key) is tracked:
                 del self._by_key[tracked.key]
         return tracked
@@ -104,6 +109,11 @@ class Ledger:
     def count(self, pool: str) -> int:
         """Return how many attempts of a pool are live."""
         return self._counts[pool]
+
+    @property
+    def by_queue(self) -> Mapping[str, int]:
+        """How many attempts of each queue are live."""
+        return self._queues
 
     def __iter__(self) -> Iterator[Tracked]:
         return iter(list(self._by_attempt.values()))

@@ -18,6 +18,7 @@ from hybrid_executor.executor.clock import Timer
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.resubmission import Plan, end, queued_workloads, send
+from hybrid_executor.metrics import table as metric
 from hybrid_executor.routing import Route
 from hybrid_executor.states import State
 from hybrid_executor.targets import Target
@@ -146,6 +147,7 @@ class Moves:
                 plan.target.name,
                 plan.because,
             )
+            context.metrics.count(metric.MOVED, target=plan.target.name, queue=plan.tracked.queue, reason=plan.because)
         for plan in plans:
             if plan.tracked.attempt not in workloads:
                 self._without_task(plan.tracked)

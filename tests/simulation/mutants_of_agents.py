@@ -20,7 +20,7 @@ AGENT_MUTANTS = (
     Mutant(
         name="a creation that failed is not tried again",
         file=f"{_AGENT}/launch/launcher.py",
-        old="            self._pool.submit_after(item.seconds, lambda: self._unread.append(launch))\n",
+        old="            self._pool.submit_after(item.seconds, lambda: self._unread.add(launch))\n",
         new="            pass\n",
     ),
     Mutant(
