@@ -236,30 +236,37 @@ class LaunchStream:
 
     @translated
     def renew(self, entries: Sequence[StreamId]) -> None:
-        """Keep entries from being taken over: they are still being worked on. Does not count as a delivery."""
-        for start in range(0, len(entries), _RENEWED_AT_ONCE):
-            self._client.xclaim(
-                self._key,
-                LAUNCH_GROUP,
-                self._consumer,
-                min_idle_time=0,
-                message_ids=list(entries[start : start + _RENEWED_AT_ONCE]),
-                justid=True,
-            )
+        """Keep entries from being taken over: they are still being worked on. Does not count as a delivery.
+
+        Entries that Redis has lost are left out.
+        """
+        self._claim(entries)
 
     @translated
     def give_back(self, entries: Sequence[StreamId]) -> None:
-        """Let other consumers take these entries over at once, as if this one had been silent for a day."""
-        for start in range(0, len(entries), _RENEWED_AT_ONCE):
-            self._client.xclaim(
-                self._key,
-                LAUNCH_GROUP,
-                self._consumer,
-                min_idle_time=0,
-                message_ids=list(entries[start : start + _RENEWED_AT_ONCE]),
-                idle=_GIVEN_BACK_MILLISECONDS,
-                justid=True,
-            )
+        """Let other consumers take these entries over at once, as if this one had been silent for a day.
+
+        Entries that Redis has lost are left out.
+        """
+        self._claim(entries, idle=_GIVEN_BACK_MILLISECONDS)
+
+    def _claim(self, entries: Sequence[StreamId], *, idle: int | None = None) -> None:
+        """Say how long this consumer has been silent about entries; 0 ms by default."""
+        try:
+            for start in range(0, len(entries), _RENEWED_AT_ONCE):
+                self._client.xclaim(
+                    self._key,
+                    LAUNCH_GROUP,
+                    self._consumer,
+                    min_idle_time=0,
+                    message_ids=list(entries[start : start + _RENEWED_AT_ONCE]),
+                    idle=idle,
+                    justid=True,
+                )
+        except ResponseError as error:
+            if code_of(error) != "NOGROUP":
+                raise
+            self.prepare()
 
     @translated
     def acknowledge(self, entry: StreamId) -> None:

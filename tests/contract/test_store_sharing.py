@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, LaunchAck, Outcome, Store
@@ -58,6 +60,18 @@ def test_renewing_an_entry_does_not_count_as_a_delivery(store: Store) -> None:
     stream.renew([entry.id])
     [pending] = store.client.xpending_range(store.keys.launch("c"), "launchers", "-", "+", 10)
     assert pending["times_delivered"] == 1
+
+
+@pytest.mark.parametrize("say", ["renew", "give_back"])
+def test_entries_that_redis_has_lost_with_their_group_do_not_stop_an_agent(store: Store, say: str) -> None:
+    store.attempts.submit([pod_submission()])
+    stream = store.launches("c", consumer="me")
+    stream.prepare()
+    [lost] = stream.take(count=1, wait_milliseconds=10)
+    store.client.flushall()
+    getattr(stream, say)([lost.id])
+    store.attempts.submit([pod_submission()])
+    assert [entry.attempt for entry in stream.take(count=5, wait_milliseconds=10)] == [A]
 
 
 def test_a_relaunch_puts_the_attempt_on_its_stream_under_a_new_generation(store: Store) -> None:

@@ -26,17 +26,19 @@ from tests.simulation.faults import FaultsMet
 from tests.simulation.invariants import INSTANCE, Records, Runs, judge_end
 from tests.simulation.kubernetes import Kubernetes
 from tests.simulation.network import Network
-from tests.simulation.plan import Fault, Plan
+from tests.simulation.plan import Fault, Plan, TaskPlan
 from tests.simulation.redis_server import RedisServer
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.tasks import Tasks
+from tests.simulation.waits import lengthen_waits
 from tests.simulation.worker import Worker
 from tests.simulation.world import Process, World
 
 LONGEST_SECONDS = 280.0
 """By then all must have ended: before Airflow's own timer for stuck tasks would hide what was forgotten."""
 
-_LOOK_SECONDS = 6.0
+_LOOK_SECONDS = 3.0
+_TRY_AGAIN_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,8 @@ class History:
         name = (self.agents.get(fault.target) or self.workers[fault.target]).name
         life = (self.server.peek(keys.member(role, name)) or {}).get("life", "")
         self.world.say(f"{fault}: {verb} {'' if life else 'not possible, it is not announced'}")
+        if not life and verb == "resume":
+            self.world.after(_TRY_AGAIN_SECONDS, lambda: self._order(fault, verb))  # as a person would
         if life:
             self.server.run([["RPUSH", keys.orders(life), json.dumps(asdict(Order(verb)))]])
 
@@ -212,6 +216,18 @@ class History:
         known: dict[str, Worker | AgentProcess | Scheduler] = {**self.workers, **self.agents}
         known.update({scheduler.process.name: scheduler for scheduler in self.schedulers})
         return known[name].process
+
+
+@cache
+def _prepare_process() -> None:
+    """Do what is done once in a process: what is imported late may draw random numbers, which follow from the seed."""
+    lengthen_waits()
+    tasks = (
+        TaskPlan("first", "celery", -1, 0.0, ("deferred", "failed", "success"), 0.1, 1),
+        TaskPlan("second", "kubernetes", -1, 0.0, ("deferred", "failed", "success"), 0.1, 1),
+    )
+    faults = (Fault(2.0, "refused", seconds=1.0), Fault(4.0, "kube_500", seconds=1.0), Fault(6.0, "flush"))
+    History(Plan(seed=0, schedulers=2, workers=1, slots=2, agents=2, tasks=tasks, faults=faults)).run()
 
 
 @cache
@@ -243,4 +259,5 @@ def _logging_to(handler: logging.Handler) -> Iterator[None]:
 
 def run_plan(plan: Plan) -> Result:
     """Run a plan."""
+    _prepare_process()
     return History(plan).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,27 +89,28 @@ class Records:
     def __init__(self, server: RedisServer) -> None:
         self._server = server
         self._keys = Keys(INSTANCE)
-        self._prefix = self._keys.attempt("")
+        self._prefix, self._owner_prefix = self._keys.attempt(""), self._keys.owner("")
         self._known: dict[str, tuple[str, int]] = {}
-        self._touched: dict[str, None] = {}
+        self._owner_keys: set[str] = set()
         self._is_after_loss = False
         self.violations: list[str] = []
-        server.on_write.append(self._touch)
-        server.after_run = self._look
+        server.after_writes.append(self._look)
 
     def forget(self) -> None:
         """Redis has lost data: what was known before need not hold any more."""
         self._known.clear()
         self._is_after_loss = True
 
-    def _touch(self, key: str) -> None:
-        if key.startswith(self._prefix):
-            self._touched[key.removeprefix(self._prefix)] = None
-
-    def _look(self) -> None:
-        touched, self._touched = self._touched, {}
+    def _look(self, written: Iterable[str]) -> None:
+        prefix, owner_prefix = self._prefix, self._owner_prefix
+        touched = []
+        for key in written:
+            if key.startswith(prefix):
+                touched.append(key.removeprefix(prefix))
+            elif key.startswith(owner_prefix):
+                self._owner_keys.add(key)
         for attempt in touched:
-            record = self._server.peek(self._prefix + attempt)
+            record = self._server.peek(prefix + attempt)
             if isinstance(record, dict) and "state" in record:
                 self._look_at(attempt, record)
 
@@ -136,11 +138,10 @@ class Records:
         live = self._server.peek(self._keys.live(record.get("pool", ""))) or ()
         if (attempt in live) != is_live:
             self.violations.append(f"attempt {name} is {record['state']}, which its pool's set does not say")
-        prefix = self._keys.owner("")
         owners = {
-            key.removeprefix(prefix)
-            for key in self._server.all_keys()
-            if key.startswith(prefix) and attempt in self._server.peek(key)
+            key.removeprefix(self._owner_prefix)
+            for key in self._owner_keys
+            if attempt in (self._server.peek(key) or ())
         }
         if owners != ({owner} if is_live and owner else set()):
             self.violations.append(

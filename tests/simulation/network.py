@@ -6,7 +6,7 @@ until that fault would have come.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import redis
@@ -37,7 +37,7 @@ class Network:
         self._faults = faults
         self._blocked: dict[str, Places] = {}
         self.lost_messages = 0
-        server.on_write.append(self._wake)
+        server.after_writes.append(self._wake)
 
     def connect(self, process: Process) -> SimulatedRedis:
         """Return a client of a process."""
@@ -87,11 +87,18 @@ class Network:
         key, seconds = waits_for
         until = self._world.now + seconds
         while answers == [None] and self._world.now < until:
-            self._blocked.setdefault(key, Places(self._world)).wait(until - self._world.now)
+            self.writes_to(key).wait(until - self._world.now)
             answers = self._server.run(commands)
         return answers
 
-    def _wake(self, key: str) -> None:
+    def writes_to(self, key: str) -> Places:
+        """Return where to wait for a change of a key."""
         places = self._blocked.get(key)
-        if places is not None:
-            places.wake()
+        if places is None:
+            places = self._blocked[key] = Places(self._world)
+        return places
+
+    def _wake(self, written: Collection[str]) -> None:
+        for key, places in self._blocked.items():
+            if key in written:
+                places.wake()

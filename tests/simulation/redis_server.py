@@ -40,8 +40,8 @@ class RedisServer(StreamCommands):
     """One server.
 
     :param clock: returns seconds since the epoch.
-    :ivar on_write: each is called with each key after a command has changed it.
-    :ivar after_run: is called after commands that were sent together; a script is done as a whole by then.
+    :ivar after_writes: each is called with the keys that were changed by commands that were sent together; a script is
+        done as a whole by then.
     :ivar refusal: the code with which writes are refused, or all commands where it is LOADING; "" for none.
     """
 
@@ -53,8 +53,8 @@ class RedisServer(StreamCommands):
         self._expires: dict[str, float] = {}
         self.refusal = ""
         self.replication_id = f"{1:040x}"
-        self.on_write: list[Callable[[str], None]] = []
-        self.after_run: Callable[[], None] = lambda: None
+        self.after_writes: list[Callable[[dict[str, None]], None]] = []
+        self._written: dict[str, None] = {}
 
     def run(self, commands: Sequence[Sequence[Any]], *, refusal: str = "") -> list[Any]:
         """Run commands in order; an error of one is its answer."""
@@ -67,7 +67,10 @@ class RedisServer(StreamCommands):
             except ReplyError as error:
                 answers.append(error)
         self.refusal = ""
-        self.after_run()
+        if self._written:
+            written, self._written = self._written, {}
+            for tell in self.after_writes:
+                tell(written)
         return answers
 
     def call(self, name: str, arguments: list[str]) -> Any:
@@ -82,8 +85,7 @@ class RedisServer(StreamCommands):
             self._commands[name] = run
         answer = run(*arguments)
         if name in _WRITES and arguments:
-            for tell in self.on_write:
-                tell(arguments[0])
+            self._written[arguments[0]] = None
         return answer
 
     def snapshot(self) -> Any:

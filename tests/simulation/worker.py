@@ -27,7 +27,8 @@ from tests.simulation.tasks import Tasks
 from tests.simulation.world import Process, World
 
 QUEUE = "celery"
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 5.0
+_TRY_AGAIN_SECONDS = 0.5
 
 
 class DirectWitness(Witness):
@@ -59,6 +60,7 @@ class Worker:
         self.running: dict[AttemptId, Process] = {}
         self._client = network.connect(process)
         self._is_draining = False
+        self._news = network.writes_to(QUEUE)
         self._witness = DirectWitness()
         self._reports = Reports()
         card = WorkerCard(
@@ -95,15 +97,16 @@ class Worker:
         """A drained worker takes no messages; what it has taken it runs."""
         for order in orders:
             self._is_draining = order.verb == "drain"
+        self._news.wake()
 
     def _consume(self) -> None:
         while True:
-            took = False
+            took = has_failed = False
             if not self._is_draining and len(self.running) + len(self.waiting) < self.slots + 1:
                 try:
                     text = self._client.rpop(QUEUE)
                 except (redis.RedisError, OSError):
-                    text = None
+                    text, has_failed = None, True
                 if text is not None:
                     self.waiting.append(json.loads(str(text)))
                     took = True
@@ -115,7 +118,10 @@ class Worker:
                 slot = self.world.make_process(f"{self.process.name}/task", parent=self.process)
                 self.running[attempt] = slot
                 self.world.start(slot, lambda message=message, slot=slot: self._run_message(message, slot))
-            self.world.sleep(0.0 if took else _LOOK_SECONDS)
+            if has_failed:
+                self.world.sleep(_TRY_AGAIN_SECONDS)
+            elif not took:
+                self._news.wait(_LOOK_SECONDS)
 
     def _run_message(self, message: dict[str, Any], slot: Process) -> None:
         attempt = AttemptId(message["headers"]["id"])
@@ -141,6 +147,7 @@ class Worker:
         if disposition is Disposition.LATER:
             self._give_back(message)
         self.running.pop(attempt, None)
+        self._news.wake()
 
     def _give_back(self, message: dict[str, Any]) -> None:
         while True:

@@ -22,6 +22,8 @@ EPOCH = 1_700_000_000.0
 """The first moment of each history, seconds since 1970."""
 
 _LOOK_SECONDS = 0.5
+_GRAIN_SECONDS = 1e-6
+"""Each wait takes so much longer, since a time that is rounded down would have its waiter wait for nothing again."""
 
 
 @dataclass(eq=False)
@@ -145,7 +147,7 @@ class World:
         """Wait, at most so long; return whether it was woken."""
         if not waiting.was_woken:
             if seconds is not None:
-                self._push(self.now + max(0.0, seconds), waiting, waiting.process)
+                self._push(self.now + max(0.0, seconds) + _GRAIN_SECONDS, waiting, waiting.process)
             self._hub.switch()
         if waiting.process.is_dead:
             raise GreenletExit
@@ -159,7 +161,7 @@ class World:
 
     def sleep(self, seconds: float) -> None:
         """Wait; others go on meanwhile."""
-        process, until = self.current, self.now + max(0.0, seconds)
+        process, until = self.current, self.now + max(0.0, seconds) + _GRAIN_SECONDS
         is_first = until < self._next_look and (not self._queue or until < self._queue[0][0])
         if is_first and until >= process.paused_until and not process.is_dead and process is not self.machine:
             self.now = until  # nobody else goes on before
