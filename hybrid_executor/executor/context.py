@@ -106,7 +106,8 @@ class Context:
 
         :param at: when the state began, milliseconds on the Redis server's clock; 0 where it is not known.
         """
-        if state == tracked.state and generation == tracked.generation and state is not State.LOST:
+        is_known = state == tracked.state and generation == tracked.generation
+        if is_known and state is not State.LOST and not state.is_terminal:
             return
         tracked.state, tracked.generation, tracked.holder = state, generation, holder
         tracked.namespace = namespace or tracked.namespace

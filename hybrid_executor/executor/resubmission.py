@@ -39,16 +39,16 @@ def submit_again(
     """
     if not again:
         return []
-    workloads = context.make_workloads([t.workload_id for t in again.values() if t.kind == "task"])
-    kept = [t for t in again.values() if t.workload_id not in workloads and t.attempt in keep]
-    ended = [t for t in again.values() if t.workload_id not in workloads and t.attempt not in keep]
+    workloads = _queued_workloads(context, again.values())
+    kept = [t for t in again.values() if t.attempt not in workloads and t.attempt in keep]
+    ended = [t for t in again.values() if t.attempt not in workloads and t.attempt not in keep]
     works: list[Work] = []
     submissions: list[Submission] = []
     for tracked in again.values():
-        if tracked.workload_id not in workloads:
+        if tracked.attempt not in workloads:
             continue
         try:
-            work = _make_work(context, tracked, workloads[tracked.workload_id], known.get(tracked.attempt))
+            work = _make_work(context, tracked, workloads[tracked.attempt], known.get(tracked.attempt))
             submissions.append(context.pool_of(work).prepare(work))
             works.append(work)
         except Exception as error:  # noqa: BLE001 - a bad task fails alone, whatever is wrong with it
@@ -61,6 +61,22 @@ def submit_again(
     for tracked in ended:
         end(context, tracked)
     return kept
+
+
+def _queued_workloads(context: Context, attempts: Collection[Tracked]) -> dict[AttemptId, ExecuteTask | Exception]:
+    """Return new workloads for the attempts that Airflow has queued now.
+
+    A task that is queued as another attempt belongs to that one: a deferred task, for example, that has been resumed.
+    """
+    made = context.make_workloads([t.workload_id for t in attempts if t.kind == "task"])
+    found = {t.attempt: made[t.workload_id] for t in attempts if t.workload_id in made}
+    return {attempt: workload for attempt, workload in found.items() if not _is_of_another(context, attempt, workload)}
+
+
+def _is_of_another(context: Context, attempt: AttemptId, workload: ExecuteTask | Exception) -> bool:
+    if isinstance(workload, Exception) or not context.trusts_ids:
+        return False
+    return workload.ti.external_executor_id not in (None, "", attempt)
 
 
 def _make_work(context: Context, tracked: Tracked, workload: ExecuteTask | Exception, record: Record | None) -> Work:

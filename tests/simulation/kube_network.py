@@ -20,6 +20,9 @@ from tests.simulation.world import Process, World
 _SILENT_SECONDS = 5.0
 """How long a client waits for an answer; shorter than in a deployment, so that more happens in a history."""
 
+_LATEST_SECONDS = 0.3
+"""An API server drops a request whose client has given up, unless it is being written just then."""
+
 _ERRORS: dict[str, tuple[int, str, str]] = {
     "kube_401": (401, "Unauthorized", "Unauthorized"),
     "kube_403": (403, "Forbidden", 'pods is forbidden: User "agent" cannot create resource "pods"'),
@@ -118,7 +121,7 @@ class SimulatedTransport:
             world.sleep(_SILENT_SECONDS)
             raise error_of_silence(doing, TimeoutError("lost"))
         if kind == "kube_late":
-            world.after(0.1 + 8 * choice, lambda: _quietly(act))
+            world.after(0.1 + (_SILENT_SECONDS + _LATEST_SECONDS) * choice, lambda: _quietly(act))
             world.sleep(_SILENT_SECONDS)
             raise error_of_silence(doing, TimeoutError("late"))
         if kind in _ERRORS:
