@@ -18,6 +18,7 @@ from hybrid_executor.store import Order, Store
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.orders import Verb
 from hybrid_executor.store.presence import Role
+from hybrid_executor.store.scripts import calls, load_script
 from hybrid_workers import ending
 from hybrid_workers import run as workers_run
 from tests.simulation.agent import AgentProcess, connected_agents
@@ -39,6 +40,7 @@ LONGEST_SECONDS = 280.0
 
 _LOOK_SECONDS = 3.0
 _TRY_AGAIN_SECONDS = 3.0
+_LOGGERS = ("hybrid_executor", "hybrid_workers")
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class History:
         self.plan = plan
         self.world = World(plan.seed)
         self.server = RedisServer(lambda: self.world.now)
+        self.server.know(_scripts())
         self._faults = FaultsMet(self.world, plan.faults)
         self.network = Network(self.world, self.server, self._faults)
         self.records = Records(self.server)
@@ -187,6 +190,10 @@ class History:
             self.server.run([["FLUSHALL"]])
         else:
             self.server.fall_back(self._snapshots[number])
+        for other in self.plan.faults:
+            if other.kind == "drain" and other.ends_at < fault.at:
+                # The order may be lost, which a person sees.
+                self.world.after(_TRY_AGAIN_SECONDS, partial(self._order, other, "resume"))
 
     def _hit(self, fault: Fault) -> None:
         world, name = self.world, fault.target
@@ -222,6 +229,10 @@ class History:
 def _prepare_process() -> None:
     """Do what is done once in a process: what is imported late may draw random numbers, which follow from the seed."""
     lengthen_waits()
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
     tasks = (
         TaskPlan("first", "celery", -1, 0.0, ("deferred", "failed", "success"), 0.1, 1),
         TaskPlan("second", "kubernetes", -1, 0.0, ("deferred", "failed", "success"), 0.1, 1),
@@ -242,19 +253,23 @@ def kubernetes_settings() -> KubernetesSettings:
     return read_kubernetes_settings(airflow_config())
 
 
+@cache
+def _scripts() -> tuple[str, ...]:
+    """Return all scripts of the store."""
+    tables = [table for table in vars(calls).values() if isinstance(table, type) and hasattr(table, "_fields")]
+    return tuple(load_script(table).source for table in tables)
+
+
 @contextmanager
 def _logging_to(handler: logging.Handler) -> Iterator[None]:
-    names = ("hybrid_executor", "hybrid_workers")
-    for name in names:
-        logger = logging.getLogger(name)
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
         logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
     try:
         yield
     finally:
-        for name in names:
-            logging.getLogger(name).removeHandler(handler)
+        for logger in loggers:
+            logger.removeHandler(handler)
 
 
 def run_plan(plan: Plan) -> Result:

@@ -129,13 +129,13 @@ def make_plan(seed: int) -> Plan:
     pools = rng.choice(_POOLS)
     schedulers, workers = rng.choice((1, 2, 2)), rng.choice((1, 2, 2, 3)) if "celery" in pools else 0
     agents = rng.choice((1, 2, 2)) if "kubernetes" in pools else 0
-    tasks = tuple(_make_task(rng, number, pools) for number in range(rng.randint(2, 7)))
+    tasks = tuple(_make_task(rng, number, pools) for number in range(rng.choice((1, 2, 2, 3, 3, 4, 6))))
     processes = [f"scheduler-{number}" for number in range(schedulers)]
     processes += [f"worker-{number}" for number in range(workers)]
     agent_names = [f"agent-{number}" for number in range(agents)]
     processes += agent_names
     actions = tuple(
-        Action(round(rng.uniform(1, 18), 3), rng.choice(("clear", "clear", "mark_success", "mark_failed")), number)
+        Action(round(rng.uniform(0.5, 14), 3), rng.choice(("clear", "clear", "mark_success", "mark_failed")), number)
         for number in range(len(tasks))
         if rng.random() < 0.15
     )
@@ -145,22 +145,22 @@ def make_plan(seed: int) -> Plan:
         for _ in range(rng.randint(1, 8)):
             seconds = rng.choice((0.0, 0.0, 0.0, 0.0, rng.uniform(0.2, 8)))
             target = rng.choice([*processes, *processes, "*"])
-            faults.append(_fault(rng, 0.2, 18, _NETWORK, target, seconds))
+            faults.append(_fault(rng, 0.2, 14, _NETWORK, target, seconds))
         if agents:
             faults += _faults_of_kubernetes(rng, agent_names)
     if rng.random() < 0.15:
         served = [name for name in processes if not name.startswith("scheduler")]
-        faults.append(_fault(rng, 1, 14, ("drain",), rng.choice(served), rng.uniform(4, 12)))
+        faults.append(_fault(rng, 0.5, 10, ("drain",), rng.choice(served), rng.uniform(4, 12)))
     if flavour in ("processes", "all"):
         for _ in range(rng.randint(1, 3)):
             kind: FaultKind = rng.choice(("kill", "pause"))
             seconds = rng.uniform(1, 12) if kind == "kill" else rng.choice((rng.uniform(1, 8), rng.uniform(17, 30)))
-            faults.append(_fault(rng, 1, 15, (kind,), rng.choice(processes), seconds))
+            faults.append(_fault(rng, 0.5, 13, (kind,), rng.choice(processes), seconds))
         if agents and rng.random() < 0.6:
-            faults += [_fault(rng, 1, 18, _POD, "*", 0.0) for _ in range(rng.randint(1, 3))]
+            faults += [_fault(rng, 1, 14, _POD, "*", 0.0) for _ in range(rng.randint(1, 3))]
     if flavour in ("data", "all"):
         for _ in range(rng.choice((1, 1, 2))):
-            faults.append(_fault(rng, 2, 18, ("flush", "fall_back"), "*", rng.uniform(0.1, 2.0)))
+            faults.append(_fault(rng, 1, 14, ("flush", "fall_back"), "*", rng.uniform(0.1, 2.0)))
     return Plan(
         seed=seed,
         schedulers=schedulers,
@@ -183,11 +183,11 @@ def _faults_of_kubernetes(rng: random.Random, agents: Sequence[str]) -> Iterator
     """Yield faults of the way to the API server, of its watches, and of its quotas."""
     for _ in range(rng.randint(0, 6)):
         seconds = rng.choice((0.0, 0.0, 0.0, rng.uniform(0.2, 8)))
-        yield _fault(rng, 0.2, 18, _KUBE, rng.choice([*agents, "*"]), seconds)
+        yield _fault(rng, 0.2, 14, _KUBE, rng.choice([*agents, "*"]), seconds)
     for _ in range(rng.choice((0, 0, 1, 3))):
-        yield _fault(rng, 0.2, 18, _WATCH, "*", rng.choice((0.0, 0.0, rng.uniform(1, 10))))
+        yield _fault(rng, 0.2, 14, _WATCH, "*", rng.choice((0.0, 0.0, rng.uniform(1, 10))))
     if rng.random() < 0.3:
-        yield _fault(rng, 0.5, 18, _CUTS, "*", 0.0)
+        yield _fault(rng, 0.5, 14, _CUTS, "*", 0.0)
     if rng.random() < 0.2:
         yield _fault(rng, 0.5, 12, ("quota",), "*", rng.uniform(2, 12))
 
@@ -203,8 +203,8 @@ def _make_task(rng: random.Random, number: int, pools: Sequence[Pool]) -> TaskPl
         name="mapped" if is_mapped else f"task{number}",
         pool=rng.choice(pools),
         map_index=number if is_mapped else -1,
-        begins_at=round(rng.uniform(0, 8), 3),
+        begins_at=round(rng.uniform(0, 7), 3),
         runs=rng.choice(choices),
-        seconds=round(rng.choice((0.0, rng.uniform(0, 2), rng.uniform(2, 8))), 3),
+        seconds=round(rng.choice((0.0, rng.uniform(0, 2), rng.uniform(2, 7))), 3),
         retries=retries,
     )

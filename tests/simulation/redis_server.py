@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -26,6 +27,12 @@ _REFUSALS = {
     "OOM": "OOM command not allowed when used memory > 'maxmemory'.",
     "LOADING": "LOADING Redis is loading the dataset in memory",
 }
+
+
+@cache
+def digest_of(source: str) -> str:
+    """Return the name of a script."""
+    return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
 class SortedSet(dict[str, float]):
@@ -91,6 +98,10 @@ class RedisServer(StreamCommands):
     def snapshot(self) -> Any:
         """Return all data as it is now."""
         return copy.deepcopy((self._data, self._expires))
+
+    def know(self, sources: Iterable[str]) -> None:
+        """Keep scripts, as a server does that has run for some time. A loss of data is a loss of scripts too."""
+        self._scripts |= {digest_of(source): source for source in sources}
 
     def fall_back(self, snapshot: Any) -> None:
         """Go on with older data and as another server, as after a fail-over to a replica that was behind."""
@@ -323,9 +334,8 @@ class RedisServer(StreamCommands):
     # ---- scripts ----
 
     def _script_load(self, source: str) -> str:
-        digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-        self._scripts[digest] = source
-        return digest
+        self._scripts[digest_of(source)] = source
+        return digest_of(source)
 
     def _evalsha(self, digest: str, key_count: str, *arguments: str) -> Any:
         source = self._scripts.get(digest)

@@ -22,7 +22,7 @@ from tests.simulation.airflow_model import JOB_LOST_SECONDS, STUCK_SECONDS, TASK
 from tests.simulation.invariants import INSTANCE
 from tests.simulation.world import Process, World
 
-LOOP_SECONDS = 1.5
+LOOP_SECONDS = 2.0
 _ADOPT_SECONDS = 5.0
 POD_LAUNCH_RETRIES = 1
 """Airflow's default of ``[kubernetes_executor] pod_launch_failure_retries``."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 from importlib import import_module
 
 _WAITS: dict[str, dict[str, float]] = {
-    "hybrid_executor.agent.launch.launcher": {"_WAIT_MILLISECONDS": 2000},
+    "hybrid_executor.agent.launch.launcher": {"_WAIT_MILLISECONDS": 4000},
     "hybrid_executor.agent.leases": {"_TICK_SECONDS": 30.0},
-    "hybrid_executor.agent.main": {"_TICK_SECONDS": 1.0, "_ORDERS_EVERY_SECONDS": 2.5, "_CHECK_EVERY_SECONDS": 3.0},
+    "hybrid_executor.agent.main": {"_TICK_SECONDS": 1.5, "_ORDERS_EVERY_SECONDS": 3.0, "_CHECK_EVERY_SECONDS": 4.0},
     "hybrid_executor.agent.reaper": {"_LOOK_SECONDS": 3.0},
-    "hybrid_executor.agent.watch.watcher": {"_TICK_SECONDS": 0.5},
+    "hybrid_executor.agent.watch.watcher": {"_TICK_SECONDS": 1.0},
     "hybrid_executor.executor.loop": {"_ORDERS_SECONDS": 4.0},
     "hybrid_executor.executor.starts": {"_LOOK_EVERY_SECONDS": 3.0},
-    "hybrid_workers.heartbeat": {"_LOOK_SECONDS": 2.0},
+    "hybrid_workers.heartbeat": {"_LOOK_SECONDS": 2.5},
 }
 
 
