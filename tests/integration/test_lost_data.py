@@ -129,3 +129,21 @@ def test_a_lost_pod_of_a_task_that_was_deferred_fails_nothing(
     [record] = store.attempts.records([attempt])
     assert record is not None
     assert record.state is State.SUCCEEDED
+
+
+def test_a_lost_attempt_is_submitted_again_although_redis_fell_back_to_before_the_last_submission(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(queue="kubernetes"))
+    executor.heartbeat()
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields={"reason": "The pod was deleted"}))
+    repaired(executor)
+    key = store.keys.attempt(attempt)
+    assert store.client.hmget(key, "state", "generation") == ["submitted", "2"]
+    store.client.hset(key, mapping={"state": "lost", "generation": "1", "launches": "0"})
+    store.client.delete(store.keys.launch("default"))
+    executor.clock.advance(executor.settings.worker_lost_after_seconds)
+    repaired(executor)
+    assert store.client.hmget(key, "state", "generation") == ["submitted", "2"]
+    assert len(store.launches("default", consumer="").launches_waiting()) == 1
