@@ -44,12 +44,17 @@ class Run:
 
 
 class Runs:
-    """One live run of each attempt, and one start of its task."""
+    """One live run of each attempt, and one start of its task.
+
+    :ivar forgotten_at: when Redis last lost all data. An attempt that had ended by then may be submitted once more if
+        its submission was not answered: nobody knows of its end, and the API refuses the start of its task.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.violations: list[str] = []
         self.all: list[Run] = []
+        self.forgotten_at = 0.0
 
     def begin(self, attempt: str, process: Process, *, is_claimed: bool) -> Run:
         """Note that an attempt is run.
@@ -64,7 +69,7 @@ class Runs:
             is_alive = not other.is_over and not other.process.is_dead
             if is_alive and not other.process.paused_until and now - other.began_at < _LOST_SECONDS:
                 self.violations.append(f"attempt {attempt[:8]} has two live runs")
-            elif other.is_admitted and is_claimed:
+            elif other.is_admitted and is_claimed and other.began_at > self.forgotten_at:
                 self.violations.append(f"attempt {attempt[:8]} is run again although its task had started")
         run = Run(attempt, process, now)
         self.all.append(run)
@@ -177,13 +182,17 @@ def judge_end(history: History) -> list[str]:
             found.append(f"{scheduler.process.name} has {len(executor.running)} keys in running")
         if executor.context.pending.to_revoke or executor.context.pending.to_adopt:
             found.append(f"{scheduler.process.name} still has something to do: {executor.context.pending}")
-    if not plan.has("flush", "fall_back") and not any(fault.is_of_redis for fault in plan.faults):
+    if not plan.has("flush", "restart", "fall_back") and not any(fault.is_of_redis for fault in plan.faults):
         found += [
             f"a heartbeat of {scheduler.process.name} made {scheduler.most_trips} round trips"
             for scheduler in schedulers
             if scheduler.most_trips > _MOST_TRIPS
         ]
-    if not plan.has("kill", "pause") and not plan.actions and not any(fault.is_of_pod for fault in plan.faults):
+    if (
+        not plan.has("kill", "pause", "time_out", "lose_process")
+        and not plan.actions
+        and not any(fault.is_of_pod for fault in plan.faults)
+    ):
         found += _wrong_ends(airflow)
     if not history.network.lost_messages and _is_mild(plan):
         found += _long_waits(plan, airflow)

@@ -26,13 +26,20 @@ _LATEST_SECONDS = 0.3
 _ERRORS: dict[str, tuple[int, str, str]] = {
     "kube_401": (401, "Unauthorized", "Unauthorized"),
     "kube_403": (403, "Forbidden", 'pods is forbidden: User "agent" cannot create resource "pods"'),
+    "kube_404": (404, "NotFound", 'namespaces "default" not found'),
     "kube_409": (409, "Conflict", "Operation cannot be fulfilled: the object has been modified; please try again"),
     "kube_410": (410, "Expired", "The resourceVersion for the provided watch is too old."),
     "kube_429": (429, "TooManyRequests", "too many requests"),
     "kube_500": (500, "InternalError", "Internal error occurred: etcdserver: request timed out"),
     "kube_503": (503, "ServiceUnavailable", "apiserver not ready"),
+    "kube_504": (504, "Timeout", "Timeout: request did not complete within the allotted timeout"),
 }
-_ONLY_FOR = {"kube_409": ("POST", "PATCH", "DELETE"), "kube_410": ("GET",), "kube_403": ("POST",)}
+_ONLY_FOR = {
+    "kube_409": ("POST", "PATCH", "DELETE"),
+    "kube_410": ("GET",),
+    "kube_403": ("POST",),
+    "kube_404": ("POST",),
+}
 
 
 class KubeNetwork:

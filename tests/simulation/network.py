@@ -22,7 +22,7 @@ ANSWER_SECONDS = 2.0
 """How long a client waits for an answer."""
 
 _RETRIES = 1  # redis-py's own, as the store asks for
-_REFUSALS = ("READONLY", "OOM", "LOADING")
+_REFUSALS = ("READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY")
 
 
 class Network:

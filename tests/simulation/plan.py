@@ -9,20 +9,27 @@ from typing import Literal
 
 RunEnd = Literal["success", "failed", "deferred"]
 FaultKind = Literal[
-    "lost", "unanswered", "late", "refused", "READONLY", "OOM", "LOADING",
-    "flush", "fall_back", "kill", "pause", "drain",
-    "kube_lost", "kube_unanswered", "kube_late", "kube_401", "kube_403", "kube_409", "kube_410", "kube_429",
-    "kube_500", "kube_503",
+    "lost", "unanswered", "late", "refused",
+    "READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY",
+    "flush", "restart", "fall_back", "trim", "other_release",
+    "kill", "pause", "clock", "drain", "time_out", "lose_process", "redeliver",
+    "kube_lost", "kube_unanswered", "kube_late", "kube_401", "kube_403", "kube_404", "kube_409", "kube_410",
+    "kube_429", "kube_500", "kube_503", "kube_504",
     "watch_late", "watch_twice", "watch_never", "watch_cut", "watch_expired",
     "quota", "start_error", "pull_fails", "evict", "oom", "delete_pod", "lose_node",
 ]  # fmt: skip
 Pool = Literal["celery", "kubernetes"]
-ActionKind = Literal["clear", "mark_success", "mark_failed"]
+ActionKind = Literal["clear", "mark_success", "mark_failed", "revoke", "take_back"]
 
-_NETWORK: tuple[FaultKind, ...] = ("lost", "unanswered", "unanswered", "late", "refused", "READONLY", "OOM", "LOADING")
+_NETWORK: tuple[FaultKind, ...] = (
+    "lost", "unanswered", "unanswered", "unanswered", "late", "late", "refused", "READONLY", "OOM", "MISCONF",
+    "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY",
+)  # fmt: skip
+_DATA: tuple[FaultKind, ...] = ("flush", "restart", "fall_back", "fall_back")
+_ACTIONS: tuple[ActionKind, ...] = ("clear", "clear", "mark_success", "mark_failed", "revoke", "take_back")
 _KUBE: tuple[FaultKind, ...] = (
     "kube_lost", "kube_unanswered", "kube_unanswered", "kube_unanswered", "kube_late", "kube_late", "kube_401",
-    "kube_403", "kube_409", "kube_410", "kube_429", "kube_500", "kube_503",
+    "kube_403", "kube_404", "kube_409", "kube_410", "kube_429", "kube_500", "kube_503", "kube_504",
 )  # fmt: skip
 _WATCH: tuple[FaultKind, ...] = ("watch_late", "watch_twice", "watch_never")
 _CUTS: tuple[FaultKind, ...] = ("watch_cut", "watch_cut", "watch_expired")
@@ -66,7 +73,7 @@ class Fault:
     :ivar target: the process; "*" for all. A fault of a network meets its next exchange, or, with a length, all of them
         for so long.
     :ivar seconds: how long it lasts. Of "fall_back": how much is lost. Of "kill": after what time another one starts.
-        Of "drain": after what time it is to work again.
+        Of "drain": after what time it is to work again. Of "clock": how much its clock is ahead.
     """
 
     at: float
@@ -97,18 +104,22 @@ class Fault:
     @property
     def ends_at(self) -> float:
         """When it can do nothing any more by itself."""
-        return self.at + (0.0 if self.kind == "fall_back" else self.seconds)
+        return self.at + (0.0 if self.kind in ("fall_back", "clock") else self.seconds)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One history."""
+    """One history.
+
+    :ivar parallelism: most tasks that one scheduler has at the same time, in each pool.
+    """
 
     seed: int
     schedulers: int
     workers: int
     slots: int
     agents: int = 0
+    parallelism: int = 16
     tasks: tuple[TaskPlan, ...] = ()
     actions: tuple[Action, ...] = ()
     faults: tuple[Fault, ...] = field(default=())
@@ -135,7 +146,7 @@ def make_plan(seed: int) -> Plan:
     agent_names = [f"agent-{number}" for number in range(agents)]
     processes += agent_names
     actions = tuple(
-        Action(round(rng.uniform(0.5, 14), 3), rng.choice(("clear", "clear", "mark_success", "mark_failed")), number)
+        Action(round(rng.uniform(0.5, 14), 3), rng.choice(_ACTIONS), number)
         for number in range(len(tasks))
         if rng.random() < 0.15
     )
@@ -151,6 +162,15 @@ def make_plan(seed: int) -> Plan:
     if rng.random() < 0.15:
         served = [name for name in processes if not name.startswith("scheduler")]
         faults.append(_fault(rng, 0.5, 10, ("drain",), rng.choice(served), rng.uniform(4, 12)))
+    if rng.random() < 0.15:
+        faults += [Fault(0.0, "clock", name, round(rng.uniform(-90, 90), 3)) for name in processes]
+    if rng.random() < 0.1:
+        faults.append(_fault(rng, 1, 14, ("trim", "other_release"), "*", 0.0))
+    if rng.random() < 0.08:  # cut off from Redis for longer than a lease or an announcement
+        faults.append(_fault(rng, 1, 10, ("refused",), rng.choice(processes), rng.uniform(17, 40)))
+    if workers and rng.random() < 0.15:
+        worker = f"worker-{rng.randrange(workers)}"
+        faults.append(_fault(rng, 1, 14, ("time_out", "lose_process", "redeliver", "redeliver"), worker, 0.0))
     if flavour in ("processes", "all"):
         for _ in range(rng.randint(1, 3)):
             kind: FaultKind = rng.choice(("kill", "pause"))
@@ -160,13 +180,14 @@ def make_plan(seed: int) -> Plan:
             faults += [_fault(rng, 1, 14, _POD, "*", 0.0) for _ in range(rng.randint(1, 3))]
     if flavour in ("data", "all"):
         for _ in range(rng.choice((1, 1, 2))):
-            faults.append(_fault(rng, 1, 14, ("flush", "fall_back"), "*", rng.uniform(0.1, 2.0)))
+            faults.append(_fault(rng, 1, 14, _DATA, "*", rng.uniform(0.1, 2.0)))
     return Plan(
         seed=seed,
         schedulers=schedulers,
         workers=workers,
         slots=rng.choice((1, 2, 4)),
         agents=agents,
+        parallelism=rng.choice((16, 16, 16, 2, 1)),
         tasks=tasks,
         actions=actions,
         faults=tuple(sorted(faults, key=lambda fault: fault.at)),

@@ -18,6 +18,7 @@ _CLASSES = {
     "READONLY": exceptions.ReadOnlyError,
     "OOM": exceptions.OutOfMemoryError,
     "LOADING": exceptions.BusyLoadingError,
+    "MASTERDOWN": exceptions.MasterDownError,
     "NOSCRIPT": exceptions.NoScriptError,
 }
 

@@ -25,8 +25,13 @@ _WRITES = frozenset(
 _REFUSALS = {
     "READONLY": "READONLY You can't write against a read only replica.",
     "OOM": "OOM command not allowed when used memory > 'maxmemory'.",
+    "MISCONF": "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+    "NOREPLICAS": "NOREPLICAS Not enough good replicas to write.",
     "LOADING": "LOADING Redis is loading the dataset in memory",
+    "MASTERDOWN": "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    "BUSY": "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
 }
+_OF_ALL_COMMANDS = frozenset({"LOADING", "MASTERDOWN", "BUSY"})
 
 
 @cache
@@ -82,7 +87,7 @@ class RedisServer(StreamCommands):
 
     def call(self, name: str, arguments: list[str]) -> Any:
         """Run one command."""
-        if self.refusal == "LOADING" or (self.refusal and name in _WRITES):
+        if self.refusal and (self.refusal in _OF_ALL_COMMANDS or name in _WRITES):
             raise ReplyError(_REFUSALS[self.refusal])
         run = self._commands.get(name)
         if run is None:
@@ -106,6 +111,14 @@ class RedisServer(StreamCommands):
     def fall_back(self, snapshot: Any) -> None:
         """Go on with older data and as another server, as after a fail-over to a replica that was behind."""
         self._data, self._expires = copy.deepcopy(snapshot)
+        self._become_another()
+
+    def restart_empty(self) -> None:
+        """Start again without data."""
+        self._flushall()
+        self._become_another()
+
+    def _become_another(self) -> None:
         self.replication_id = f"{int(self.replication_id, 16) + 1:040x}"
         self._scripts.clear()
 

@@ -23,6 +23,7 @@ from hybrid_workers.run import Delivery, Disposition, WorkloadRuns
 from hybrid_workers.witness import Note, Witness
 from tests.simulation.invariants import INSTANCE
 from tests.simulation.network import Network
+from tests.simulation.plan import Fault
 from tests.simulation.tasks import Tasks
 from tests.simulation.world import Process, World
 
@@ -58,6 +59,7 @@ class Worker:
         self.name = f"celery@{process.name}"
         self.waiting: deque[dict[str, Any]] = deque()
         self.running: dict[AttemptId, Process] = {}
+        self.messages: dict[AttemptId, dict[str, Any]] = {}
         self._client = network.connect(process)
         self._is_draining = False
         self._news = network.writes_to(QUEUE)
@@ -116,7 +118,7 @@ class Worker:
                 if attempt in self.running:
                     continue  # Celery's books know it already
                 slot = self.world.make_process(f"{self.process.name}/task", parent=self.process)
-                self.running[attempt] = slot
+                self.running[attempt], self.messages[attempt] = slot, message
                 self.world.start(slot, lambda message=message, slot=slot: self._run_message(message, slot))
             if has_failed:
                 self.world.sleep(_TRY_AGAIN_SECONDS)
@@ -148,6 +150,18 @@ class Worker:
             self._give_back(message)
         self.running.pop(attempt, None)
         self._news.wake()
+
+    def end_process(self, fault: Fault) -> None:
+        """End a task process that runs, as Celery does at its hard time limit, or as the kernel does."""
+        for attempt, slot in list(self.running.items())[:1]:
+            self.world.say(f"{fault}: {attempt[:8]}", process=self.process)
+            self.world.kill(slot)
+            del self.running[attempt]
+            if fault.kind == "time_out":
+                self._reports.timed_out(attempt, 30.0, process=slot.pid)
+            else:
+                self._reports.lost_process(attempt, "Worker exited prematurely: signal 9", process=slot.pid)
+            self._news.wake()
 
     def _give_back(self, message: dict[str, Any]) -> None:
         while True:
