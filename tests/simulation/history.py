@@ -93,7 +93,7 @@ class History:
         self.network = Network(self.world, self.server, self._faults)
         self.records = Records(self.server)
         self._store = Store(SimulatedRedis.connect(self.server.run), instance=INSTANCE)
-        self.runs = Runs(self.world)
+        self.runs = Runs(self.world, self.network.unanswered)
         self.schedulers: list[Scheduler] = []
         self.workers: dict[str, Worker] = {}
         self.agents: dict[str, AgentProcess] = {}
@@ -217,8 +217,7 @@ class History:
     def _lose(self, fault: Fault, number: int) -> None:
         self.world.say(f"{fault}")
         self.records.forget()
-        if fault.kind != "fall_back":
-            self.runs.forgotten_at = self.world.now
+        self.runs.forgotten_at = self.world.now
         if fault.kind == "flush":
             self.server.run([["FLUSHALL"]])
         elif fault.kind == "restart":

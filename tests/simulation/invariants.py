@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +46,14 @@ class Run:
 class Runs:
     """One live run of each attempt, and one start of its task.
 
-    :ivar forgotten_at: when Redis last lost all data. An attempt that had ended by then may be submitted once more if
-        its submission was not answered: nobody knows of its end, and the API refuses the start of its task.
+    :param unanswered: attempts whose submission may not have been answered. If Redis has lost data since, one is
+        submitted once more, though it has ended: the API refuses the start of its task.
+    :ivar forgotten_at: when Redis last lost data.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, unanswered: Collection[str]) -> None:
         self._world = world
+        self._unanswered = unanswered
         self.violations: list[str] = []
         self.all: list[Run] = []
         self.forgotten_at = 0.0
@@ -69,11 +71,14 @@ class Runs:
             is_alive = not other.is_over and not other.process.is_dead
             if is_alive and not other.process.paused_until and now - other.began_at < _LOST_SECONDS:
                 self.violations.append(f"attempt {attempt[:8]} has two live runs")
-            elif other.is_admitted and is_claimed and other.began_at > self.forgotten_at:
+            elif other.is_admitted and is_claimed and not self._may_be_unknown(other):
                 self.violations.append(f"attempt {attempt[:8]} is run again although its task had started")
         run = Run(attempt, process, now)
         self.all.append(run)
         return run
+
+    def _may_be_unknown(self, run: Run) -> bool:
+        return run.attempt in self._unanswered and run.began_at <= self.forgotten_at
 
     def admitted(self, run: Run, row: Row) -> None:
         """Note that its task has started."""
@@ -96,6 +101,8 @@ class Records:
         self._keys = Keys(INSTANCE)
         self._prefix, self._owner_prefix = self._keys.attempt(""), self._keys.owner("")
         self._known: dict[str, tuple[str, int]] = {}
+        self._live_prefix, self._lease_prefix = self._keys.live(""), self._keys.lease("")
+        self._leases: dict[str, tuple[str, int, int]] = {}
         self._owner_keys: set[str] = set()
         self._is_after_loss = False
         self.violations: list[str] = []
@@ -104,20 +111,31 @@ class Records:
     def forget(self) -> None:
         """Redis has lost data: what was known before need not hold any more."""
         self._known.clear()
+        self._leases.clear()
         self._is_after_loss = True
 
     def _look(self, written: Iterable[str]) -> None:
         prefix, owner_prefix = self._prefix, self._owner_prefix
         touched = []
+        has_changed_sets = False
         for key in written:
             if key.startswith(prefix):
                 touched.append(key.removeprefix(prefix))
             elif key.startswith(owner_prefix):
                 self._owner_keys.add(key)
+                has_changed_sets = True
+            elif key.startswith(self._live_prefix):
+                has_changed_sets = True
+            elif key.startswith(self._lease_prefix):
+                self._look_at_lease(key)
         for attempt in touched:
             record = self._server.peek(prefix + attempt)
             if isinstance(record, dict) and "state" in record:
                 self._look_at(attempt, record)
+        if has_changed_sets and not self._is_after_loss:
+            for attempt, (state, _) in self._known.items():
+                if attempt not in touched and (record := self._server.peek(prefix + attempt)):
+                    self._look_at_sets(attempt, record, is_live=state not in _TERMINAL)
 
     def _look_at(self, attempt: str, record: dict[str, str]) -> None:
         state, generation, name = record["state"], int(record.get("generation", "0")), attempt[:8]
@@ -137,6 +155,19 @@ class Records:
         is_done_with = state in _TERMINAL or (state == "running" and not self._is_after_loss)
         if is_done_with and self._server.peek(self._keys.payload(attempt)) is not None:
             self.violations.append(f"attempt {name} is {state} and has its payload still")
+
+    def _look_at_lease(self, key: str) -> None:
+        """A lease is taken from its holder only when its time is over, and then its fencing number rises."""
+        lease = self._server.peek(key)
+        holder, until, fence = lease["holder"], int(lease["until"]), int(lease["fence"])
+        before = self._leases.get(key)
+        self._leases[key] = holder, until, fence
+        if before is None or not holder or holder == before[0]:
+            return
+        if before[0] and before[1] > self._server.milliseconds():
+            self.violations.append(f"{key} was taken from {before[0]} by {holder} before its time was over")
+        if fence <= before[2]:
+            self.violations.append(f"{key} went from {before[0]} to {holder} without a new fencing number")
 
     def _look_at_sets(self, attempt: str, record: dict[str, str], *, is_live: bool) -> None:
         name, owner = attempt[:8], record.get("owner", "")

@@ -6,6 +6,7 @@ until that fault would have come.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.simulation.world import Process, World
 ANSWER_SECONDS = 2.0
 """How long a client waits for an answer."""
 
+_ATTEMPT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RETRIES = 1  # redis-py's own, as the store asks for
 _REFUSALS = ("READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY")
 
@@ -29,6 +31,7 @@ class Network:
     """All exchanges with the server.
 
     :ivar lost_messages: answers that may have held a message and were lost.
+    :ivar unanswered: attempts that were in commands whose answer was lost.
     """
 
     def __init__(self, world: World, server: RedisServer, faults: FaultsMet) -> None:
@@ -37,6 +40,7 @@ class Network:
         self._faults = faults
         self._blocked: dict[str, Places] = {}
         self.lost_messages = 0
+        self.unanswered: set[str] = set()
         server.after_writes.append(self._wake)
 
     def connect(self, process: Process) -> SimulatedRedis:
@@ -67,6 +71,8 @@ class Network:
         if kind == "lost":
             world.sleep(ANSWER_SECONDS)
             raise redis.TimeoutError("lost")
+        if kind in ("late", "unanswered"):
+            self.unanswered.update(_ATTEMPT.findall(str(commands)))
         if kind == "late":
             world.after(0.1 + 5 * choice, lambda: server.run(commands) and None)
             world.sleep(ANSWER_SECONDS)

@@ -104,6 +104,10 @@ class RedisServer(StreamCommands):
         """Return all data as it is now."""
         return copy.deepcopy((self._data, self._expires))
 
+    def milliseconds(self) -> int:
+        """Return what time it is here."""
+        return int(self._clock() * 1000)
+
     def know(self, sources: Iterable[str]) -> None:
         """Keep scripts, as a server does that has run for some time. A loss of data is a loss of scripts too."""
         self._scripts |= {digest_of(source): source for source in sources}

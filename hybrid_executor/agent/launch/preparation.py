@@ -7,14 +7,14 @@ so that anyone can find it. An attempt that was revoked or launched again is dro
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Claimed, Dropped, Failed, Launch, Prepared, Ready
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.errors import StoreUnavailable, TaskRejected
 from hybrid_executor.hiding import hide_secrets, traceback_of
 from hybrid_executor.states import State
-from hybrid_executor.store import Attempts, Change, EventStream, Record
+from hybrid_executor.store import Attempts, Change, Epoch, Record
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ class LaunchPreparer:
     """Prepares launches of one cluster.
 
     :param agent: this agent's name, the holder while a pod is being created.
+    :param present: asks Redis for its present epoch.
     :param token_seconds: how long a workload may wait.
     """
 
@@ -34,13 +35,13 @@ class LaunchPreparer:
         *,
         agent: str,
         attempts: Attempts,
-        events: EventStream,
+        present: Callable[[], Epoch],
         factory: PodFactory,
         token_seconds: float,
     ) -> None:
         self._agent = agent
         self._attempts = attempts
-        self._events = events
+        self._present = present
         self._factory = factory
         self._token_seconds = token_seconds
 
@@ -51,7 +52,7 @@ class LaunchPreparer:
         """
         if not launches:
             return []
-        unsettled_before = self._events.present().unsettled_before
+        unsettled_before = self._present().unsettled_before
         workloads = self._attempts.workloads([launch.entry.attempt for launch in launches])
         built: list[Prepared] = []
         for launch, workload in zip(launches, workloads, strict=True):

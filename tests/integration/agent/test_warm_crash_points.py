@@ -64,7 +64,7 @@ class DyingAgent:
         self._preparer = LaunchPreparer(
             agent="dies",
             attempts=world.store.attempts,
-            events=world.store.events,
+            present=world.store.events.present,
             factory=factory,
             token_seconds=600,
         )
