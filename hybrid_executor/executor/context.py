@@ -32,6 +32,7 @@ class Context:
     :ivar make_workloads: returns workloads with new tokens for tasks that Airflow still has as queued, by workload id;
         for a workload that cannot be made, the error instead.
     :ivar trusts_ids: the scheduler gives each task a new id at each queueing.
+    :ivar turned_at: when this scheduler last finished a loop in which Redis could be asked.
     """
 
     settings: Settings
@@ -48,6 +49,7 @@ class Context:
     ledger: Ledger = field(default_factory=Ledger)
     pending: Pending = field(default_factory=Pending)
     outage: Outage = field(init=False)
+    turned_at: float = float("inf")
 
     def __post_init__(self) -> None:
         self.outage = Outage(clock=self.clock, check_writes=self.store.check_writes, on_trouble=self._count_trouble)

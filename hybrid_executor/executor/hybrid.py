@@ -18,7 +18,7 @@ from hybrid_executor.config.suspects import warn_of_suspects
 from hybrid_executor.config.teams import read_executors, words_of
 from hybrid_executor.errors import HybridError, StoreUnavailable, TaskRejected
 from hybrid_executor.events import AttemptId
-from hybrid_executor.executor import adoption, opening, revocation, slots, submission
+from hybrid_executor.executor import adoption, opening, revocation, slots, still_queued, submission
 from hybrid_executor.executor.child import AgentChild
 from hybrid_executor.executor.clock import Clock, Sleep
 from hybrid_executor.executor.context import Context
@@ -220,7 +220,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     def _submit_queued(self) -> bool:
         """Submit what there is room for; return whether there was something to submit."""
-        waiting = compat.queued_workloads(self) if self._context is not None else []
+        waiting = still_queued.still_queued(self._context, compat.queued_workloads(self)) if self._context else []
         if not waiting:
             return False
         free = slots.free_slots(self._limits(), self._occupied())

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 import redis
+from airflow.models.taskinstance import TaskInstance
+from sqlalchemy import update
 
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.integration.conftest import QUEUE_OF_PODS, queue, repaired, wait_for
+from tests.integration.rows import open_session
 from tests.redis_situations import frozen
 
 MakeExecutor = Callable[..., Any]
@@ -51,6 +54,25 @@ def test_adopted_attempts_are_answered_for_without_touching_them(
     store.attempts.advance(Change(attempt=claimed, to=State.FAILED, fields={"reason": "why"}))
     second.heartbeat()
     assert second.get_event_buffer()[running.ti.key][1] == "why"
+
+
+def test_a_scheduler_that_was_stopped_submits_nothing_that_another_one_has_queued_since(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    executor.heartbeat()
+    taken, ours = make_row("taken"), make_row("ours")
+    stale, attempt = queue(executor, taken, ours)
+    with open_session() as session:
+        session.execute(update(TaskInstance).where(TaskInstance.id == taken.ti.id).values(external_executor_id="new"))
+        session.commit()
+    executor.clock.advance(40)
+    executor.heartbeat()
+    assert store.attempts.records([stale]) == [None]
+    assert executor.running == {ours.ti.key}
+    assert store.attempts.owned_by("1") == {attempt}
+    executor.heartbeat()
+    assert store.attempts.records([stale]) == [None]
 
 
 def test_an_attempt_that_ended_unseen_is_reported_by_its_adopter(

@@ -93,7 +93,7 @@ class History:
         self.network = Network(self.world, self.server, self._faults)
         self.records = Records(self.server)
         self._store = Store(SimulatedRedis.connect(self.server.run), instance=INSTANCE)
-        self.runs = Runs(self.world, self.network.unanswered)
+        self.runs = Runs(self.world, self.network.unanswered, self.network.held_up)
         self.schedulers: list[Scheduler] = []
         self.workers: dict[str, Worker] = {}
         self.agents: dict[str, AgentProcess] = {}

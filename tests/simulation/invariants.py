@@ -48,11 +48,14 @@ class Runs:
 
     :param unanswered: attempts whose submission may not have been answered. If Redis has lost data since, one is
         submitted once more, though it has ended: the API refuses the start of its task.
+    :param held_up: attempts that a scheduler was just about to submit when it was paused. Nothing keeps it from doing
+        so when it wakes.
     :ivar forgotten_at: when Redis last lost data.
     """
 
-    def __init__(self, world: World, unanswered: Collection[str]) -> None:
+    def __init__(self, world: World, unanswered: Collection[str], held_up: Collection[str]) -> None:
         self._world = world
+        self._held_up = held_up
         self._unanswered = unanswered
         self.violations: list[str] = []
         self.all: list[Run] = []
@@ -85,7 +88,7 @@ class Runs:
         if any(other.is_admitted for other in self.all if other.attempt == run.attempt):
             self.violations.append(f"the task of attempt {run.attempt[:8]} was started twice")
         run.is_admitted = True
-        if row.attempt != run.attempt and not run.process.paused_until:
+        if row.attempt != run.attempt and not run.process.paused_until and run.attempt not in self._held_up:
             self.violations.append(f"attempt {run.attempt[:8]} started {row.name}, whose attempt is {row.attempt[:8]}")
 
     def end(self, run: Run) -> None:

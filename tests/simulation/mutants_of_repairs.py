@@ -99,6 +99,13 @@ REPAIR_MUTANTS = (
         within=1000,
     ),
     Mutant(
+        name="a scheduler that was stopped submits what another one has queued",
+        file=f"{_EXECUTOR}/still_queued.py",
+        old="    if is_in_time or not waiting or not context.outage.may_ask():",
+        new="    if True:",
+        within=3000,
+    ),
+    Mutant(
         name="a lost attempt that came back with older data is not decided",
         file=f"{_EXECUTOR}/comparison.py",
         old="            elif record.owner == context.owner and record.state is State.LOST:",

@@ -32,6 +32,7 @@ class Network:
 
     :ivar lost_messages: answers that may have held a message and were lost.
     :ivar unanswered: attempts that were in commands whose answer was lost.
+    :ivar held_up: attempts that were in commands which a process was about to send when it was paused.
     """
 
     def __init__(self, world: World, server: RedisServer, faults: FaultsMet) -> None:
@@ -41,6 +42,7 @@ class Network:
         self._blocked: dict[str, Places] = {}
         self.lost_messages = 0
         self.unanswered: set[str] = set()
+        self.held_up: set[str] = set()
         server.after_writes.append(self._wake)
 
     def connect(self, process: Process) -> SimulatedRedis:
@@ -60,8 +62,10 @@ class Network:
     def _exchange(self, process: Process, commands: Sequence[Sequence[Any]]) -> list[Any]:
         world, server, choose = self._world, self._server, process.random.random
         process.trips += 1
-        there, back, choice = choose(), choose(), choose()
+        there, back, choice, began = choose(), choose(), choose(), world.now
         world.sleep(0.004 * there if there < 0.97 else 6 * (there - 0.97))
+        if world.now - began > ANSWER_SECONDS:
+            self.held_up.update(_ATTEMPT.findall(str(commands)))
         fault = self._faults.of_redis(process)
         if fault is not None:
             world.say(f"{fault}: {' '.join(str(command[0]) for command in commands)}")
