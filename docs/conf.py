@@ -51,6 +51,7 @@ NAVIGATION = {
         "Pods": "docs/pods",
         "Start of a pod": "docs/pod-start",
         "Warm pods": "docs/warm-pods",
+        "Tokens of pods": "docs/pod-tokens",
         "Redis": "docs/redis",
         "Redis URLs": "docs/redis-urls",
         "Managed Redis": "docs/managed-redis",

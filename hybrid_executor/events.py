@@ -43,6 +43,7 @@ class Event(NamedTuple):
     :ivar holder: the worker, agent or pod that holds the attempt now, "" for none.
     :ivar reason: a text for people; "" for none.
     :ivar namespace: of its pod, "" for none.
+    :ivar wants: what the attempt needs from its owner: ``workload``, a new one; "" for nothing.
     """
 
     id: StreamId
@@ -54,6 +55,7 @@ class Event(NamedTuple):
     holder: str = ""
     reason: str = ""
     namespace: str = ""
+    wants: str = ""
 
 
 def decode_event(stream_id: str, fields: Mapping[str, str]) -> Event:
@@ -73,4 +75,5 @@ def decode_event(stream_id: str, fields: Mapping[str, str]) -> Event:
         holder=fields.get("holder", ""),
         reason=fields.get("reason", ""),
         namespace=fields.get("namespace", ""),
+        wants=fields.get("wants", ""),
     )

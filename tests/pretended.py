@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
@@ -41,9 +41,18 @@ def announce_worker(
 
 
 def announce_agent(
-    store: Store, name: str, *, namespace: str = "default", refusals: Sequence[object] = (), state: str = "running"
+    store: Store,
+    name: str,
+    *,
+    namespace: str = "default",
+    refusals: Sequence[object] = (),
+    state: str = "running",
+    warm: Mapping[str, object] | None = None,
 ) -> None:
-    """Announce an agent as it would announce itself."""
+    """Announce an agent as it would announce itself.
+
+    :param warm: what it says of the warm pods of each profile.
+    """
     fields = {
         "state": state,
         "clusters": "default",
@@ -52,6 +61,7 @@ def announce_agent(
         "in_flight": '{"default": 2}',
         "launched": '{"default": 40}',
         "refusals": json.dumps(list(refusals)),
+        "warm": json.dumps({"default": warm} if warm else {}),
         "host": "host",
         "pid": "1",
         "life": f"life-of-{name}",

@@ -146,6 +146,32 @@ def _is_busy(server: Server) -> bool:
 full = _configured("maxmemory", 1, 0)
 short_of_replicas = _configured("min-replicas-to-write", 1, 0)
 
+
+@contextmanager
+def another_password(server: Server) -> Iterator[None]:
+    """Somebody has changed the password, and all connections but the server's own client have ended."""
+    with redis.Redis(port=server.port, single_connection_client=True) as client:
+        client.config_set("requirepass", OTHER_PASSWORD)
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        try:
+            yield
+        finally:
+            client.config_set("requirepass", "")
+
+
+@contextmanager
+def without_a_permission(server: Server) -> Iterator[None]:
+    """Somebody has taken away the right to run scripts, which each change of a record needs."""
+    server.client.execute_command("ACL", "SETUSER", "default", "-evalsha")
+    try:
+        yield
+    finally:
+        server.client.execute_command("ACL", "SETUSER", "default", "+evalsha")
+
+
+RIGHTS: dict[str, Situation] = {"NOAUTH": another_password, "NOPERM": without_a_permission}
+"""Situations in which a person has to do something; only once that is done, Redis can be used again."""
+
 SITUATIONS: dict[str, Situation] = {
     "READONLY": read_only,
     "OOM": full,

@@ -81,6 +81,12 @@ class StatsdListener:
         """Return the samples of a name with at least these tags."""
         return [s for s in self.samples if s.name == f"hybrid_executor.{name}" and tags.items() <= s.tags.items()]
 
+    def of_airflow(self, name: str, *, lines: int) -> list[float]:
+        """Return the values of one of Airflow's own metrics among the last lines that have come."""
+        wanted = f"{PREFIX}{name}"
+        last = [line for line in self._lines[-lines:] if line.startswith((f"{wanted},", f"{wanted}:"))]
+        return [_read(line).value for line in last]
+
     def _listen(self) -> None:
         while data := self._socket.recv(65536):
             self._lines += data.decode().splitlines()

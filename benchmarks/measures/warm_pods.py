@@ -1,5 +1,8 @@
 """Start tasks in pods of their own and in warm pods: from the submission until the task asks Airflow's API to run.
 
+Tasks come at once, or in a stream of one per second. In the stream, pods of their own are measured twice: with the
+workload in their arguments, and by their standard input (``[hybrid_executor] pod_token = stdin``).
+
 A server stands in for Airflow's execution API. It notes when each task asks for the first time, and refuses: the task
 then ends. Without ``KUBECONFIG`` the pods are processes of the sandbox. With it, they run on that cluster, which needs
 ``HYBRID_BENCH_IMAGE`` (an image with Airflow) and ``HYBRID_BENCH_HOST`` (an address of this machine that pods reach).
@@ -36,6 +39,8 @@ from hybrid_executor.store import RedisSettings, Submission, open_store
 
 _INSTANCE = "bench"
 _PATIENCE_SECONDS = 1800.0
+_IDLE_IN_A_STREAM = 5
+_WAYS = {"cold": "cold", "stdin": "cold with the token by stdin", "warm": "warm"}
 _ON_A_CLUSTER = Budget(most=500), Budget(most=1000)
 _TEMPLATE = """
 apiVersion: v1
@@ -50,22 +55,31 @@ spec:
 """
 
 
-def measure(bench: Bench, *, counts: tuple[int, ...] = (20,)) -> Iterator[Row]:
-    """Yield milliseconds from submission to the task's first request, p50 and p99, cold and warm."""
-    budgets = _ON_A_CLUSTER if os.environ.get("KUBECONFIG") else (Budget(), Budget())
+def measure(bench: Bench, *, counts: tuple[int, ...] = (20,), stream: int = 20) -> Iterator[Row]:
+    """Yield milliseconds from submission to the task's first request, p50 and p99, cold and warm.
+
+    :param counts: tasks at once. :param stream: tasks that come one per second, 0 for none.
+    """
     for count in counts:
-        with _without_log():
-            cold = _course(bench, count=count, is_warm=False)
-            warm = _course(bench, count=count, is_warm=True)
-        for which, budget in zip((50, 99), budgets, strict=True):
-            for name, times in (("cold", cold), ("warm", warm)):
-                yield Row(
-                    benchmark="warm_pods",
-                    metric=f"{count} tasks at once, {name}, p{which}",
-                    unit="ms",
-                    ours=1000 * _percentile(times, which),
-                    budget=budget if name == "warm" else Budget(),
-                )
+        yield from _rows(bench, f"{count} tasks at once", count=count, every_seconds=0.0, ways=("cold", "warm"))
+    if stream:
+        what = f"{stream} tasks, one per second"
+        yield from _rows(bench, what, count=stream, every_seconds=1.0, ways=("cold", "stdin", "warm"))
+
+
+def _rows(bench: Bench, what: str, *, count: int, every_seconds: float, ways: Sequence[str]) -> Iterator[Row]:
+    budgets = _ON_A_CLUSTER if os.environ.get("KUBECONFIG") else (Budget(), Budget())
+    with _without_log():
+        courses = [(way, _course(bench, count=count, every_seconds=every_seconds, way=way)) for way in ways]
+    for which, budget in zip((50, 99), budgets, strict=True):
+        for way, times in courses:
+            yield Row(
+                benchmark="warm_pods",
+                metric=f"{what}, {_WAYS[way]}, p{which}",
+                unit="ms",
+                ours=1000 * _percentile(times, which),
+                budget=budget if way == "warm" else Budget(),
+            )
 
 
 @contextmanager
@@ -121,8 +135,10 @@ class _Asked:
         self._server.server_close()
 
 
-def _course(bench: Bench, *, count: int, is_warm: bool) -> list[float]:
-    """Submit so many tasks at once; return the seconds of each until it asked."""
+def _course(bench: Bench, *, count: int, every_seconds: float, way: str) -> list[float]:
+    """Submit so many tasks; return the seconds of each until it asked."""
+    is_warm = way == "warm"
+    idle = min(count, _IDLE_IN_A_STREAM) if every_seconds else count
     bench.servers.empty_redis()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="warm-pods-")))
@@ -131,10 +147,11 @@ def _course(bench: Bench, *, count: int, is_warm: bool) -> list[float]:
         stack.callback(asked.close)
         template, profiles = folder / "template.yaml", folder / "profiles.json"
         template.write_text(_TEMPLATE.format(image=image, url=f"http://{host}:{asked.port}/execution/"))
-        profile = {"warm": {"idle": count, "most": count}} if is_warm else {}
+        profile = {"warm": {"idle": idle, "most": count}} if is_warm else {}
         profiles.write_text(json.dumps({"bench": profile}))
         url = bench.servers.redis_url()
         hybrid = {"redis_url": url, "instance": _INSTANCE, "profiles_file": str(profiles), "pod_creation_rate": "100"}
+        hybrid["pod_token"] = "stdin" if way == "stdin" else "args"
         settings = read_settings(DictConfig({"hybrid_executor": {**hybrid, "routes": "*=kubernetes:bench"}}))
         kubernetes = read_kubernetes_settings(
             DictConfig(
@@ -160,18 +177,21 @@ def _course(bench: Bench, *, count: int, is_warm: bool) -> list[float]:
         stack.callback(store.close)
         if is_warm:
             keys = f"{store.keys.prefix}warm-ready:*"
-            _wait(lambda: sum(int(store.client.zcard(str(key))) for key in store.client.keys(keys)) == count)
+            _wait(lambda: sum(int(store.client.zcard(str(key))) for key in store.client.keys(keys)) >= idle)
         else:
             _wait(lambda: any(member.is_alive for member in store.presence.members("agent")))
         tasks = make_tasks(count, queue="q")
-        began = time.time()
-        store.attempts.submit([_submission(task) for task in tasks])
+        began: dict[str, float] = {}
+        for some in [[task] for task in tasks] if every_seconds else [tasks]:
+            began |= {str(task.ti.id): time.time() for task in some}
+            store.attempts.submit([_submission(task) for task in some])
+            time.sleep(every_seconds)
         _wait(lambda: len(asked.first) == count)
         client = connect(kubernetes)
         for pod in client.list_pods(kubernetes.namespace, warm_selector(_INSTANCE, WAITING)).items:
             client.delete_pod(kubernetes.namespace, pod["metadata"]["name"], grace_period_seconds=0)
         client.close()
-        return [at - began for at in asked.first.values()]
+        return [at - began[task] for task, at in asked.first.items()]
 
 
 @contextmanager

@@ -331,6 +331,7 @@ class ClusterAgent:
             remover=remover,
             log_tails=LogTails(client, log_pool),
             starts=around.store.starts,
+            hand_overs=around.store.hand_overs,
             cluster=self.cluster,
             on_end=self._pod_ended,
             on_shortage=self._give_way,

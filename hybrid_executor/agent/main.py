@@ -158,6 +158,8 @@ class Agent:
             airflow_version=_airflow_version(),
             coordinator_pods=settings.coordinator_pods,
             redis_id=lambda: self._ownership.id,
+            pod_token=settings.pod_token,
+            wait_seconds=settings.workload_wait_seconds,
         )
         told = ""
         try:

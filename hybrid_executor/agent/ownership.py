@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 from hybrid_executor.agent.identity import PodIdentity
 from hybrid_executor.complaints import Complaints
+from hybrid_executor.events import AttemptId
 from hybrid_executor.store import Attempts, Record, RedisIdentity
 
 
@@ -66,9 +67,11 @@ class Ownership:
 
         :raises StoreUnavailable: Redis could not be asked about pods that carry another id.
         """
-        doubtful = [seen.identity.attempt for seen in sightings if self.is_foreign(seen.identity, None)]
-        if not doubtful:
+        if not self._doubtful(sightings):
             return list(sightings)
+        # Another agent may have told since the last check which ids are ours.
+        self._ids |= self._identity.read()
+        doubtful = self._doubtful(sightings)
         records = dict(zip(doubtful, self._attempts.records(doubtful), strict=True))
         own: list[T] = []
         foreign: list[PodIdentity] = []
@@ -80,6 +83,9 @@ class Ownership:
         if foreign:
             self._report_clash(place, foreign[0])
         return own
+
+    def _doubtful(self, sightings: Sequence[T]) -> list[AttemptId]:
+        return [seen.identity.attempt for seen in sightings if self.is_foreign(seen.identity, None)]
 
     def _report_clash(self, place: str, example: PodIdentity) -> None:
         """Report once that a place has pods of another deployment."""

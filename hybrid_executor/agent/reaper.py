@@ -156,8 +156,8 @@ class Reaper:
 
 
 def _waits(record: Record) -> bool:
-    """Return whether an agent has to create the record's pod, or to hand the workload over to a waiting one."""
-    is_under_way = record.state in LAUNCHABLE or (record.state is State.PENDING and bool(record.warm_pod))
+    """Return whether an agent has to create the record's pod, or to hand the workload over to one that waits."""
+    is_under_way = record.state in LAUNCHABLE or (record.state is State.PENDING and bool(record.hand_over_pod))
     return is_under_way and bool(record.cluster)
 
 

@@ -65,6 +65,8 @@ def pod_yaml(args: Namespace) -> int:
         hook=hook,
         airflow_version=compat.airflow_version(),
         coordinator_pods=settings.coordinator_pods,
+        pod_token=settings.pod_token,
+        wait_seconds=settings.workload_wait_seconds,
     )
     default_queue = str(conf.get("operators", "default_queue", fallback="default"))
     planned = [

@@ -39,7 +39,14 @@ from hybrid_executor.compat.events import (
     unpack_event,
 )
 from hybrid_executor.compat.providers import read_providers
-from hybrid_executor.compat.queues import check_queues, count_queued, drop_queued, is_queued, queued_workloads
+from hybrid_executor.compat.queues import (
+    check_queues,
+    count_queued,
+    drop_queued,
+    is_queued,
+    queued_workloads,
+    waiting_workloads,
+)
 from hybrid_executor.compat.releases import SupportedWorkloads, airflow_version, kinds_in_pods
 from hybrid_executor.compat.standing import (
     MISMATCH,
@@ -124,5 +131,6 @@ __all__ = [
     "team_of_dag",
     "unmet_dependencies",
     "unpack_event",
+    "waiting_workloads",
     "with_changes",
 ]

@@ -28,6 +28,7 @@ class TaskRow:
     """What Airflow's database says of one task instance.
 
     :ivar read_at: the database's own time of the answer; this process's clock may differ.
+    :ivar queued_by: the job id of the scheduler that answers for it, "" for none.
     """
 
     id: str
@@ -41,6 +42,7 @@ class TaskRow:
     attempt: str
     last_heartbeat_at: datetime | None
     read_at: datetime
+    queued_by: str = ""
 
     def is_beating(self, quiet_seconds: float) -> bool:
         """Return whether its task process has been heard of within ``quiet_seconds``, by the database's clock."""
@@ -86,6 +88,7 @@ def read_tasks(task_ids: Iterable[str]) -> dict[str, TaskRow]:
         TaskInstance.queue,
         TaskInstance.external_executor_id,
         TaskInstance.last_heartbeat_at,
+        TaskInstance.queued_by_job_id,
     )
     rows: dict[str, TaskRow] = {}
     with own_session() as session:
@@ -104,6 +107,7 @@ def read_tasks(task_ids: Iterable[str]) -> dict[str, TaskRow]:
                     attempt=row.external_executor_id or "",
                     last_heartbeat_at=row.last_heartbeat_at,
                     read_at=read_at,
+                    queued_by=str(row.queued_by_job_id or ""),
                 )
     return rows
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from airflow.executors import workloads
@@ -41,6 +42,11 @@ def queued_workloads(executor: BaseExecutor) -> list[tuple[WorkloadKey, AirflowW
     return waiting
 
 
+def waiting_workloads(executor: BaseExecutor) -> Iterator[AirflowWorkload]:
+    """Yield what waits in the executor, in no order that matters."""
+    return chain.from_iterable(queue.values() for queue in _queues(executor))
+
+
 def _urgency(item: tuple[WorkloadKey, AirflowWorkload]) -> tuple[int, int]:
     """Return what a waiting workload is sorted by. Of two equal ones, the first queued goes first."""
     workload = item[1]
@@ -56,8 +62,10 @@ def count_queued(executor: BaseExecutor) -> int:
 
 def drop_queued(executor: BaseExecutor, key: WorkloadKey) -> bool:
     """Remove a workload from the executor's waiting ones; return whether it was there."""
-    found = [queue.pop(key, None) for queue in _queues(executor)]
-    return any(workload is not None for workload in found)
+    was_there = False
+    for queue in _queues(executor):
+        was_there |= queue.pop(key, None) is not None
+    return was_there
 
 
 def is_queued(executor: object, key: WorkloadKey) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from hybrid_executor.config.options import ConfigSource, DictConfig, Option
 from hybrid_executor.config.profiles import DEFAULT_CLUSTER, DEFAULT_PROFILE, Profile
 from hybrid_executor.config.settings import (
+    PodToken,
     RedisLocation,
     Settings,
     read_settings,
@@ -22,6 +23,7 @@ __all__ = [
     "ConfigSource",
     "DictConfig",
     "Option",
+    "PodToken",
     "Profile",
     "RedisLocation",
     "Settings",

@@ -46,6 +46,7 @@ _IDLE_SLEEP = Option(
 _EXECUTORS = Option(section="core", name="executor", type="str", default="", description="Airflow's executors.")
 
 Shape = Literal["hybrid", "kubernetes", "local_kubernetes"]
+PodToken = Literal["args", "stdin"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Settings:
     :ivar broker: the Celery broker.
     :ivar parallelism: maximum number of attempts of one scheduler, by pool.
     :ivar starting_pods: maximum number of starting pods of a cluster; 0 for an adaptive limit.
+    :ivar pod_token: a pod gets its workload in the arguments of its container, or by its standard input.
     :ivar launch_patience_seconds: how long to retry after a refusal that may end soon or never.
     :ivar token_seconds: how long the token of a queued workload is valid.
     :ivar share: which tasks this executor gets in Airflow's multi-team mode; ``None`` outside of it.
@@ -92,6 +94,7 @@ class Settings:
     coordinator_pods: Mapping[str, CoordinatorPod] = field(default_factory=dict)
     team: str = ""
     share: Share | None = None
+    pod_token: PodToken = "args"
 
     @property
     def broker_is_store(self) -> bool:
@@ -116,6 +119,15 @@ class Settings:
         """Return the profiles of a cluster's routes that have warm pods, by name."""
         reached = [self.profile_of(route) for route in self.routes.routes if route.pool == "kubernetes"]
         return {profile.name: profile for profile in reached if profile.warm is not None and profile.cluster == cluster}
+
+    @property
+    def workload_wait_seconds(self) -> float:
+        """How long a pod that runs waits for its workload. Airflow takes the task back long before."""
+        return max(3600.0, 2 * self.token_seconds)
+
+    def attaches(self, cluster: str) -> bool:
+        """Return whether agents hand workloads over to pods of a cluster, for which they need a right."""
+        return self.pod_token == "stdin" or bool(self.warm_profiles(cluster))
 
     def require_redis(self) -> RedisLocation:
         """Return the address of Redis.
@@ -185,6 +197,7 @@ def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
         coordinator_pods=read_coordinator_pods(conf),
         team=conf.team,
         share=read_share(conf),
+        pod_token=table.POD_TOKEN.read(conf),
     )
 
 

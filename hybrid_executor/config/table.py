@@ -110,6 +110,16 @@ STARTING_PODS = Option(
     "API server. 0: the limit adapts. It begins at 8 and doubles as long as tasks start within 10 "
     "seconds.",
 )
+POD_TOKEN = Option(
+    section=SECTION,
+    name="pod_token",
+    type="str",
+    default="args",
+    allowed=("args", "stdin"),
+    description="How a pod gets its workload, which holds a token. 'args': in the arguments of its container, as with "
+    "Airflow's KubernetesExecutor. Everyone who may read pods can read them. 'stdin': an agent writes it to the "
+    "standard input of the container when that runs. Agents then need a right on pods/attach: docs/security.md.",
+)
 LAUNCH_PATIENCE = Option(
     section=SECTION,
     name="launch_patience",
@@ -217,12 +227,12 @@ WORKER_PARSE_SECONDS = Option(
     section=SECTION,
     name="worker_parse_seconds",
     type="float",
-    default="0",
+    default="300",
     minimum=0,
     unit="seconds",
     description="How long the tasks of a Celery worker may use one parse of their Dag file. The worker parses the file "
     "again when it, or anything that it read, has changed. A file that does more than read files while it is parsed is "
-    "still parsed by each task. 0: each task parses its file, as Airflow does. A good value is 300.",
+    "still parsed by each task. 0: each task parses its file, as Airflow does.",
 )
 WORKER_PARSED_FILES = Option(
     section=SECTION,
@@ -246,6 +256,7 @@ HYBRID_OPTIONS: tuple[Option, ...] = (
     LOCAL_PARALLELISM,
     POD_CREATION_RATE,
     STARTING_PODS,
+    POD_TOKEN,
     LAUNCH_PATIENCE,
     RECORD_RETENTION,
     REPAIR_INTERVAL,

@@ -95,27 +95,32 @@ def judge_credential(credential: Credential, *, now: float) -> Finding:
     return ok(name, what)
 
 
-def judge_rights(missing: Sequence[str], namespace: str | None, *, was_tried: bool) -> Finding:
+def judge_rights(
+    missing: Sequence[str], namespace: str | None, *, was_tried: bool, needs_attach: bool = False
+) -> Finding:
     """Name the missing verbs of one namespace.
 
     :param missing: verb and resource of each.
     :param was_tried: reviews are denied, so each verb was used without an effect.
+    :param needs_attach: no task starts without the rights on pods/attach.
     """
     where = f"in namespace {namespace}" if namespace else "in all namespaces"
     how = "each was tried, since this account may not ask for a review" if was_tried else "reviewed one by one"
     if not missing:
         return ok("rights", f"all that agents use {where} ({how})")
     kind = "Role" if namespace else "ClusterRole"
+    manifest = _manifest_of(missing, needs_attach=needs_attach)
     return failure(
         "rights",
         f"{where} this account may not: {', '.join(missing)} ({how})",
-        f"grant them in a {kind} that is bound to the agent's account; {_manifest_of(missing)}",
+        f"grant them in a {kind} that is bound to the agent's account; {manifest}",
     )
 
 
-def _manifest_of(missing: Sequence[str]) -> str:
+def _manifest_of(missing: Sequence[str], *, needs_attach: bool) -> str:
     if all("pods/attach" in right for right in missing):
-        return "workers/manifests/warm-pods/rbac.yaml has them. Until then tasks start without warm pods"
+        until = "no task starts in a pod ([hybrid_executor] pod_token = stdin)" if needs_attach else ""
+        return f"workers/manifests/warm-pods/rbac.yaml has them. Until then {until or 'tasks start without warm pods'}"
     if any("pods/attach" in right for right in missing):
         return "workers/manifests/rbac.yaml has all of them, but warm-pods/rbac.yaml those on pods/attach"
     return "workers/manifests/rbac.yaml has all of them"

@@ -115,8 +115,8 @@ class ClusterSubject:
     def _rights(self, namespace: str | None) -> Iterator[Finding]:
         was_tried = False
         missing: list[str] = []
-        is_warm = bool(self.settings.warm_profiles(self.cluster))
-        for right in (*AGENT_RIGHTS, *(ATTACH_RIGHTS if is_warm else ())):
+        attaches = self.settings.attaches(self.cluster)
+        for right in (*AGENT_RIGHTS, *(ATTACH_RIGHTS if attaches else ())):
             try:
                 has_right, tried = _has_right(self.client, right, namespace, tries=was_tried)
             except KubeError as error:
@@ -125,7 +125,8 @@ class ClusterSubject:
             was_tried = was_tried or tried
             if not has_right:
                 missing.append(str(right))
-        yield judge.judge_rights(missing, namespace, was_tried=was_tried)
+        needs_attach = self.settings.pod_token == "stdin"
+        yield judge.judge_rights(missing, namespace, was_tried=was_tried, needs_attach=needs_attach)
 
     def _upstream(self, namespace: str | None) -> Iterator[Finding]:
         try:
@@ -152,6 +153,7 @@ class ClusterSubject:
             hook=hook,
             airflow_version=compat.airflow_version(),
             coordinator_pods=self.settings.coordinator_pods,
+            pod_token=self.settings.pod_token,
         )
         suspicious = list(dict.fromkeys(factory.findings()))
         cure = "correct the file that is named; airflow hybrid pod-yaml shows the pods of a Dag"

@@ -81,6 +81,21 @@ def resume_adoption(context: Context) -> None:
         del to_adopt[workload_id]
 
 
+def follow(context: Context, ended: Sequence[tuple[compat.TaskRow, Record]]) -> None:
+    """Take over attempts whose task has ended, or has a newer attempt: nobody is told how they end.
+
+    :raises StoreUnavailable: Redis could not be asked.
+    """
+    records = _take_over(context, [record.id for _, record in ended])
+    for row, known in ended:
+        record = records.get(known.id)
+        if record is not None and not record.state.is_terminal:
+            tracked = _tracked(context, row, record)
+            tracked.is_superseded = True
+            context.ledger.add(tracked)
+            context.apply_record(tracked, record, is_new_start=False)
+
+
 def _unrecorded(context: Context, row: compat.TaskRow) -> Record:
     """Return what the record of a waiting task would be, had Redis not lost it."""
     return Record(id=AttemptId(row.attempt), state=State.SUBMITTED, generation=0, pool=_pool_of(context, row))

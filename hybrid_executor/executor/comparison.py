@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 _COMPARED_EACH_TIME = 500
 _HAS_POD = frozenset({State.PENDING, State.RUNNING})
 _BEFORE_START = frozenset({State.SUBMITTED, State.LAUNCHING, State.PENDING})
+_NOT_STARTED = frozenset({"", "queued", "scheduled"})
 
 
 class Comparison:
@@ -53,7 +54,7 @@ class Comparison:
         return self._context.store.attempts.records([item.attempt for item in tracked])
 
     def _compare(self, doubtful: Sequence[Tracked]) -> None:
-        context, missing = self._context, []
+        context, missing, others = self._context, [], []
         for tracked, record in zip(doubtful, self._read(doubtful), strict=True):
             if record is None:
                 missing.append(tracked)
@@ -64,10 +65,12 @@ class Comparison:
             elif record.state.is_terminal or record.owner == context.owner:
                 context.apply_record(tracked, record)
             elif record.state is not State.UNKNOWN:
-                log.info("Another scheduler answers for attempt %s now", tracked.attempt)
-                context.let_go(tracked)
+                others.append((tracked, record))
+                continue
             if record is not None and context.ledger.get(tracked.attempt) is None:
                 context.metrics.count(metric.SLOTS_HEALED, pool=tracked.pool)
+        if others:
+            _let_go_or_take_back(context, others)
         if missing:
             _record_again(context, missing)
 
@@ -86,37 +89,66 @@ class Comparison:
         context.apply(tracked, State.LOST, record.generation, holder=record.holder, reason=record.reason)
 
 
+def _let_go_or_take_back(context: Context, others: Sequence[tuple[Tracked, Record]]) -> None:
+    """Forget what another scheduler answers for, by Airflow's database. Take the rest back.
+
+    A Redis that has fallen back to older data may have lost that this scheduler has adopted them.
+    """
+    rows = compat.read_tasks(tracked.workload_id for tracked, _ in others if tracked.kind == "task")
+    for tracked, record in others:
+        row = rows.get(tracked.workload_id)
+        if row is not None and row.attempt == tracked.attempt and row.queued_by == context.owner:
+            log.warning("Attempt %s is ours again: Redis has lost that we adopted it", tracked.attempt)
+            context.store.attempts.adopt([tracked.attempt], owner=context.owner)
+            context.apply_record(tracked, record)
+        else:
+            log.info("Another scheduler answers for attempt %s now", tracked.attempt)
+            context.let_go(tracked)
+            context.metrics.count(metric.SLOTS_HEALED, pool=tracked.pool)
+
+
 def _record_again(context: Context, missing: Sequence[Tracked]) -> None:
     """Write the records that Redis lost: what runs keeps running, what waited is submitted again.
 
     An attempt that waited for its pod is launched again with a new workload; where its pod exists already, the agents
-    find it. Where its task has started in between, it is recorded as it was.
+    find it. Where its task has started in between, it is recorded as it was, or as one whose pod is to be found.
     """
     log.warning("%s attempts have lost their record; recording them again", len(missing))
     waiting = {t.attempt: t for t in missing if t.state in _BEFORE_START}
     not_queued = submit_again(context, waiting, {}, keep=waiting)
-    _end_unless_started(context, [t for t in not_queued if t.state is State.SUBMITTED])
     started = [t for t in missing if t.attempt not in waiting]
     started += [t for t in not_queued if t.state is not State.SUBMITTED]
+    started += _started_unseen(context, [t for t in not_queued if t.state is State.SUBMITTED])
     context.store.attempts.restore([_restoration(context, tracked) for tracked in started])
     context.metrics.count(metric.REPAIRED, len(started), repair="recorded_again")
 
 
-def _end_unless_started(context: Context, not_queued: Sequence[Tracked]) -> None:
-    """End what Airflow no longer waits for. One whose task runs goes on: its worker writes its record again."""
+def _started_unseen(context: Context, not_queued: Sequence[Tracked]) -> list[Tracked]:
+    """Return those whose task has started in a pod, and end what Airflow no longer waits for.
+
+    One whose task runs on a worker goes on: the worker writes its record again.
+    """
     rows = compat.read_tasks(t.workload_id for t in not_queued if t.kind == "task") if not_queued else {}
+    in_pods = []
     for tracked in not_queued:
         row = rows.get(tracked.workload_id)
-        if row is None or row.attempt != tracked.attempt or row.state != "running":
+        if row is None or row.attempt != tracked.attempt:
             end(context, tracked)
+        elif tracked.pool == "kubernetes" and row.state not in _NOT_STARTED:
+            in_pods.append(tracked)
+        elif row.state != "running":
+            end(context, tracked)
+    return in_pods
 
 
 def _restoration(context: Context, tracked: Tracked) -> Restoration:
+    # A pod that has started its task was launched, and so it can be found or missed.
+    state = State.LAUNCHING if tracked.state is State.SUBMITTED else tracked.state
     return Restoration(
         attempt=tracked.attempt,
         owner=context.owner,
         pool=tracked.pool,
-        state=tracked.state,
+        state=state,
         generation=tracked.generation,
         fields={
             **compat.describe_key(tracked.key),

@@ -316,7 +316,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         """How many more workloads may come, summed over pools; a full pool does not count against another."""
         limits = self._limits()
         occupied = dict.fromkeys(limits, 0) | self._occupied()
-        for _, workload in compat.queued_workloads(self):
+        for workload in compat.waiting_workloads(self):
             occupied[self._pool_of(workload)] += 1
         return sum(slots.free_slots(limits, occupied).values())
 

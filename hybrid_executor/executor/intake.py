@@ -100,6 +100,8 @@ class Intake:
                     namespace=event.namespace,
                     at=at,
                 )
+                if event.wants == "workload":
+                    self._context.pending.to_renew.add(event.attempt)
         except Exception:  # noqa: BLE001 - one event must not keep all others from being taken in
             log.exception("An event of attempt %s could not be taken in; its record will be read", event.attempt)
             self._context.pending.to_read.add(event.attempt)

@@ -12,8 +12,10 @@ from hybrid_executor.executor.comparison import Comparison
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.intake import Intake
 from hybrid_executor.executor.lost import LostWork
+from hybrid_executor.executor.orphans import Orphans
 from hybrid_executor.executor.pending import REGULAR, Repair
 from hybrid_executor.executor.queue_report import QueueReport
+from hybrid_executor.executor.renewal import renew_workloads
 from hybrid_executor.executor.revived import end_revived
 from hybrid_executor.executor.starts import StartReports
 from hybrid_executor.executor.steps import Steps
@@ -47,6 +49,7 @@ class Loop:
         self._intake = Intake(context)
         self._comparison = Comparison(context)
         self._lost = LostWork(context, pod_launch_retries=pod_launch_retries)
+        self._orphans = Orphans(context)
         self._start_reports = StartReports(context)
         self._unserved = UnservedWarnings(context)
         self._queue_report = QueueReport(context)
@@ -62,6 +65,7 @@ class Loop:
             Repair.FIND_LOST_WORKERS: self._lost.find_lost_workers,
             Repair.DECIDE_LOST: self._lost.decide_pending,
             Repair.FIND_UNSENT: self._lost.find_unsent,
+            Repair.TAKE_OVER_ORPHANS: self._orphans.take_over,
             Repair.SWEEP: self._sweep,
             Repair.FIND_UNSERVED: self._unserved.look,
         }
@@ -101,6 +105,8 @@ class Loop:
                 steps.do("read records again", self._comparison.read_pending)
             if pending.to_decide:
                 steps.do(Repair.DECIDE_LOST.value, self._lost.decide_pending)
+            if pending.to_renew:
+                steps.do("make new workloads", lambda: renew_workloads(context))
             steps.do("take orders", self._take_orders)
             steps.do("report which pods have started", self._start_reports.tell)
             if pending.to_revoke:

@@ -26,6 +26,9 @@ _LOOKED_UP_EACH_TIME = 2_000
 _LAUNCHES_ON_WORKERS = 3
 # Each of them takes at least as long as the Task SDK goes on asking, some 10 s by default.
 _LAUNCHES_WITHOUT_API = 20
+_WORKLOAD_LOST = "workload_lost"
+# Its workload did not reach its pod, so neither the task nor its pod is to blame.
+_LAUNCHES_WITHOUT_WORKLOAD = {_WORKLOAD_LOST: 3, "not_handed_over": 8, "expired": 8}
 _WAITS = ("queued", "scheduled")
 _ENDED_WELL = ("success", "skipped", "deferred", "up_for_reschedule")
 
@@ -79,6 +82,7 @@ class LostWork:
         Where the task has told Airflow itself that it ended well, only the report to Redis was lost.
         """
         context = self._context
+        quiet_seconds = context.settings.worker_lost_after_seconds
         again: dict[AttemptId, Tracked] = {}
         known: dict[AttemptId, Record] = {}
         changes = []
@@ -90,6 +94,8 @@ class LostWork:
                 continue
             known[tracked.attempt] = record
             row = rows.get(tracked.workload_id)
+            if record.category == _WORKLOAD_LOST and row is not None and row.is_beating(quiet_seconds):
+                continue  # its pod runs, and no agent has found it yet
             if row is not None and row.attempt == tracked.attempt and row.state in _ENDED_WELL:
                 changes.append(Change(attempt=tracked.attempt, to=State.SUCCEEDED, generation=record.generation))
                 continue
@@ -123,6 +129,8 @@ class LostWork:
         most = self._pod_launch_retries if record.pool == "kubernetes" else _LAUNCHES_ON_WORKERS
         if record.category == "api_unreachable":
             most = _LAUNCHES_WITHOUT_API
+        if most >= 0:
+            most = max(most, _LAUNCHES_WITHOUT_WORKLOAD.get(record.category, 0))
         return most < 0 or record.launches < most
 
     def find_unsent(self) -> None:

@@ -19,6 +19,7 @@ class Repair(Enum):
     FIND_LOST_WORKERS = "look for lost workers"
     DECIDE_LOST = "decide about lost attempts"
     FIND_UNSENT = "look for unsent messages"
+    TAKE_OVER_ORPHANS = "take over what dead schedulers have left"
     SWEEP = "clean the sets of live attempts"
     FIND_UNSERVED = "look for queues that nobody serves"
 
@@ -39,6 +40,7 @@ class Pending:
     :ivar to_adopt: attempts of dead schedulers that could not be looked up yet, by workload id.
     :ivar to_read: attempts whose record is to be read, because an event may have been missed.
     :ivar to_decide: attempts that were reported lost. They are to be submitted again or failed.
+    :ivar to_renew: attempts whose workload has expired while their pod waited for it.
     :ivar repairs: the timed repairs that are due.
     """
 
@@ -49,4 +51,5 @@ class Pending:
     to_adopt: dict[str, AttemptId] = field(default_factory=dict)
     to_read: set[AttemptId] = field(default_factory=set)
     to_decide: set[AttemptId] = field(default_factory=set)
+    to_renew: set[AttemptId] = field(default_factory=set)
     repairs: set[Repair] = field(default_factory=set)

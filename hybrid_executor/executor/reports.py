@@ -47,7 +47,10 @@ class Reports:
         if state is State.SUCCEEDED and not reason:
             # Airflow shows this only where the task itself has not reported its end.
             where = f"on {tracked.holder} " if tracked.holder else ""
-            reason = f"The attempt {where}ended with exit code 0, but its task never reported its end"
+            reason = (
+                f"The attempt {where}ended with exit code 0, but its task never reported its end: it was marked or "
+                "cleared while it ran, or its process ended too early"
+            )
         if state is not State.REVOKED:
             self._tell(tracked.key, state, reason, tracked.workload_run_id)
 

@@ -12,7 +12,7 @@ from hybrid_executor.store import Record, Store
 FIELDS = (
     *("generation", "owner", "kind", "key", "dag_id", "task_id", "run_id", "map_index", "try_number", "queue", "pool"),
     *("profile", "cluster", "namespace", "pod", "node", "holder", "received_by", "launches", "reason", "note"),
-    *("category", "exit_code", "noted_at", "sent", "warm", "warm_generation", *MOMENTS),
+    *("category", "exit_code", "noted_at", "sent", "warm", "warm_generation", "hand_over", *MOMENTS),
 )
 """All fields of a record that are shown."""
 
@@ -57,7 +57,7 @@ class AttemptView:
     :ivar holder: the worker, agent or pod that has it now. :ivar received_by: the worker that has its message.
     :ivar launches: how often it was submitted again without costing a try.
     :ivar note: what it waits for. :ivar reason: why it ended, or was launched again. :ivar category: of that reason.
-    :ivar is_warm: it was given a waiting pod.
+    :ivar is_warm: it was given a waiting pod. :ivar is_handed_over: an agent hands its workload over to its pod.
     :ivar is_sent: its message was sent to a broker that is not the store's Redis.
     :ivar trouble: why its record cannot be read, "" where it can.
     """
@@ -94,6 +94,7 @@ class AttemptView:
     running_at: float = 0.0
     ended_at: float = 0.0
     is_warm: bool = False
+    is_handed_over: bool = False
     is_sent: bool = False
     trouble: str = ""
 
@@ -170,6 +171,7 @@ def view_attempt(record: Record, *, now: int) -> AttemptView:
         running_at=record.running_at / 1000,
         ended_at=record.ended_at / 1000,
         is_warm=bool(record.warm_pod),
+        is_handed_over=bool(record.hand_over_pod),
         is_sent="sent" in record.extra,
         trouble=record.trouble,
     )

@@ -41,11 +41,13 @@ _CURES = {
     "('airflow hybrid pod-yaml DAG TASK --check' tries it), then clear the task.",
     "expired": "It waited longer than its token is valid. Remove what made it wait, or raise [scheduler] "
     "task_queued_timeout; then clear the task.",
+    "workload_lost": "Find out why Redis lost data (restart, FLUSHALL, eviction), then clear the task.",
     "unavailable": "Look at the cluster's API server, then clear the task.",
     # Workers.
     "worker_lost": "Find out why the worker ended (memory, node, kill); with retries the task runs again.",
     "worker_stopped": "The worker was stopped while it ran the task; with retries it runs again. Drain workers before "
     "you stop them: airflow hybrid drain WORKER --wait.",
+    "ended_by_airflow": "Airflow's audit log says who marked or cleared it.",
     "signal": "Find out what killed the task's process on the worker (its log, the kernel's log).",
     "time_limit": "Raise the worker's time limit ([celery] task_time_limit), or make the task shorter.",
     "api_unreachable": "Let the worker reach Airflow's API server: [core] execution_api_server_url must be an address "

@@ -10,6 +10,7 @@ from hybrid_executor.insight.situation import Explanation, Situation
 
 _AGAIN = "Launched again: "
 _SLOW_SECONDS = 15.0
+_HOW = {True: "is ready", False: "runs"}
 
 
 def explain_waiting(attempt: AttemptView, around: Situation) -> Explanation:
@@ -86,10 +87,10 @@ def explain_pending(attempt: AttemptView, around: Situation) -> Explanation:
         return _no_agent(attempt, where)
     watcher = around.watcher_of(attempt.cluster, attempt.namespace)
     blind = "" if watcher else f" No agent watches namespace {attempt.namespace} now, so this may have changed."
-    if not attempt.note and attempt.is_warm:
+    if not attempt.note and attempt.is_handed_over:
         return Explanation(
-            where=where.replace("in pod", "in warm pod", 1),
-            waits_for=f"An agent hands its workload over to the pod, which is ready.{blind}",
+            where=where.replace("in pod", "in warm pod", 1) if attempt.is_warm else where,
+            waits_for=f"An agent hands its workload over to the pod, which {_HOW[attempt.is_warm]}.{blind}",
             advice="Wait. If it lasts, see the log of the agents: they finish it, or launch the attempt again.",
         )
     if not attempt.note:

@@ -88,6 +88,17 @@ def judge_create_error(error: KubeError, *, patience_seconds: float = DEFAULT_PA
     return Refusal("reject", _advice(error))
 
 
+def missing_attach_right(*, patience_seconds: float) -> Refusal:
+    """Return what follows where a pod could be created, and could not get its workload."""
+    return Refusal(
+        "retry",
+        "[hybrid_executor] pod_token = stdin needs a right that the agent does not have: give its service account the "
+        "verbs get and create on pods/attach (workers/manifests/warm-pods/rbac.yaml).",
+        concerns="namespace",
+        most_seconds=patience_seconds,
+    )
+
+
 def _judge_forbidden(error: KubeError, words: str, patience_seconds: float) -> Refusal:
     quota = read_quota_refusal(str(error))
     if quota is not None:

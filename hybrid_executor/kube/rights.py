@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +14,7 @@ from hybrid_executor.kube.client import KubeClient
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _NOBODY = "hybrid-executor-doctor-no-such-pod"
 _WATCH_SECONDS = 1
+_ASK_AGAIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,36 @@ AGENT_RIGHTS = (
 """All that agents do, and the API server with the logs of running pods; the same as in workers/manifests/rbac.yaml."""
 
 ATTACH_RIGHTS = (Right("get", "pods/attach"), Right("create", "pods/attach"))
-"""What agents need besides where a profile has warm pods. Before Kubernetes 1.35 "get" is enough."""
+"""What agents need besides where they hand workloads over to pods. Before Kubernetes 1.35 "get" is enough."""
+HOW_TO_GRANT_ATTACH = (
+    "grant the agent's account the verbs get and create on pods/attach (workers/manifests/warm-pods/rbac.yaml)"
+)
+
+
+class AttachRight:
+    """Whether an account may hand workloads over to pods, asked for each namespace once a minute. Safe for threads."""
+
+    def __init__(self, client: KubeClient, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._known: dict[str, tuple[float, bool]] = {}
+
+    def is_granted(self, namespace: str) -> bool:
+        """Return whether it may, as far as is known; an account that may not ask finds out by its first try.
+
+        :raises KubeError: the API could not be asked.
+        """
+        asked_at, is_granted = self._known.get(namespace, (float("-inf"), True))
+        if self._clock() - asked_at < _ASK_AGAIN_SECONDS:
+            return is_granted
+        try:
+            is_granted = all(review(self._client, right, namespace) for right in ATTACH_RIGHTS)
+        except KubeError as error:
+            if error.status != 403:
+                raise
+            is_granted = True
+        self._known[namespace] = (self._clock(), is_granted)
+        return is_granted
 
 
 def review(client: KubeClient, right: Right, namespace: str | None) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from hybrid_executor.kube.manifest import BASE_CONTAINER
@@ -28,6 +28,7 @@ _SAYS = "hybrid-executor: "
 READY = f"{_SAYS}ready"
 _ACCEPTED = f"{_SAYS}accepted "
 _KIND_LENGTH = 16
+_NOT_KEPT = ("restartPolicy", "restartPolicyRules", "tty")
 
 Acceptance = Literal["accepted", "waiting", "unknown"]
 
@@ -39,8 +40,7 @@ def as_waiting(
 
     :param wait_seconds: the program ends by itself after this time, so that nothing waits for ever.
     """
-    spec = dict(pod["spec"])
-    spec["containers"] = [_waits(container, program, wait_seconds) for container in spec["containers"]]
+    spec = with_program(pod["spec"], [program, f"{wait_seconds:g}"])
     if priority_class:
         spec["priorityClassName"] = priority_class
     metadata = {**pod["metadata"]}
@@ -49,11 +49,23 @@ def as_waiting(
     return {**pod, "metadata": metadata, "spec": spec}
 
 
-def _waits(container: Mapping[str, Any], program: str, wait_seconds: float) -> Mapping[str, Any]:
+def with_program(spec: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
+    """Return a pod's spec whose task's container runs a Python program that reads its standard input.
+
+    The container is never started again: it would wait for another workload, and there is none. It has no terminal,
+    which would repeat the workload in the log.
+
+    :param arguments: the program's text, and what it is given.
+    """
+    containers = [_reads(container, arguments) for container in spec["containers"]]
+    return {**spec, "containers": containers, "restartPolicy": "Never"}
+
+
+def _reads(container: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
     if container.get("name") != BASE_CONTAINER:
         return container
-    arguments = ["python", "-c", program, f"{wait_seconds:g}"]
-    return {**container, "args": arguments, "stdin": True, "stdinOnce": True}
+    kept = {name: value for name, value in container.items() if name not in _NOT_KEPT}
+    return {**kept, "args": ["python", "-c", *arguments], "stdin": True, "stdinOnce": True}
 
 
 def kind_of(pod: Mapping[str, Any]) -> str:
@@ -71,25 +83,32 @@ def with_name(pod: Mapping[str, Any], *, name: str, kind: str) -> dict[str, Any]
 
 
 def claim_patch(request: PodRequest, *, annotations: Mapping[str, str], claim: str) -> list[dict[str, Any]]:
-    """Return the JSON patch that gives a waiting pod to an attempt; it fails (422) if the pod is not waiting.
+    """Return the JSON patch that gives a waiting pod to an attempt.
+
+    It fails (422) if the pod is not waiting, or is that of another instance, whatever Redis says.
 
     :param annotations: those beside the request's own.
     :param claim: names this one try, to tell after a lost answer whose patch has succeeded.
     """
-    patch: list[dict[str, Any]] = [
-        {"op": "test", "path": _path("labels", LABEL_WARM), "value": WAITING},
-        {"op": "replace", "path": _path("labels", LABEL_WARM), "value": CLAIMED},
-    ]
+    own = {"op": "test", "path": path_of("labels", LABEL_INSTANCE), "value": make_safe_label_value(request.instance)}
+    patch = [own, *change_label(LABEL_WARM, WAITING, CLAIMED)]
     given = {
         "labels": labels_of(request),
         "annotations": {**annotations_of(request), **annotations, ANNOTATION_CLAIM: claim},
     }
     for part, values in given.items():
-        patch += [{"op": "add", "path": _path(part, name), "value": value} for name, value in values.items()]
+        patch += [{"op": "add", "path": path_of(part, name), "value": value} for name, value in values.items()]
     return patch
 
 
-def _path(part: str, name: str) -> str:
+def change_label(label: str, old: str, new: str) -> list[dict[str, Any]]:
+    """Return the JSON patch that changes a label; it fails (422) if the label has another value than ``old``."""
+    path = path_of("labels", label)
+    return [{"op": "test", "path": path, "value": old}, {"op": "replace", "path": path, "value": new}]
+
+
+def path_of(part: str, name: str) -> str:
+    """Return the JSON pointer of a label or an annotation."""
     escaped = name.replace("~", "~0").replace("/", "~1")
     return f"/metadata/{part}/{escaped}"
 

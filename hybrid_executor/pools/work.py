@@ -12,9 +12,9 @@ SENT_FIELD = "sent"
 """Field of a record: its message was sent to a broker that is not the store's Redis."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)  # one is made for each workload: frozen ones take twice as long to make
 class Work:
-    """One workload, routed.
+    """One workload, routed. Nobody changes it.
 
     :ivar workload_id: the id of the task instance, callback or connection test in Airflow's database.
     :ivar payload: the workload as JSON, which what runs it gets. It holds a token and is never shown.

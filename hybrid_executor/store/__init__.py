@@ -14,6 +14,7 @@ from hybrid_executor.store.changes import Change, Claim, LaunchAck, Outcome, Res
 from hybrid_executor.store.client import RedisSettings, Store, check_server, open_configured_store, open_store
 from hybrid_executor.store.epochs import Epoch
 from hybrid_executor.store.erasing import Erasing, Erasure
+from hybrid_executor.store.hand_overs import HandOvers, Renewal, Waiter
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
 from hybrid_executor.store.orders import Order, Orders
@@ -42,6 +43,7 @@ __all__ = [
     "EventBatch",
     "EventStream",
     "Given",
+    "HandOvers",
     "Keys",
     "LaunchAck",
     "LaunchEntry",
@@ -61,6 +63,7 @@ __all__ = [
     "Record",
     "RedisIdentity",
     "RedisSettings",
+    "Renewal",
     "ResourceVersion",
     "Restoration",
     "Starts",
@@ -68,6 +71,7 @@ __all__ = [
     "StoreView",
     "Submission",
     "Taken",
+    "Waiter",
     "WarmPodStore",
     "Wish",
     "WrongType",

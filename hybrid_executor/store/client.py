@@ -22,6 +22,7 @@ from hybrid_executor.store.attempts import Attempts
 from hybrid_executor.store.broker_lists import BrokerLists
 from hybrid_executor.store.census import Census
 from hybrid_executor.store.erasing import Erasing
+from hybrid_executor.store.hand_overs import HandOvers
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Leases, Rates
 from hybrid_executor.store.orders import Orders
@@ -155,6 +156,7 @@ class Store:
         self.rates = Rates(client, self.keys)
         self.starts = Starts(client, self.keys)
         self.warm = WarmPodStore(client, self.keys)
+        self.hand_overs = HandOvers(client, self.keys, payload_seconds=payload_seconds)
         self.presence = Presence(client, self.keys)
         self.orders = Orders(client, self.keys)
         self.erasing = Erasing(client, self.keys)

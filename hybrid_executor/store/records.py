@@ -67,6 +67,12 @@ class Record:
         return self.extra.get("warm", "") if is_of_this_launch else ""
 
     @property
+    def hand_over_pod(self) -> str:
+        """``namespace/name`` of the pod that an agent hands this launch's workload over to, "" for none so far."""
+        is_due = self.extra.get("hand_over") == str(self.generation) and bool(self.pod)
+        return self.warm_pod or (f"{self.namespace}/{self.pod}" if is_due else "")
+
+    @property
     def name(self) -> str:
         """The attempt in words a person knows: ``dag.task[map_index] run try``, or what kind of work it is."""
         if self.kind != "task":

@@ -236,22 +236,16 @@ class LaunchStream:
 
     @translated
     def renew(self, entries: Sequence[StreamId]) -> None:
-        """Keep entries from being taken over: they are still being worked on. Does not count as a delivery.
-
-        Entries that Redis has lost are left out.
-        """
-        self._claim(entries)
+        """Keep entries from being taken over: they are still being worked on. Does not count as a delivery."""
+        self._claim(entries, idle_milliseconds=0)
 
     @translated
     def give_back(self, entries: Sequence[StreamId]) -> None:
-        """Let other consumers take these entries over at once, as if this one had been silent for a day.
+        """Let other consumers take these entries over at once, as if this one had been silent for a day."""
+        self._claim(entries, idle_milliseconds=_GIVEN_BACK_MILLISECONDS)
 
-        Entries that Redis has lost are left out.
-        """
-        self._claim(entries, idle=_GIVEN_BACK_MILLISECONDS)
-
-    def _claim(self, entries: Sequence[StreamId], *, idle: int | None = None) -> None:
-        """Say how long this consumer has been silent about entries; 0 ms by default."""
+    def _claim(self, entries: Sequence[StreamId], *, idle_milliseconds: int) -> None:
+        """Set since when entries of this consumer are idle. Those of a group that Redis has lost are no entries now."""
         try:
             for start in range(0, len(entries), _RENEWED_AT_ONCE):
                 self._client.xclaim(
@@ -260,7 +254,7 @@ class LaunchStream:
                     self._consumer,
                     min_idle_time=0,
                     message_ids=list(entries[start : start + _RENEWED_AT_ONCE]),
-                    idle=idle,
+                    idle=idle_milliseconds,
                     justid=True,
                 )
         except ResponseError as error:

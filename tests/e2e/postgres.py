@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from importlib import util
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ from hybrid_executor.standalone.ports import choose_port
 from tests.waiting import PATIENCE_SECONDS
 
 _START_SECONDS = 60.0
+_CONNECTIONS = 200
 _PR_SET_PDEATHSIG = 1
 
 
@@ -60,7 +62,12 @@ class PostgresServer:
         )
         assert done.returncode == 0, f"initdb failed: {done.stdout}{done.stderr}"
         # Nothing in here has to survive a power cut.
-        settings = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
+        settings = {
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+            "max_connections": str(_CONNECTIONS),
+        }
         command = [str(install / "bin" / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(self.port)]
         command += ["-k", str(self.folder), *(word for item in settings.items() for word in ("-c", "=".join(item)))]
         self._command = command
@@ -81,13 +88,61 @@ class PostgresServer:
 
     def cut_sessions(self) -> int:
         """End the sessions of all clients; return how many there were."""
-        url = self.airflow_url.replace("+psycopg2", "")
-        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        with closing(psycopg2.connect(self._url)) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
                 "WHERE pid != pg_backend_pid() AND backend_type = 'client backend'"
             )
             return int((cursor.fetchone() or (0,))[0])
+
+    @contextmanager
+    def configured(self, **settings: str) -> Iterator[None]:
+        """Set options of the server for all sessions, until the end of the block."""
+        with self._session() as cursor:
+            for name, value in settings.items():
+                cursor.execute(f"ALTER SYSTEM SET {name} = %s", (value,))
+            cursor.execute("SELECT pg_reload_conf()")
+        try:
+            yield
+        finally:
+            # This session, too, gets what was set.
+            with self._session("-c default_transaction_read_only=off -c statement_timeout=0") as cursor:
+                for name in settings:
+                    cursor.execute(f"ALTER SYSTEM RESET {name}")
+                cursor.execute("SELECT pg_reload_conf()")
+
+    @contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """Let nobody read or write a table, until the end of the block."""
+        with closing(psycopg2.connect(self._url)) as connection, connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            yield
+            connection.rollback()
+
+    @contextmanager
+    def crowded(self) -> Iterator[None]:
+        """Use all connections that there may be, until the end of the block; end the present ones of others."""
+        held: list[Any] = []
+        self.cut_sessions()
+        try:
+            with suppress(psycopg2.OperationalError):
+                while len(held) < _CONNECTIONS:
+                    held.append(psycopg2.connect(self._url))
+            yield
+        finally:
+            for connection in held:
+                connection.close()
+
+    @contextmanager
+    def _session(self, options: str = "") -> Iterator[Any]:
+        with closing(psycopg2.connect(self._url, options=options)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                yield cursor
+
+    @property
+    def _url(self) -> str:
+        return self.airflow_url.replace("+psycopg2", "")
 
     @property
     def _environment(self) -> dict[str, str]:

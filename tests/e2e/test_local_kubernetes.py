@@ -1,49 +1,104 @@
-"""A whole Airflow on SQLite with LocalKubernetesExecutor: the scheduler's own processes and pods."""
+"""``airflow hybrid standalone --quiet`` with LocalKubernetesExecutor: the scheduler's own processes, and pods."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from hybrid_executor.demo.runs import Runs
-from hybrid_executor.standalone import LocalAirflow
-from tests.e2e.conftest import DAGS, run_airflow, run_dags
+from hybrid_executor.standalone.api import AirflowApi, ApiError
+from tests.e2e.conftest import DAGS
+from tests.standalone import Standalone, processes_of
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
+]
 
 
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    with run_airflow(
+def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+    started = Standalone(
         tmp_path_factory.mktemp("local"),
-        dags=DAGS / "local",
-        routes="kubernetes=kubernetes, *=local",
-        executor="hybrid_executor.LocalKubernetesExecutor",
-        options={"AIRFLOW__CORE__PARALLELISM": "4"},
-    ) as running:
-        yield running
+        "--quiet",
+        options={
+            "AIRFLOW__CORE__EXECUTOR": "hybrid_executor.LocalKubernetesExecutor",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS / "local"),
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+        },
+    )
+    try:
+        started.wait_until_ready()
+        yield started
+    finally:
+        started.kill()
 
 
 @pytest.fixture(scope="module")
-def runs(airflow: LocalAirflow) -> Runs:
-    return run_dags(airflow, ["mixed"])
+def password(standalone: Standalone) -> str:
+    return str(json.loads((standalone.home / "hybrid" / "passwords.json").read_text())["admin"])
 
 
-def test_no_celery_worker_is_needed(airflow: LocalAirflow, runs: Runs) -> None:
-    assert runs.states == {"mixed": "success"}
-    assert "worker" not in airflow.stack.names
+@pytest.fixture(scope="module")
+def api(standalone: Standalone, password: str) -> Iterator[AirflowApi]:
+    opened = AirflowApi(f"http://127.0.0.1:{standalone.port}", username="admin", password=password)
+    yield opened
+    opened.close()
 
 
-def test_a_task_of_the_default_queue_runs_beside_the_scheduler(airflow: LocalAirflow, runs: Runs) -> None:
-    (instance,) = [row for row in runs.instances if row["task_id"] == "beside_the_scheduler"]
-    assert (instance["state"], instance["hostname"]) == ("success", socket.gethostname())
-    assert airflow.api.xcom(instance) == 20
+def test_tasks_run_beside_the_scheduler_and_in_pods(standalone: Standalone, api: AirflowApi) -> None:
+    wait_until(lambda: _holds(lambda: "mixed" in api.dag_ids()), what="the Dag is read")
+    run = api.trigger("mixed")
+    ends = ("success", "failed")
+    wait_until(lambda: _holds(lambda: api.run_state("mixed", run) in ends), what="the run is over")
+    instances = {row["task_id"]: row for row in api.task_instances("mixed", run)}
+    assert {row["state"] for row in instances.values()} == {"success"}
+    assert instances["beside_the_scheduler"]["hostname"] == socket.gethostname()
+    assert api.xcom(instances["beside_the_scheduler"]) == 20
+    assert api.xcom(instances["in_pod"]) == 21
+    (recorded,) = json.loads(standalone.ask("tasks", "--ended", "--run", run, "--json"))
+    assert (recorded["pool"], recorded["pod"]) == ("kubernetes", instances["in_pod"]["hostname"])
 
 
-def test_a_task_of_the_kubernetes_queue_runs_in_a_pod(airflow: LocalAirflow, runs: Runs) -> None:
-    (record,) = [record for record in runs.journal.records if record.task_id == "in_pod"]
-    (instance,) = [row for row in runs.instances if row["task_id"] == "in_pod"]
-    assert (record.pool, record.pod) == ("kubernetes", instance["hostname"])
-    assert airflow.api.xcom(instance) == 21
+def test_a_quiet_one_says_its_own_lines_only(standalone: Standalone, password: str) -> None:
+    wait_until(lambda: f"logs      {standalone.home}/hybrid/logs" in standalone.said, what="all is said")
+    said = standalone.said.splitlines()
+    assert {line.partition(" ")[0] for line in said} == {"hybrid"}
+    assert [line for line in said if password in line][1:] == [f"hybrid        |   password  {password}"]
+
+
+def test_each_component_has_a_log_and_there_is_no_celery_worker(standalone: Standalone) -> None:
+    written = {path.name for path in (standalone.home / "hybrid" / "logs").iterdir() if path.stat().st_size}
+    parts = ("migrate", "valkey", "sandbox", "api-server", "scheduler", "dag-processor", "triggerer")
+    assert written == {f"{part}.log" for part in parts}
+
+
+def test_a_component_that_dies_ends_it_with_its_name_and_last_words(standalone: Standalone) -> None:
+    (scheduler,) = [
+        pid
+        for pid in processes_of(standalone.home)
+        if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"-m\0airflow\0scheduler\0")
+        and b"guard.py" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(scheduler, signal.SIGKILL)
+    assert standalone.process.wait(PATIENCE_SECONDS) == 1
+    assert processes_of(standalone.home) == []
+    last = standalone.said.rpartition("airflow hybrid: ")[2]
+    assert last.startswith("scheduler ended unexpectedly with exit code 137.\nIts last lines:")
+
+
+def _holds(asked: Callable[[], bool]) -> bool:
+    """Return what the API server says; on a busy machine it may not answer in time."""
+    try:
+        return asked()
+    except ApiError:
+        return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from hybrid_executor.events import AttemptId
@@ -15,20 +15,25 @@ from tests.waiting import wait_until
 
 
 @contextmanager
-def course(deployment: Deployment, *, may_spend_tries: bool = False) -> Iterator[Load]:
+def course(deployment: Deployment, *, may_spend_tries: bool = False, may_end: Collection[str] = ()) -> Iterator[Load]:
     """Give the load of one course; at the end everything is healed, and all must have gone well.
 
     :param may_spend_tries: running tasks are killed, so that some need another try.
+    :param may_end: parts that may end by themselves.
     """
+    deployment.ended.clear()
     since, begun = deployment.count_heartbeats(), time.monotonic()
     load = Load(deployment.api, deployment.database, deployment.marks)
     yield load
     deployment.heal()
     load.wait(*load.runs)
     invariants.check_ends(load, load.runs)
+    invariants.check_each_try_is_another_attempt(load, load.runs)
     if not may_spend_tries:
         invariants.check_no_try_was_spent(load, load.runs)
+        invariants.check_nothing_was_said(load, load.runs)
     invariants.check_nothing_is_left(deployment)
+    invariants.check_lives(deployment, may_end=may_end)
     slowest = invariants.check_heartbeats(deployment, since=since)
     print(f"{len(load.runs)} runs in {time.monotonic() - begun:.0f} s; longest heartbeat {slowest:.2f} s")
 

@@ -52,6 +52,7 @@ class Deployment:
     :param trees: another source tree for some parts, by their names.
     :ivar parts: all processes but the servers, by name.
     :ivar heartbeats: hears how long each ``heartbeat()`` of each scheduler takes.
+    :ivar ended: the parts that had ended by themselves until now.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Deployment:
         self.agents = [f"agent-{number}" for number in range(1, agents + 1)]
         self.workers = [f"worker-{number}" for number in range(1, workers + 1)]
         self._trees = dict(trees or {})
+        self.ended: set[str] = set()
         self._stack = ExitStack()
 
     def __enter__(self) -> Deployment:
@@ -112,7 +114,8 @@ class Deployment:
         return self.parts[name]
 
     def heal(self) -> None:
-        """Undo all faults and start what was killed; return when the whole works again."""
+        """Undo all faults and start what was killed or has ended; return when the whole works again."""
+        self.ended.update(self.died())
         for link in self.redis.links:
             link.mend()
         self.api_link.mend()
@@ -151,6 +154,7 @@ class Deployment:
 
     def revive(self) -> None:
         """Start what has ended by itself, as a service manager does."""
+        self.ended.update(self.died())
         for name in self.died():
             self.parts[name].start()
 
@@ -168,6 +172,10 @@ class Deployment:
     def count_heartbeats(self) -> int:
         """Return how many heartbeats have been measured."""
         return len(self._beats())
+
+    def occupied(self) -> list[float]:
+        """Return how many tasks executors have told last to be running, each scheduler several times."""
+        return self.statsd.of_airflow("executor.running_tasks", lines=2_000)[-10 * len(self.schedulers) :]
 
     def _beats(self) -> list[Sample]:
         return self.statsd.of("heartbeat.time")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from hybrid_executor.pools.celery_message import read_attempt
@@ -48,10 +48,30 @@ def check_no_try_was_spent(load: Load, run_ids: Iterable[str]) -> None:
     assert not spent, f"tries were spent: {spent}; {load.audit(run_ids)}"
 
 
+def check_nothing_was_said(load: Load, run_ids: Iterable[str]) -> None:
+    """Airflow's audit log tells of no failed attempt, mismatch or silence, but for what is meant to fail."""
+    said = [row for row in load.audit(run_ids) if row[0] not in FAILS | TWICE]
+    assert not said, f"the audit log tells of failures: {said}"
+
+
+def check_each_try_is_another_attempt(load: Load, run_ids: Iterable[str]) -> None:
+    """No two tries of a task were the same attempt, and Airflow's history has each try once."""
+    doubled = load.doubled_tries(run_ids)
+    assert not doubled, f"tries that Airflow's tables have twice: {doubled}"
+    for task, tries in load.tries(run_ids).items():
+        attempts = [one.attempt for one in tries if one.attempt]
+        assert len(set(attempts)) == len(attempts), f"{task}: {tries}"
+
+
 def check_nothing_is_left(deployment: Deployment) -> None:
-    """Neither Redis nor the cluster holds anything of attempts that have ended, and every process lives."""
-    assert not deployment.died(), {name: deployment.part(name).output[-2000:] for name in deployment.died()}
+    """Neither Redis nor the cluster holds anything of attempts that have ended."""
     wait_until(lambda: not left_over(deployment), what=lambda: f"nothing is left over: {left_over(deployment)}")
+
+
+def check_lives(deployment: Deployment, *, may_end: Collection[str] = ()) -> None:
+    """No process has ended by itself, also none that was started again since."""
+    ended = (deployment.ended | set(deployment.died())) - set(may_end)
+    assert not ended, {name: deployment.part(name).output[-2000:] for name in ended}
 
 
 def check_heartbeats(deployment: Deployment, *, since: int = 0) -> float:
@@ -87,6 +107,7 @@ def left_over(deployment: Deployment) -> dict[str, Any]:
         found["without expiry"] = [
             key for key in client.scan_iter(count=1000) if client.ttl(key) == -1 and not key.startswith(_LASTING)
         ]
+    found["occupied slots"] = [count for count in deployment.occupied() if count]
     pods = deployment.sandbox.call(lambda: deployment.sandbox.cluster.select(PODS))
     found["pods"] = [pod["metadata"]["name"] for pod in pods]
     return {name: value for name, value in found.items() if value}

@@ -164,6 +164,17 @@ class Load:
                     found[Task(row.run_id, row.task_id, row.map_index)][row.try_number] = one
         return {task: [tries[number] for number in sorted(tries)] for task, tries in found.items()}
 
+    def doubled_tries(self, run_ids: Iterable[str]) -> list[Any]:
+        """Return the tries of which Airflow's tables have more than one row, with the number of rows."""
+        of_runs = "SELECT dag_id, run_id, task_id, map_index, try_number FROM {} WHERE run_id = ANY(:runs)"
+        union = f"{of_runs.format('task_instance')} UNION ALL {of_runs.format('task_instance_history')}"
+        query = text(
+            f"SELECT run_id, task_id, map_index, try_number, count(*) FROM ({union}) AS tries "
+            "GROUP BY dag_id, run_id, task_id, map_index, try_number HAVING count(*) > 1"
+        )
+        with self._database.connect() as connection:
+            return [tuple(row) for row in connection.execute(query, {"runs": list(run_ids)})]
+
     def audit(self, run_ids: Iterable[str]) -> list[tuple[str, str, str]]:
         """Return what executors and schedulers have written in Airflow's audit log: task, event, text."""
         query = text(

@@ -56,6 +56,26 @@ def postgres_cut(deployment: Deployment) -> None:
         time.sleep(1)
 
 
+def postgres_read_only(deployment: Deployment) -> None:
+    with deployment.postgres.configured(default_transaction_read_only="on"):
+        time.sleep(10)
+
+
+def postgres_in_a_hurry(deployment: Deployment) -> None:
+    with deployment.postgres.configured(statement_timeout="1"):
+        time.sleep(10)
+
+
+def postgres_locked(deployment: Deployment) -> None:
+    with deployment.postgres.locked("task_instance"):
+        time.sleep(8)
+
+
+def postgres_crowded(deployment: Deployment) -> None:
+    with deployment.postgres.crowded():
+        time.sleep(10)
+
+
 def api_server_down(deployment: Deployment) -> None:
     server = deployment.part("api-server")
     server.kill()
@@ -98,9 +118,17 @@ def test_while_airflows_api_server_is_down_tasks_on_workers_start_later_and_cost
         assert spent == {}
 
 
-@pytest.mark.parametrize("happen", [postgres_restarted, postgres_cut])
-def test_a_database_that_goes_away_loses_no_task(deployment: Deployment, happen: Callable[[Deployment], None]) -> None:
-    with course(deployment, may_spend_tries=True) as load:
+POSTGRES = [
+    *(postgres_restarted, postgres_cut, postgres_read_only, postgres_in_a_hurry, postgres_locked, postgres_crowded)
+]
+
+
+@pytest.mark.parametrize("happen", POSTGRES)
+def test_a_database_that_goes_away_or_refuses_loses_no_task(
+    deployment: Deployment, happen: Callable[[Deployment], None]
+) -> None:
+    of_airflow = (*deployment.schedulers, "api-server", "dag-processor", "triggerer")
+    with course(deployment, may_spend_tries=True, may_end=of_airflow) as load:
         running = load.start("load", seconds=10)
         wait_begun(load, running, "on_worker", "in_pod", "in_pod_a", "in_pod_b")
         starting = load.start("load", seconds=1)

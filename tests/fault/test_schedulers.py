@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from hybrid_executor.executor.reports import FAILED_EVENT
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
 from tests.fault.course import course, records, wait_begun, wait_records
@@ -38,6 +39,9 @@ def test_each_try_runs_once_whatever_is_cleared_marked_retried_deferred_or_timed
         tries = {task.task_id: [one.state for one in of_task] for task, of_task in load.tries([held]).items()}
         assert tries["marked"] == tries["marked_pod"] == ["success"]
         assert len(tries["cleared"]) == len(tries["cleared_pod"]) == 2
+        told = {task: text for task, event, text in load.audit([held]) if event == FAILED_EVENT}
+        assert set(told) == {"cleared", "marked"}
+        assert all(text.startswith("Airflow ended it while it ran") for text in told.values()), told
 
 
 def wait_all(load: Load) -> None:

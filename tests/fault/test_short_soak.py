@@ -34,7 +34,6 @@ from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, set_opti
 from tests.waiting import wait_until
 
 pytestmark = [
-    pytest.mark.fault,
     pytest.mark.timeout(600),
     pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
 ]
@@ -140,9 +139,20 @@ class Small:
 
     def beat_until(self, holds: Callable[[], object], *, what: str) -> None:
         """Beat until something holds."""
-        wait_until(
-            lambda: (self.beat(), holds())[1], what=lambda: f"{what}: {self.count()}, {left_in(self.server.url)}"
-        )
+        wait_until(lambda: (self.beat(), holds())[1], what=lambda: f"{what}: {self.how_it_stands()}")
+
+    def how_it_stands(self) -> str:
+        """Return what is not quiet, for the message of a failure."""
+        lines = [f"{self.count()} of {len(self.workloads)} have succeeded; left: {left_in(self.server.url)}"]
+        with redis.Redis.from_url(self.server.url, decode_responses=True) as client:
+            for job, executor in self.executors.items():
+                assert executor._context is not None
+                for tracked in executor._context.ledger:
+                    record = client.hgetall(f"{{hybrid:airflow}}:attempt:{tracked.attempt}")
+                    lines.append(f"scheduler {job} has {tracked}; its record: {record}")
+            lines += [f"unacknowledged: {text[:300]}" for text in client.hvals("unacked")]
+            lines += [f"payload: {key}" for key in client.scan_iter("*payload:*", count=1000)]
+        return "\n".join(lines)
 
     def hand_out(self) -> None:
         """Queue the next tasks, in turn with each executor."""
@@ -165,9 +175,6 @@ class Small:
     # ---- what happens ----
 
     def redis_is_empty(self) -> None:
-        # These pods run for milliseconds only. One that starts and ends while its record is missing may cost a try.
-        pods = {w.ti.map_index for w in self.workloads if w.ti.queue == QUEUE_OF_PODS and w not in self.waiting}
-        self.beat_until(lambda: not pods & self.unended(), what="pods have ended")
         with redis.Redis.from_url(self.server.url) as client:
             client.flushall()
 
@@ -205,6 +212,8 @@ class Small:
         self.beat_until(self.are_recorded, what="all that was handed out is recorded")
         job = min(self.executors)
         self.executors.pop(job).terminate()
+        with redis.Redis.from_url(self.server.url) as client:
+            client.delete(f"{{hybrid:airflow}}:scheduler:{job}")  # it is silent for long
         self.start_executor()
         alive = self.unended()
         survivor = self.executors[min(self.executors)]

@@ -31,7 +31,11 @@ HARMLESS = (
 pytestmark = [
     pytest.mark.fault,
     pytest.mark.timeout(3600),
-    pytest.mark.skipif(not OLD, reason="needs an old release: make test-fault FROM=TAG"),
+    pytest.mark.skipif(
+        not OLD,
+        reason="there is no git tag to upgrade from: name a commit, as in make test-fault "
+        "FROM=$(git rev-list -1 --before='1 day ago' HEAD)",
+    ),
 ]
 
 

@@ -1,7 +1,8 @@
 """Many hand-overs while agents are killed, the API server restarts, attachments break and answers are lost.
 
-HYBRID_HAND_OVERS=10000 runs so many; without it the course is left out. The test plays the schedulers' part: a lost
-attempt that has not run, as far as the ledger tells, is submitted again.
+HYBRID_HAND_OVERS=10000 runs so many to warm pods, and as many to pods of their own (``pod_token = stdin``); without it
+the course is left out. HYBRID_HAND_OVERS_SECONDS ends both earlier. The test plays the schedulers' part: a lost attempt
+that has not run, as far as the ledger tells, is submitted again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import random
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.sandbox.node import NodeSettings
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, Submission
 from tests.faulty_sandbox import Fault
@@ -26,8 +29,9 @@ from tests.integration.agent.warm_world import WarmWorld
 from tests.waiting import wait_until
 
 HAND_OVERS = int(os.environ.get("HYBRID_HAND_OVERS", "0"))
-AT_ONCE = 6
-IDLE = 8  # with those that run, not more than the sandbox's node has room for
+SECONDS = float(os.environ.get("HYBRID_HAND_OVERS_SECONDS", "inf"))
+AT_ONCE = 20
+IDLE = 24
 AGENTS = 2
 SEED = int(os.environ.get("HYBRID_HAND_OVERS_SEED", "1"))
 
@@ -41,18 +45,19 @@ pytestmark = [
 class Agents:
     """Agent processes, of which each may be killed at any time."""
 
-    def __init__(self, warm: WarmWorld, folder: Path) -> None:
+    def __init__(self, warm: WarmWorld, folder: Path, *, profile: str) -> None:
         self.killed = 0
         self._folder = folder
         self._count = 0
         world = warm.world
         values = {
             "hybrid_executor__redis_url": world.redis_url,
-            "hybrid_executor__routes": "*=kubernetes:warm",
+            "hybrid_executor__routes": f"*=kubernetes:{profile}",
+            "hybrid_executor__pod_token": "stdin",  # warm pods are handed over in any case
             "hybrid_executor__profiles_file": str(warm.profiles),
             "hybrid_executor__agent_lease": "2",
             "hybrid_executor__pod_creation_rate": "1000",
-            "hybrid_executor__starting_pods": "20",
+            "hybrid_executor__starting_pods": "100",
             "kubernetes_executor__in_cluster": "False",
             "kubernetes_executor__config_file": str(world.kubeconfig),
             "kubernetes_executor__pod_template_file": str(world.template),
@@ -82,7 +87,7 @@ class Agents:
 
 @pytest.fixture
 def warm(redis_url: str, tmp_path: Path) -> Iterator[WarmWorld]:
-    world = World(redis_url, tmp_path)
+    world = World(redis_url, tmp_path, node=NodeSettings(pod_capacity=4 * IDLE))
     yield WarmWorld(world, idle=IDLE, most=IDLE)
     world.close()
 
@@ -119,7 +124,7 @@ class Disturbances:
         self._faults.clear()
 
 
-def submit_again(warm: WarmWorld, record: Record) -> None:
+def submit_again(warm: WarmWorld, record: Record, *, profile: str) -> None:
     """Do what an owner does with a lost attempt whose task has not started."""
     warm.world.store.attempts.submit(
         [
@@ -127,7 +132,7 @@ def submit_again(warm: WarmWorld, record: Record) -> None:
                 attempt=record.id,
                 owner=OwnerId("1"),
                 pool="kubernetes",
-                fields={"cluster": "default", "profile": "warm", "queue": "q", "kind": "task"},
+                fields={"cluster": "default", "profile": profile, "queue": "q", "kind": "task"},
                 payload=json.dumps({"token": f"token-of-{record.id}"}),
                 expected_generation=record.generation,
                 cluster="default",
@@ -136,25 +141,29 @@ def submit_again(warm: WarmWorld, record: Record) -> None:
     )
 
 
-def test_each_attempt_runs_once_and_each_pod_runs_one(warm: WarmWorld, tmp_path: Path) -> None:
-    agents = Agents(warm, tmp_path)
+@pytest.mark.parametrize("profile", ["warm", "plain"])
+def test_each_attempt_runs_once_and_each_pod_runs_one(warm: WarmWorld, tmp_path: Path, profile: str) -> None:
+    agents = Agents(warm, tmp_path, profile=profile)
     disturbances = Disturbances(warm, agents)
     everyone: list[AttemptId] = []
+    began = time.monotonic()
     try:
-        while len(everyone) < HAND_OVERS:
-            wait_until(lambda: len(warm.ready()) >= AT_ONCE, what=lambda: f"ready pods: {warm.ready()}")
-            attempts = warm.submit(count=AT_ONCE)
+        while len(everyone) < HAND_OVERS and time.monotonic() - began < SECONDS / 2:
+            if profile == "warm":
+                wait_until(lambda: len(warm.ready()) >= AT_ONCE, what=lambda: f"ready pods: {warm.ready()}")
+            attempts = warm.submit(count=AT_ONCE, profile=profile)
             everyone += attempts
-            run_batch(warm, attempts, disturbances)
+            run_batch(warm, attempts, disturbances, profile=profile)
     finally:
         agents.end()
     warm.check_once(everyone)
     warm_runs = sum(pods[0].startswith("warm-") for pods in warm.ran().values())
-    print(f"{len(everyone)} attempts, {warm_runs} in warm pods, {agents.killed} kills, {dict(disturbances.done)}")
-    assert warm_runs > len(everyone) / 2
+    seconds, done = time.monotonic() - began, dict(disturbances.done)
+    print(f"{len(everyone)} attempts in {seconds:.0f} s, {warm_runs} in warm pods, {agents.killed} kills, {done}")
+    assert warm_runs > len(everyone) / 2 if profile == "warm" else not warm_runs
 
 
-def run_batch(warm: WarmWorld, attempts: list[AttemptId], disturbances: Disturbances) -> None:
+def run_batch(warm: WarmWorld, attempts: list[AttemptId], disturbances: Disturbances, *, profile: str) -> None:
     """Wait until all attempts have ended, with a fault on the way; play their owner."""
     ended: set[AttemptId] = set()
     threshold = disturbances.threshold()
@@ -162,17 +171,19 @@ def run_batch(warm: WarmWorld, attempts: list[AttemptId], disturbances: Disturba
 
     def all_ended() -> bool:
         nonlocal was_struck
-        ran = warm.ran()
+        ran: dict[str, list[str]] | None = None
         for record in warm.world.store.attempts.records([one for one in attempts if one not in ended]):
             assert record is not None
-            if record.state.is_terminal or (record.state is State.LOST and record.id in ran):
+            if record.state is State.LOST and ran is None:
+                ran = warm.ran()
+            if record.state.is_terminal or (record.state is State.LOST and record.id in (ran or {})):
                 ended.add(record.id)
             elif record.state is State.LOST:
-                submit_again(warm, record)
+                submit_again(warm, record, profile=profile)
         if not was_struck and len(ended) >= threshold:
             was_struck = True
             disturbances.strike()
         return len(ended) == len(attempts)
 
-    wait_until(all_ended, every_seconds=0.1, what=lambda: f"{len(ended)} of {attempts}")
+    wait_until(all_ended, every_seconds=0.2, what=lambda: f"{len(ended)} of {attempts}")
     disturbances.settle()

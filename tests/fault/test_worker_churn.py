@@ -18,9 +18,9 @@ import pytest
 from hybrid_executor.executor import HybridExecutor
 from tests.fault.churn import ChurnedWorker, Course, Disturbances, Server
 from tests.fault.churn_near_side import LASTING_KEYS, Evidence, NearSide, lasting_keys, left_in, make_rows
-from tests.fault.test_standalone_leaves_nothing import processes_of, wait_until
 from tests.integration.conftest import set_options
-from tests.waiting import PATIENCE_SECONDS
+from tests.standalone import processes_of
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = [
     pytest.mark.timeout(3600),

@@ -17,7 +17,7 @@ from hybrid_executor.store import RedisSettings, Store, open_store
 from tests.integration.conftest import make_task, queue, set_options, wait_for
 from tests.integration.redis_installed import Server
 from tests.integration.workers.near_side import callback_json
-from tests.redis_situations import SITUATIONS, full, programs, serve
+from tests.redis_situations import RIGHTS, SITUATIONS, full, programs, serve
 from tests.store_view import alive, queue_length
 
 
@@ -48,7 +48,7 @@ def turn(executor: Any) -> None:
     executor.heartbeat()
 
 
-@pytest.mark.parametrize("code", SITUATIONS)
+@pytest.mark.parametrize("code", [*SITUATIONS, *RIGHTS])
 def test_under_a_refusal_work_stays_queued_and_nothing_fails_and_it_is_said_once(
     server: Server, store: Store, make_executor: Callable[..., Any], caplog: pytest.LogCaptureFixture, code: str
 ) -> None:
@@ -57,7 +57,7 @@ def test_under_a_refusal_work_stays_queued_and_nothing_fails_and_it_is_said_once
     executor.heartbeat()
     assert compat.queued_workloads(executor) == []
     executor.get_event_buffer()
-    with caplog.at_level(logging.WARNING), SITUATIONS[code](server):
+    with caplog.at_level(logging.WARNING), (SITUATIONS | RIGHTS)[code](server):
         [waiting] = queue(executor, make_task("waiting"))
         for _ in range(5):
             turn(executor)

@@ -6,6 +6,7 @@ The simulation has found each of these orders.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -114,6 +115,55 @@ def test_a_pod_that_is_gone_is_looked_for_although_redis_has_lost_its_place(
     assert record is not None
     assert (record.state, record.cluster) == (State.RUNNING, "default")
     assert (record.pod, record.namespace) == ("dag-task-1", "elsewhere")
+
+
+def test_a_pod_that_started_its_task_unseen_is_recorded_so_that_it_can_be_found(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(state="running", queue="kubernetes"))
+    executor.heartbeat()
+    store.client.flushall()
+    wait_for(lambda: (repaired(executor), store.attempts.records([attempt]) != [None])[1])
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    assert (record.state, record.cluster) == (State.LAUNCHING, "default")
+    # What the agents say where they find no pod, and no workload for another one.
+    lost = {"reason": "Redis lost its workload before its pod was created", "category": "workload_lost"}
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields=lost))
+    assert repaired(executor) == {"task": ("failed", lost["reason"])}
+    assert executor.slots_occupied == 0
+
+
+def test_a_task_that_sends_heartbeats_is_not_failed_because_its_workload_was_lost(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    workload = make_row(state="running", queue="kubernetes", heard=timedelta(0))
+    [attempt] = queue(executor, workload)
+    executor.heartbeat()
+    store.client.delete(store.keys.payload(attempt))
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields={"category": "workload_lost"}))
+    assert repaired(executor) == {}
+    assert executor.running == {workload.ti.key}
+    # What the agents write when they have found its pod after all.
+    store.attempts.advance(Change(attempt=attempt, to=State.SUCCEEDED))
+    assert repaired(executor)["task"][0] == "success"
+    assert executor.slots_occupied == 0
+
+
+def test_a_waiting_task_whose_workload_was_lost_gets_another_one(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(queue="kubernetes"))
+    executor.heartbeat()
+    store.client.delete(store.keys.payload(attempt))
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields={"category": "workload_lost"}))
+    repaired(executor)
+    record, payload, _ = store.attempts.workload(attempt)
+    assert record is not None
+    assert (record.state, record.launches, bool(payload)) == (State.SUBMITTED, 1, True)
 
 
 def test_a_lost_pod_of_a_task_that_was_deferred_fails_nothing(

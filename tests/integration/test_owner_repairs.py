@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import redis
 from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import update
 
+from hybrid_executor.events import OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.integration.conftest import QUEUE_OF_PODS, queue, repaired, wait_for
@@ -73,6 +75,66 @@ def test_a_scheduler_that_was_stopped_submits_nothing_that_another_one_has_queue
     assert store.attempts.owned_by("1") == {attempt}
     executor.heartbeat()
     assert store.attempts.records([stale]) == [None]
+
+
+@pytest.mark.parametrize(("queued_by", "goes_on"), [(2, True), (3, False)])
+def test_what_airflow_says_is_ours_is_taken_back_where_redis_has_lost_its_adoption(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, queued_by: int, goes_on: bool
+) -> None:
+    first, workload = make_executor(job_id=1), make_row()
+    [attempt] = queue(first, workload)
+    first.heartbeat()
+    second = make_executor(job_id=2)
+    assert second.try_adopt_task_instances(rows_of(workload)) == []
+    answers_for(workload, queued_by)
+    store.attempts.adopt([attempt], owner=OwnerId("1"))  # what was before, as after a fail-over
+    assert repaired(second) == {}
+    assert second.running == ({workload.ti.key} if goes_on else set())
+    assert (store.attempts.owned_by(OwnerId("2")) == {attempt}) is goes_on
+
+
+@pytest.mark.parametrize(("state", "ends"), [("success", State.SUCCEEDED), ("failed", State.REVOKED)])
+def test_what_a_dead_scheduler_has_left_of_an_ended_task_is_followed_to_its_end_and_told_to_nobody(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, state: str, ends: State
+) -> None:
+    dead, workload = make_executor(job_id=1), make_row(state=state, queue=QUEUE_OF_PODS)
+    [attempt] = queue(dead, workload)
+    dead.heartbeat()
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields={"reason": "The pod was deleted"}))
+    living = make_executor(job_id=2)
+    living.heartbeat()
+    living.clock.advance(60)
+    assert repaired(living) == {}
+    assert store.attempts.owned_by(OwnerId("1")) == {attempt}, "its scheduler may live"
+    store.presence.withdraw("scheduler", "1")
+    for _ in range(2):
+        assert repaired(living) == {}
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    assert record.state is ends
+    assert store.attempts.owned_by(OwnerId("1")) | store.attempts.owned_by(OwnerId("2")) == set()
+    assert (living.slots_occupied, living.running) == (0, set())
+
+
+def test_what_airflow_still_waits_for_is_left_to_its_own_adoption(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    dead, workload = make_executor(job_id=1), make_row(state="running")
+    [attempt] = queue(dead, workload)
+    dead.heartbeat()
+    living = make_executor(job_id=2)
+    living.heartbeat()
+    living.clock.advance(60)
+    store.presence.withdraw("scheduler", "1")
+    assert repaired(living) == {}
+    assert store.attempts.owned_by(OwnerId("1")) == {attempt}
+
+
+def answers_for(workload: Any, job_id: int) -> None:
+    """Let Airflow have a scheduler's job as the one that has queued, or adopted, a task."""
+    with closing(open_session()) as session:
+        session.execute(update(TaskInstance).where(TaskInstance.id == workload.ti.id).values(queued_by_job_id=job_id))
+        session.commit()
 
 
 def test_an_attempt_that_ended_unseen_is_reported_by_its_adopter(

@@ -25,8 +25,8 @@ AGENT_MUTANTS = (
     ),
     Mutant(
         name="entries of dead agents are not taken over",
-        file=f"{_AGENT}/launch/launcher.py",
-        old="            for entry in self._stream.take_over(idle_milliseconds=idle_milliseconds, count=room):",
+        file=f"{_AGENT}/launch/intake.py",
+        old="            for entry in self._stream.take_over(idle_milliseconds=idle_milliseconds, count=count):",
         new="            for entry in []:",
     ),
     Mutant(
@@ -96,8 +96,8 @@ AGENT_MUTANTS = (
     Mutant(
         name="a list does not repair what events missed",
         file=f"{_AGENT}/watch/relist.py",
-        old="        repairs.sightings.append(sighting)\n",
-        new="        pass\n",
+        old="    elif change is not None:\n        repairs.sightings.append(sighting)\n",
+        new="    elif change is not None:\n        pass\n",
     ),
     Mutant(
         name="a pod that a list does not show is not looked for",

@@ -157,8 +157,8 @@ REPAIR_MUTANTS = (
     Mutant(
         name="an attempt without a record is ended though its task runs",
         file=f"{_EXECUTOR}/comparison.py",
-        old='        if row is None or row.attempt != tracked.attempt or row.state != "running":',
-        new="        if True:",
+        old="        if row is None or row.attempt != tracked.attempt:\n            end(context, tracked)\n",
+        new="        if True:\n            end(context, tracked)\n",
         within=1000,
     ),
     Mutant(
@@ -208,8 +208,8 @@ REPAIR_MUTANTS = (
     Mutant(
         name="a deletion is forgotten before it is done",
         file=f"{_AGENT}/launch/launcher.py",
-        old="            self.delete_pod(entry.pod, entry.namespace, on_done=lambda: self._acknowledge(entry))\n",
-        new="            self._acknowledge(entry)\n            self.delete_pod(entry.pod, entry.namespace)\n",
+        old="            self.delete_pod(entry.pod, entry.namespace, on_done=lambda: self._intake.acknowledge(entry))\n",
+        new="            self._intake.acknowledge(entry)\n            self.delete_pod(entry.pod, entry.namespace)\n",
         within=300,
         harmless="Each list of all pods finds pods of attempts that have ended",
     ),

@@ -37,13 +37,22 @@ class Ending:
         return not self.reason
 
 
-def of_exit_code(code: int, *, oom_kills: int) -> Ending:
+def of_exit_code(code: int, *, oom_kills: int, is_ended_by_airflow: bool = False) -> Ending:
     """Return what the exit code of a task process means; 0 is success.
 
     :param oom_kills: processes of this worker's control group that the kernel killed for memory during the run.
+    :param is_ended_by_airflow: the API server did not let it run any more.
     """
     if code == 0:
         return Ending()
+    if is_ended_by_airflow:
+        how = f"killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        words = "marked or cleared, or its Dag run was ended"
+        return Ending(
+            f"Airflow ended it while it ran: its task instance was {words} (the task process was {how})",
+            str(code),
+            "ended_by_airflow",
+        )
     if code < 0:
         category = "oom_killed" if oom_kills and -code == signal.SIGKILL else "signal"
         return Ending(f"The task process was {_killed_by(-code, oom_kills)}", str(code), category)

@@ -33,6 +33,7 @@ from hybrid_workers.orphans import tie_workloads_to_this_process
 from hybrid_workers.parsed.keep import ParsedFiles
 from hybrid_workers.preload import preload
 from hybrid_workers.reports import Reports
+from hybrid_workers.server_orders import note_orders
 from hybrid_workers.titles import show_idle
 from hybrid_workers.vitals import Vitals, remove_vitals, write_vitals
 from hybrid_workers.witness import Witness
@@ -180,6 +181,7 @@ class WorkerLife:
         _close_database()
         tie_workloads_to_this_process()
         end_waits_with_the_process()
+        note_orders()
         self._parsed_files.use()
         show_idle(self._name)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import platform
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -43,6 +44,9 @@ _MODULES = (
     "jinja2",
     "jinja2.ext",
     "setproctitle",
+    # Most providers import it, and it opens a socket then, to see whether there is IPv6: a Dag file that does that is
+    # not kept parsed.
+    "requests",
     "hybrid_executor.compat",
     # Airflow loads plugins in each task process.
     "hybrid_executor.plugin",
@@ -65,6 +69,7 @@ def preload(extra: Sequence[str] = ()) -> None:
         except Exception as error:  # noqa: BLE001 - a deployment's module may raise anything; its tasks will tell
             log.warning("[hybrid_executor] worker_preload: %s cannot be imported: %s", name, error)
     _trust_certificates()
+    platform.platform()  # many libraries ask for it when they are imported, and the first answer takes a process
     gc.collect()
     gc.freeze()
 

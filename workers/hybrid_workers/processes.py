@@ -33,7 +33,7 @@ class RunProcesses:
 
     def __init__(self) -> None:
         self._own = psutil.Process()
-        self._older = set(self._own.children())
+        self._older = set(_children_of(self._own))
 
     def end(self, *, grace_seconds: float = GRACE_SECONDS) -> None:
         """End what the run has left behind, and wait for it: SIGTERM, so that a task can clean up, then SIGKILL."""
@@ -52,7 +52,7 @@ class RunProcesses:
                     log.error("Some processes of the workload could not be killed")
 
     def _started(self) -> list[psutil.Process]:
-        forked = [child for child in self._own.children() if child not in self._older]
+        forked = [child for child in _children_of(self._own) if child not in self._older]
         return [process for process in (*forked, *_lent_to(self._own.pid)) if not is_zombie(process)]
 
 
@@ -77,9 +77,20 @@ def kill_trees(roots: Iterable[psutil.Process]) -> None:
         log.error("Some processes could not be killed: %s", [p.pid for p in family if not _is_gone(p)])
 
 
+def _children_of(process: psutil.Process) -> list[psutil.Process]:
+    """Return the child processes of a process; each run asks, and psutil would look at all processes there are."""
+    if not os.path.exists(f"/proc/{process.pid}/task/{process.pid}/children"):
+        return list(process.children())
+    return _found(lent.children_of(process.pid))
+
+
 def _lent_to(slot: int) -> list[psutil.Process]:
+    return _found(lent.tasks_of(slot))
+
+
+def _found(pids: Iterable[int]) -> list[psutil.Process]:
     found = []
-    for pid in lent.tasks_of(slot):
+    for pid in pids:
         with suppress(psutil.NoSuchProcess):
             found.append(psutil.Process(pid))
     return found

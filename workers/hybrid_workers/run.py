@@ -26,6 +26,7 @@ from hybrid_executor.store import Attempts, Change, Claim, Outcome, Store
 from hybrid_workers import ending
 from hybrid_workers.ending import Ending
 from hybrid_workers.processes import RunProcesses
+from hybrid_workers.server_orders import forget_orders, was_ended_by_airflow
 from hybrid_workers.witness import Note
 from hybrid_workers.workload import parse_workload
 
@@ -171,6 +172,7 @@ class WorkloadRuns:
 
     def _run_and_judge(self, workload: AirflowWorkload) -> tuple[Ending, State]:
         oom_kills = ending.count_oom_kills()
+        forget_orders()
         try:
             code = self._run(workload)
         except SystemExit as error:
@@ -184,7 +186,9 @@ class WorkloadRuns:
             end = ending.of_exception(error)
             # Its owner asks Airflow's database whether it had started. What had not is sent again.
             return end, State.LOST if end.category == ending.API_UNREACHABLE else State.FAILED
-        end = ending.of_exit_code(code, oom_kills=ending.count_oom_kills() - oom_kills)
+        end = ending.of_exit_code(
+            code, oom_kills=ending.count_oom_kills() - oom_kills, is_ended_by_airflow=was_ended_by_airflow()
+        )
         return end, State.SUCCEEDED if end.is_success else State.FAILED
 
     def _report(

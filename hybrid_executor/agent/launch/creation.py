@@ -18,7 +18,8 @@ from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import LABEL_INSTANCE, attempt_selector
-from hybrid_executor.kube.refusal import Refusal, judge_create_error
+from hybrid_executor.kube.refusal import Refusal, judge_create_error, missing_attach_right
+from hybrid_executor.kube.rights import AttachRight
 from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.metrics import table as metric
 
@@ -55,6 +56,7 @@ class PodCreator:
         self._settings = settings
         self._patience_seconds = patience_seconds
         self._distrusts_records = distrusts_records
+        self._attach = AttachRight(client)
 
     def create(self, ready: Ready) -> Tried:
         """Try once to create a pod. KubeErrors are returned as a result, not raised."""
@@ -63,6 +65,8 @@ class PodCreator:
             existing = self._find_existing(ready) if self._distrusts_records() else None
             if existing is not None:
                 return self._take_for_done(ready, existing)
+            if manifest.awaits_workload and not self._attach.is_granted(manifest.namespace):
+                return self._after_error(ready, missing_attach_right(patience_seconds=self._patience_seconds))
             pod = self._run_pod(manifest.pod)
         except KubeError as error:
             return self._after_error(ready, judge_create_error(error, patience_seconds=self._patience_seconds))

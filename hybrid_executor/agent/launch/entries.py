@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from hybrid_executor.agent.launch.pod_factory import Manifest
-from hybrid_executor.events import StreamId
 from hybrid_executor.kube.demand import Demand
 from hybrid_executor.kube.refusal import Refusal
 from hybrid_executor.states import State
@@ -34,7 +32,8 @@ class Launch:
     :ivar barrier: the barrier that it tries now, None for none; :ivar barrier_age: how often that had closed before.
     :ivar is_void: it is not to be launched any more.
     :ivar claim: names this agent's work on it, in the pod that it claims.
-    :ivar has_written: the workload may have been written to a warm pod.
+    :ivar has_written: the workload may have been written to a pod.
+    :ivar looks: how often in vain it was looked whether its pod can get the workload.
     """
 
     entry: LaunchEntry
@@ -49,6 +48,7 @@ class Launch:
     is_void: bool = False
     claim: str = field(default_factory=lambda: uuid4().hex)
     has_written: bool = False
+    looks: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,11 @@ class Created:
 
 @dataclass(frozen=True)
 class Claimed:
-    """A waiting pod is this attempt's, and gets its workload. It holds a token: never show it.
+    """A pod that runs is this attempt's, and gets its workload. It holds a token: never show it.
 
     :ivar pod: ``namespace/name``.
     :ivar is_new: nobody can have done anything with the pod yet.
+    :ivar is_warm: the pod was not made for this attempt.
     """
 
     launch: Launch
@@ -137,6 +138,7 @@ class Claimed:
     pod: str
     payload: str = field(repr=False)
     is_new: bool
+    is_warm: bool = True
 
     @property
     def namespace(self) -> str:
@@ -151,7 +153,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class HandedOver:
-    """A warm pod has accepted the workload."""
+    """A pod has accepted the workload; a warm one, unless it was made for this attempt."""
 
     launch: Launch
     record: Record
@@ -159,6 +161,7 @@ class HandedOver:
     name: str
     uid: str
     node: str
+    is_warm: bool = True
 
 
 @dataclass(frozen=True)
@@ -187,37 +190,8 @@ Prepared = Ready | Claimed | Again | Dropped | Failed
 Tried = Created | Again | Failed | Refused
 """What follows for a launch from the try to create its pod."""
 
-HandOverResult = HandedOver | TakenBack | Abandoned | Again | Failed
-"""What follows for a launch from the try to hand its workload over to a warm pod."""
+HandOverResult = HandedOver | TakenBack | Abandoned | Again | Dropped | Failed
+"""What follows for a launch from the try to hand its workload over to a pod."""
 
 Outcome = Created | HandedOver | TakenBack | Failed
 """What ends a launch, in the step that acknowledges its entry."""
-
-
-class HeldEntries:
-    """The entries that this agent has taken and that have no outcome yet. Safe for several threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: set[StreamId] = set()
-
-    def add(self, entry: LaunchEntry) -> bool:
-        """Hold an entry; return False if it is held already (it was delivered twice)."""
-        with self._lock:
-            if entry.id in self._held:
-                return False
-            self._held.add(entry.id)
-            return True
-
-    def drop(self, entry: LaunchEntry) -> None:
-        """Stop holding an entry: it has its outcome."""
-        with self._lock:
-            self._held.discard(entry.id)
-
-    def ids(self) -> list[StreamId]:
-        """Return the ids of all held entries."""
-        with self._lock:
-            return list(self._held)
-
-    def __len__(self) -> int:
-        return len(self._held)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from hybrid_executor.agent.data_loss import DataLoss
@@ -27,7 +28,6 @@ from hybrid_executor.agent.launch.entries import (
     Failed,
     HandedOver,
     HandOverResult,
-    HeldEntries,
     Launch,
     Outcome,
     Prepared,
@@ -36,6 +36,7 @@ from hybrid_executor.agent.launch.entries import (
     TakenBack,
     Tried,
 )
+from hybrid_executor.agent.launch.intake import LaunchIntake
 from hybrid_executor.agent.launch.jobs import LaunchJobs
 from hybrid_executor.agent.launch.pace import Pace
 from hybrid_executor.agent.launch.pod_factory import PodFactory
@@ -107,20 +108,23 @@ class AirflowKubernetesScheduler:
         self._remover = remover
         self._complaints = complaints
         self._pace = Pace(store, cluster=cluster, pods_per_second=pods_per_second, most_starting=most_starting)
-        self._take_over_seconds = take_over_seconds
-        self._stream = store.launches(cluster, consumer=agent)
+        self._intake = LaunchIntake(
+            store.launches(cluster, consumer=agent),
+            cluster=cluster,
+            take_over_seconds=take_over_seconds,
+            accept=self._accept,
+        )
         self._room_for = settings.launch_concurrency * 3
         self._free = threading.Event()
         self._pool = DelayedPool(f"launch-{cluster}", threads=settings.launch_concurrency, on_free=self._free.set)
-        self._held = HeldEntries()
         self._unread: deque[Launch] = deque()
         self._queue = LaunchQueue()
         self.waiting = self._queue.waiting
         self._is_held_back = False
-        self._next_take_over = self._next_renewal = self._next_check = 0.0
+        self._next_check = 0.0
         self._preparer = LaunchPreparer(
             agent=agent,
-            attempts=store.attempts,
+            store=store,
             present=data_loss.present,
             factory=factory,
             token_seconds=token_seconds,
@@ -143,7 +147,7 @@ class AirflowKubernetesScheduler:
     @property
     def in_flight(self) -> int:
         """How many entries are held without an outcome."""
-        return len(self._held)
+        return len(self._intake)
 
     @property
     def refusals(self) -> list[dict[str, str | int | float]]:
@@ -205,34 +209,27 @@ class AirflowKubernetesScheduler:
         """Finish launches for at most ``seconds`` and leave the stream's group: other agents take over the rest."""
         self._pool.close(seconds=seconds)
         self._outcomes.close(seconds=seconds / 5)
-        try:
-            self._stream.leave()
-        except StoreUnavailable:
-            log.warning("Redis unavailable: this agent stays a consumer of cluster %s for some time", self.cluster)
+        self._intake.leave()
 
     def _turn(self, stop: threading.Event) -> None:
         now = time.monotonic()
-        if now >= self._next_renewal:
-            self._stream.renew(self._held.ids())
-            self._next_renewal = now + self._take_over_seconds / 3
+        self._intake.renew_due(now=now)
         if self.is_paused:
             self._give_back()
-            self._next_take_over = 0.0
+            self._intake.look_soon()
             self._pace.flush()
             stop.wait(_WAIT_MILLISECONDS / 1000)
             return
-        if now >= self._next_take_over and self._room > 0 and self._take_over():
-            self._next_take_over = now + self._take_over_seconds / 5
-        room = self._room
+        self._intake.take_over_due(now=now, room=self._room)
+        room = self._room()
         if room > 0:
             has_work = bool(self._unread) or self._queue.open_count(now) > 0
-            for entry in self._stream.take(count=room, wait_milliseconds=0 if has_work else _WAIT_MILLISECONDS):
-                self._accept(entry)
+            self._intake.take(count=room, wait_milliseconds=0 if has_work else _WAIT_MILLISECONDS)
         self._pace.flush()
         fresh = self._read_new()
         self._release(fresh, stop)
         self._check_waiting()
-        if self._room <= 0:
+        if self._room() <= 0:
             self._free.clear()
             self._free.wait(_WAIT_MILLISECONDS / 1000)
 
@@ -240,42 +237,24 @@ class AirflowKubernetesScheduler:
         """Give back all launches whose pod is not being created now."""
         launches = [self._unread.popleft() for _ in range(len(self._unread))] + self._queue.remove_all()
         if launches:
-            log.info("Giving %s launches of cluster %s back to other agents", len(launches), self.cluster)
-            for launch in launches:
-                self._held.drop(launch.entry)
-            self._stream.give_back([launch.entry.id for launch in launches])
+            self._intake.give_back([launch.entry for launch in launches])
 
-    @property
     def _room(self) -> int:
         """How many more entries to take. Launches that are refused now take no room."""
-        if len(self._held) >= _MOST_HELD:
+        if len(self._intake) >= _MOST_HELD:
             return 0
         # If the rate is the limit, no other agent is quicker. Fairness between namespaces needs more entries to see.
         room = self._room_for + (_READ_AHEAD if self._is_held_back else 0)
         return room - self._pool.active - len(self._unread) - self._queue.open_count(time.monotonic())
 
-    def _take_over(self) -> bool:
-        """Take over entries of dead agents; return whether all were looked at."""
-        idle_milliseconds = int(self._take_over_seconds * 1000)
-        while (room := self._room) > 0:
-            for entry in self._stream.take_over(idle_milliseconds=idle_milliseconds, count=room):
-                if self._accept(entry):
-                    log.info("Took over the %s of attempt %s from another agent", entry.op, entry.attempt)
-            if self._stream.take_over_is_complete:
-                return True
-        return False
-
-    def _accept(self, entry: LaunchEntry) -> bool:
-        if not self._held.add(entry):
-            return False
+    def _accept(self, entry: LaunchEntry) -> None:
         if entry.op == "launch":
             self._unread.append(Launch(entry))
         elif entry.op == "delete" and entry.pod:
-            self.delete_pod(entry.pod, entry.namespace, on_done=lambda: self._acknowledge(entry))
+            self.delete_pod(entry.pod, entry.namespace, on_done=lambda: self._intake.acknowledge(entry))
         else:
             log.warning("Dropped an entry of the launch stream with an unknown operation: %s", entry.op)
-            self._acknowledge(entry)
-        return True
+            self._intake.acknowledge(entry)
 
     def _read_new(self) -> dict[StreamId, Ready]:
         """Build the pods of new launches, put the launches in the queue, and return the pods."""
@@ -345,14 +324,16 @@ class AirflowKubernetesScheduler:
             return
         if isinstance(item, Abandoned):
             # Not acknowledged before: if this agent ends, another one deletes it.
-            self.delete_pod(item.name, item.namespace, uid=item.uid, on_done=lambda: self._acknowledge(launch.entry))
+            done = partial(self._intake.acknowledge, launch.entry)
+            self.delete_pod(item.name, item.namespace, uid=item.uid, on_done=done)
             return
         if isinstance(item, Created | HandedOver | TakenBack):
             if isinstance(item, Created) and self._queue.created(launch, now=time.monotonic()):
                 log.info("Namespace %s of cluster %s accepts such pods again", item.namespace, self.cluster)
             self._outcomes.put(item)
             return
-        self._pace.leave(launch.entry.attempt)
+        if launch.demand is not None:  # else it was not admitted: its pod exists already, or was not made
+            self._pace.leave(launch.entry.attempt)
         if isinstance(item, Refused):
             self._after_refusal(item)
             return
@@ -361,7 +342,7 @@ class AirflowKubernetesScheduler:
             self._tell(launch, item.note)
             self._pool.submit_after(item.seconds, lambda: self._unread.append(launch))
         elif isinstance(item, Dropped):
-            self._acknowledge(launch.entry)
+            self._intake.acknowledge(launch.entry)
         else:
             self._outcomes.put(item)
 
@@ -387,13 +368,5 @@ class AirflowKubernetesScheduler:
         self._recorder.record_each(items)
         for item in items:
             if not isinstance(item, Again):
-                self._held.drop(item.launch.entry)
-                self.launched += isinstance(item, Created | HandedOver)
-
-    def _acknowledge(self, entry: LaunchEntry) -> None:
-        try:
-            self._stream.acknowledge(entry.id)
-        except StoreUnavailable as error:
-            # It will be delivered again, and then there is nothing left to do.
-            log.warning("An entry of the launch stream could not be acknowledged yet: %s", error)
-        self._held.drop(entry)
+                self._intake.drop(item.launch.entry)
+                self.launched += isinstance(item, Created) or (isinstance(item, HandedOver) and item.is_warm)

@@ -14,12 +14,13 @@ from typing import Any, cast, get_args
 
 from hybrid_executor.agent.identity import ANNOTATION_GENERATION
 from hybrid_executor.agent.launch.mutation_hook import Hook
-from hybrid_executor.config import DEFAULT_PROFILE, Profile
+from hybrid_executor.config import DEFAULT_PROFILE, PodToken, Profile
 from hybrid_executor.config.coordinators import CoordinatorPod
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.config.yaml_keys import keys_given_twice
 from hybrid_executor.errors import TaskRejected
 from hybrid_executor.events import AttemptId, Kind
+from hybrid_executor.kube.awaiting_pod import AWAITED, as_awaiting, as_hooked, hand_over_state
 from hybrid_executor.kube.demand import Demand, demand_of
 from hybrid_executor.kube.findings import findings_of_pod
 from hybrid_executor.kube.manifest import apply_mutation_hook, build_pod
@@ -36,7 +37,7 @@ _NO_COORDINATOR = CoordinatorPod()
 
 @dataclass(frozen=True)
 class Manifest:
-    """A pod to be created. Its arguments hold the workload's token: never show it."""
+    """A pod to be created. Its arguments may hold the workload's token: never show it."""
 
     namespace: str
     name: str
@@ -46,6 +47,11 @@ class Manifest:
     def demand(self) -> Demand:
         """What the pod asks of its namespace."""
         return demand_of(self.pod, namespace=self.namespace)
+
+    @property
+    def awaits_workload(self) -> bool:
+        """The pod gets its workload by its standard input, and holds no token."""
+        return hand_over_state(self.pod) == AWAITED
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class WaitingPod:
 
 
 @cache
-def _warm_program() -> str:
+def _program() -> str:
     return resources.files("hybrid_executor.agent.warm").joinpath("program.py").read_text(encoding="utf-8")
 
 
@@ -73,6 +79,8 @@ class PodFactory:
     :param hook: the deployment's ``pod_mutation_hook``, None for none.
     :param coordinator_pods: what Airflow's coordinators ask of pods, by queue.
     :param redis_id: returns the id of the Redis that the records are in.
+    :param pod_token: how pods get their workload, see :class:`~hybrid_executor.config.Settings`.
+    :param wait_seconds: how long a pod that runs waits for its workload.
     """
 
     def __init__(
@@ -85,6 +93,8 @@ class PodFactory:
         airflow_version: str = "",
         coordinator_pods: Mapping[str, CoordinatorPod] | None = None,
         redis_id: Callable[[], str] = str,
+        pod_token: PodToken = "args",
+        wait_seconds: float = 3600.0,
     ) -> None:
         self._settings = settings
         self._instance = instance
@@ -93,6 +103,8 @@ class PodFactory:
         self._airflow_version = airflow_version
         self._coordinator_pods = coordinator_pods or {}
         self._redis_id = redis_id
+        self._pod_token = pod_token
+        self._wait_seconds = wait_seconds
         self._templates = TemplateCache()
         self._profile_overrides: dict[str, Overrides] = {}
 
@@ -138,11 +150,15 @@ class PodFactory:
         :param rename: how many names of this launch were in use by somebody else's pod.
         :raises TaskRejected: with what to fix.
         """
-        request = self.request(record, payload=payload, overrides=overrides)
+        is_handed_over = self._pod_token == "stdin"
+        request = self.request(record, payload="" if is_handed_over else payload, overrides=overrides)
         template = self._templates.load(choose_template(request, self._settings))
         pod = build_pod(request, self._settings, template)
+        if is_handed_over:
+            pod = as_awaiting(pod, program=_program(), wait_seconds=self._wait_seconds)
         if self._hook is not None:
             pod = apply_mutation_hook(pod, self._hook)
+            pod = as_hooked(pod) if is_handed_over else pod
         metadata = dict(pod["metadata"])
         if rename:
             subject = request.dag_id or request.kind
@@ -163,7 +179,7 @@ class PodFactory:
         template = self._templates.load(choose_template(request, self._settings))
         pod = as_waiting(
             build_pod(request, self._settings, template),
-            program=_warm_program(),
+            program=_program(),
             wait_seconds=2 * warm.lifetime_seconds,
             profile=profile.name,
             priority_class=warm.priority_class,

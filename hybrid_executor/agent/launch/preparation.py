@@ -14,7 +14,7 @@ from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.errors import StoreUnavailable, TaskRejected
 from hybrid_executor.hiding import hide_secrets, traceback_of
 from hybrid_executor.states import State
-from hybrid_executor.store import Attempts, Change, Epoch, Record
+from hybrid_executor.store import Change, Epoch, Record, Store
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +34,15 @@ class LaunchPreparer:
         self,
         *,
         agent: str,
-        attempts: Attempts,
+        store: Store,
         present: Callable[[], Epoch],
         factory: PodFactory,
         token_seconds: float,
     ) -> None:
         self._agent = agent
-        self._attempts = attempts
+        self._attempts = store.attempts
         self._present = present
+        self._server_time = store.view.now
         self._factory = factory
         self._token_seconds = token_seconds
 
@@ -96,13 +97,12 @@ class LaunchPreparer:
     def _read_one(self, launch: Launch, record: Record | None, payload: str, overrides: str) -> Prepared:
         if record is None or record.generation != launch.entry.generation:
             return Dropped(launch)
-        if record.state is State.PENDING and (pod := record.warm_pod):
-            return Claimed(launch, record, pod, payload, is_new=False)
+        if record.state is State.PENDING and (pod := record.hand_over_pod):
+            return Claimed(launch, record, pod, payload, is_new=False, is_warm=bool(record.warm_pod))
         if record.state not in LAUNCHABLE:
             return Dropped(launch)
         if not payload:
-            # An attempt that had a pod in time and lost it does not fail: its owner makes a new workload.
-            return Failed(launch, record, self._words_of_expiry(launch), "expired", is_lost=record.launches > 0)
+            return self._without_workload(launch, record)
         try:
             manifest = self._factory.build(record, payload=payload, overrides=overrides, rename=launch.renames)
         except TaskRejected as error:
@@ -134,9 +134,22 @@ class LaunchPreparer:
         )
         return [item if claim.is_granted else Dropped(item.launch) for item, claim in zip(ready, claims, strict=True)]
 
-    def _words_of_expiry(self, launch: Launch) -> str:
+    def _without_workload(self, launch: Launch, record: Record) -> Failed:
+        """Fail a launch whose workload has expired. Where it cannot have expired, or had a pod in time, it is lost.
+
+        What is lost does not fail: its owner makes a new workload, unless the task has started or ended.
+
+        :raises StoreUnavailable: Redis unavailable.
+        """
+        age_seconds = (self._server_time() - record.submitted_at) / 1000
+        if record.submitted_at and age_seconds < self._token_seconds:
+            return Failed(
+                launch, record, "Redis lost its workload before its pod was created", "workload_lost", is_lost=True
+            )
         words = (
             "The workload has expired: it waited for its pod longer than [scheduler] task_queued_timeout "
-            f"({self._token_seconds:g} s), or Redis lost it."
+            f"({self._token_seconds:g} s)."
         )
-        return f"{words} Last answer of the cluster: {launch.last_words}" if launch.last_words else words
+        if launch.last_words:
+            words += f" Last answer of the cluster: {launch.last_words}"
+        return Failed(launch, record, words, "expired", is_lost=record.launches > 0)

@@ -127,8 +127,10 @@ class LaunchRecorder:
             log.info("%s was revoked while it was launched: deleting pod %s", created.record.name, created.name)
             self._delete(created)
         elif claim.is_granted:
+            was_told = isinstance(created, HandedOver) and not created.is_warm
             how = "in the warm" if isinstance(created, HandedOver) else "as"
-            log.info("Launched %s %s pod %s/%s", created.record.name, how, created.namespace, created.name)
+            words = "Handed %s over to its%s pod %s/%s" if was_told else "Launched %s %s pod %s/%s"
+            log.info(words, created.record.name, "" if was_told else how, created.namespace, created.name)
 
     def _count(self, created: Sequence[Created]) -> None:
         if not self._metrics.is_on or not created:

@@ -51,6 +51,7 @@ def make_launches(around: Surroundings, *, cluster: str, client: KubeClient, fac
         is_on=bool(around.settings.warm_profiles(cluster)),
         distrusts_records=lambda: around.data_loss.is_suspected,
         metrics=around.metrics,
+        patience_seconds=around.settings.launch_patience_seconds,
     )
 
 

@@ -26,7 +26,7 @@ from hybrid_executor.errors import KubeError, StoreUnavailable, TaskRejected
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.demand import demand_of
 from hybrid_executor.kube.manifest import BASE_CONTAINER
-from hybrid_executor.kube.rights import ATTACH_RIGHTS, review
+from hybrid_executor.kube.rights import HOW_TO_GRANT_ATTACH, AttachRight
 from hybrid_executor.kube.warm_pod import WAITING, is_ready, warm_selector
 from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.metrics import table as metric
@@ -36,14 +36,10 @@ log = logging.getLogger(__name__)
 
 _TURN_SECONDS = 1.0
 _TICK_SECONDS = 0.2
-_RIGHTS_EVERY_SECONDS = 60.0
 _TAKEN_SECONDS = 60.0
 _FIRST_BYTES = 65_536
 _FAILURES_AT_ONCE = 3
-_NO_RIGHT = (
-    "Tasks start without warm pods in namespace %s of cluster %s: grant the agent's account the verbs get and create "
-    "on pods/attach (workers/manifests/warm-pods/rbac.yaml)"
-)
+_NO_RIGHT = f"Tasks start without warm pods in namespace %s of cluster %s: {HOW_TO_GRANT_ATTACH}"
 
 
 @dataclass
@@ -59,8 +55,6 @@ class _Kept:
     failures: int = 0
     failed: set[str] = field(default_factory=set)
     not_before: float = 0.0
-    rights_at: float = float("-inf")
-    may_attach: bool = True
     seen: dict[str, float] = field(default_factory=dict)
 
 
@@ -103,6 +97,7 @@ class WarmKeeper:
         self._on_freed = on_freed
         self._metrics = metrics
         self._clock = clock
+        self._attach = AttachRight(client, clock=clock)
         self._wall_clock = wall_clock
         self._kept = {name: _Kept(profile) for name, profile in profiles.items()}
 
@@ -206,7 +201,7 @@ class WarmKeeper:
     def _wanted(self, kept: _Kept, namespace: str) -> int:
         warm, name = kept.profile.warm, kept.profile.name
         assert warm is not None
-        if not self._may_attach(kept, namespace) or self._store.warm.is_short(self._cluster, namespace):
+        if not self._may_attach(namespace) or self._store.warm.is_short(self._cluster, namespace):
             return 0
         demand = self._store.warm.demand(self._cluster, name)
         now_bucket = self._store.now_milliseconds() // 1000 // BUCKET_SECONDS
@@ -214,23 +209,15 @@ class WarmKeeper:
         self._store.warm.forget_demand(self._cluster, name, [bucket for bucket in demand if bucket < first])
         return wanted_pods(warm, demand, now_bucket=now_bucket, bucket_seconds=BUCKET_SECONDS)
 
-    def _may_attach(self, kept: _Kept, namespace: str) -> bool:
-        """Return whether the account may attach to pods of a namespace, asked from time to time."""
-        if self._clock() - kept.rights_at < _RIGHTS_EVERY_SECONDS:
-            return kept.may_attach
-        try:
-            kept.may_attach = all(review(self._client, right, namespace) for right in ATTACH_RIGHTS)
-        except KubeError as error:
-            if error.status != 403:
-                raise
-            kept.may_attach = True  # this account may not ask: the first hand-over tells
-        kept.rights_at = self._clock()
+    def _may_attach(self, namespace: str) -> bool:
+        """Return whether the account may attach to pods of a namespace; where it may not, the log says so."""
+        may_attach = self._attach.is_granted(namespace)
         subject = f"attach:{self._cluster}:{namespace}"
-        if kept.may_attach:
+        if may_attach:
             self._complaints.settle(subject, "Warm pods of namespace %s are used again", namespace)
         else:
             self._complaints.report(subject, _NO_RIGHT, namespace, self._cluster)
-        return kept.may_attach
+        return may_attach
 
     def _offer(
         self, kept: _Kept, kind: str, plan: Plan, pods: Iterable[WaitingPodSeen], lease: Lease

@@ -13,6 +13,7 @@ from hybrid_executor.agent.warm.tally import WarmTally
 from hybrid_executor.complaints import Complaints
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.kube.client import KubeClient
+from hybrid_executor.kube.refusal import DEFAULT_PATIENCE_SECONDS
 from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.store import Store
 
@@ -39,6 +40,7 @@ class WarmLaunches:
         is_on: bool = False,
         distrusts_records: Callable[[], bool] = lambda: False,
         metrics: Metrics = SILENT,
+        patience_seconds: float = DEFAULT_PATIENCE_SECONDS,
     ) -> None:
         self.tally = WarmTally(cluster=cluster, metrics=metrics)
         self._cluster = cluster
@@ -48,7 +50,13 @@ class WarmLaunches:
             store, cluster=cluster, factory=factory, tally=self.tally, distrusts_records=distrusts_records
         )
         self.hand_over = HandOver(
-            cluster=cluster, client=client, store=store, factory=factory, tally=self.tally, complaints=complaints
+            cluster=cluster,
+            client=client,
+            store=store,
+            factory=factory,
+            tally=self.tally,
+            complaints=complaints,
+            patience_seconds=patience_seconds,
         )
 
     def choose(self, items: Sequence[Prepared]) -> Sequence[Prepared]:

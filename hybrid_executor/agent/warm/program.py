@@ -1,8 +1,9 @@
-"""What runs in a warm pod, handed to its Python with ``-c``. Needs Airflow and nothing of this project.
+"""What runs in a pod that gets its workload by its standard input. Needs Airflow and nothing of this project.
 
-It imports what a task needs, says that it is ready, reads one line from its standard input, says that it has accepted
-it, and does what ``python -m airflow.sdk.execution_time.execute_workload`` does with that workload. It never reads a
-second line. Exit code 97 means that no workload was accepted, and that none will be.
+Handed to the pod's Python with ``-c``. It imports what a task needs (unless it is told ``on-demand``), says that it is
+ready, reads one line from its standard input, says that it has accepted it, and does what ``python -m
+airflow.sdk.execution_time.execute_workload`` does with that workload. It never reads a second line. Exit code 97 means
+that no workload was accepted, and that none will be.
 """
 
 from __future__ import annotations
@@ -47,23 +48,33 @@ def say(words: str) -> None:
     os.write(1, f"hybrid-executor: {words}\n".encode())
 
 
-def main() -> None:
-    signal.signal(signal.SIGTERM, end)
-    for name in MODULES:
-        try:
-            import_module(name)
-        except Exception:  # noqa: BLE001 - a task that needs it says what is wrong
-            continue
+def prepare() -> Any:
     from airflow.executors import workloads
     from airflow.sdk.execution_time.execute_workload import execute_workload
     from pydantic import TypeAdapter
 
     decoder: Any = TypeAdapter(workloads.All)
+    return decoder, execute_workload
+
+
+def import_first() -> Any:
+    for name in MODULES:
+        try:
+            import_module(name)
+        except Exception:  # noqa: BLE001 - a task that needs it says what is wrong
+            continue
+    return prepare()
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, end)
+    prepared = None if sys.argv[2:] == ["on-demand"] else import_first()
     say("ready")
     attempt, _, payload = read_line(float(sys.argv[1]))
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     say(f"accepted {attempt}")
+    decoder, execute_workload = prepared or prepare()
     try:
         workload = decoder.validate_json(payload)
     except ValueError as error:  # its text shows the token

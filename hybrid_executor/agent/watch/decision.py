@@ -16,9 +16,10 @@ from typing import Any, cast
 from hybrid_executor.agent.identity import PodIdentity, identify
 from hybrid_executor.agent.removal import Cleanup
 from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.kube.awaiting_pod import AWAITED, hand_over_state, is_of_one_attempt
 from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.diagnosis import Diagnosis, diagnose, sentence
-from hybrid_executor.kube.warm_pod import CLAIMED, NOTHING_RAN, warm_state
+from hybrid_executor.kube.warm_pod import CLAIMED, NOTHING_RAN
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Claim, Outcome
 
@@ -50,6 +51,7 @@ class Sighting:
     :ivar runs_on: at least one of its containers runs, or is still to start beside the others.
     :ivar grace_seconds: how long its containers may take to end.
     :ivar started_after: seconds from its creation to the start of its task's container; None where it does not run.
+    :ivar awaits: that container runs and gets the workload from an agent, if it has not got it yet.
     """
 
     identity: PodIdentity
@@ -60,6 +62,7 @@ class Sighting:
     runs_on: bool = False
     grace_seconds: float = _DEFAULT_GRACE_SECONDS
     started_after: float | None = None
+    awaits: bool = False
 
 
 def sight_safely(
@@ -85,13 +88,21 @@ def sight(
     has_ended = status.get("phase") in ("Succeeded", "Failed")
     grace = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
     diagnosis = diagnose(pod, event_type=event_type, fatal_pending_reasons=fatal_pending_reasons)
-    if warm_state(pod) == CLAIMED:
-        diagnosis = of_warm_pod(diagnosis)
+    is_terminating = (pod.get("metadata") or {}).get("deletionTimestamp") is not None
+    started_after = _started_after(pod) if diagnosis.phase == "running" else None
+    awaits = False
+    state = hand_over_state(pod)
+    if state in (AWAITED, CLAIMED) and is_of_one_attempt(pod):
+        awaits = started_after is not None and not is_terminating and event_type != "DELETED"
+    if state == CLAIMED:
+        diagnosis, started_after = of_claimed_pod(diagnosis), started_after if awaits else None
+    elif state == AWAITED:
+        diagnosis = of_awaiting_pod(diagnosis, runs=awaits)
     return Sighting(
         identity,
         diagnosis,
         has_ended=has_ended,
-        is_terminating=(pod.get("metadata") or {}).get("deletionTimestamp") is not None,
+        is_terminating=is_terminating,
         is_gone=event_type == "DELETED",
         runs_on=not has_ended
         and (
@@ -99,12 +110,33 @@ def sight(
             or _is_in_state(status, "initContainerStatuses", "running")
         ),
         grace_seconds=_DEFAULT_GRACE_SECONDS if grace is None else float(grace),
-        started_after=_started_after(pod) if diagnosis.phase == "running" else None,
+        started_after=started_after,
+        awaits=awaits,
     )
 
 
-def of_warm_pod(diagnosis: Diagnosis) -> Diagnosis:
-    """Return what a claimed warm pod's diagnosis says about its attempt.
+def of_awaiting_pod(diagnosis: Diagnosis, *, runs: bool) -> Diagnosis:
+    """Return what the diagnosis of a pod says about its attempt if nobody has begun to hand the workload over to it.
+
+    Whatever has happened to it, its task has not started.
+
+    :param runs: its task's container runs, not only another one.
+    """
+    if diagnosis.phase == "running":
+        category = Category.RUNNING if runs else Category.PENDING
+        return replace(diagnosis, phase="pending", category=category, task_may_have_started=False)
+    if diagnosis.phase != "failed":
+        return diagnosis
+    category = diagnosis.category
+    if category is Category.DELETED:
+        category = Category.DELETED_BEFORE_START
+    elif category is Category.EXIT_NONZERO and diagnosis.exit_code == NOTHING_RAN:
+        category = Category.NOT_HANDED_OVER
+    return replace(diagnosis, category=category, task_may_have_started=False)
+
+
+def of_claimed_pod(diagnosis: Diagnosis) -> Diagnosis:
+    """Return what a pod's diagnosis says about its attempt once an agent may have handed the workload over.
 
     That its container runs says nothing: whether it has accepted the workload is recorded by the launcher. Its exit
     code tells if it never will.

@@ -54,7 +54,7 @@ class Endings:
         """
         key = seen.identity.path
         held = self._held.get(key)
-        if held is not None and _is_another(held.sighting, seen):
+        if held is not None and is_another(held.sighting, seen):
             held = None
         if held is not None and seen.diagnosis.is_final:
             seen = replace(seen, diagnosis=_first_cause(held.sighting.diagnosis, seen.diagnosis))
@@ -77,7 +77,7 @@ class Endings:
         """Stop holding these pods: their verdicts are recorded."""
         for sighting in seen:
             held = self._held.get(sighting.identity.path)
-            if held is not None and not _is_another(held.sighting, sighting):
+            if held is not None and not is_another(held.sighting, sighting):
                 del self._held[sighting.identity.path]
 
     def __len__(self) -> int:
@@ -91,7 +91,7 @@ def _first_cause(first: Diagnosis, now: Diagnosis) -> Diagnosis:
     return now
 
 
-def _is_another(first: Sighting, second: Sighting) -> bool:
+def is_another(first: Sighting, second: Sighting) -> bool:
     """Return whether these are two pods of the same name; a pod that was not found has no uid."""
     return bool(first.identity.uid and second.identity.uid and first.identity.uid != second.identity.uid)
 

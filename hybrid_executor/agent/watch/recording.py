@@ -3,7 +3,7 @@
 Promises: one round trip a batch. A change that the record refuses does nothing. A pod is deleted or marked only after
 its record has accepted the verdict, or refused it for good. A verdict that is not settled, or that waits for a log, is
 recorded later by :meth:`PodRecorder.record_due`. It is not lost while this process lives, and the next watcher sees it
-again.
+again. So is what is seen of a pod while Redis has lost its attempt's record.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from hybrid_executor.agent.watch.decision import (
 )
 from hybrid_executor.agent.watch.log_tails import LogTails, wants_log, with_lines
 from hybrid_executor.agent.watch.patience import Endings
+from hybrid_executor.agent.watch.unrecorded import Unrecorded
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
@@ -33,7 +34,7 @@ from hybrid_executor.kube.diagnosis import sentence
 from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
-from hybrid_executor.store import Attempts, Change, Claim, Starts
+from hybrid_executor.store import Attempts, Change, Claim, HandOvers, Outcome, Starts, Waiter
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class PodRecorder:
     """Writes the diagnoses of pods to their attempts' records.
 
     :param starts: told which pods have started, None for nobody.
+    :param hand_overs: told which pods wait for their workload, None for nobody.
     :param on_end: called with each namespace where a pod ended.
     :param on_shortage: called with each namespace where a pod finds no node.
     """
@@ -54,6 +56,7 @@ class PodRecorder:
         remover: PodRemover,
         log_tails: LogTails,
         starts: Starts | None = None,
+        hand_overs: HandOvers | None = None,
         cluster: str = "",
         on_end: Callable[[str], None] = lambda _: None,
         on_shortage: Callable[[str], None] = lambda _: None,
@@ -62,6 +65,7 @@ class PodRecorder:
         self._attempts = attempts
         self._metrics = metrics
         self._starts = starts
+        self._hand_overs = hand_overs
         self._cluster = cluster
         self._on_end = on_end
         self._on_shortage = on_shortage
@@ -69,6 +73,7 @@ class PodRecorder:
         self._remover = remover
         self._log_tails = log_tails
         self._endings = Endings()
+        self._unrecorded = Unrecorded()
 
     def record(self, sightings: Sequence[Sighting]) -> None:
         """Record sightings in their order; verdicts that have to wait are held.
@@ -85,7 +90,7 @@ class PodRecorder:
             self._on_shortage(namespace)
 
     def record_due(self) -> None:
-        """Record the verdicts that have waited long enough. Cheap where there are none.
+        """Record the verdicts that have waited long enough, and what waits for a record. Cheap where there are none.
 
         :raises StoreUnavailable: Redis unavailable; they go on waiting.
         """
@@ -95,6 +100,11 @@ class PodRecorder:
             self._write([seen], lines=lines)
             self._log_tails.forget(seen)
             self._endings.forget([seen])
+        kept = self._unrecorded.due(now=now)
+        self._write_settled([seen for seen, lines in kept if not lines], now=now)
+        for seen, lines in kept:
+            if lines:
+                self._write([seen], lines=lines)
 
     def _decide(self, sightings: Sequence[Sighting], *, now: float) -> None:
         """Record sightings, except those whose log is to be read first."""
@@ -106,11 +116,15 @@ class PodRecorder:
                 self._log_tails.put(seen, now=now)
             else:
                 ready.append(seen)
-        if ready:
-            removed = self._write(ready)
-            self._endings.forget(seen for seen in ready if seen.diagnosis.is_final)
-            for seen in removed:
-                self._endings.keep(seen, now=now)
+        self._write_settled(ready, now=now)
+
+    def _write_settled(self, sightings: Sequence[Sighting], *, now: float) -> None:
+        if not sightings:
+            return
+        removed = self._write(sightings)
+        self._endings.forget(seen for seen in sightings if seen.diagnosis.is_final)
+        for seen in removed:
+            self._endings.keep(seen, now=now)
 
     def _write(self, sightings: Sequence[Sighting], *, lines: str = "") -> list[Sighting]:
         """Record sightings, one by one if they cannot be recorded together; see :meth:`_write_together`."""
@@ -139,6 +153,7 @@ class PodRecorder:
                 # Its deletion is an event of its own; then the attempt is launched again.
                 self._remover.clean("delete", _ref_of(sighting.identity))
                 removed.append(sighting)
+                self._unrecorded.forget([sighting])
                 note = f"To be launched again: {sentence(sighting.diagnosis)}"
             elif change is not None:
                 changes.append((sighting, change))
@@ -151,8 +166,21 @@ class PodRecorder:
         if notes:
             self._attempts.annotate(notes)
         for (sighting, change), claim in zip(changes, claims, strict=True):
-            self._follow_up(sighting, change, claim)
+            if not self._waits_for_record(sighting, claim, lines=lines):
+                self._follow_up(sighting, change, claim)
+        self._have_handed_over(changes, claims)
         return removed
+
+    def _have_handed_over(self, changes: Sequence[tuple[Sighting, Change]], claims: Sequence[Claim]) -> None:
+        """Let agents hand workloads over to the pods that wait for theirs."""
+        waiters = [
+            Waiter(identity.attempt, claim.generation, identity.namespace, identity.name)
+            for (sighting, _), claim in zip(changes, claims, strict=True)
+            for identity in [sighting.identity]
+            if sighting.awaits and claim.state == State.PENDING and claim.generation <= identity.generation
+        ]
+        if waiters and self._hand_overs is not None:
+            self._hand_overs.due(waiters)
 
     def _count_starts(self, sightings: Sequence[Sighting]) -> None:
         """Tell the launchers which pods have started, and which do not use the limit of starting pods."""
@@ -178,6 +206,13 @@ class PodRecorder:
             changes[index], claims[index] = instead[index], claim
         return claims
 
+    def _waits_for_record(self, sighting: Sighting, claim: Claim, *, lines: str) -> bool:
+        """Return whether a sighting is kept, and its pod left as it is, until its attempt's record is there again."""
+        if claim.outcome is Outcome.MISSING:
+            return self._unrecorded.keep(sighting, now=time.monotonic(), lines=lines)
+        self._unrecorded.forget([sighting])
+        return False
+
     def _follow_up(self, sighting: Sighting, change: Change, claim: Claim) -> None:
         identity, diagnosis = sighting.identity, sighting.diagnosis
         if claim.is_granted:
@@ -193,7 +228,7 @@ class PodRecorder:
         self._remover.clean(cleanup, _ref_of(identity))
 
     def _count(self, sighting: Sighting, change: Change) -> None:
-        if change.to is State.RUNNING and sighting.started_after is not None:
+        if sighting.started_after is not None and (change.to is State.RUNNING or sighting.awaits):
             self._metrics.time(
                 metric.START_TIME,
                 sighting.started_after,
@@ -208,7 +243,7 @@ class PodRecorder:
 def start_of(seen: Sighting) -> str:
     """Return how far a pod is with its start: ``run``, ``ended``, ``leave`` (it will not start) or ""."""
     phase = seen.diagnosis.phase
-    if phase == "running":
+    if phase == "running" or seen.awaits:
         return "run"
     if phase == "succeeded":
         return "ended"

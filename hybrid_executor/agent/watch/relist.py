@@ -1,6 +1,7 @@
 """Lists all our pods in one namespace, compares them with the records, and repairs what events have missed.
 
-Promises: a pod that could not be asked for never counts as gone. A pod without a record is left alone while it runs.
+Promises: a pod that could not be asked for never counts as gone. A pod without a record is left alone while it runs,
+and after its end until nobody can be expected to write the record again.
 """
 
 from __future__ import annotations
@@ -246,9 +247,9 @@ def _compare_one(sighting: Sighting, record: Record | None, settings: Kubernetes
     identity, diagnosis = sighting.identity, sighting.diagnosis
     pod = PodRef(identity.namespace, identity.name, identity.uid)
     if record is None:
-        if diagnosis.is_final:
-            repairs.cleanups.append((cleanup_for(sighting, settings), pod))
-        else:
+        # The recorder keeps what it has seen until the record is there again.
+        repairs.sightings.append(sighting)
+        if not diagnosis.is_final:
             repairs.unknown.append(identity)
     elif record.generation > identity.generation or record.state is State.REVOKED:
         repairs.cleanups.append((cleanup_of_superseded(sighting, settings), pod))
@@ -266,6 +267,8 @@ def _compare_live(sighting: Sighting, record: Record, settings: KubernetesSettin
         if change.to is State.LOST:
             pod = PodRef(identity.namespace, identity.name, identity.uid)
             repairs.cleanups.append((cleanup_for(sighting, settings), pod))
+        elif sighting.awaits and not record.hand_over_pod:
+            repairs.sightings.append(sighting)
     elif change is not None:
         repairs.sightings.append(sighting)
     learnt = {} if record.pod else {"pod": identity.name, "namespace": identity.namespace}

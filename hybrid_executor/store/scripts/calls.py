@@ -307,3 +307,34 @@ class OfferWarm(NamedTuple):
     kept_seconds: int
     offered_count: int
     pods: Texts
+
+
+class Due(NamedTuple):
+    """Note that a pod waits for its workload, and have it handed over."""
+
+    attempt_key: Key
+    prefix: str
+    id: AttemptId
+    generation: int
+    namespace: str
+    pod: str
+
+
+class Want(NamedTuple):
+    """Ask the owner of an attempt for a new workload."""
+
+    attempt_key: Key
+    events_key: Key
+    id: AttemptId
+    generation: int
+
+
+class Renew(NamedTuple):
+    """Give an attempt in one of these states a new workload."""
+
+    attempt_key: Key
+    payload_key: Key
+    generation: int
+    states: tuple[State, ...]
+    payload: str
+    payload_seconds: int

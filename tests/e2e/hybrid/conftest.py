@@ -18,11 +18,12 @@ READER = "reader"
 """User and password of somebody who may only read."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     """HybridExecutor on PostgreSQL with a Celery worker, an agent, the sandbox and an embedded Valkey.
 
-    The API server has two processes, and a path in ``[api] base_url``. A module uses only DAGs of its own.
+    The API server has two processes, and a path in ``[api] base_url``. Pods get their token by their standard input. A
+    module uses only DAGs of its own.
     """
     home = tmp_path_factory.mktemp("hybrid")
     (home / "state").mkdir()
@@ -40,6 +41,7 @@ def airflow(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) 
                         "AIRFLOW__CELERY__TASK_LOGS_TO_STDOUT": "True",
                         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
                         "AIRFLOW__API__WORKERS": "2",
+                        "AIRFLOW__HYBRID_EXECUTOR__POD_TOKEN": "stdin",
                         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"admin:admin,{READER}:viewer",
                     },
                     path=PATH,

@@ -50,6 +50,12 @@ def test_each_mapped_task_of_the_kubernetes_queue_runs_in_a_pod_of_its_own(runs:
     assert {record.pool for record in records.values()} == {"kubernetes"}
 
 
+def test_pods_get_their_workload_by_their_standard_input(runs: Runs) -> None:
+    records = [record for record in runs.journal.records if record.pool == "kubernetes"]
+    assert records
+    assert [record.name for record in records if not record.extra.get("hand_over")] == []
+
+
 def test_the_documented_executor_config_and_the_profile_reach_the_pods(runs: Runs, airflow: LocalAirflow) -> None:
     mapped = [row for row in runs.instances if row["task_id"] == "in_pod"]
     assert {airflow.api.xcom(row)["given"] for row in mapped} == {"by the task"}

@@ -19,6 +19,7 @@ from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernete
 from hybrid_executor.events import STREAM_START, AttemptId, OwnerId
 from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.metrics import SILENT, Metrics
+from hybrid_executor.sandbox.node import NodeSettings
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, RedisSettings, Restoration, Store, Submission, open_store
 from tests.faulty_sandbox import Fault, FaultySandbox
@@ -62,13 +63,13 @@ class RunningAgent:
 class World:
     """What a test does and sees."""
 
-    def __init__(self, redis_url: str, directory: Path) -> None:
+    def __init__(self, redis_url: str, directory: Path, *, node: NodeSettings | None = None) -> None:
         self.redis_url = redis_url
         self.directory = directory
         self.template = directory / "template.yaml"
         self.template.write_text(TEMPLATE)
         self.kubeconfig = directory / "kubeconfig"
-        self.sandbox = FaultySandbox(namespaces=("default", "other")).start()
+        self.sandbox = FaultySandbox(namespaces=("default", "other"), node=node).start()
         self.sandbox.write_kubeconfig(self.kubeconfig)
         self.store: Store = open_store(RedisSettings(url=redis_url), instance=INSTANCE)
         self.kube: KubeClient = connect(self.kubernetes_settings())

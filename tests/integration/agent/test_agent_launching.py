@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hybrid_executor.kube.names import LABEL_DONE
 from hybrid_executor.states import State
 from hybrid_executor.store import RedisSettings, open_store
@@ -183,10 +185,18 @@ def test_a_workload_that_waited_longer_than_its_token_fails_and_says_so(world: W
     payload = short.keys.payload(attempt)
     wait_until(lambda: not short.client.exists(payload), what="the payload to expire")
     short.close()
-    world.start_agent()
+    world.start_agent(settings=replace(world.settings(), token_seconds=1))
     [record] = world.wait_for(State.FAILED, [attempt])
     assert record.category == "expired"
     assert "[scheduler] task_queued_timeout" in record.reason
+
+
+def test_a_workload_that_redis_lost_before_its_time_is_left_to_its_owner(world: World) -> None:
+    [attempt] = world.submit()
+    world.store.client.delete(world.store.keys.payload(attempt))
+    world.start_agent()
+    [record] = world.wait_for(State.LOST, [attempt])
+    assert record.category == "workload_lost"
 
 
 def test_a_namespace_that_only_executor_config_names_is_watched_too(world: World) -> None:

@@ -16,6 +16,7 @@ from tests.statsd_listener import StatsdListener, check_against_the_table, names
 from .conftest import World, wait_until
 from .test_agent_fairness import blocking, gpu_pod, let_go, limit
 from .test_agent_watching import GREEDY
+from .warm_world import WarmWorld
 
 # Airflow never closes the socket of its StatsD client.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -78,6 +79,28 @@ def test_every_metric_of_agents_is_sent_as_the_table_says(
     assert statsd.total("kube.requests", verb="POST", code="503") == 1
     assert statsd.total("kube.requests", verb="WATCH", code="200") >= 1
     assert statsd.last("watch.age", **PLACE) is not None
+
+
+def test_the_metrics_of_warm_pods_are_sent(world: World, statsd: StatsdListener, metrics: Metrics) -> None:
+    warm = WarmWorld(world, idle=2, most=2)
+    warm.write_template(task="sleep 2")
+    warm.start_agent(metrics=metrics)
+    warm.wait_for_ready(2)
+    place = {"cluster": "default", "profile": "warm"}
+    wait_until(lambda: statsd.last("warm.pods", state="ready", **place) == 2, what="two pods that wait")
+    assert statsd.last("warm.idle_cpu", **place) == pytest.approx(0.2)
+    assert statsd.last("warm.idle_memory", **place) == 2 * 2**20
+    other = json.dumps({"pod": {"metadata": {"labels": {"a": "b"}}}})
+    attempts = [*warm.submit(overrides=other), *warm.submit(count=3)]
+    world.wait_for(State.SUCCEEDED, attempts)
+    hits = sum(pods[0].startswith("warm-") for pods in warm.ran().values())
+    wait_until(lambda: statsd.total("warm.hits", **place) == hits >= 2, what="each hand-over to be counted")
+    times = wait_until(lambda: len(found := statsd.of("warm.hand_over_time", **place)) == hits and found)
+    assert all(sample.value > 0 for sample in times)
+    wait_until(lambda: statsd.total("warm.misses", reason="executor_config", **place) == 1, what="a miss")
+    assert statsd.total("warm.misses", reason="none_waiting", **place) == 3 - hits
+    assert {name for name in names_of("agent") if "warm." in name} <= statsd.names()
+    check_against_the_table(statsd.samples)
 
 
 def test_an_agent_announces_what_its_launches_wait_for(world: World) -> None:

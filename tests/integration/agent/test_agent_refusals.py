@@ -12,7 +12,7 @@ import pytest
 from hybrid_executor.states import State
 from tests.integration.agent.conftest import World, wait_until
 from tests.integration.redis_installed import Server
-from tests.redis_situations import SITUATIONS, programs, serve
+from tests.redis_situations import RIGHTS, SITUATIONS, programs, serve
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +48,20 @@ def test_a_pod_that_ends_during_a_refusal_is_recorded_after_it_and_the_trouble_i
     said = [record for record in caplog.records if "Redis unavailable" in record.getMessage()]
     assert len(said) == 1, caplog.text
     assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("code", RIGHTS)
+def test_a_pod_that_ends_while_the_agent_may_do_nothing_is_recorded_when_it_may_again(
+    server: Server, world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture, code: str
+) -> None:
+    world.start_agent()
+    gate = tmp_path / "gate"
+    [attempt] = world.submit(f"while [ ! -e {gate} ]; do sleep 0.05; done")
+    world.wait_for(State.RUNNING, [attempt])
+    with caplog.at_level(logging.INFO), RIGHTS[code](server):
+        gate.touch()
+        wait_until(lambda: [pod for pod in world.pods() if pod["status"]["phase"] == "Succeeded"], what="the pod ends")
+        wait_until(lambda: "Redis refuses" in caplog.text, what="it is said")
+        assert world.pods() != [], "the pod waits for its record"
+    world.wait_for(State.SUCCEEDED, [attempt], seconds=40)
+    wait_until(lambda: not world.pods(), what="no pod left")

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hybrid_executor.agent.identity import PodIdentity
+from hybrid_executor.agent.ownership import Ownership
+from hybrid_executor.complaints import Complaints
+from hybrid_executor.events import AttemptId
 from hybrid_executor.insight.overview import read_overview
 from hybrid_executor.kube.names import LABEL_REDIS
 from hybrid_executor.states import State
 from hybrid_executor.store import RedisSettings, Store, open_store
 from tests.integration.agent.conftest import INSTANCE, World, wait_until
+
+POD = PodIdentity(attempt=AttemptId("a"), launch=0, generation=1, namespace="default", name="pod", uid="u", version="1")
+
+
+@dataclass(frozen=True)
+class Seen:
+    identity: PodIdentity
 
 
 @pytest.fixture
@@ -126,3 +138,21 @@ def flush(store: Store) -> None:
     """Let one deployment's Redis lose all its data."""
     client: Any = store.client
     client.flushdb()
+
+
+def test_an_agent_asks_at_once_whether_a_pod_that_it_does_not_know_is_ours(redis_url: str) -> None:
+    store = open_store(RedisSettings(url=redis_url), instance=INSTANCE)
+    agents = [
+        Ownership(store.identity, attempts=store.attempts, complaints=Complaints(), instance=INSTANCE) for _ in range(2)
+    ]
+    first, second = agents
+    first.check()
+    old = first.id
+    flush(store)
+    second.check()
+    first.check()
+    assert second.id not in ("", old)
+    pods = [Seen(replace(POD, redis_id=redis_id)) for redis_id in (old, second.id, "of-another-deployment")]
+    assert second.own(pods, place="here") == pods[:2]
+    assert set(second.clashes) == {"here"}
+    store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import redis
 
@@ -230,6 +231,47 @@ def test_pods_that_run_without_a_record_are_left_alone_until_it_is_written_again
     world.restore(record)
     world.wait_for(State.SUCCEEDED, [record.id])
     wait_until(lambda: not world.pods(), what="no pod left")
+
+
+def test_an_end_that_no_record_could_take_counts_when_the_record_is_written_again(world: World, redis_url: str) -> None:
+    world.start_agent()
+    record = running(world, "sleep 1")
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    wait_until(lambda: phase(world, record) == "Succeeded", what="the pod to end")
+    listed = world.count("list")
+    wait_until(lambda: listed() >= 1, what="the loss to be noticed")
+    assert world.pod_names() == {record.pod}
+    world.restore(replace(record, state=State.LAUNCHING))
+    world.wait_for(State.SUCCEEDED, [record.id])
+    wait_until(lambda: not world.pods(), what="no pod left")
+
+
+def test_a_pod_that_vanished_while_it_had_no_record_is_not_waited_for(world: World, redis_url: str) -> None:
+    world.start_agent()
+    record = running(world, "sleep 60")
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    world.kube.delete_pod(record.namespace, record.pod)
+    wait_until(lambda: not world.pods(), what="no pod left")
+    world.restore(replace(record, state=State.LAUNCHING))
+    [lost] = world.wait_for(State.LOST, [record.id])
+    assert lost.category == "deleted"
+
+
+def test_pods_start_again_after_redis_has_lost_the_launches_that_an_agent_held(world: World, redis_url: str) -> None:
+    world.start_agent()
+    rule = world.sandbox.faults.fail(500, times=None)
+    world.submit(count=3)
+    wait_until(lambda: world.sandbox.faults.hits(rule) >= 3, what="the agent holds launches")
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    world.sandbox.faults.remove(rule)
+    world.wait_for(State.SUCCEEDED, world.submit())
+
+
+def phase(world: World, record: Record) -> str:
+    return str(world.kube.get_pod(record.namespace, record.pod)["status"]["phase"])
 
 
 def test_no_task_is_lost_or_run_twice_while_the_watch_is_cut_again_and_again(world: World) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hybrid_executor.agent.launch.entries import Claimed, Launch
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.launch.preparation import LaunchPreparer
+from hybrid_executor.agent.warm.hand_over import HandOver
 from hybrid_executor.agent.warm.launches import WarmLaunches
 from hybrid_executor.complaints import Complaints
 from hybrid_executor.events import AttemptId
@@ -63,7 +64,7 @@ class DyingAgent:
         self._stream = world.store.launches("default", consumer=f"dies-after-{after}")
         self._preparer = LaunchPreparer(
             agent="dies",
-            attempts=world.store.attempts,
+            store=world.store,
             present=world.store.events.present,
             factory=factory,
             token_seconds=600,
@@ -80,9 +81,19 @@ class DyingAgent:
     def take(self) -> list[LaunchEntry]:
         return self._stream.take(count=1, wait_milliseconds=10)
 
-    def work(self) -> AttemptId:
-        """Take an entry and die; return its attempt."""
-        [entry] = wait_until(self.take)
+    def take_over(self) -> list[LaunchEntry]:
+        return self._stream.take_over(idle_milliseconds=500, count=1)
+
+    @property
+    def hand_over(self) -> HandOver:
+        return self._launches.hand_over
+
+    def work(self, *, takes_over: bool = False) -> AttemptId:
+        """Take an entry and die; return its attempt.
+
+        :param takes_over: an agent that is gone had the entry.
+        """
+        [entry] = wait_until(self.take_over if takes_over else self.take)
         [item] = list(self._launches.choose(self._preparer.read([Launch(entry)])))
         assert isinstance(item, Claimed)
         if self._after != "give":

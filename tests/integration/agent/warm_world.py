@@ -53,6 +53,7 @@ class WarmWorld:
 
     def __init__(self, world: World, *, idle: int = 2, most: int = 10, **warm: Any) -> None:
         self.world = world
+        self.options: dict[str, str] = {}
         self.ledger = world.directory / "ledger"
         self.profiles = world.directory / "profiles.yaml"
         self.describe(idle=idle, most=most, **warm)
@@ -68,8 +69,8 @@ class WarmWorld:
         self.profiles.write_text(json.dumps({"warm": {"warm": warm}, "plain": {}}))
 
     def settings(self, **options: str) -> Settings:
-        routes = "plain=kubernetes:plain, *=kubernetes:warm"
-        return self.world.settings(profiles_file=str(self.profiles), routes=routes, **options)
+        given = {"routes": "plain=kubernetes:plain, *=kubernetes:warm", **self.options, **options}
+        return self.world.settings(profiles_file=str(self.profiles), **given)
 
     def start_agent(self, name: str = "agent-1", **rest: Any) -> Any:
         return self.world.start_agent(name, settings=self.settings(), **rest)

@@ -138,6 +138,19 @@ def test_the_right_to_attach_is_asked_for_where_a_profile_has_warm_pods(
     assert "workers/manifests/warm-pods/rbac.yaml has them. Until then tasks start without warm pods" in cure
 
 
+@pytest.mark.parametrize("is_review_denied", [False, True])
+def test_the_right_to_attach_is_asked_for_where_pods_get_their_token_by_standard_input(
+    ask: Examine, sandbox: FaultySandbox, is_review_denied: bool
+) -> None:
+    sandbox.faults.deny("create", "pods/attach")
+    if is_review_denied:
+        sandbox.faults.deny("create", "selfsubjectaccessreviews")
+    level, what, cure = ask(hybrid_executor__pod_token="stdin").one("rights")
+    assert level == "failure"
+    assert "create pods/attach" in what
+    assert "workers/manifests/warm-pods/rbac.yaml has them. Until then no task starts in a pod" in cure
+
+
 def test_trying_the_rights_leaves_nothing_behind(ask: Examine, sandbox: FaultySandbox) -> None:
     sandbox.faults.deny("create", "selfsubjectaccessreviews")
     assert ask().one("rights")[0] == "ok"

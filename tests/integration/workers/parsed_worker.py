@@ -1,8 +1,9 @@
 """A worker without Redis and Celery: its main process, one slot, and tasks that the slot runs one after the other.
 
 Started as a program, which is one worker after the other. Each is a line of JSON on its standard input:
-``environment``, ``output``, ``parse_seconds``, ``most_files``, and ``steps``: each a task (a list of file, Dag, task
-and map index) or Python source that the slot executes. The worker shows what came of each task in its output.
+``environment``, ``output``, ``parse_seconds``, ``most_files``, and ``steps``: each a task (a list of file, Dag, task,
+map index and version of the bundle) or Python source that the slot executes. The worker shows what came of each task
+in its output.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def answer(request: httpx.Request) -> httpx.Response:
     return httpx.Response(204) if request.method != "POST" else httpx.Response(201, json={"message": "ok"})
 
 
-def run(file: str, dag_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
+def run(file: str, dag_id: str, task_id: str, map_index: int = -1, version: str | None = None) -> dict[str, Any]:
     """Run one task to its end; return what came of it."""
     from airflow.executors.workloads import BundleInfo
     from airflow.sdk.api.client import Client
@@ -60,7 +61,7 @@ def run(file: str, dag_id: str, task_id: str, map_index: int = -1) -> dict[str, 
     try:
         code = supervise(
             ti=ti,
-            bundle_info=BundleInfo(name="b"),
+            bundle_info=BundleInfo(name="b", version=version),
             dag_rel_path=file,
             token="only-this-task-may-see-it",
             client=Client(base_url="http://api", token="", transport=httpx.MockTransport(answer)),
@@ -83,7 +84,7 @@ def know(files: Any, *paths: str) -> None:
     from hybrid_workers.parsed.slot import Wanted
 
     for path in paths:
-        assert files._slot.borrow(Wanted("b", None, path, "none", "none"), [], own_group=True) is None
+        assert files._slot.borrow(Wanted("b", None, path), [], own_group=True) is None
 
 
 def slot(files: Any, steps: list[Any]) -> None:
@@ -117,6 +118,7 @@ def show(value: object) -> None:
 
 def work(told: dict[str, Any]) -> None:
     """Be the worker's main process; its slot ends first."""
+    import hybrid_workers.parsed.slot as slot_module
     from hybrid_workers.parsed.keep import ParsedFiles
 
     os.environ.update(told["environment"])
@@ -128,7 +130,10 @@ def work(told: dict[str, Any]) -> None:
     ours.setLevel(logging.DEBUG)
     ours.propagate = False
     files = ParsedFiles()
-    files.open(parse_seconds=told["parse_seconds"], most_files=told["most_files"])
+    files.open(
+        parse_seconds=told["parse_seconds"], most_files=told["most_files"], wait_seconds=told.get("wait_seconds", 60.0)
+    )
+    slot_module._PATIENCE_SECONDS = 70.0  # on a busy machine, too
     pid = os.fork()
     if pid == 0:
         try:

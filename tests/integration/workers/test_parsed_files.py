@@ -81,6 +81,7 @@ for name, values in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text
     "exits": _dag("exits", "import os", "os._exit(7)"),
     "killed": _dag("killed", "import os, signal", "os.kill(os.getpid(), signal.SIGKILL)"),
     "environment": _dag("environment", "import os\nos.environ['FROM_TOP'] = 'top'", "os.environ['FROM_TOP']"),
+    "copies": _dag("copies", "import os\ncopied = dict(os.environ)", "copied['SEEN']"),
     "signals": _dag(
         "signals",
         "import re",
@@ -111,6 +112,7 @@ with DAG("is_told_to_end", schedule=None):
     Ending(task_id="t")
 """,
     "warns": _dag("warns", "import warnings\nwarnings.warn('this file is old')", "1"),
+    "requests_": _dag("requests_", "import requests", "requests.__name__"),  # it opens a socket when it is imported
 }
 _NOT_REUSED = {
     "variable": (
@@ -129,6 +131,15 @@ _NOT_REUSED = {
         _dag("thread", "import threading\nx = threading.Thread(target=int)\nx.start(); x.join()", "1"),
         "a thread",
     ),
+    "native_thread": (
+        _dag(
+            "native_thread",
+            "import ctypes\nc = ctypes.CDLL(None)\n"
+            "x = c.pthread_create(ctypes.byref(ctypes.c_ulong()), None, c.pause, None)",
+            "x",
+        ),
+        "a thread",
+    ),
     "socket_": (_dag("socket_", "import socket\nx = socket.socket()", "x.fileno() > 2"), "a socket"),
     "process": (_dag("process", "import subprocess\nx = subprocess.run(['true']).returncode", "x"), "a process"),
     "fork": (_dag("fork", "import os\nif not os.fork(): os._exit(0)\nos.wait()", "1"), "a process"),
@@ -139,7 +150,7 @@ _NOT_REUSED = {
         "which Dag",
     ),
     "prints": (_dag("prints", "print('parsing')", "1"), "prints or logs"),
-    "handler": (_dag("handler", "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)", "1"), "signals"),
+    "handler": (_dag("handler", "import signal\nsignal.signal(signal.SIGUSR2, signal.SIG_IGN)", "1"), "signals"),
     "shares": (_dag("shares", "import multiprocessing\nx = multiprocessing.Lock()", "1"), ""),
     "other_user": (
         _dag("other_user", "", "1").replace("@task", "@task(run_as_user='nobody-there')"),
@@ -206,19 +217,24 @@ class Bundle:
         file.write_text(text)
 
     def run(
-        self, *steps: object, parse_seconds: float = 300, most_files: int = 8, code: int = 0, are_known: bool = True
+        self,
+        *steps: object,
+        parse_seconds: float = 300,
+        most_files: int = 8,
+        code: int = 0,
+        are_known: bool = True,
+        kind: str = "airflow.dag_processing.bundles.local.LocalDagBundle",
+        wait_seconds: float = 60.0,
     ) -> tuple[list[Any], str]:
         """Return what each step showed, and all that the worker wrote.
 
         :param are_known: a task of each file has come to the worker already.
+        :param kind: the class of the bundle.
         """
         self._wait_until_settled()
         if are_known and parse_seconds:
             steps = f"know(*{[path.name for path in self.path.glob('*.py')]})", *steps
-        bundle = {
-            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-            "kwargs": {"path": str(self.path)},
-        }
+        bundle = {"classpath": kind, "kwargs": {"path": str(self.path)}}
         environment = {
             "AIRFLOW_VAR_SET_HERE": "from the environment",
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([{"name": "b", **bundle}]),
@@ -227,7 +243,12 @@ class Bundle:
         }
         file = self._folder / "output"
         file.unlink(missing_ok=True)
-        told = {"parse_seconds": parse_seconds, "most_files": most_files, "steps": steps}
+        told = {
+            "parse_seconds": parse_seconds,
+            "most_files": most_files,
+            "wait_seconds": wait_seconds,
+            "steps": steps,
+        }
         ended = self._workers.run({**told, "environment": environment, "output": str(file)})
         output = file.read_text()
         assert ended == code, output
@@ -349,6 +370,82 @@ def test_a_file_is_kept_from_its_second_task_on(bundle: Bundle) -> None:
     assert was_lent(output, "plain.py") == 2, output
 
 
+def test_a_parse_that_is_too_old_is_dropped_without_a_task(bundle: Bundle) -> None:
+    bundle.write("plain.py", _dag("plain", "", "1"))
+    gone = """
+from hybrid_workers.parsed import lent
+deadline = time.monotonic() + 60
+while lent.measure()["parsed_files"] != "0" and time.monotonic() < deadline:
+    time.sleep(0.05)
+show(lent.measure()["parsed_files"])
+"""
+    [_, left], output = bundle.run(["plain.py", "plain", "t"], gone, parse_seconds=1)
+    assert was_lent(output, "plain.py") == 1
+    assert left == "0"
+
+
+def test_no_task_waits_long_for_a_parse_and_later_ones_use_it(bundle: Bundle) -> None:
+    slowly = "import sys, time\nif sys.getprofile(): time.sleep(1)"  # only where its parse is watched
+    bundle.write("slow.py", _dag("slow", slowly, "'well'"))
+    until_lent = """
+output = Path(os.readlink("/proc/self/fd/1"))
+for _ in range(100):
+    assert run("slow.py", "slow", "t")["code"] == 0
+    if "slow.py was parsed before" in output.read_text():
+        break
+"""
+    [result], output = bundle.run(["slow.py", "slow", "t"], until_lent, wait_seconds=0.1)
+    assert returned(result) == "well", output
+    assert "it is still being parsed, for later tasks" in output
+    assert was_lent(output, "slow.py") == 1, output
+
+
+def test_a_watched_parse_may_take_longer_than_airflow_allows(bundle: Bundle) -> None:
+    slowly = "import sys, time\nif sys.getprofile(): time.sleep(1.5)"  # only where its parse is watched
+    bundle.write("slow.py", _dag("slow", slowly, "'well'"))
+    limit = "os.environ['AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT'] = '1'"
+    [result], output = bundle.run(limit, ["slow.py", "slow", "t"])
+    assert returned(result) == "well", output
+    assert was_lent(output, "slow.py") == 1, output
+
+
+def test_a_file_that_changes_all_the_time_is_not_tried_all_the_time(bundle: Bundle) -> None:
+    bundle.write("prints.py", _dag("prints", "print('parsing')", "1"))
+    file = bundle.path / "prints.py"
+    change = f"for number in range(20): os.utime({str(file)!r}, (number, number)); know('prints.py')"
+    _, output = bundle.run(change)
+    assert 1 <= output.count("Each task of prints.py parses it: it prints or logs") < 10, output
+
+
+def test_only_a_version_of_a_bundle_that_brings_files_is_kept(bundle: Bundle) -> None:
+    for version in ("v1", "v2"):
+        bundle.write(f"{version}/plain.py", _dag("plain", "", f"'{version}'"))
+    first, second = (["plain.py", "plain", "t", -1, version] for version in ("v1", "v2"))
+    newest = ["plain.py", "plain", "t"]
+    shown, output = bundle.run(
+        first, first, second, second, newest, newest, kind="tests.integration.workers.versions.Versions"
+    )
+    assert [returned(result) for result in shown] == ["v1", "v1", "v2", "v2", "v2", "v2"], output
+    assert was_lent(output, "plain.py") == 2, output
+    assert "a Versions without a version, may bring new files for each task" in output
+
+
+def test_a_slot_goes_on_where_the_nursery_does_not_answer_and_where_a_request_is_too_large(bundle: Bundle) -> None:
+    bundle.write("plain.py", _dag("plain", "", "'well'"))
+    task = ["plain.py", "plain", "t"]
+    large, small = "os.environ['LARGE'] = 'x' * 200_000", "del os.environ['LARGE']"
+    freeze = """
+import signal
+from hybrid_workers.parsed import lent, slot
+slot._PATIENCE_SECONDS = 0.5
+os.kill(lent._nursery, signal.SIGSTOP)
+"""
+    shown, output = bundle.run(task, large, task, small, task, freeze, task, task, "os.kill(lent._nursery, 18)")
+    assert [returned(result) for result in shown] == ["well"] * 5, output
+    assert was_lent(output, "plain.py") == 2, output
+    assert output.count("does not answer; for 300 s each task parses its file") == 1, output
+
+
 def test_no_more_files_are_kept_than_allowed(bundle: Bundle) -> None:
     for name in ("one", "two", "three"):
         bundle.write(f"{name}.py", _dag(name, "import os\nparser = os.getpid()", "parser"))
@@ -398,6 +495,43 @@ def test_a_task_ends_with_the_processes_that_it_comes_from_and_the_slot_goes_on(
     assert any("terminated by signal" in line["event"] for line in result["log"])
     assert returned(later) == "well"
     assert was_lent(output, "plain.py") == (0 if killed == "nursery" else 1)
+    wait_until(lambda: not alive(*pids), what=lambda: f"nothing is left of {pids}: {alive(*pids)}")
+
+
+_SLOW = _dag(
+    "slow", "import os, time\nwhile not os.path.exists(os.environ['SEEN'] + '.gate'): time.sleep(0.02)", "'well'"
+)
+_KILL_WHILE_PARSING = """
+from hybrid_workers.parsed import lent
+def kill_while_parsing(what):
+    def wait():
+        while not (parents := list(lent.children_of(lent._nursery))):
+            time.sleep(0.02)
+        show([*parents, lent._nursery])
+        own = {'slot': os.getpid(), 'worker': os.getppid()}
+        os.kill({'parent': parents[0], 'nursery': lent._nursery, **own}[what], signal.SIGKILL)
+        Path(os.environ['SEEN'] + '.gate').touch()
+    threading.Thread(target=wait, daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize(
+    ("killed", "code"), [("parent", 0), ("nursery", 0), ("slot", 247), ("worker", -9)], ids=lambda value: str(value)
+)
+def test_what_is_killed_while_a_file_is_parsed_leaves_nothing_and_the_task_parses_it(
+    bundle: Bundle, killed: str, code: int
+) -> None:
+    bundle.write("slow.py", _SLOW)
+    steps = (
+        _BEGIN,
+        _KILL_WHILE_PARSING,
+        f"kill_while_parsing({killed!r})",
+        "know('slow.py')",
+        ["slow.py", "slow", "t"],
+    )
+    shown, output = bundle.run(*steps, code=code, are_known=False)
+    [pids, *results] = shown
+    assert [returned(result) for result in results] == ([] if code else ["well"]), output
     wait_until(lambda: not alive(*pids), what=lambda: f"nothing is left of {pids}: {alive(*pids)}")
 
 

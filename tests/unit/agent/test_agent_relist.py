@@ -63,7 +63,6 @@ def test_what_events_missed_is_recorded(phase: str, state: State) -> None:
         ("Running", record(State.FAILED), "delete"),
         ("Running", record(State.REVOKED, generation=2), "delete"),
         ("Running", record(State.PENDING, generation=2), "delete"),
-        ("Succeeded", None, "delete"),
     ],
 )
 def test_a_pod_that_is_done_with_is_cleaned_up(phase: str, stands: Record | None, cleanup: str) -> None:
@@ -73,9 +72,16 @@ def test_a_pod_that_is_done_with_is_cleaned_up(phase: str, stands: Record | None
 
 
 def test_a_pod_that_runs_without_a_record_is_left_alone() -> None:
-    repairs = compare([sighting("Running")], {A: None}, SETTINGS)
-    assert repairs.cleanups == []
+    seen = sighting("Running")
+    repairs = compare([seen], {A: None}, SETTINGS)
+    assert (repairs.cleanups, repairs.sightings) == ([], [seen])
     assert [identity.name for identity in repairs.unknown] == ["pod-0"]
+
+
+def test_a_pod_that_has_ended_without_a_record_is_kept_by_the_recorder() -> None:
+    seen = sighting("Succeeded")
+    repairs = compare([seen], {A: None}, SETTINGS)
+    assert (repairs.cleanups, repairs.sightings, repairs.unknown) == ([], [seen], [])
 
 
 def test_a_record_that_does_not_know_its_pod_learns_it() -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import closing
 
 import pytest
+from fakeredis import FakeRedis
 
 from hybrid_executor.agent.delayed_pool import DelayedPool
-from hybrid_executor.agent.launch.entries import HeldEntries
+from hybrid_executor.agent.launch.intake import LaunchIntake
 from hybrid_executor.agent.launch.recording import Batcher
 from hybrid_executor.agent.process import start_supervised
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId, StreamId
-from hybrid_executor.store import LaunchEntry
+from hybrid_executor.store import LaunchEntry, Store
 
 PATIENCE = 10.0
 
@@ -110,10 +112,21 @@ def test_a_thread_that_dies_is_logged_and_started_again(caplog: pytest.LogCaptur
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
-def test_an_entry_delivered_twice_is_held_once() -> None:
-    held = HeldEntries()
+def test_an_entry_delivered_twice_is_worked_on_once() -> None:
     entry = LaunchEntry(id=StreamId("1-1"), op="launch", attempt=AttemptId("a"), generation=1)
-    assert (held.add(entry), held.add(entry)) == (True, False)
-    held.drop(entry)
-    assert held.ids() == []
-    assert held.add(entry)
+    with closing(FakeRedis(decode_responses=True)) as client:
+        store = Store(client, instance="test")
+        client.xadd(store.keys.launch("c"), {"op": "launch", "attempt": "a", "generation": 1}, id=entry.id)
+        accepted = list[LaunchEntry]()
+        first, second = (
+            LaunchIntake(stream, cluster="c", take_over_seconds=0.0, accept=accepted.append)
+            for stream in (store.launches("c", consumer=name) for name in ("first", "second"))
+        )
+        store.launches("c", consumer="first").prepare()
+        first.take(count=1, wait_milliseconds=1)
+        first.take_over_due(now=0.0, room=lambda: 1 if len(first) < 2 else 0)
+        assert (accepted, len(first)) == ([entry], 1)
+        second.take_over_due(now=0.0, room=lambda: 1)
+        assert (accepted, len(second)) == ([entry, entry], 1), "another agent has no part in what this one holds"
+        first.drop(entry)
+        assert len(first) == 0

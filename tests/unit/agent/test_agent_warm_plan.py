@@ -8,7 +8,7 @@ import pytest
 
 from hybrid_executor.agent.duty import is_taken_by_any
 from hybrid_executor.agent.warm.inventory import Plan, WaitingPodSeen, make_plan, see, wanted_pods
-from hybrid_executor.agent.watch.decision import of_warm_pod, sight
+from hybrid_executor.agent.watch.decision import of_claimed_pod, sight
 from hybrid_executor.config.warm import WarmPods
 from hybrid_executor.events import AttemptId
 from hybrid_executor.insight.members import AgentView
@@ -117,10 +117,10 @@ def test_a_claimed_pod_that_never_accepted_its_workload_has_certainly_not_starte
 
 def test_the_end_of_a_task_in_a_warm_pod_is_that_of_any_task() -> None:
     succeeded = Diagnosis("succeeded", Category.COMPLETED, exit_code=0)
-    assert of_warm_pod(succeeded) is succeeded
+    assert of_claimed_pod(succeeded) is succeeded
 
 
-def test_the_lease_of_warm_pods_is_offered_to_agents_of_the_same_cluster() -> None:
+def test_the_lease_of_claimed_pods_is_offered_to_agents_of_the_same_cluster() -> None:
     other = Member(role="agent", name="b", fields={"clusters": "one"}, silent_seconds=0)
     assert is_taken_by_any("warm:one", [other])
     assert not is_taken_by_any("warm:two", [other])

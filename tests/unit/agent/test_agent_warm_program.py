@@ -41,9 +41,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         (tmp_path / name).write_text(text)
     started: list[subprocess.Popen[str]] = []
 
-    def run(seconds: str = "300") -> subprocess.Popen[str]:
+    def run(seconds: str = "300", *more: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, seconds],
+            [sys.executable, "-c", PROGRAM, seconds, *more],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -75,6 +75,14 @@ def test_it_runs_the_first_line_and_nothing_else(start: Start) -> None:
 def test_an_attachment_that_ends_before_the_line_is_whole_runs_nothing(start: Start, lines: str) -> None:
     output, _ = (process := start()).communicate(lines, timeout=300)
     assert (output, process.returncode) == ("", NOTHING_RAN)
+
+
+def test_in_a_pod_of_its_own_nothing_is_imported_before_the_workload_has_come(start: Start, tmp_path: Path) -> None:
+    process = start("300", "on-demand")
+    (tmp_path / "airflow/executors/workloads.py").write_text("All = dict[str, str]\nprint('imported')")
+    output, _ = process.communicate('a-1 {"k": "v"}\n', timeout=300)
+    assert output.splitlines() == ["hybrid-executor: accepted a-1", "imported", "task ['k'] '' SIG_DFL"]
+    assert process.returncode == 0
 
 
 def test_deleting_a_pod_that_waits_runs_nothing(start: Start) -> None:

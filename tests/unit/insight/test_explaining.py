@@ -193,9 +193,14 @@ REFUSAL = RefusalView(cluster="east", namespace="ns", reason=QUOTA, waiting=1, s
         ),
         (PENDING, {"agents": (agent(),)}, "Its node pulls the image and starts the container."),
         (
-            replace(PENDING, is_warm=True),
+            replace(PENDING, is_warm=True, is_handed_over=True),
             {"agents": (agent(),)},
             "An agent hands its workload over to the pod, which is ready.",
+        ),
+        (
+            replace(PENDING, is_handed_over=True),
+            {"agents": (agent(),)},
+            "An agent hands its workload over to the pod, which runs.",
         ),
         (
             PENDING,

@@ -27,6 +27,15 @@ def test_an_exit_code_says_what_happened(code: int, oom_kills: int, category: st
     assert words in end.reason
 
 
+@pytest.mark.parametrize(("code", "how"), [(-9, "killed by signal 9 (SIGKILL)"), (143, "ended with exit code 143")])
+def test_a_task_that_airflow_ended_did_not_run_out_of_memory(code: int, how: str) -> None:
+    end = ending.of_exit_code(code, oom_kills=1, is_ended_by_airflow=True)
+    assert (end.category, end.exit_code) == ("ended_by_airflow", str(code))
+    assert end.reason.startswith("Airflow ended it while it ran: its task instance was marked or cleared")
+    assert how in end.reason
+    assert "memory" not in end.reason
+
+
 @pytest.mark.parametrize(
     ("message", "exit_code", "words"),
     [

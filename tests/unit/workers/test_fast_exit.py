@@ -65,7 +65,9 @@ def api_server(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json=RUN) if request.url.path.endswith("/run") else httpx.Response(204)
 
 
-def supervise(target: Callable[[], None]) -> tuple[int, float]:
+def supervise(
+    target: Callable[[], None], *, answer: Callable[[httpx.Request], httpx.Response] = api_server
+) -> tuple[int, float]:
     """Return the exit code of a supervised process and when, by the monotonic clock, its supervisor was done."""
     process: Any = ActivitySubprocess.start(
         what=TaskInstance(
@@ -73,7 +75,7 @@ def supervise(target: Callable[[], None]) -> tuple[int, float]:
         ),
         dag_rel_path="dag.py",
         bundle_info=BundleInfo(name="b"),
-        client=Client(base_url="http://api", token="", transport=httpx.MockTransport(api_server)),
+        client=Client(base_url="http://api", token="", transport=httpx.MockTransport(answer)),
         target=target,
     )
     code = process.wait()

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import socket
+from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,9 +20,13 @@ def make_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def send(end: socket.socket, message: dict[str, Any], descriptors: Sequence[int] = ()) -> bool:
-    """Send a message; return whether that was possible at once or, for a blocking end, at all."""
+    """Send a message; return whether that was possible at once."""
+    data = json.dumps(message).encode()
+    if len(data) > MOST_BYTES:
+        return False
+    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))
     try:
-        socket.send_fds(end, [json.dumps(message).encode()], descriptors)
+        end.sendmsg([data], [rights], socket.MSG_DONTWAIT)
     except OSError:
         return False
     return True

@@ -7,7 +7,7 @@ import os
 import threading
 
 from hybrid_workers.parsed import lent
-from hybrid_workers.parsed.nursery import start_nursery
+from hybrid_workers.parsed.nursery import WAIT_SECONDS, start_nursery
 from hybrid_workers.parsed.seams import find_missing_seam
 from hybrid_workers.parsed.slot import Slot, ask_for_parsed_files
 from hybrid_workers.parsed.surroundings import count_threads
@@ -22,16 +22,17 @@ class ParsedFiles:
         self._slot: Slot | None = None
         self._obstacle = ""
 
-    def open(self, *, parse_seconds: float, most_files: int) -> None:
+    def open(self, *, parse_seconds: float, most_files: int, wait_seconds: float = WAIT_SECONDS) -> None:
         """Fork the nursery, in the worker's main process before there are threads and connections.
 
         :param parse_seconds: how old a parse may be; 0 for no nursery.
+        :param wait_seconds: how long a task may wait for a parse, before it parses its file itself.
         """
         if not parse_seconds:
             return
         self._obstacle = _find_obstacle()
         if not self._obstacle:
-            asks, nursery = start_nursery(parse_seconds=parse_seconds, most_files=most_files)
+            asks, nursery = start_nursery(parse_seconds=parse_seconds, most_files=most_files, wait_seconds=wait_seconds)
             lent.open_table(nursery)
             self._slot = Slot(asks, os.environ)
 

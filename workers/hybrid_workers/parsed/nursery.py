@@ -1,8 +1,9 @@
 """The nursery: the process that forks parsed parents, knows which of them may be used, and passes requests on.
 
 It is forked from the worker's main process before there are threads and connections, and ends with it. It parses a file
-when a second task of it comes within a few minutes: a file with one task now and then would only cost more. It keeps at
-most so many parsed files; the least recently used one goes first, when its tasks have ended.
+when a second task of it comes within a few minutes: a file with one task now and then would only cost more. It keeps so
+many parsed files, and none longer than it may be used; a process with one ends when its tasks have ended. A file that
+may not be used is tried again after a change, less and less often.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from hybrid_executor.backoff import Backoff
 from hybrid_workers.parsed.channel import close_all, make_pair, receive, send
 from hybrid_workers.parsed.parent import IGNORED, ParsedParent, name_process
 from hybrid_workers.parsed.parse import FileKey
@@ -27,12 +29,16 @@ from hybrid_workers.parsed.stamps import Stamp, find_change
 from hybrid_workers.parsed.ties import end_adopted, end_trees, reap_adopted, watch_parent
 from hybrid_workers.processes import adopt_orphans
 
-PARSE_SECONDS = 60.0
-"""How long a parse may take; Airflow's own limit ([core] dagbag_import_timeout) is 30 s by default."""
+PARSE_SECONDS = 120.0
+"""How long a watched parse may take; Airflow's own limit ([core] dagbag_import_timeout) is 30 s by default."""
+WAIT_SECONDS = 10.0
+"""How long a task may wait for a parse, which takes two or three times as long as its own, as it is watched."""
 _MOST_REMEMBERED = 1000
 _WANTED_SECONDS = 300.0
 """Within what time of another task of its file a task is worth a parse."""
 _READ_BYTES = 1 << 16
+_PAUSE = Backoff(first_seconds=1, most_seconds=300)
+"""How long a file is left alone that may not be used: it may change all the time, and each try costs a parse."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,19 @@ class _Parent:
 
 @dataclass
 class _Refusal:
+    """A parse that may not be used.
+
+    :ivar until: when it may be tried again (monotonic), if what it read has changed.
+    :ivar stamps: what it read; ``None`` where another parse of the same may be of use.
+    """
+
     reason: str
-    stamps: dict[str, Stamp]
+    until: float
+    tries: int
+    stamps: dict[str, Stamp] | None
+
+    def holds(self) -> bool:
+        return time.monotonic() < self.until or (self.stamps is not None and not find_change(self.stamps))
 
 
 class Nursery:
@@ -81,10 +98,12 @@ class Nursery:
     :param asks: where slots' requests come from.
     :param parse_seconds: how old a parse may be.
     :param most_files: how many parsed files are kept.
+    :param wait_seconds: how long a task may wait for a parse.
     """
 
-    def __init__(self, asks: socket.socket, *, parse_seconds: float, most_files: int) -> None:
+    def __init__(self, asks: socket.socket, *, parse_seconds: float, most_files: int, wait_seconds: float) -> None:
         self._asks = asks
+        self._wait_seconds = wait_seconds
         self._parse_seconds = parse_seconds
         self._most_files = most_files
         self._selector = selectors.DefaultSelector()
@@ -112,7 +131,10 @@ class Nursery:
         while True:
             for key, _ in self._selector.select(self._seconds_to_next_end()):
                 key.data()
+            for slow in self._all.values():
+                self._let_go(slow)
             self._end_long_parses()
+            self._retire_old()
 
     def _asked(self) -> None:
         try:
@@ -123,11 +145,10 @@ class Nursery:
             self._leave()
         request = Request(message, descriptors)
         is_wanted = self._note_ask(request.key[0])
-        if refusal := self._refusals.get(request.key):
-            if not find_change(refusal.stamps):
-                request.answer(refusal.reason)
-                return
-            del self._refusals[request.key]
+        refusal = self._refusals.get(request.key)
+        if refusal is not None and refusal.holds():
+            request.answer(refusal.reason)
+            return
         parent = self._parents.get(request.key)
         if parent is not None and parent.is_ready and self._is_outdated(parent):
             self._retire(parent)
@@ -142,6 +163,7 @@ class Nursery:
             self._pass_on(parent, request)
         else:
             parent.waiting.append(request)
+            self._let_go(parent)
 
     def _note_ask(self, key: FileKey) -> bool:
         """Note that a task of a file came; return whether another one had come shortly before."""
@@ -171,8 +193,6 @@ class Nursery:
                 self._leave_to_nursery(request, ours, report)
                 ParsedParent(request.key[0], theirs, write_report, self._handlers, group=self._group).run(
                     parent=nursery,
-                    dag_id=request.message["dag_id"],
-                    task_id=request.message["task_id"],
                     environment=request.message["environment"],
                 )
             finally:
@@ -213,15 +233,18 @@ class Nursery:
             self._refuse(parent, said["reason"], is_kept=not said["passes"])
             return
         parent.is_ready = True
+        self._refusals.pop(parent.key, None)
         waiting, parent.waiting = parent.waiting, []
         for request in waiting:
             self._pass_on(parent, request)
 
     def _refuse(self, parent: _Parent, reason: str, *, is_kept: bool) -> None:
-        if is_kept:
-            self._refusals[parent.key] = _Refusal(reason, parent.stamps)
-            while len(self._refusals) > _MOST_REMEMBERED:
-                self._refusals.popitem(last=False)
+        before = self._refusals.pop(parent.key, None)
+        tries = before.tries + 1 if before else int(is_kept)
+        until = time.monotonic() + (_PAUSE.seconds(tries) if tries else 0)
+        self._refusals[parent.key] = _Refusal(reason, until, tries, parent.stamps if is_kept else None)
+        if len(self._refusals) > _MOST_REMEMBERED:
+            self._refusals.popitem(last=False)
         waiting, parent.waiting = parent.waiting, []
         self._retire(parent)
         for number, request in enumerate(waiting):
@@ -260,7 +283,16 @@ class Nursery:
 
     def _seconds_to_next_end(self) -> float | None:
         ends = [parent.begun + PARSE_SECONDS for parent in self._all.values() if parent.report >= 0]
+        ends += [parent.begun + self._wait_seconds for parent in self._all.values() if parent.waiting]
+        ends += [parent.begun + self._parse_seconds for parent in self._parents.values() if parent.is_ready]
         return max(0.0, min(ends) - time.monotonic()) if ends else None
+
+    def _let_go(self, parent: _Parent) -> None:
+        """Send tasks the ordinary way that would wait too long; the parse goes on, for later ones."""
+        if parent.waiting and time.monotonic() - parent.begun >= self._wait_seconds:
+            waiting, parent.waiting = parent.waiting, []
+            for request in waiting:
+                request.answer("it is still being parsed, for later tasks")
 
     def _end_long_parses(self) -> None:
         for parent in list(self._all.values()):
@@ -270,8 +302,14 @@ class Nursery:
                     parent.stamps = {}
                     self._refuse(parent, f"its parsing takes over {PARSE_SECONDS:.0f} s", is_kept=False)
 
+    def _retire_old(self) -> None:
+        """Let those end whose parse is too old for any task: they hold memory."""
+        for parent in list(self._parents.values()):
+            if parent.is_ready and time.monotonic() - parent.begun >= self._parse_seconds:
+                self._retire(parent)
 
-def start_nursery(*, parse_seconds: float, most_files: int) -> tuple[socket.socket, int]:
+
+def start_nursery(*, parse_seconds: float, most_files: int, wait_seconds: float) -> tuple[socket.socket, int]:
     """Fork the nursery from a process with one thread; return the end that slots ask with, and its process."""
     asks, served = make_pair()
     parent = os.getpid()
@@ -279,7 +317,8 @@ def start_nursery(*, parse_seconds: float, most_files: int) -> tuple[socket.sock
     if pid == 0:
         try:
             asks.close()
-            Nursery(served, parse_seconds=parse_seconds, most_files=most_files).run(parent=parent)
+            nursery = Nursery(served, parse_seconds=parse_seconds, most_files=most_files, wait_seconds=wait_seconds)
+            nursery.run(parent=parent)
         except BaseException:  # noqa: BLE001 - the last frame of a forked process
             sys.excepthook(*sys.exc_info())
         finally:

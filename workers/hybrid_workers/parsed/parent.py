@@ -69,7 +69,7 @@ class ParsedParent:
         self._is_leaving = False
         self._nursery = -1
 
-    def run(self, *, parent: int, dag_id: str, task_id: str, environment: Mapping[str, str | None]) -> NoReturn:
+    def run(self, *, parent: int, environment: Mapping[str, str | None]) -> NoReturn:
         """Parse, report and serve.
 
         :param environment: what is different in the slot's environment; ``None`` for what it has not.
@@ -90,15 +90,13 @@ class ParsedParent:
         out, err, log = self._outputs
         self._log = os.dup(log)
         sdk: Any = supervisor
-        sdk._fork_main(
-            _File(nothing), _File(out), _File(err), self._log, lambda: self._parse_and_serve(dag_id, task_id)
-        )
+        sdk._fork_main(_File(nothing), _File(out), _File(err), self._log, self._parse_and_serve)
         os._exit(os.EX_SOFTWARE)
 
-    def _parse_and_serve(self, dag_id: str, task_id: str) -> NoReturn:
+    def _parse_and_serve(self) -> NoReturn:
         for number in set(self._handlers) - _RESET_BY_AIRFLOW:
             signal.signal(number, self._handlers[number])
-        self._verdict = parse_and_judge(self._key, dag_id=dag_id, task_id=task_id, outputs=self._outputs)
+        self._verdict = parse_and_judge(self._key, outputs=self._outputs)
         for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
         self._tell_verdict()

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_workers.parsed import surroundings
+from hybrid_workers.parsed.alone import may_be_alone
 from hybrid_workers.parsed.stamps import Stamp, find_unsettled, installed_directories, stamp
 from hybrid_workers.parsed.surroundings import Surroundings
 from hybrid_workers.parsed.watch import Forbidden, ParseWatch
 
+_TIMES_LONGER = 3.0
+"""How much longer a parse takes that is watched: two to three times, measured."""
 ExitFunction = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
@@ -48,30 +51,29 @@ class Verdict:
     reseeds_numpy: bool = False
 
 
-def parse_and_judge(key: FileKey, *, dag_id: str, task_id: str, outputs: Sequence[int]) -> Verdict:
+def parse_and_judge(key: FileKey, *, outputs: Sequence[int]) -> Verdict:
     """Parse the file as a task of it would and register the result for :class:`ParsedImporter`.
+
+    Only which Dag and task it is parsed for is not in the environment: a file that asks for that is not kept.
 
     :param outputs: descriptors of the files that take what is printed and logged here.
     """
-    from airflow.dag_processing.bundles.local import LocalDagBundle
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.importers import get_importer_registry
     from airflow.sdk._shared.secrets_masker import reset_secrets_masker
     from airflow.sdk.configuration import conf
 
-    bundles: Any = DagBundlesManager
-    bundle = bundles().get_bundle(name=key.bundle, version=key.version)
-    path = os.fspath(Path(bundle.path, key.path)) if type(bundle) is LocalDagBundle else ""
-    if not path:
-        return Verdict(reason=f"its bundle is a {type(bundle).__name__} and no LocalDagBundle")
+    folder, reason = _find_folder(key)
+    if reason:
+        return Verdict(reason=reason)
+    path = os.fspath(Path(folder, key.path))
     registry = get_importer_registry()
     importer = registry.get_importer(path)
     if importer is None or not os.path.isfile(path):
         return Verdict(reason="there is no such Dag file", stamps={path: stamp(path)})
     reset_secrets_masker()
-    if str(bundle.path) not in sys.path:  # as BundleDagBag does
-        sys.path.append(str(bundle.path))
-    watch = ParseWatch(str(bundle.path))
+    if folder not in sys.path:  # as BundleDagBag does
+        sys.path.append(folder)
+    watch = ParseWatch(folder)
     for directory in (*installed_directories(), *(entry for entry in sys.path if os.path.isdir(entry))):
         watch.read.setdefault(directory, stamp(directory))
     watch.note(path)
@@ -79,23 +81,44 @@ def parse_and_judge(key: FileKey, *, dag_id: str, task_id: str, outputs: Sequenc
     before, begun = Surroundings.look(outputs), time.time_ns()
     verdict = Verdict(stamps=watch.read)
     try:
-        with _as_for(dag_id, task_id), _noted(verdict.exit_functions), _without_supervisor(watch), watch.watching():
+        with _noted(verdict.exit_functions), _without_supervisor(watch), _more_time(), watch.watching():
             verdict.result = importer.import_file(
-                path, bundle_path=bundle.path, bundle_name=key.bundle, safe_mode=False
+                path, bundle_path=Path(folder), bundle_name=key.bundle, safe_mode=False
             )
     except (Forbidden, Exception) as error:  # noqa: BLE001 - whatever it raises, the ordinary way shows it to the user
         watch.reason = watch.reason or f"it cannot be imported: {type(error).__name__}"
     new = [module for name, module in list(sys.modules.items()) if name not in modules]
     for module in new:
         watch.note(getattr(module, "__file__", None))
-    verdict.reason = watch.reason or _find_reason(verdict, before, outputs, new, path=str(bundle.path))
+    verdict.reason = watch.reason or _find_reason(verdict, before, outputs, new, path=folder)
     if not verdict.reason and (conf.get("core", "default_impersonation", fallback=None) or _has_other_users(verdict)):
         verdict.reason = "a task of it runs as another user"
     if not verdict.reason and (changed := find_unsettled(verdict.stamps, since=begun)):
         verdict.reason, verdict.passes = f"{changed} changed while it was parsed", True
     if not verdict.reason:
-        registry.register(_parsed_importer(Path(path).suffix)(importer, path, verdict.result))
+        is_alone = may_be_alone(verdict.result.dags)
+        registry.register(_parsed_importer(Path(path).suffix)(importer, path, verdict.result, is_alone))
     return verdict
+
+
+def _find_folder(key: FileKey) -> tuple[str, str]:
+    """Return the directory of the bundle, or why its files must be parsed by each task.
+
+    Each task lets its bundle make itself ready, which may bring new files. A local directory has nothing to bring, and
+    one version of a bundle is always the same. The bundle is only asked for its path.
+    """
+    from airflow.dag_processing.bundles.local import LocalDagBundle
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    bundles: Any = DagBundlesManager
+    try:
+        bundle = bundles().get_bundle(name=key.bundle, version=key.version)
+        folder = str(bundle.path)
+    except Exception as error:  # noqa: BLE001 - a bundle may be anybody's class; each task shows what is wrong
+        return "", f"its bundle cannot be made here: {type(error).__name__}"
+    if type(bundle) is LocalDagBundle or (key.version and bundle.supports_versioning):
+        return folder, ""
+    return "", f"its bundle, a {type(bundle).__name__} without a version, may bring new files for each task"
 
 
 def _find_reason(
@@ -141,10 +164,13 @@ def _parsed_importer(extension: str) -> type:
     from airflow.sdk.definitions.context import get_parsing_context
 
     class ParsedImporter(AbstractDagImporter):
-        """Gives the parsed Dags of one file to who asks for it first, and leaves all else to Airflow's importer."""
+        """Gives the parsed Dags of one file to who asks for it first, and leaves all else to Airflow's importer.
 
-        def __init__(self, importer: Any, path: str, result: Any) -> None:
-            self._importer, self._path, self._result = importer, path, result
+        Where ``is_alone``, that is the one Dag that a task asks for.
+        """
+
+        def __init__(self, importer: Any, path: str, result: Any, is_alone: bool) -> None:
+            self._importer, self._path, self._result, self._is_alone = importer, path, result, is_alone
 
         @classmethod
         def supported_extensions(cls) -> list[str]:
@@ -161,24 +187,32 @@ def _parsed_importer(extension: str) -> type:
             ):
                 return self._importer.import_file(file_path, **named)
             result, self._result = self._result, None
+            if self._is_alone:
+                result.dags = [dags[asked.dag_id]]
             return result
 
     return ParsedImporter
 
 
 @contextmanager
-def _as_for(dag_id: str, task_id: str) -> Iterator[None]:
-    """Parse as a task does, with its ids in the environment; only who asks for them learns them."""
-    from airflow.sdk.definitions._internal.dag_parsing_context import _airflow_parsing_context_manager
+def _more_time() -> Iterator[None]:
+    """Let the import take longer than Airflow allows, as it is watched. What takes too long has no tasks, anyway."""
+    from airflow.policies import hookimpl
+    from airflow.settings import get_policy_plugin_manager
 
-    before = dict(os.environ)
-    with _airflow_parsing_context_manager(dag_id=dag_id, task_id=task_id):
-        added = set(os.environ) - set(before)
-        try:
-            yield
-        finally:
-            for name in added:
-                os.environ.pop(name, None)
+    class MoreTime:
+        @staticmethod
+        @hookimpl(hookwrapper=True)
+        def get_dagbag_import_timeout(dag_file_path: str) -> Iterator[None]:
+            outcome: Any = yield
+            outcome.force_result(outcome.get_result() * _TIMES_LONGER)
+
+    plugins = get_policy_plugin_manager()
+    plugins.register(MoreTime)
+    try:
+        yield
+    finally:
+        plugins.unregister(MoreTime)
 
 
 @contextmanager

@@ -24,9 +24,6 @@ def find_missing_seam() -> str:
         from airflow.dag_processing.bundles.manager import DagBundlesManager  # noqa: F401
         from airflow.dag_processing.importers import get_importer_registry
         from airflow.sdk._shared.secrets_masker import _secrets_masker, reset_secrets_masker  # noqa: F401
-        from airflow.sdk.definitions._internal.dag_parsing_context import (
-            _airflow_parsing_context_manager,  # noqa: F401
-        )
         from airflow.sdk.execution_time import supervisor, task_runner
     except ImportError as error:
         return str(error)

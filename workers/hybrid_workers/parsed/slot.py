@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import os
 import signal
 import socket
@@ -21,12 +22,13 @@ import psutil  # type: ignore[import-untyped]
 
 from hybrid_workers.parsed import lent
 from hybrid_workers.parsed.channel import close_all, is_readable, make_pair, receive, send
-from hybrid_workers.parsed.nursery import PARSE_SECONDS
+from hybrid_workers.parsed.nursery import WAIT_SECONDS
 
 log = logging.getLogger(__name__)
 
-_PATIENCE_SECONDS = PARSE_SECONDS + 10.0
+_PATIENCE_SECONDS = WAIT_SECONDS + 10.0
 _STATUS_SECONDS = 10.0
+_PAUSE_SECONDS = 300.0
 _MARK = "_hybrid_asks_for_parsed_files"
 _Signalled = IntEnum("_Signalled", {number.name: -number for number in signal.Signals})  # type: ignore[misc]
 """Exit codes of processes that a signal has ended, with the names by which Airflow's supervisor tells them."""
@@ -39,8 +41,6 @@ class Wanted:
     bundle: str
     version: str | None
     path: str
-    dag_id: str
-    task_id: str
 
 
 class LentProcess:
@@ -104,32 +104,38 @@ class Slot:
     def __init__(self, asks: socket.socket, environment: Mapping[str, str]) -> None:
         self._asks = asks
         self._environment = dict(environment)
-        self._is_alone = False
+        self._alone_until = -math.inf
 
     def borrow(self, wanted: Wanted, ends: list[socket.socket], *, own_group: bool) -> LentProcess | None:
         """Return a process that has parsed the file and waits for its task, ``None`` to go the ordinary way.
 
         :param ends: the task's ends of its supervisor's sockets: requests, output, errors, log.
         """
-        if self._is_alone:
+        if time.monotonic() < self._alone_until:
             return None
         reply, theirs = make_pair()
         message = {**vars(wanted), "own_group": own_group, "environment": self._changes()}
         is_sent = send(self._asks, message, [end.fileno() for end in (*ends, theirs)])
         theirs.close()
         if not is_sent:
-            self._is_alone = True
-            log.warning("The process that keeps parsed Dag files has ended; from now on each task parses its file")
+            self._note_unavailable()
             reply.close()
             return None
         begun = time.monotonic()
-        answer, descriptors = receive(reply) if is_readable(reply.fileno(), _PATIENCE_SECONDS) else (None, [])
+        has_answer = is_readable(reply.fileno(), _PATIENCE_SECONDS)
+        answer, descriptors = receive(reply) if has_answer else (None, [])
         if answer is not None and "pid" in answer and descriptors:
             log.debug("%s was parsed before; its task waited %.3f s", wanted.path, time.monotonic() - begun)
             return LentProcess(answer["pid"], descriptors[0], reply)
         close_all(descriptors)
         reply.close()
-        if answer is not None and answer.get("is_news"):
+        if not has_answer:
+            self._alone_until = time.monotonic() + _PAUSE_SECONDS
+            log.warning(
+                "The process that keeps parsed Dag files does not answer; for %d s each task parses its file",
+                _PAUSE_SECONDS,
+            )
+        elif answer is not None and answer.get("is_news"):
             log.info("Each task of %s parses it: %s", wanted.path, answer["ordinary"])
         elif answer is not None:
             log.debug("The task parses %s: %s", wanted.path, answer.get("ordinary"))
@@ -138,6 +144,13 @@ class Slot:
     def close(self) -> None:
         """Close this process's copy of the end that slots ask with."""
         self._asks.close()
+
+    def _note_unavailable(self) -> None:
+        if is_readable(self._asks.fileno(), 0):  # it never sends anything there
+            self._alone_until = math.inf
+            log.warning("The process that keeps parsed Dag files has ended; from now on each task parses its file")
+        else:
+            log.debug("The process that keeps parsed Dag files is busy, or this task's environment is too large")
 
     def _changes(self) -> dict[str, str | None]:
         now = dict(os.environ)
@@ -186,9 +199,7 @@ def _make_lending(ordinary: Any, sdk: Any, slot: Slot) -> Any:
                 return super().start(**task, client=client, target=target, **rest)
             pairs = [socket.socketpair() for _ in range(4)]
             theirs, ours = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-            wanted = Wanted(
-                bundle_info.name, bundle_info.version, os.fspath(dag_rel_path), str(what.dag_id), str(what.task_id)
-            )
+            wanted = Wanted(bundle_info.name, bundle_info.version, os.fspath(dag_rel_path))
             process = slot.borrow(wanted, theirs, own_group=has_group)
             for end in theirs:
                 end.close()

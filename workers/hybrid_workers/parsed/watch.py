@@ -34,17 +34,22 @@ _SPECIAL = ("/proc/", "/sys/", "/dev/")
 _BYTE_CODE = f"{os.sep}__pycache__"
 _CLOCKS = frozenset(
     {"now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "localtime", "gmtime"}
-)
+) | {"yesterday", "tomorrow", "ctime", "asctime", "perf_counter_ns", "process_time", "process_time_ns"}
 _CHANCE = frozenset(
     {"uuid1", "uuid4", "urandom", "getrandom", "token_hex", "token_bytes", "token_urlsafe", "randbits", "randbelow"}
 ) | {"choice", "choices", "sample", "randint", "randrange"}
 _BARE_LOOKS = frozenset({"stat", "lstat", "access", "readlink"})
 _LOOKS = frozenset({"exists", "lexists", "isfile", "isdir", "is_file", "is_dir", "getmtime", "getsize", "stat"})
+_ASKS_FOR_SECRETS = frozenset(
+    {"_get_variable", "_get_variable_keys", "_get_connection", "_async_get_connection"}
+    | {"get_variable_from_secrets", "get_connection_from_secrets"}
+)
+_SECRETS_MODULES = ("execution_time/context.py", "models/variable.py", "models/connection.py")
 _THREAD_STARTS = frozenset({"start_new_thread", "start_joinable_thread"})
 _NAMES = _CLOCKS | _CHANCE | _BARE_LOOKS | {"strftime"}
+_SEEN_NAMES = _NAMES | _LOOKS | _THREAD_STARTS | _ASKS_FOR_SECRETS
 _LOOKING_MODULES = ("genericpath.py", "posixpath.py", "pathlib.py", "pathlib/__init__.py", "pathlib/_abc.py")
 _PARSING_CONTEXT = "_AIRFLOW_PARSING_CONTEXT"
-_SECRETS = ("AIRFLOW_VAR_", "AIRFLOW_CONN_")
 
 
 class Forbidden(BaseException):
@@ -91,7 +96,7 @@ class ParseWatch:
         if not _is_hooked:
             _hook()
         _current = self
-        sys.setprofile(self._profile)
+        sys.setprofile(self._make_profile())
         try:
             yield
         finally:
@@ -127,32 +132,43 @@ class ParseWatch:
 
     def _encode_with(self, encode: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def seen(key: Any) -> Any:
-            if isinstance(key, str):
-                if key.startswith(_PARSING_CONTEXT):
-                    self.forbid("it asks which Dag or task it is parsed for")
-                if key.startswith(_SECRETS):
-                    self.forbid("it asks for a Variable or a Connection")
+            if isinstance(key, str) and key.startswith(_PARSING_CONTEXT):
+                self.forbid("it asks which Dag or task it is parsed for")
             return encode(key)
 
         return seen
 
-    def _profile(self, frame: FrameType, event: str, arg: Any) -> None:
-        if event == "c_call":
-            name, caller = getattr(arg, "__name__", ""), frame
-        elif event == "call" and frame.f_back is not None:
-            name, caller = frame.f_code.co_name, frame.f_back
+    def _make_profile(self) -> Callable[[FrameType, str, Any], None]:
+        """Return what is called for each call of a function; most of them must cost little."""
+        judge, names = self._called, _SEEN_NAMES
+
+        def profile(frame: FrameType, event: str, arg: Any) -> None:
+            if event == "call":
+                if (name := frame.f_code.co_name) in names:
+                    judge(name, frame, frame.f_back, None)
+            elif event == "c_call" and (name := getattr(arg, "__name__", "")) in names:
+                judge(name, None, frame, arg)
+
+        return profile
+
+    def _called(self, name: str, frame: FrameType | None, caller: FrameType | None, builtin: Any) -> None:
+        """Judge the call of a function.
+
+        :param frame: of a function in Python; else ``builtin`` is called.
+        """
+        if frame is not None:
             if name in _LOOKS and frame.f_code.co_filename.endswith(_LOOKING_MODULES):
                 self._looked(frame)
-        else:
-            return
+            if name in _ASKS_FOR_SECRETS and frame.f_code.co_filename.endswith(_SECRETS_MODULES):
+                self.forbid("it asks for a Variable or a Connection")
         if name in _THREAD_STARTS:
             self.forbid("it starts a thread")
-        if name in _NAMES and caller.f_code.co_filename.startswith(self._bundle):
+        if name in _NAMES and caller is not None and caller.f_code.co_filename.startswith(self._bundle):
             if name in _CHANCE:
                 self.forbid("it uses random numbers")
-            if name in _CLOCKS or getattr(arg, "__module__", "") == "time":
+            if name in _CLOCKS or getattr(builtin, "__module__", "") == "time":
                 self.forbid("it asks for the time")
-            if event == "c_call" and name in _BARE_LOOKS:
+            if frame is None and name in _BARE_LOOKS:
                 self.forbid("it looks for files in a way that cannot be seen")
 
     def _looked(self, frame: FrameType) -> None:

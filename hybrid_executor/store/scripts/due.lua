@@ -1,0 +1,19 @@
+-- Notes that the pod of a pending attempt waits for its workload, and puts its hand-over on the launch stream of its
+-- cluster: once for each generation of the record.
+--
+-- Answers 1 where it was noted now, 0 where it was noted before or there is nothing to hand over, -3 where the key of the
+-- record or of the launch stream holds another type.
+local known = check(redis.pcall('HMGET', attempt_key, 'state', 'generation', 'cluster', 'hand_over', 'schema'))
+if is_wrong_type(known) then
+  return -3
+end
+if known[1] ~= 'pending' or (tonumber(known[2] or '0') or 0) ~= generation
+    or (tonumber(known[5] or '0') or 0) > tonumber(SCHEMA) or (tonumber(known[4] or '-1') or -1) == generation then
+  return 0
+end
+if is_wrong_type(check(redis.pcall('XADD', prefix .. LAUNCH .. (known[3] or ''), '*', 'op', 'launch', 'attempt', id,
+    'generation', generation))) then
+  return -3
+end
+redis.call('HSET', attempt_key, 'hand_over', generation, 'namespace', namespace, 'pod', pod, 'holder', pod)
+return 1
