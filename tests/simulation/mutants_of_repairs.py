@@ -208,7 +208,8 @@ REPAIR_MUTANTS = (
     Mutant(
         name="a deletion is forgotten before it is done",
         file=f"{_AGENT}/launch/launcher.py",
-        old="            self.delete_pod(entry.pod, entry.namespace, on_done=lambda: self._intake.acknowledge(entry))\n",
+        old="            self.delete_pod(entry.pod, entry.namespace, "
+        "on_done=lambda: self._intake.acknowledge(entry))\n",
         new="            self._intake.acknowledge(entry)\n            self.delete_pod(entry.pod, entry.namespace)\n",
         within=300,
         harmless="Each list of all pods finds pods of attempts that have ended",
