@@ -286,7 +286,7 @@ class ClusterAgent:
             token_seconds=around.settings.token_seconds,
             take_over_seconds=around.settings.agent_lease_seconds * 1.5,
             on_namespace=self.watch_namespace,
-            distrusts_records=lambda: around.data_loss.is_suspected,
+            data_loss=around.data_loss,
             metrics=around.metrics,
             warm=warm,
             shares=around.settings.shares,

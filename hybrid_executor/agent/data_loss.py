@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from hybrid_executor.store import EventStream
+from hybrid_executor.store import Epoch, EventStream
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ class DataLoss:
         self._clock = clock
         self._epoch = ""
         self._suspected_until = 0.0
+        self._is_news = False
 
     @property
     def is_suspected(self) -> bool:
@@ -36,10 +37,19 @@ class DataLoss:
 
         :raises StoreUnavailable: Redis could not be asked.
         """
-        epoch = self._events.present().name
-        was_lost = bool(self._epoch) and epoch != self._epoch
-        self._epoch = epoch
-        if was_lost:
+        self.present()
+        was_lost, self._is_news = self._is_news, False
+        return was_lost
+
+    def present(self) -> Epoch:
+        """Return the present epoch, and note a loss that it shows: who reads records afterwards knows of it.
+
+        :raises StoreUnavailable: Redis could not be asked.
+        """
+        epoch = self._events.present()
+        if self._epoch and epoch.name != self._epoch:
+            self._is_news = True
             self.suspect()
             log.warning("Redis lost data, or may have lost its last changes: listing all pods again")
-        return was_lost
+        self._epoch = epoch.name
+        return epoch

@@ -60,6 +60,8 @@ class Comparison:
                 missing.append(tracked)
             elif record.trouble:
                 context.fail(tracked, record.trouble)
+            elif record.owner == context.owner and record.state is State.LOST:
+                self._decide_again(tracked, record)
             elif record.state.is_terminal or record.owner == context.owner:
                 self._count_again(tracked, record)
                 context.apply_record(tracked, record)
@@ -78,6 +80,20 @@ class Comparison:
         target = _target_of(self._context, tracked)
         if target and not record.route and record.pool == tracked.pool and not record.state.is_terminal:
             self._context.store.attempts.annotate({tracked.attempt: target})  # the recount of places follows it
+
+    def _decide_again(self, tracked: Tracked, record: Record) -> None:
+        """Have a lost attempt decided, also where it was submitted again since, and Redis has lost that.
+
+        Workers and agents first get the time to write again what runs.
+        """
+        context, quiet_seconds = self._context, self._context.settings.worker_lost_after_seconds
+        if record.generation < tracked.generation:
+            if not context.outage.can_tell_silence(quiet_seconds):
+                return
+            row = compat.read_tasks([tracked.workload_id]).get(tracked.workload_id)
+            if row is not None and row.is_beating(quiet_seconds):
+                return
+        context.apply(tracked, State.LOST, record.generation, holder=record.holder, reason=record.reason)
 
 
 def _let_go_or_take_back(context: Context, others: Sequence[tuple[Tracked, Record]]) -> None:

@@ -37,6 +37,7 @@ class Context:
         for a workload that cannot be made, the error instead.
     :ivar trusts_ids: the scheduler gives each task a new id at each queueing.
     :ivar free_slots: returns the free slots of each pool; ``None`` for what the settings allow besides these attempts.
+    :ivar turned_at: when this scheduler last finished a loop in which Redis could be asked.
     """
 
     settings: Settings
@@ -56,6 +57,7 @@ class Context:
     turns: Turns = field(init=False)
     outage: Outage = field(init=False)
     placing: Placing = field(init=False)
+    turned_at: float = float("inf")
 
     def __post_init__(self) -> None:
         self.turns = Turns(self.settings.shares)
@@ -127,7 +129,8 @@ class Context:
 
         :param at: when the state began, milliseconds on the Redis server's clock; 0 where it is not known.
         """
-        if state == tracked.state and generation == tracked.generation and state is not State.LOST:
+        is_known = state == tracked.state and generation == tracked.generation
+        if is_known and state is not State.LOST and not state.is_terminal:
             return
         tracked.state, tracked.generation, tracked.holder = state, generation, holder
         tracked.namespace = namespace or tracked.namespace

@@ -18,7 +18,7 @@ from hybrid_executor.config.suspects import warn_of_suspects
 from hybrid_executor.config.teams import read_executors, words_of
 from hybrid_executor.errors import HybridError, StoreUnavailable, TaskRejected
 from hybrid_executor.events import AttemptId
-from hybrid_executor.executor import adoption, opening, revocation, slots, submission
+from hybrid_executor.executor import adoption, opening, revocation, slots, still_queued, submission
 from hybrid_executor.executor.admission import Asking, Room
 from hybrid_executor.executor.child import AgentChild
 from hybrid_executor.executor.clock import Clock, Sleep
@@ -230,8 +230,10 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         room = context.placing.room({pool: free[pool] for pool in open_pools})
         if not room.slots:
             return False
-        waiting = (workload for _, workload in compat.queued_workloads(self))
-        admitted = self._asking(room).admit(waiting, turns=context.turns, holding=context.ledger.by_queue)
+        waiting = still_queued.still_queued(context, compat.queued_workloads(self))
+        admitted = self._asking(room).admit(
+            (workload for _, workload in waiting), turns=context.turns, holding=context.ledger.by_queue
+        )
         if admitted:
             self._submit(admitted)
         return bool(admitted)

@@ -128,6 +128,7 @@ class Loop:
             if context.metrics.is_on:
                 steps.do("count what waits", self._queue_report.step)
             steps.do("announce this scheduler", self._announcement.say)
+        context.turned_at = context.clock()
 
     def end(self) -> None:
         """Take back what others are told of this scheduler."""

@@ -275,6 +275,22 @@ def test_slots_heal_when_an_event_was_missed(make_executor: MakeExecutor, store:
     assert executor.running == set()
 
 
+def test_an_attempt_that_ended_before_its_submission_was_answered_is_told(
+    make_executor: MakeExecutor, store: Store
+) -> None:
+    unanswered = make_executor(job_id=7)
+    workload = make_task(queue=QUEUE_OF_PODS)
+    [attempt] = queue(unanswered, workload)
+    unanswered.heartbeat()
+    store.attempts.advance(Change(attempt=attempt, to=State.FAILED, fields={"reason": "why"}))
+    again = make_executor(job_id=7)  # sees no events from before
+    queue(again, workload)
+    again.heartbeat()
+    again.heartbeat()
+    assert again.get_event_buffer()[workload.ti.key][1] == "why"
+    assert again.running == set()
+
+
 def test_lost_data_is_recorded_again(make_executor: MakeExecutor, store: Store) -> None:
     executor = make_executor()
     workload = make_task()

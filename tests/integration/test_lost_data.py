@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
+
+from airflow.models.taskinstance import TaskInstance
+from sqlalchemy import update
 
 from hybrid_executor.events import OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Restoration, Store
 from tests.integration.conftest import queue, repaired, wait_for
+from tests.integration.rows import open_session
 from tests.integration.test_owner_repairs import rows_of
 from tests.redis_situations import frozen
 
@@ -57,6 +62,23 @@ def test_a_task_that_started_unseen_is_answered_for_after_its_record_was_lost(
     store.attempts.advance(Change(attempt=attempt, to=State.FAILED, generation=2, fields={"reason": "why"}))
     assert repaired(executor) == {"task": ("failed", "why")}
     assert executor.slots_occupied == 0
+
+
+def test_an_attempt_whose_task_is_queued_as_another_one_by_now_is_not_submitted_again(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    workload = make_row()
+    [attempt] = queue(executor, workload)
+    executor.heartbeat()
+    # Another scheduler has queued the task again, for example since it was deferred and has been resumed.
+    with open_session() as session:
+        session.execute(update(TaskInstance).values(external_executor_id=str(uuid4())))
+        session.commit()
+    store.client.flushall()
+    assert "task" not in {name for name, (state, _) in repaired(executor).items() if state == "failed"}
+    assert store.attempts.records([attempt]) == [None]
+    assert executor.running == set()
 
 
 def test_what_was_adopted_while_redis_was_away_and_has_no_record_is_submitted_again(
@@ -157,3 +179,21 @@ def test_a_lost_pod_of_a_task_that_was_deferred_fails_nothing(
     [record] = store.attempts.records([attempt])
     assert record is not None
     assert record.state is State.SUCCEEDED
+
+
+def test_a_lost_attempt_is_submitted_again_although_redis_fell_back_to_before_the_last_submission(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(queue="kubernetes"))
+    executor.heartbeat()
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields={"reason": "The pod was deleted"}))
+    repaired(executor)
+    key = store.keys.attempt(attempt)
+    assert store.client.hmget(key, "state", "generation") == ["submitted", "2"]
+    store.client.hset(key, mapping={"state": "lost", "generation": "1", "launches": "0"})
+    store.client.delete(store.keys.launch("default"))
+    executor.clock.advance(executor.settings.worker_lost_after_seconds)
+    repaired(executor)
+    assert store.client.hmget(key, "state", "generation") == ["submitted", "2"]
+    assert len(store.launches("default", consumer="").launches_waiting()) == 1

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import redis
+from airflow.models.taskinstance import TaskInstance
+from sqlalchemy import update
 
 from hybrid_executor.events import OwnerId
 from hybrid_executor.states import State
@@ -54,6 +56,25 @@ def test_adopted_attempts_are_answered_for_without_touching_them(
     store.attempts.advance(Change(attempt=claimed, to=State.FAILED, fields={"reason": "why"}))
     second.heartbeat()
     assert second.get_event_buffer()[running.ti.key][1] == "why"
+
+
+def test_a_scheduler_that_was_stopped_submits_nothing_that_another_one_has_queued_since(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    executor.heartbeat()
+    taken, ours = make_row("taken"), make_row("ours")
+    stale, attempt = queue(executor, taken, ours)
+    with open_session() as session:
+        session.execute(update(TaskInstance).where(TaskInstance.id == taken.ti.id).values(external_executor_id="new"))
+        session.commit()
+    executor.clock.advance(40)
+    executor.heartbeat()
+    assert store.attempts.records([stale]) == [None]
+    assert executor.running == {ours.ti.key}
+    assert store.attempts.owned_by("1") == {attempt}
+    executor.heartbeat()
+    assert store.attempts.records([stale]) == [None]
 
 
 @pytest.mark.parametrize(("queued_by", "goes_on"), [(2, True), (3, False)])
@@ -111,9 +132,6 @@ def test_what_airflow_still_waits_for_is_left_to_its_own_adoption(
 
 def answers_for(workload: Any, job_id: int) -> None:
     """Let Airflow have a scheduler's job as the one that has queued, or adopted, a task."""
-    from airflow.models.taskinstance import TaskInstance
-    from sqlalchemy import update
-
     with closing(open_session()) as session:
         session.execute(update(TaskInstance).where(TaskInstance.id == workload.ti.id).values(queued_by_job_id=job_id))
         session.commit()

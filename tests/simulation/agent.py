@@ -73,6 +73,7 @@ def connected_agents(world: World, network: Network, kube: KubeNetwork) -> Itera
             (main, "open_configured_store", open_store),
             (main, "connect", lambda *_, **__: kube.connect(world.current)),
             (main, "Pulse", NoPulse),
+            (main, "_airflow_version", lambda: "3.2.0"),  # looking for it takes long
             (delayed_pool, "ThreadPoolExecutor", partial(_thread_pool, world)),
         ):
             stack.enter_context(mock.patch.object(module, name, stand_in))

@@ -44,6 +44,7 @@ class Row:
     :ivar attempt: its ``external_executor_id``.
     :ivar queued_by: the scheduler job that queued it.
     :ivar is_locked: a transaction has changed it and has not ended.
+    :ivar is_stuck: its scheduler is to take it back, as it does with what is queued for too long.
     :ivar run_by: the process that runs it.
     :ivar longest_wait: seconds from a queueing to the start of its run.
     """
@@ -60,6 +61,7 @@ class Row:
     heartbeat_at: float = 0.0
     is_locked: bool = False
     is_resumed: bool = False
+    is_stuck: bool = False
     run_by: Process | None = None
     runs: int = 0
     tries_added: int = 0
@@ -170,7 +172,9 @@ class Airflow:
         """Clear or mark a task, as a person does it in the UI."""
         row = self.rows[number]
         self.world.say(f"a person does {kind} to {row.name}, which is {row.state or 'none'}")
-        if kind != "clear":
+        if kind == "take_back":
+            row.is_stuck = row.state == "queued"
+        elif kind != "clear":
             row.state = "success" if kind == "mark_success" else "failed"
         elif row.state == "running":
             row.state = "restarting"

@@ -15,6 +15,9 @@ class Clocks(Protocol):
 
     now: float
 
+    def time(self) -> float:
+        """Return seconds since 1970 as the simulated process that runs now has them."""
+
     def sleep(self, seconds: float) -> None:
         """Wait; others go on meanwhile."""
 
@@ -46,13 +49,13 @@ def monotonic() -> float:
 def install() -> None:
     """Replace the clocks of Python's modules."""
     replaced: dict[str, Any] = {
-        "time": lambda: _time() if _world is None else _world.now,
-        "time_ns": lambda: int((_time() if _world is None else _world.now) * 1e9),
+        "time": lambda: _time() if _world is None else _world.time(),
+        "time_ns": lambda: int((_time() if _world is None else _world.time()) * 1e9),
         "monotonic": monotonic,
         "sleep": lambda seconds: _sleep(seconds) if _world is None else _world.sleep(seconds),
     }
     gmtime = time.gmtime
-    replaced["gmtime"] = lambda seconds=None: gmtime(_world.now if seconds is None and _world else seconds)
+    replaced["gmtime"] = lambda seconds=None: gmtime(_world.time() if seconds is None and _world else seconds)
     for name, clock in replaced.items():
         setattr(time, name, clock)
     os.getpid = lambda: _getpid() if _world is None else _world.getpid()

@@ -50,4 +50,6 @@ class FaultsMet:
                 return fault
             if now < fault.at + fault.seconds:
                 return fault
+            faults.remove(fault)
+            return self._met(faults, process, may_meet) if faults else None
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +51,22 @@ class Run:
 
 
 class Runs:
-    """One live run of each attempt, and one start of its task."""
+    """One live run of each attempt, and one start of its task.
 
-    def __init__(self, world: World) -> None:
+    :param unanswered: attempts whose submission may not have been answered. If Redis has lost data since, one is
+        submitted once more, though it has ended: the API refuses the start of its task.
+    :param held_up: attempts that a scheduler was just about to submit when it was paused. Nothing keeps it from doing
+        so when it wakes.
+    :ivar forgotten_at: when Redis last lost data.
+    """
+
+    def __init__(self, world: World, unanswered: Collection[str], held_up: Collection[str]) -> None:
         self._world = world
+        self._held_up = held_up
+        self._unanswered = unanswered
         self.violations: list[str] = []
         self.all: list[Run] = []
+        self.forgotten_at = 0.0
 
     def begin(self, attempt: str, process: Process, *, is_claimed: bool) -> Run:
         """Note that an attempt is run.
@@ -70,18 +81,21 @@ class Runs:
             is_alive = not other.is_over and not other.process.is_dead
             if is_alive and not other.process.paused_until and now - other.began_at < _LOST_SECONDS:
                 self.violations.append(f"attempt {attempt[:8]} has two live runs")
-            elif other.is_admitted and is_claimed:
+            elif other.is_admitted and is_claimed and not self._may_be_unknown(other):
                 self.violations.append(f"attempt {attempt[:8]} is run again although its task had started")
         run = Run(attempt, process, now)
         self.all.append(run)
         return run
+
+    def _may_be_unknown(self, run: Run) -> bool:
+        return run.attempt in self._unanswered and run.began_at <= self.forgotten_at
 
     def admitted(self, run: Run, row: Row) -> None:
         """Note that its task has started."""
         if any(other.is_admitted for other in self.all if other.attempt == run.attempt):
             self.violations.append(f"the task of attempt {run.attempt[:8]} was started twice")
         run.is_admitted = True
-        if row.attempt != run.attempt and not run.process.paused_until:
+        if row.attempt != run.attempt and not run.process.paused_until and run.attempt not in self._held_up:
             self.violations.append(f"attempt {run.attempt[:8]} started {row.name}, whose attempt is {row.attempt[:8]}")
 
     def end(self, run: Run) -> None:
@@ -95,29 +109,43 @@ class Records:
     def __init__(self, server: RedisServer) -> None:
         self._server = server
         self._keys = Keys(INSTANCE)
-        self._prefix = self._keys.attempt("")
+        self._prefix, self._owner_prefix = self._keys.attempt(""), self._keys.owner("")
         self._known: dict[str, tuple[str, int]] = {}
-        self._touched: dict[str, None] = {}
+        self._live_prefix, self._lease_prefix = self._keys.live(""), self._keys.lease("")
+        self._leases: dict[str, tuple[str, int, int]] = {}
+        self._owner_keys: set[str] = set()
         self._is_after_loss = False
         self.violations: list[str] = []
-        server.on_write.append(self._touch)
-        server.after_run = self._look
+        server.after_writes.append(self._look)
 
     def forget(self) -> None:
         """Redis has lost data: what was known before need not hold any more."""
         self._known.clear()
+        self._leases.clear()
         self._is_after_loss = True
 
-    def _touch(self, key: str) -> None:
-        if key.startswith(self._prefix):
-            self._touched[key.removeprefix(self._prefix)] = None
-
-    def _look(self) -> None:
-        touched, self._touched = self._touched, {}
+    def _look(self, written: Iterable[str]) -> None:
+        prefix, owner_prefix = self._prefix, self._owner_prefix
+        touched = []
+        has_changed_sets = False
+        for key in written:
+            if key.startswith(prefix):
+                touched.append(key.removeprefix(prefix))
+            elif key.startswith(owner_prefix):
+                self._owner_keys.add(key)
+                has_changed_sets = True
+            elif key.startswith(self._live_prefix):
+                has_changed_sets = True
+            elif key.startswith(self._lease_prefix):
+                self._look_at_lease(key)
         for attempt in touched:
-            record = self._server.peek(self._prefix + attempt)
+            record = self._server.peek(prefix + attempt)
             if isinstance(record, dict) and "state" in record:
                 self._look_at(attempt, record)
+        if has_changed_sets and not self._is_after_loss:
+            for attempt, (state, _) in self._known.items():
+                if attempt not in touched and (record := self._server.peek(prefix + attempt)):
+                    self._look_at_sets(attempt, record, is_live=state not in _TERMINAL)
 
     def _look_at(self, attempt: str, record: dict[str, str]) -> None:
         state, generation, name = record["state"], int(record.get("generation", "0")), attempt[:8]
@@ -138,17 +166,29 @@ class Records:
         if is_done_with and self._server.peek(self._keys.payload(attempt)) is not None:
             self.violations.append(f"attempt {name} is {state} and has its payload still")
 
+    def _look_at_lease(self, key: str) -> None:
+        """A lease is taken from its holder only when its time is over, and then its fencing number rises."""
+        lease = self._server.peek(key)
+        holder, until, fence = lease["holder"], int(lease["until"]), int(lease["fence"])
+        before = self._leases.get(key)
+        self._leases[key] = holder, until, fence
+        if before is None or not holder or holder == before[0]:
+            return
+        if before[0] and before[1] > self._server.milliseconds():
+            self.violations.append(f"{key} was taken from {before[0]} by {holder} before its time was over")
+        if fence <= before[2]:
+            self.violations.append(f"{key} went from {before[0]} to {holder} without a new fencing number")
+
     def _look_at_sets(self, attempt: str, record: dict[str, str], *, is_live: bool) -> None:
         name, owner = attempt[:8], record.get("owner", "")
         live = self._server.peek(self._keys.live(record.get("pool", ""))) or ()
         if (attempt in live) != is_live:
             self.violations.append(f"attempt {name} is {record['state']}, which its pool's set does not say")
         self._look_at_places(attempt, record, is_live=is_live)
-        prefix = self._keys.owner("")
         owners = {
-            key.removeprefix(prefix)
-            for key in self._server.all_keys()
-            if key.startswith(prefix) and attempt in self._server.peek(key)
+            key.removeprefix(self._owner_prefix)
+            for key in self._owner_keys
+            if attempt in (self._server.peek(key) or ())
         }
         if owners != ({owner} if is_live and owner else set()):
             self.violations.append(
@@ -201,13 +241,17 @@ def judge_end(history: History) -> list[str]:
             found.append(f"{scheduler.process.name} has {len(executor.running)} keys in running")
         if executor.context.pending.to_revoke or executor.context.pending.to_adopt:
             found.append(f"{scheduler.process.name} still has something to do: {executor.context.pending}")
-    if not plan.has("flush", "fall_back") and not any(fault.is_of_redis for fault in plan.faults):
+    if not plan.has("flush", "restart", "fall_back") and not any(fault.is_of_redis for fault in plan.faults):
         found += [
             f"a heartbeat of {scheduler.process.name} made {scheduler.most_trips} round trips"
             for scheduler in schedulers
             if scheduler.most_trips > _MOST_TRIPS
         ]
-    if not plan.has("kill", "pause") and not plan.actions and not any(fault.is_of_pod for fault in plan.faults):
+    if (
+        not plan.has("kill", "pause", "time_out", "lose_process")
+        and not plan.actions
+        and not any(fault.is_of_pod for fault in plan.faults)
+    ):
         found += _wrong_ends(airflow)
     if not history.network.lost_messages and _is_mild(plan):
         found += _long_waits(plan, airflow)

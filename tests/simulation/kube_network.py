@@ -20,16 +20,26 @@ from tests.simulation.world import Process, World
 _SILENT_SECONDS = 5.0
 """How long a client waits for an answer; shorter than in a deployment, so that more happens in a history."""
 
+_LATEST_SECONDS = 0.3
+"""An API server drops a request whose client has given up, unless it is being written just then."""
+
 _ERRORS: dict[str, tuple[int, str, str]] = {
     "kube_401": (401, "Unauthorized", "Unauthorized"),
     "kube_403": (403, "Forbidden", 'pods is forbidden: User "agent" cannot create resource "pods"'),
+    "kube_404": (404, "NotFound", 'namespaces "default" not found'),
     "kube_409": (409, "Conflict", "Operation cannot be fulfilled: the object has been modified; please try again"),
     "kube_410": (410, "Expired", "The resourceVersion for the provided watch is too old."),
     "kube_429": (429, "TooManyRequests", "too many requests"),
     "kube_500": (500, "InternalError", "Internal error occurred: etcdserver: request timed out"),
     "kube_503": (503, "ServiceUnavailable", "apiserver not ready"),
+    "kube_504": (504, "Timeout", "Timeout: request did not complete within the allotted timeout"),
 }
-_ONLY_FOR = {"kube_409": ("POST", "PATCH", "DELETE"), "kube_410": ("GET",), "kube_403": ("POST",)}
+_ONLY_FOR = {
+    "kube_409": ("POST", "PATCH", "DELETE"),
+    "kube_410": ("GET",),
+    "kube_403": ("POST",),
+    "kube_404": ("POST",),
+}
 
 
 class KubeNetwork:
@@ -118,7 +128,7 @@ class SimulatedTransport:
             world.sleep(_SILENT_SECONDS)
             raise error_of_silence(doing, TimeoutError("lost"))
         if kind == "kube_late":
-            world.after(0.1 + 8 * choice, lambda: _quietly(act))
+            world.after(0.1 + (_SILENT_SECONDS + _LATEST_SECONDS) * choice, lambda: _quietly(act))
             world.sleep(_SILENT_SECONDS)
             raise error_of_silence(doing, TimeoutError("late"))
         if kind in _ERRORS:

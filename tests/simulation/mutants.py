@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.simulation.mutant import Mutant
 from tests.simulation.mutants_of_agents import AGENT_MUTANTS
+from tests.simulation.mutants_of_repairs import REPAIR_MUTANTS
 from tests.simulation.mutants_of_routes import ROUTE_MUTANTS
 
 _LUA = "hybrid_executor/store/scripts"
@@ -338,5 +339,6 @@ MUTANTS = (
         new="        if False:\n",
     ),
     *AGENT_MUTANTS,
+    *REPAIR_MUTANTS,
     *ROUTE_MUTANTS,
 )

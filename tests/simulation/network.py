@@ -6,7 +6,8 @@ until that fault would have come.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import redis
@@ -21,23 +22,28 @@ from tests.simulation.world import Process, World
 ANSWER_SECONDS = 2.0
 """How long a client waits for an answer."""
 
+_ATTEMPT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RETRIES = 1  # redis-py's own, as the store asks for
-_REFUSALS = ("READONLY", "OOM", "LOADING")
+_REFUSALS = ("READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY")
 
 
 class Network:
     """All exchanges with the server.
 
     :ivar lost_messages: answers that may have held a message and were lost.
+    :ivar unanswered: attempts that were in commands whose answer was lost.
+    :ivar held_up: attempts that were in commands which a process was about to send when it was paused.
     """
 
     def __init__(self, world: World, server: RedisServer, faults: FaultsMet) -> None:
         self._world = world
         self._server = server
         self._faults = faults
-        self._blocked: dict[str, Places] = {}
+        self._blocked: dict[tuple[str, ...], Places] = {}
         self.lost_messages = 0
-        server.on_write.append(self._wake)
+        self.unanswered: set[str] = set()
+        self.held_up: set[str] = set()
+        server.after_writes.append(self._wake)
 
     def connect(self, process: Process) -> SimulatedRedis:
         """Return a client of a process."""
@@ -56,8 +62,10 @@ class Network:
     def _exchange(self, process: Process, commands: Sequence[Sequence[Any]]) -> list[Any]:
         world, server, choose = self._world, self._server, process.random.random
         process.trips += 1
-        there, back, choice = choose(), choose(), choose()
+        there, back, choice, began = choose(), choose(), choose(), world.now
         world.sleep(0.004 * there if there < 0.97 else 6 * (there - 0.97))
+        if world.now - began > ANSWER_SECONDS:
+            self.held_up.update(_ATTEMPT.findall(str(commands)))
         fault = self._faults.of_redis(process)
         if fault is not None:
             world.say(f"{fault}: {' '.join(str(command[0]) for command in commands)}")
@@ -67,6 +75,8 @@ class Network:
         if kind == "lost":
             world.sleep(ANSWER_SECONDS)
             raise redis.TimeoutError("lost")
+        if kind in ("late", "unanswered"):
+            self.unanswered.update(_ATTEMPT.findall(str(commands)))
         if kind == "late":
             world.after(0.1 + 5 * choice, lambda: server.run(commands) and None)
             world.sleep(ANSWER_SECONDS)
@@ -87,11 +97,18 @@ class Network:
         key, seconds = waits_for
         until = self._world.now + seconds
         while answers == [None] and self._world.now < until:
-            self._blocked.setdefault(key, Places(self._world)).wait(until - self._world.now)
+            self.writes_to(key).wait(until - self._world.now)
             answers = self._server.run(commands)
         return answers
 
-    def _wake(self, key: str) -> None:
-        places = self._blocked.get(key)
-        if places is not None:
-            places.wake()
+    def writes_to(self, *keys: str) -> Places:
+        """Return where to wait for a change of one of these keys."""
+        places = self._blocked.get(keys)
+        if places is None:
+            places = self._blocked[keys] = Places(self._world)
+        return places
+
+    def _wake(self, written: Collection[str]) -> None:
+        for keys, places in self._blocked.items():
+            if any(key in written for key in keys):
+                places.wake()

@@ -9,21 +9,28 @@ from typing import Literal
 
 RunEnd = Literal["success", "failed", "deferred"]
 FaultKind = Literal[
-    "lost", "unanswered", "late", "refused", "READONLY", "OOM", "LOADING",
-    "flush", "fall_back", "kill", "pause", "drain",
-    "kube_lost", "kube_unanswered", "kube_late", "kube_401", "kube_403", "kube_409", "kube_410", "kube_429",
-    "kube_500", "kube_503",
+    "lost", "unanswered", "late", "refused",
+    "READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY",
+    "flush", "restart", "fall_back", "trim", "other_release",
+    "kill", "pause", "clock", "drain", "time_out", "lose_process", "redeliver",
+    "kube_lost", "kube_unanswered", "kube_late", "kube_401", "kube_403", "kube_404", "kube_409", "kube_410",
+    "kube_429", "kube_500", "kube_503", "kube_504",
     "watch_late", "watch_twice", "watch_never", "watch_cut", "watch_expired",
     "quota", "start_error", "pull_fails", "evict", "oom", "delete_pod", "lose_node",
 ]  # fmt: skip
 Pool = Literal["celery", "kubernetes", "overflow", "spot"]
 """The queue of a task. The last two have routes with two targets: from workers to pods, and from pods to workers."""
-ActionKind = Literal["clear", "mark_success", "mark_failed"]
+ActionKind = Literal["clear", "mark_success", "mark_failed", "revoke", "take_back"]
 
-_NETWORK: tuple[FaultKind, ...] = ("lost", "unanswered", "unanswered", "late", "refused", "READONLY", "OOM", "LOADING")
+_NETWORK: tuple[FaultKind, ...] = (
+    "lost", "unanswered", "unanswered", "unanswered", "late", "late", "refused", "READONLY", "OOM", "MISCONF",
+    "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY",
+)  # fmt: skip
+_DATA: tuple[FaultKind, ...] = ("flush", "restart", "fall_back", "fall_back")
+_ACTIONS: tuple[ActionKind, ...] = ("clear", "clear", "mark_success", "mark_failed", "revoke", "take_back")
 _KUBE: tuple[FaultKind, ...] = (
     "kube_lost", "kube_unanswered", "kube_unanswered", "kube_unanswered", "kube_late", "kube_late", "kube_401",
-    "kube_403", "kube_409", "kube_410", "kube_429", "kube_500", "kube_503",
+    "kube_403", "kube_404", "kube_409", "kube_410", "kube_429", "kube_500", "kube_503", "kube_504",
 )  # fmt: skip
 _WATCH: tuple[FaultKind, ...] = ("watch_late", "watch_twice", "watch_never")
 _CUTS: tuple[FaultKind, ...] = ("watch_cut", "watch_cut", "watch_expired")
@@ -67,7 +74,7 @@ class Fault:
     :ivar target: the process; "*" for all. A fault of a network meets its next exchange, or, with a length, all of them
         for so long.
     :ivar seconds: how long it lasts. Of "fall_back": how much is lost. Of "kill": after what time another one starts.
-        Of "drain": after what time it is to work again.
+        Of "drain": after what time it is to work again. Of "clock": how much its clock is ahead.
     """
 
     at: float
@@ -98,18 +105,22 @@ class Fault:
     @property
     def ends_at(self) -> float:
         """When it can do nothing any more by itself."""
-        return self.at + (0.0 if self.kind == "fall_back" else self.seconds)
+        return self.at + (0.0 if self.kind in ("fall_back", "clock") else self.seconds)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One history."""
+    """One history.
+
+    :ivar parallelism: most tasks that one scheduler has at the same time, in each pool.
+    """
 
     seed: int
     schedulers: int
     workers: int
     slots: int
     agents: int = 0
+    parallelism: int = 16
     tasks: tuple[TaskPlan, ...] = ()
     actions: tuple[Action, ...] = ()
     faults: tuple[Fault, ...] = field(default=())
@@ -130,13 +141,13 @@ def make_plan(seed: int) -> Plan:
     pools = rng.choice(_POOLS)
     schedulers, workers = rng.choice((1, 2, 2)), rng.choice((1, 2, 2, 3)) if "celery" in pools else 0
     agents = rng.choice((1, 2, 2)) if "kubernetes" in pools else 0
-    tasks = tuple(_make_task(rng, number, pools) for number in range(rng.randint(2, 7)))
+    tasks = tuple(_make_task(rng, number, pools) for number in range(rng.choice((1, 2, 2, 3, 3, 4, 6))))
     processes = [f"scheduler-{number}" for number in range(schedulers)]
     processes += [f"worker-{number}" for number in range(workers)]
     agent_names = [f"agent-{number}" for number in range(agents)]
     processes += agent_names
     actions = tuple(
-        Action(round(rng.uniform(2, 35), 3), rng.choice(("clear", "clear", "mark_success", "mark_failed")), number)
+        Action(round(rng.uniform(0.5, 14), 3), rng.choice(_ACTIONS), number)
         for number in range(len(tasks))
         if rng.random() < 0.15
     )
@@ -146,22 +157,31 @@ def make_plan(seed: int) -> Plan:
         for _ in range(rng.randint(1, 8)):
             seconds = rng.choice((0.0, 0.0, 0.0, 0.0, rng.uniform(0.2, 8)))
             target = rng.choice([*processes, *processes, "*"])
-            faults.append(_fault(rng, 0.5, 40, _NETWORK, target, seconds))
+            faults.append(_fault(rng, 0.2, 14, _NETWORK, target, seconds))
         if agents:
             faults += _faults_of_kubernetes(rng, agent_names)
     if rng.random() < 0.15:
         served = [name for name in processes if not name.startswith("scheduler")]
-        faults.append(_fault(rng, 2, 25, ("drain",), rng.choice(served), rng.uniform(5, 20)))
+        faults.append(_fault(rng, 0.5, 10, ("drain",), rng.choice(served), rng.uniform(4, 12)))
+    if rng.random() < 0.15:
+        faults += [Fault(0.0, "clock", name, round(rng.uniform(-90, 90), 3)) for name in processes]
+    if rng.random() < 0.1:
+        faults.append(_fault(rng, 1, 14, ("trim", "other_release"), "*", 0.0))
+    if rng.random() < 0.08:  # cut off from Redis for longer than a lease or an announcement
+        faults.append(_fault(rng, 1, 10, ("refused",), rng.choice(processes), rng.uniform(17, 40)))
+    if workers and rng.random() < 0.15:
+        worker = f"worker-{rng.randrange(workers)}"
+        faults.append(_fault(rng, 1, 14, ("time_out", "lose_process", "redeliver", "redeliver"), worker, 0.0))
     if flavour in ("processes", "all"):
         for _ in range(rng.randint(1, 3)):
             kind: FaultKind = rng.choice(("kill", "pause"))
-            seconds = rng.uniform(1, 20) if kind == "kill" else rng.choice((rng.uniform(1, 10), rng.uniform(20, 40)))
-            faults.append(_fault(rng, 2, 30, (kind,), rng.choice(processes), seconds))
+            seconds = rng.uniform(1, 12) if kind == "kill" else rng.choice((rng.uniform(1, 8), rng.uniform(17, 30)))
+            faults.append(_fault(rng, 0.5, 13, (kind,), rng.choice(processes), seconds))
         if agents and rng.random() < 0.6:
-            faults += [_fault(rng, 2, 35, _POD, "*", 0.0) for _ in range(rng.randint(1, 3))]
+            faults += [_fault(rng, 1, 14, _POD, "*", 0.0) for _ in range(rng.randint(1, 3))]
     if flavour in ("data", "all"):
         for _ in range(rng.choice((1, 1, 2))):
-            faults.append(_fault(rng, 3, 35, ("flush", "fall_back"), "*", rng.uniform(0.1, 2.0)))
+            faults.append(_fault(rng, 1, 14, _DATA, "*", rng.uniform(0.1, 2.0)))
     if "celery" in pools and "kubernetes" in pools:
         tasks = tuple(_elastic(seed, task) for task in tasks)
     return Plan(
@@ -170,6 +190,7 @@ def make_plan(seed: int) -> Plan:
         workers=workers,
         slots=rng.choice((1, 2, 4)),
         agents=agents,
+        parallelism=rng.choice((16, 16, 16, 2, 1)),
         tasks=tasks,
         actions=actions,
         faults=tuple(sorted(faults, key=lambda fault: fault.at)),
@@ -192,13 +213,13 @@ def _faults_of_kubernetes(rng: random.Random, agents: Sequence[str]) -> Iterator
     """Yield faults of the way to the API server, of its watches, and of its quotas."""
     for _ in range(rng.randint(0, 6)):
         seconds = rng.choice((0.0, 0.0, 0.0, rng.uniform(0.2, 8)))
-        yield _fault(rng, 0.5, 40, _KUBE, rng.choice([*agents, "*"]), seconds)
+        yield _fault(rng, 0.2, 14, _KUBE, rng.choice([*agents, "*"]), seconds)
     for _ in range(rng.choice((0, 0, 1, 3))):
-        yield _fault(rng, 0.5, 40, _WATCH, "*", rng.choice((0.0, 0.0, rng.uniform(1, 10))))
+        yield _fault(rng, 0.2, 14, _WATCH, "*", rng.choice((0.0, 0.0, rng.uniform(1, 10))))
     if rng.random() < 0.3:
-        yield _fault(rng, 1, 40, _CUTS, "*", 0.0)
+        yield _fault(rng, 0.5, 14, _CUTS, "*", 0.0)
     if rng.random() < 0.2:
-        yield _fault(rng, 1, 25, ("quota",), "*", rng.uniform(2, 20))
+        yield _fault(rng, 0.5, 12, ("quota",), "*", rng.uniform(2, 12))
 
 
 def _make_task(rng: random.Random, number: int, pools: Sequence[Pool]) -> TaskPlan:
@@ -212,8 +233,8 @@ def _make_task(rng: random.Random, number: int, pools: Sequence[Pool]) -> TaskPl
         name="mapped" if is_mapped else f"task{number}",
         pool=rng.choice(pools),
         map_index=number if is_mapped else -1,
-        begins_at=round(rng.uniform(0, 20), 3),
+        begins_at=round(rng.uniform(0, 7), 3),
         runs=rng.choice(choices),
-        seconds=round(rng.choice((0.0, rng.uniform(0, 2), rng.uniform(2, 12))), 3),
+        seconds=round(rng.choice((0.0, rng.uniform(0, 2), rng.uniform(2, 7))), 3),
         retries=retries,
     )

@@ -18,6 +18,7 @@ _CLASSES = {
     "READONLY": exceptions.ReadOnlyError,
     "OOM": exceptions.OutOfMemoryError,
     "LOADING": exceptions.BusyLoadingError,
+    "MASTERDOWN": exceptions.MasterDownError,
     "NOSCRIPT": exceptions.NoScriptError,
 }
 
@@ -86,8 +87,17 @@ class SimulatedRedis(redis.Redis):
     def _parsed(self, answer: Any, name: Any, options: dict[str, Any]) -> Any:
         if isinstance(answer, Exception):
             return error_of(str(answer))
-        parse = self.response_callbacks.get(str(name))
-        return answer if parse is None else parse(answer, **{k: v for k, v in options.items() if k != "keys"})
+        parse = _parser(name)
+        if parse is None:
+            return answer
+        return parse(answer, **{k: v for k, v in options.items() if k != "keys"}) if options else parse(answer)
+
+
+@cache
+def _parser(name: str) -> Callable[..., Any] | None:
+    """Return what redis-py makes of the answers to a command, None for what leaves them as they are."""
+    parser: Callable[..., Any] | None = _blank().response_callbacks.get(name)
+    return parser
 
 
 @cache

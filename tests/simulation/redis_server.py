@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -24,8 +25,19 @@ _WRITES = frozenset(
 _REFUSALS = {
     "READONLY": "READONLY You can't write against a read only replica.",
     "OOM": "OOM command not allowed when used memory > 'maxmemory'.",
+    "MISCONF": "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+    "NOREPLICAS": "NOREPLICAS Not enough good replicas to write.",
     "LOADING": "LOADING Redis is loading the dataset in memory",
+    "MASTERDOWN": "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    "BUSY": "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
 }
+_OF_ALL_COMMANDS = frozenset({"LOADING", "MASTERDOWN", "BUSY"})
+
+
+@cache
+def digest_of(source: str) -> str:
+    """Return the name of a script."""
+    return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
 class SortedSet(dict[str, float]):
@@ -40,8 +52,8 @@ class RedisServer(StreamCommands):
     """One server.
 
     :param clock: returns seconds since the epoch.
-    :ivar on_write: each is called with each key after a command has changed it.
-    :ivar after_run: is called after commands that were sent together; a script is done as a whole by then.
+    :ivar after_writes: each is called with the keys that were changed by commands that were sent together; a script is
+        done as a whole by then.
     :ivar refusal: the code with which writes are refused, or all commands where it is LOADING; "" for none.
     """
 
@@ -53,8 +65,8 @@ class RedisServer(StreamCommands):
         self._expires: dict[str, float] = {}
         self.refusal = ""
         self.replication_id = f"{1:040x}"
-        self.on_write: list[Callable[[str], None]] = []
-        self.after_run: Callable[[], None] = lambda: None
+        self.after_writes: list[Callable[[dict[str, None]], None]] = []
+        self._written: dict[str, None] = {}
 
     def run(self, commands: Sequence[Sequence[Any]], *, refusal: str = "") -> list[Any]:
         """Run commands in order; an error of one is its answer."""
@@ -67,12 +79,15 @@ class RedisServer(StreamCommands):
             except ReplyError as error:
                 answers.append(error)
         self.refusal = ""
-        self.after_run()
+        if self._written:
+            written, self._written = self._written, {}
+            for tell in self.after_writes:
+                tell(written)
         return answers
 
     def call(self, name: str, arguments: list[str]) -> Any:
         """Run one command."""
-        if self.refusal == "LOADING" or (self.refusal and name in _WRITES):
+        if self.refusal and (self.refusal in _OF_ALL_COMMANDS or name in _WRITES):
             raise ReplyError(_REFUSALS[self.refusal])
         run = self._commands.get(name)
         if run is None:
@@ -82,17 +97,32 @@ class RedisServer(StreamCommands):
             self._commands[name] = run
         answer = run(*arguments)
         if name in _WRITES and arguments:
-            for tell in self.on_write:
-                tell(arguments[0])
+            self._written[arguments[0]] = None
         return answer
 
     def snapshot(self) -> Any:
         """Return all data as it is now."""
         return copy.deepcopy((self._data, self._expires))
 
+    def milliseconds(self) -> int:
+        """Return what time it is here."""
+        return int(self._clock() * 1000)
+
+    def know(self, sources: Iterable[str]) -> None:
+        """Keep scripts, as a server does that has run for some time. A loss of data is a loss of scripts too."""
+        self._scripts |= {digest_of(source): source for source in sources}
+
     def fall_back(self, snapshot: Any) -> None:
         """Go on with older data and as another server, as after a fail-over to a replica that was behind."""
         self._data, self._expires = copy.deepcopy(snapshot)
+        self._become_another()
+
+    def restart_empty(self) -> None:
+        """Start again without data."""
+        self._flushall()
+        self._become_another()
+
+    def _become_another(self) -> None:
         self.replication_id = f"{int(self.replication_id, 16) + 1:040x}"
         self._scripts.clear()
 
@@ -321,9 +351,8 @@ class RedisServer(StreamCommands):
     # ---- scripts ----
 
     def _script_load(self, source: str) -> str:
-        digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-        self._scripts[digest] = source
-        return digest
+        self._scripts[digest_of(source)] = source
+        return digest_of(source)
 
     def _evalsha(self, digest: str, key_count: str, *arguments: str) -> Any:
         source = self._scripts.get(digest)

@@ -22,7 +22,7 @@ from tests.simulation.airflow_model import JOB_LOST_SECONDS, STUCK_SECONDS, TASK
 from tests.simulation.invariants import INSTANCE
 from tests.simulation.world import Process, World
 
-LOOP_SECONDS = 1.0
+LOOP_SECONDS = 2.0
 _ADOPT_SECONDS = 5.0
 POD_LAUNCH_RETRIES = 1
 """Airflow's default of ``[kubernetes_executor] pod_launch_failure_retries``."""
@@ -87,13 +87,21 @@ class Scheduler:
     """
 
     def __init__(
-        self, world: World, airflow: Airflow, process: Process, store: Store, settings: Settings, job_id: int
+        self,
+        world: World,
+        airflow: Airflow,
+        process: Process,
+        store: Store,
+        settings: Settings,
+        job_id: int,
+        *,
+        parallelism: int,
     ) -> None:
         self.world = world
         self.airflow = airflow
         self.process = process
         self.job = airflow.jobs[job_id] = Job(job_id, world.now)
-        self.executor = SimulatedExecutor(parallelism=16)
+        self.executor = SimulatedExecutor(parallelism=parallelism)
         self.executor.job_id = job_id
         self.violations: list[str] = []
         self.longest_heartbeat = 0.0
@@ -207,9 +215,14 @@ class Scheduler:
     def _handle_stuck(self) -> None:
         for row in self.airflow.rows:
             is_ours = row.state == "queued" and row.queued_by == self.job.id and not row.is_locked
-            if is_ours and self.world.now - row.queued_at > STUCK_SECONDS:
-                self.executor.revoke_task(ti=row)  # type: ignore[arg-type]
-                row.state, row.attempt = "scheduled", ""
+            if is_ours and (row.is_stuck or self.world.now - row.queued_at > STUCK_SECONDS):
+                self.world.say(f"takes {row.name} back")
+                row.is_locked, row.is_stuck = True, False
+                try:
+                    self.executor.revoke_task(ti=row)  # type: ignore[arg-type]
+                    row.state, row.attempt = "scheduled", ""
+                finally:
+                    row.is_locked = False
 
     def _purge_silent(self) -> None:
         for row in self.airflow.rows:

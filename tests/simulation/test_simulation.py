@@ -23,9 +23,9 @@ def _simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_nothing_is_lost_or_run_twice_whatever_order_and_faults_a_seed_chooses() -> None:
-    done = _simulate("--seeds", "40", "--first", "7", "--twice")
+    done = _simulate("--seeds", "200", "--first", "7", "--twice")
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
-    assert "40 histories, 0 failed" in done.stdout
+    assert "200 histories, 0 failed" in done.stdout
 
 
 def test_a_removed_guard_is_noticed() -> None:

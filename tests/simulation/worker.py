@@ -23,10 +23,12 @@ from hybrid_workers.run import Delivery, Disposition, WorkloadRuns
 from hybrid_workers.witness import Note, Witness
 from tests.simulation.invariants import INSTANCE, QUEUES
 from tests.simulation.network import Network
+from tests.simulation.plan import Fault
 from tests.simulation.tasks import Tasks
 from tests.simulation.world import Process, World
 
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 5.0
+_TRY_AGAIN_SECONDS = 0.5
 
 
 class DirectWitness(Witness):
@@ -56,8 +58,10 @@ class Worker:
         self.name = f"celery@{process.name}"
         self.waiting: deque[dict[str, Any]] = deque()
         self.running: dict[AttemptId, Process] = {}
+        self.messages: dict[AttemptId, dict[str, Any]] = {}
         self._client = network.connect(process)
         self._is_draining = False
+        self._news = network.writes_to(*QUEUES)
         self._witness = DirectWitness()
         self._reports = Reports()
         card = WorkerCard(
@@ -94,15 +98,16 @@ class Worker:
         """A drained worker takes no messages; what it has taken it runs."""
         for order in orders:
             self._is_draining = order.verb == "drain"
+        self._news.wake()
 
     def _consume(self) -> None:
         while True:
-            took = False
+            took = has_failed = False
             if not self._is_draining and len(self.running) + len(self.waiting) < self.slots + 1:
                 try:
                     text = next((text for queue in QUEUES if (text := self._client.rpop(queue)) is not None), None)
                 except (redis.RedisError, OSError):
-                    text = None
+                    text, has_failed = None, True
                 if text is not None:
                     self.waiting.append(json.loads(str(text)))
                     took = True
@@ -112,9 +117,12 @@ class Worker:
                 if attempt in self.running:
                     continue  # Celery's books know it already
                 slot = self.world.make_process(f"{self.process.name}/task", parent=self.process)
-                self.running[attempt] = slot
+                self.running[attempt], self.messages[attempt] = slot, message
                 self.world.start(slot, lambda message=message, slot=slot: self._run_message(message, slot))
-            self.world.sleep(0.0 if took else _LOOK_SECONDS)
+            if has_failed:
+                self.world.sleep(_TRY_AGAIN_SECONDS)
+            elif not took:
+                self._news.wait(_LOOK_SECONDS)
 
     def _run_message(self, message: dict[str, Any], slot: Process) -> None:
         attempt = AttemptId(message["headers"]["id"])
@@ -141,6 +149,19 @@ class Worker:
         if disposition is Disposition.LATER:
             self._give_back(message)
         self.running.pop(attempt, None)
+        self._news.wake()
+
+    def end_process(self, fault: Fault) -> None:
+        """End a task process that runs, as Celery does at its hard time limit, or as the kernel does."""
+        for attempt, slot in list(self.running.items())[:1]:
+            self.world.say(f"{fault}: {attempt[:8]}", process=self.process)
+            self.world.kill(slot)
+            del self.running[attempt]
+            if fault.kind == "time_out":
+                self._reports.timed_out(attempt, 30.0, process=slot.pid)
+            else:
+                self._reports.lost_process(attempt, "Worker exited prematurely: signal 9", process=slot.pid)
+            self._news.wake()
 
     def _give_back(self, message: dict[str, Any]) -> None:
         while True:

@@ -22,6 +22,8 @@ EPOCH = 1_700_000_000.0
 """The first moment of each history, seconds since 1970."""
 
 _LOOK_SECONDS = 0.5
+_GRAIN_SECONDS = 1e-6
+"""Each wait takes so much longer, since a time that is rounded down would have its waiter wait for nothing again."""
 
 
 @dataclass(eq=False)
@@ -31,6 +33,7 @@ class Process:
     :ivar random: chooses its times on the network, so that they do not depend on what others do.
     :ivar paused_until: it has been stopped, and is continued then.
     :ivar trips: how many exchanges with Redis it has made.
+    :ivar clock_ahead: seconds that its clock is ahead.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Process:
     is_dead: bool = False
     children: list[Process] = field(default_factory=list)
     trips: int = 0
+    clock_ahead: float = 0.0
 
 
 class Waiting:
@@ -86,6 +90,10 @@ class World:
     def seconds(self) -> float:
         """Return seconds since the history began."""
         return self.now - EPOCH
+
+    def time(self) -> float:
+        """Stand in for ``time.time``."""
+        return self.now + self.current.clock_ahead
 
     def monotonic(self) -> float:
         """Stand in for ``time.monotonic``."""
@@ -145,7 +153,7 @@ class World:
         """Wait, at most so long; return whether it was woken."""
         if not waiting.was_woken:
             if seconds is not None:
-                self._push(self.now + max(0.0, seconds), waiting, waiting.process)
+                self._push(self.now + max(0.0, seconds) + _GRAIN_SECONDS, waiting, waiting.process)
             self._hub.switch()
         if waiting.process.is_dead:
             raise GreenletExit
@@ -159,7 +167,7 @@ class World:
 
     def sleep(self, seconds: float) -> None:
         """Wait; others go on meanwhile."""
-        process, until = self.current, self.now + max(0.0, seconds)
+        process, until = self.current, self.now + max(0.0, seconds) + _GRAIN_SECONDS
         is_first = until < self._next_look and (not self._queue or until < self._queue[0][0])
         if is_first and until >= process.paused_until and not process.is_dead and process is not self.machine:
             self.now = until  # nobody else goes on before

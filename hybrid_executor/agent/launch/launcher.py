@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from hybrid_executor.agent.data_loss import DataLoss
 from hybrid_executor.agent.delayed_pool import DelayedPool
 from hybrid_executor.agent.launch.creation import PodCreator
 from hybrid_executor.agent.launch.entries import (
@@ -76,7 +77,7 @@ class AirflowKubernetesScheduler:
     :param patience_seconds: how long to try again after a refusal that may be temporary or permanent.
     :param take_over_seconds: entries that their agent has not renewed for so long are taken over.
     :param on_namespace: called with each namespace in which a pod was created.
-    :param distrusts_records: returns whether Redis lost data lately. :param warm: its warm pods.
+    :param data_loss: knows whether Redis lost data lately. :param warm: its warm pods.
     :param shares: of the queues, where more pods wait than may be created.
     """
 
@@ -98,15 +99,13 @@ class AirflowKubernetesScheduler:
         token_seconds: float,
         take_over_seconds: float = 15.0,
         on_namespace: Callable[[str], None] = lambda _: None,
-        distrusts_records: Callable[[], bool] = lambda: False,
+        data_loss: DataLoss,
         metrics: Metrics = SILENT,
         warm: WarmLaunches,
         shares: Shares,
     ) -> None:
         self.cluster = cluster
-        self.launched = 0
-        self.turned_at = 0.0
-        self.is_paused = False
+        self.launched, self.turned_at, self.is_paused = 0, 0.0, False
         self._client = client
         self._remover = remover
         self._complaints = complaints
@@ -127,7 +126,12 @@ class AirflowKubernetesScheduler:
         self.waiting = self._queue.waiting
         self._is_held_back = False
         self._preparer = LaunchPreparer(
-            agent=agent, cluster=cluster, store=store, factory=factory, token_seconds=token_seconds
+            agent=agent,
+            cluster=cluster,
+            store=store,
+            present=data_loss.present,
+            factory=factory,
+            token_seconds=token_seconds,
         )
         self._warm = warm
         creator = PodCreator(
@@ -137,7 +141,7 @@ class AirflowKubernetesScheduler:
             run_pod=self.run_pod_async,
             settings=settings,
             patience_seconds=patience_seconds,
-            distrusts_records=distrusts_records,
+            distrusts_records=lambda: data_loss.is_suspected,
             metrics=metrics,
         )
         self._withdrawals = Withdrawals(client, remover, agent=agent)

@@ -7,7 +7,7 @@ so that anyone can find it. An attempt that was revoked or launched again is dro
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hybrid_executor.agent.launch.entries import (
     LAUNCHABLE,
@@ -24,7 +24,7 @@ from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.errors import StoreUnavailable, TaskRejected
 from hybrid_executor.hiding import hide_secrets, traceback_of
 from hybrid_executor.states import State
-from hybrid_executor.store import Change, Record, Store
+from hybrid_executor.store import Change, Epoch, Record, Store
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class LaunchPreparer:
 
     :param agent: this agent's name, the holder while a pod is being created.
     :param cluster: attempts that are for another one, or for workers, are dropped: their launch is from before a move.
+    :param present: asks Redis for its present epoch.
     :param token_seconds: how long a workload may wait.
     """
 
@@ -46,13 +47,14 @@ class LaunchPreparer:
         agent: str,
         cluster: str,
         store: Store,
+        present: Callable[[], Epoch],
         factory: PodFactory,
         token_seconds: float,
     ) -> None:
         self._agent = agent
         self._cluster = cluster
         self._attempts = store.attempts
-        self._events = store.events
+        self._present = present
         self._server_time = store.view.now
         self._factory = factory
         self._token_seconds = token_seconds
@@ -64,7 +66,7 @@ class LaunchPreparer:
         """
         if not launches:
             return []
-        unsettled_before = self._events.present().unsettled_before
+        unsettled_before = self._present().unsettled_before
         workloads = self._attempts.workloads([launch.entry.attempt for launch in launches])
         built: list[Prepared] = []
         for launch, workload in zip(launches, workloads, strict=True):

@@ -63,7 +63,12 @@ class DyingAgent:
         )
         self._stream = world.store.launches("default", consumer=f"dies-after-{after}")
         self._preparer = LaunchPreparer(
-            agent="dies", cluster="default", store=world.store, factory=factory, token_seconds=600
+            agent="dies",
+            cluster="default",
+            store=world.store,
+            present=world.store.events.present,
+            factory=factory,
+            token_seconds=600,
         )
         self._launches = WarmLaunches(
             cluster="default",

@@ -110,3 +110,13 @@ def test_an_epoch_is_made_once_and_its_loss_is_suspicious_for_a_while(store: Sto
     assert not data_loss.check()
     clock.now += 3600
     assert not data_loss.is_suspected
+
+
+def test_a_loss_that_a_launcher_sees_first_is_still_told_to_the_agent(store: Store) -> None:
+    data_loss = DataLoss(store.events)
+    data_loss.check()
+    store.client.flushall()
+    data_loss.present()
+    assert data_loss.is_suspected
+    assert data_loss.check()
+    assert not data_loss.check()

@@ -1,0 +1,48 @@
+"""What waits in a scheduler that was stopped for some time: another one may have queued its tasks again."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow.executors.workloads import ExecuteTask
+
+from hybrid_executor import compat
+from hybrid_executor.executor.context import Context
+
+if TYPE_CHECKING:
+    from hybrid_executor.compat import AirflowWorkload, WorkloadKey
+
+log = logging.getLogger(__name__)
+
+_SILENT_SECONDS = 10.0  # less than the 30 s after which Airflow takes a scheduler for dead
+
+
+def still_queued(
+    context: Context, waiting: list[tuple[WorkloadKey, AirflowWorkload]]
+) -> list[tuple[WorkloadKey, AirflowWorkload]]:
+    """Return which of the waiting workloads are to be submitted; forget those that Airflow does not wait for any more.
+
+    The database is asked only where this scheduler was stopped, or without Redis, for some time: another one may have
+    queued the tasks again.
+    """
+    is_in_time = context.clock() - context.turned_at <= _SILENT_SECONDS
+    if is_in_time or not waiting or not context.outage.may_ask():
+        return waiting
+    ids = {key: str(workload.ti.id) for key, workload in waiting if isinstance(workload, ExecuteTask)}
+    rows = compat.read_tasks(ids.values())
+    kept = []
+    for key, workload in waiting:
+        row = rows.get(ids.get(key, ""))
+        if key not in ids or (row is not None and row.state == "queued" and _is_of(context, row, workload)):
+            kept.append((key, workload))
+            continue
+        log.warning("%s is not submitted: Airflow does not wait for this attempt any more", key)
+        context.pending.made_ids.pop(key, None)
+        context.reports.taken(key)
+    return kept
+
+
+def _is_of(context: Context, row: compat.TaskRow, workload: Any) -> bool:
+    given = workload.ti.external_executor_id
+    return not context.trusts_ids or not given or row.attempt in ("", given)

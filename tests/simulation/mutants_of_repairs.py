@@ -1,0 +1,224 @@
+"""Guards of repairs, of leases, of what is repeated after a lost answer, and of what is kept until it is done."""
+
+from __future__ import annotations
+
+from tests.simulation.mutant import Mutant
+
+_LUA = "hybrid_executor/store/scripts"
+_AGENT = "hybrid_executor/agent"
+_EXECUTOR = "hybrid_executor/executor"
+_WORKERS = "workers/hybrid_workers"
+_CLAIM = "                    justid=True,\n                )\n        except ResponseError as error:\n"
+
+REPAIR_MUTANTS = (
+    # ---- scripts ----
+    Mutant(
+        name="a live attempt is dropped from its owner's set",
+        file=f"{_LUA}/forget.lua",
+        old="if not is_wrong_type(known) and state and not is_among(state, terminal) and known[2] == owner then",
+        new="if false then",
+    ),
+    Mutant(
+        name="a live attempt is dropped from its pool's set",
+        file=f"{_LUA}/sweep.lua",
+        old="if is_wrong_type(known) or not state or is_among(state, terminal) then",
+        new="if true then",
+    ),
+    Mutant(
+        name="an adoption leaves the attempt in its old owner's set",
+        file=f"{_LUA}/adopt.lua",
+        old="  if known_owner and known_owner ~= owner then",
+        new="  if false then",
+    ),
+    Mutant(
+        name="a lease is taken from its holder",
+        file=f"{_LUA}/lease.lua",
+        old="  if known_holder ~= '' and valid_until > now then",
+        new="  if false then",
+        needs_pods=True,
+    ),
+    Mutant(
+        name="a lease that changes hands keeps its fencing number",
+        file=f"{_LUA}/lease.lua",
+        old="    return 0\n  end\n  fence = fence + 1\n",
+        new="    return 0\n  end\n",
+        needs_pods=True,
+    ),
+    Mutant(
+        name="a note makes a record of an attempt that has none",
+        file=f"{_LUA}/annotate.lua",
+        old="if is_wrong_type(known) or not known[1] or known[2] then",
+        new="if known[2] then",
+    ),
+    Mutant(
+        name="an outcome for another generation leaves its launch on the stream",
+        file=f"{_LUA}/advance.lua",
+        old="  acknowledge()\n  return {-2,",
+        new="  return {-2,",
+        needs_pods=True,
+    ),
+    Mutant(
+        name="what was trimmed is not remembered",
+        file=f"{_LUA}/trim.lua",
+        old="  redis.call('SET', trimmed_key, last, 'EX', 604800)\n",
+        new="",
+        within=200,
+        harmless="Timed repairs compare all attempts with their records, only later",
+    ),
+    Mutant(
+        name="an old watcher replaces the version of the new one",
+        file=f"{_LUA}/version.lua",
+        old="if fence > 0 and (tonumber(shared('HGET', lease_key, 'fence') or '0') or 0) > fence then",
+        new="if false then",
+        needs_pods=True,
+        within=200,
+        harmless="A watch that begins at an older version sees some events twice",
+    ),
+    # ---- the store ----
+    Mutant(
+        name="a renewal of entries that are lost ends the launcher",
+        file="hybrid_executor/store/streams.py",
+        old=f'{_CLAIM}            if code_of(error) != "NOGROUP":\n',
+        new=f"{_CLAIM}            if True:\n",
+        needs_pods=True,
+        within=3000,
+    ),
+    # ---- the executor ----
+    Mutant(
+        name="an end that was known at the submission is not told",
+        file=f"{_EXECUTOR}/context.py",
+        old="        if is_known and state is not State.LOST and not state.is_terminal:",
+        new="        if is_known and state is not State.LOST:",
+        within=3000,
+    ),
+    Mutant(
+        name="an attempt is submitted again though its task is queued as another one",
+        file=f"{_EXECUTOR}/resubmission.py",
+        old="    if isinstance(workload, Exception) or not context.trusts_ids:",
+        new="    if True:",
+        within=1000,
+    ),
+    Mutant(
+        name="a scheduler that was stopped submits what another one has queued",
+        file=f"{_EXECUTOR}/still_queued.py",
+        old="    if is_in_time or not waiting or not context.outage.may_ask():",
+        new="    if True:",
+        within=3000,
+    ),
+    Mutant(
+        name="a lost attempt that came back with older data is not decided",
+        file=f"{_EXECUTOR}/comparison.py",
+        old="            elif record.owner == context.owner and record.state is State.LOST:",
+        new="            elif False:",
+        needs_pods=True,
+        within=3000,
+    ),
+    Mutant(
+        name="a lost attempt is submitted again though Airflow has another one for its task",
+        file=f"{_EXECUTOR}/lost.py",
+        old='            is_ours = row is None or row.attempt in ("", tracked.attempt)',
+        new="            is_ours = True",
+        within=3000,
+    ),
+    Mutant(
+        name="a lost attempt whose task ended well has failed",
+        file=f"{_EXECUTOR}/lost.py",
+        old="row.attempt == tracked.attempt and row.state in _ENDED_WELL",
+        new="False",
+        within=1000,
+    ),
+    Mutant(
+        name="an attempt is adopted though Airflow has another one for its task",
+        file=f"{_EXECUTOR}/adoption.py",
+        old="        if row is not None and row.attempt == attempt:",
+        new="        if row is not None:",
+        within=1000,
+    ),
+    Mutant(
+        name="what came back with older data is revoked though Airflow waits for it",
+        file=f"{_EXECUTOR}/revived.py",
+        old="        if row is None or row.attempt != record.id or row.state not in compat.UNFINISHED:",
+        new="        if True:",
+        within=1000,
+    ),
+    Mutant(
+        name="what is to be adopted is revoked",
+        file=f"{_EXECUTOR}/revived.py",
+        old="        if context.ledger.get(attempt) is None and attempt not in expected",
+        new="        if context.ledger.get(attempt) is None",
+        within=1000,
+    ),
+    Mutant(
+        name="an attempt that another scheduler answers for is kept",
+        file=f"{_EXECUTOR}/comparison.py",
+        old="            elif record.state is not State.UNKNOWN:",
+        new="            elif False:",
+    ),
+    Mutant(
+        name="an attempt without a record is ended though its task runs",
+        file=f"{_EXECUTOR}/comparison.py",
+        old="        if row is None or row.attempt != tracked.attempt:\n            end(context, tracked)\n",
+        new="        if True:\n            end(context, tracked)\n",
+        within=1000,
+    ),
+    Mutant(
+        name="a revocation is forgotten before it is done",
+        file=f"{_EXECUTOR}/revocation.py",
+        old="    attempts = set(context.pending.to_revoke)\n",
+        new="    attempts = set(context.pending.to_revoke)\n    context.pending.to_revoke -= attempts\n",
+        within=1000,
+    ),
+    Mutant(
+        name="a stuck task's revocation is forgotten before it is done",
+        file=f"{_EXECUTOR}/revocation.py",
+        old="    context.pending.to_revoke.add(attempt)\n    return waited_for",
+        new="    return waited_for",
+        within=2000,
+    ),
+    # ---- the worker ----
+    Mutant(
+        name="a report is forgotten before it is delivered",
+        file=f"{_WORKERS}/reports.py",
+        old="            except HybridError:\n                raise\n",
+        new="            except HybridError:\n                self._waiting.popleft()\n                raise\n",
+        within=3000,
+    ),
+    Mutant(
+        name="an attempt whose task runs elsewhere has failed",
+        file=f"{_WORKERS}/run.py",
+        old='category="duplicate"), State.REVOKED',
+        new='category="duplicate"), State.FAILED',
+        within=3000,
+    ),
+    Mutant(
+        name="what has ended is ended again in a newer generation",
+        file=f"{_WORKERS}/witness.py",
+        old="    if record is None or record.state.is_terminal or record.generation > note.generation:",
+        new="    if record is None or record.state.is_terminal:",
+        within=1000,
+    ),
+    # ---- the agent ----
+    Mutant(
+        name="a launch after a loss of data does not look for pods of before",
+        file=f"{_AGENT}/data_loss.py",
+        old="            self._is_news = True\n            self.suspect()\n",
+        new="            self._is_news = True\n",
+        within=3000,
+    ),
+    Mutant(
+        name="a deletion is forgotten before it is done",
+        file=f"{_AGENT}/launch/launcher.py",
+        old="            self.delete_pod(entry.pod, entry.namespace, "
+        "on_done=lambda: self._intake.acknowledge(entry))\n",
+        new="            self._intake.acknowledge(entry)\n            self.delete_pod(entry.pod, entry.namespace)\n",
+        within=300,
+        harmless="Each list of all pods finds pods of attempts that have ended",
+    ),
+    Mutant(
+        name="a launch that nobody makes is not put on the stream again",
+        file=f"{_AGENT}/reaper.py",
+        old="                stream.put_again(record.id, generation=record.generation)\n",
+        new="                pass\n",
+        within=1000,
+    ),
+)
