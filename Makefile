@@ -2,6 +2,7 @@
 #   make demo         run the example DAGs on a whole Airflow on this machine
 #   make test         run the unit, contract, integration, fault and end-to-end tests
 #   make test-fault   kill, freeze and cut off each part of a whole deployment (half an hour)
+#   make test-elastic tasks overflow from workers to pods while parts of it die: make test-elastic TASKS=200
 #   make soak         faults that a seed chooses over a mixed load: make soak SEED=7 MINUTES=20
 #   make test-compose run docker-compose.yml on a Docker engine, if there is one
 #   make matrix       run tests on each supported release of Celery, redis-py, Redis, the Kubernetes library and Airflow
@@ -33,13 +34,14 @@ SEEDS ?= 1000
 SIMULATE_ARGS ?=
 SEED ?= 1
 MINUTES ?= 20
+TASKS ?= 1000
 # The release that make test-fault upgrades from: a tag or a commit. Without one, that test is skipped.
 FROM ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
 
 comma := ,
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fault test-teams soak test-compose simulate matrix bench bench-page run-bench run-bench-page docs \
-	lint clean
+.PHONY: help demo test test-fault test-teams test-elastic soak test-compose simulate matrix bench bench-page run-bench \
+	run-bench-page docs lint clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -82,6 +84,10 @@ test-teams: $(VENV)/installed-test
 test-fault: $(VENV)/installed-test
 	@HYBRID_TEST_FROM=$(FROM) HYBRID_TEST_SEED=$(SEED) \
 		$(BIN)/python -m pytest -m fault --durations 0 -s $(or $(TEST_ARGS),tests/fault)
+
+test-elastic: $(VENV)/installed-test
+	@HYBRID_ELASTIC_TASKS=$(TASKS) HYBRID_ELASTIC_SEED=$(SEED) \
+		$(BIN)/python -m pytest -m fault -q -n 0 --show-capture=no tests/fault/test_elastic_routes.py
 
 soak: $(VENV)/installed-test
 	@$(BIN)/python -m tests.fault.soak --seed $(SEED) --minutes $(MINUTES)

@@ -44,6 +44,7 @@ NAVIGATION = {
     },
     "Set up": {
         "Routing and profiles": "docs/routing",
+        "Elastic routes": "docs/elastic-routes",
         "Teams": "docs/teams",
         "Configuration": "docs/configuration",
         "Workers": "docs/workers",

@@ -289,6 +289,7 @@ class ClusterAgent:
             distrusts_records=lambda: around.data_loss.is_suspected,
             metrics=around.metrics,
             warm=warm,
+            shares=around.settings.shares,
         )
 
     def _start_warm_keeper(self, client: KubeClient, stop: threading.Event) -> None:

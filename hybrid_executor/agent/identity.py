@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybrid_executor.events import AttemptId
-from hybrid_executor.kube.names import ANNOTATION_ATTEMPT, LABEL_ATTEMPT, LABEL_LAUNCH, LABEL_REDIS
+from hybrid_executor.kube.names import ANNOTATION_ATTEMPT, ANNOTATION_MOVES, LABEL_ATTEMPT, LABEL_LAUNCH, LABEL_REDIS
 
 ANNOTATION_GENERATION = "hybrid-executor/generation"
 """The generation of the record that the pod was launched for. It keeps an old pod from changing a newer launch."""
@@ -18,6 +18,7 @@ class PodIdentity:
     """One pod of ours.
 
     :ivar launch: 0 for the attempt's first pod.
+    :ivar moves: how many of its launches were moves from another target; the others followed a failure.
     :ivar generation: of the record when the pod was launched.
     :ivar uid: differs for a later pod of the same name.
     :ivar version: the pod's resourceVersion, opaque.
@@ -32,6 +33,12 @@ class PodIdentity:
     uid: str
     version: str
     redis_id: str = ""
+    moves: int = 0
+
+    @property
+    def failed_launches(self) -> int:
+        """How many pods the attempt has lost before this one."""
+        return max(0, self.launch - self.moves)
 
     @property
     def path(self) -> str:
@@ -56,6 +63,7 @@ def identify(pod: Mapping[str, Any]) -> PodIdentity | None:
         uid=metadata.get("uid") or "",
         version=metadata.get("resourceVersion") or "",
         redis_id=labels.get(LABEL_REDIS) or "",
+        moves=_number(annotations.get(ANNOTATION_MOVES), otherwise=0),
     )
 
 

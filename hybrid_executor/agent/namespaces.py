@@ -17,7 +17,7 @@ def namespaces_to_watch(
     configured = kubernetes_settings.watched_namespaces
     if None in configured:
         return (None,)
-    profiles = [settings.profile_of(route) for route in settings.routes.routes if route.pool == "kubernetes"]
+    profiles = [settings.profile_of(target) for target in settings.routes.targets if target.pool == "kubernetes"]
     of_profiles = [
         profile.namespace or kubernetes_settings.namespace for profile in profiles if profile.cluster == cluster
     ]

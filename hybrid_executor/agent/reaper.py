@@ -156,7 +156,12 @@ class Reaper:
 
 
 def _waits(record: Record) -> bool:
-    """Return whether an agent has to create the record's pod, or to hand the workload over to one that waits."""
+    """Return whether an agent has to create the record's pod, or to hand the workload over to one that waits.
+
+    An attempt that is to leave its target gets no pod there any more.
+    """
+    if record.leaving:
+        return False
     is_under_way = record.state in LAUNCHABLE or (record.state is State.PENDING and bool(record.hand_over_pod))
     return is_under_way and bool(record.cluster)
 

@@ -40,7 +40,13 @@ def _row(task: TaskOnDisk, routes: Routes, *, executors: Sequence[frozenset[str]
         because = f"executor={task.executor}" if task.executor else "[core] executor"
         return {**row, "pool": "", "profile": "", "because of": f"{because}: another executor", "warnings": warnings}
     route = routes.find(task.queue)
-    if task.has_executor_config and route.pool != "kubernetes":
+    elsewhere = [target.name for target in route.targets if target.pool != "kubernetes"]
+    if task.has_executor_config and elsewhere and route.reaches("kubernetes"):
+        warnings.append(
+            f"executor_config is ignored when a task of queue {task.queue} goes to {' or '.join(elsewhere)}: check "
+            "that image, connections and files of the workers fit it, or use a queue that goes to kubernetes only."
+        )
+    elif task.has_executor_config and elsewhere:
         warnings.append(
             f"executor_config is ignored, since the queue {task.queue} goes to the pool {route.pool}: remove it, or "
             "use a queue that goes to kubernetes."

@@ -102,7 +102,7 @@ def plan_pod(
     run_id: str = RUN_ID,
     map_index: int | None = None,
 ) -> Planned:
-    """Return the pod of a task's first try, or the reason why there is none.
+    """Return the pod of a task's first try on the first target with pods, or the reason why there is none.
 
     :param build: makes a pod from record, payload and overrides.
     :param map_index: of a mapped task; None for 0.
@@ -111,13 +111,14 @@ def plan_pod(
     route = settings.routes.find(queue)
     index = (map_index or 0) if task.is_mapped else -1
     mapped = f"[{index}]" if task.is_mapped else ""
-    title = f"task {task.task_id}{mapped}: queue {queue} goes to {route.pool} by {route}"
-    if route.pool != "kubernetes":
+    target = next((target for target in route.targets if target.pool == "kubernetes"), None)
+    title = f"task {task.task_id}{mapped}: queue {queue} goes to {target.pool if target else route.pool} by {route}"
+    if target is None:
         return Planned(f"{title}: no pod", None)
     workload = compat.make_example_workload(task, queue=queue, run_id=run_id, map_index=index, token=TOKEN)
     read = compat.read_workload(workload)
     attempt = AttemptId(read.pre_assigned_id)
-    profile = settings.profile_of(route)
+    profile = settings.profile_of(target)
     work = Work(
         attempt=attempt,
         owner=OwnerId("0"),

@@ -31,6 +31,7 @@ def queues(args: Namespace) -> int:
                     "waiting": view.depth,
                     "for": in_words(view.oldest_age) if view.depth else "",
                     "running": view.running,
+                    "share": f"{view.share:g}",
                     "free slots": f"{view.free} of {view.slots}" if view.slots else "",
                     "served by": ", ".join(view.served_by) or "nobody",
                     "is_bad": bool(view.advice),
@@ -40,6 +41,7 @@ def queues(args: Namespace) -> int:
             [
                 *("queue", "pool", Column("waiting", is_number=True), Column("for", is_number=True)),
                 *(Column("running", is_number=True), Column("free slots", is_number=True)),
+                *([Column("share", is_number=True)] if settings.shares.shares else []),
                 Column("served by", style=_style),
             ],
             empty="No queue has attempts or workers.",

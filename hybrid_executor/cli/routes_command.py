@@ -17,7 +17,7 @@ from hybrid_executor.config import ConfigSource, Settings, process_config
 from hybrid_executor.config.shape import configured_shape, read_configured_settings
 from hybrid_executor.errors import HybridError
 from hybrid_executor.operations.queues import advice_for, named_queues, queues_without_worker
-from hybrid_executor.routing import Routes
+from hybrid_executor.routing import Route, Routes
 from hybrid_executor.store import open_configured_store
 
 _COLUMNS = ("dag", "task", "queue", "pool", "profile", "because of")
@@ -35,25 +35,34 @@ def routes(args: Namespace) -> int:
     output.rows(rows, list(rows[0]))
     default_queue = str(conf.get("operators", "default_queue", fallback="default"))
     asked = args.queues or named_queues(settings, default_queue=default_queue)
-    for queue in _unserved(settings, [queue for queue in asked if settings.routes.find(queue).pool == "celery"]):
+    for queue in _unserved(settings, [queue for queue in asked if settings.routes.find(queue).reaches("celery")]):
         print(f"airflow hybrid: warning: {settings.words(advice_for(queue))}.", file=sys.stderr)
     return 0
 
 
 def explain_queues(routes: Routes, queues: Sequence[str]) -> list[dict[str, Any]]:
-    """Return pool and profile of each queue, with the route that decides: the first one that matches."""
-    found = [(queue, routes.find(queue)) for queue in queues]
-    return [
-        {"queue": queue, "pool": route.pool, "profile": route.profile, "because of": str(route)}
-        for queue, route in found
-    ]
+    """Return the targets of each queue in their order, with the route that decides: the first one that matches."""
+    return _rows([({"queue": queue}, routes.find(queue)) for queue in queues])
 
 
 def list_routes(routes: Routes) -> list[dict[str, Any]]:
-    """Return the routes in the order in which they are tried."""
+    """Return the routes in the order in which they are tried, a row for each target."""
+    return _rows([({"queues": route.pattern}, route) for route in routes.routes])
+
+
+def _rows(found: Sequence[tuple[dict[str, Any], Route]]) -> list[dict[str, Any]]:
+    """Return a row for each target, with its conditions where some route has more than one target or a condition."""
+    is_elastic = any(route.is_elastic for _, route in found)
     return [
-        {"queues": route.pattern, "pool": route.pool, "profile": route.profile, "because of": str(route)}
-        for route in routes.routes
+        {
+            **subject,
+            "pool": target.pool,
+            "profile": target.profile,
+            **({"conditions": ", ".join(target.conditions)} if is_elastic else {}),
+            "because of": str(route),
+        }
+        for subject, route in found
+        for target in route.targets
     ]
 
 

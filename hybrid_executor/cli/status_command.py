@@ -164,6 +164,7 @@ def _show_work(found: Overview, output: Output) -> None:
                     "waiting": queue.depth,
                     "for": in_words(queue.oldest_age) if queue.depth else "",
                     "running": queue.running,
+                    "share": f"{queue.share:g}",
                     "served by": ", ".join(queue.served_by) or "nobody",
                     "is_bad": bool(queue.advice),
                 }
@@ -171,7 +172,9 @@ def _show_work(found: Overview, output: Output) -> None:
             ],
             [
                 *("queue", "pool", Column("waiting", is_number=True), Column("for", is_number=True)),
-                *(Column("running", is_number=True), Column("served by", style=_bad)),
+                Column("running", is_number=True),
+                *([Column("share", is_number=True)] if any(queue.share != 1 for queue in found.queues) else []),
+                Column("served by", style=_bad),
             ],
             title="Queues",
         )
@@ -190,10 +193,34 @@ def _show_work(found: Overview, output: Output) -> None:
             ["cluster", Column("agents", is_number=True), "watched", "starting", "pods"],
             title="Clusters",
         )
+    _show_targets(found, output)
     _show_warm(found, output)
     well = [name for name, told in (("Redis", found.redis), ("Airflow's database", found.database)) if told == "ok"]
     if well:
         output.words(f"{' and '.join(well)} {'answer' if len(well) > 1 else 'answers'}.", style=DIM)
+
+
+def _show_targets(found: Overview, output: Output) -> None:
+    if not found.targets:
+        return
+    output.rows(
+        [
+            {
+                "route": target.route,
+                "target": target.target,
+                "used": target.used if target.most is None else f"{target.used} of {target.most}",
+                "waiting": target.waiting,
+                "came because of": ", ".join(f"{because}: {count}" for because, count in target.came.items()),
+                "takes nothing because": target.closed,
+            }
+            for target in found.targets
+        ],
+        [
+            *("route", "target", Column("used", is_number=True), Column("waiting", is_number=True), "came because of"),
+            Column("takes nothing because", style=lambda row: WARN if row["takes nothing because"] else ""),
+        ],
+        title="Targets of elastic routes",
+    )
 
 
 def _show_warm(found: Overview, output: Output) -> None:

@@ -13,6 +13,7 @@ from hybrid_executor.cli.plainly import plainly
 from hybrid_executor.errors import HybridError
 from hybrid_executor.insight.durations import in_words
 from hybrid_executor.insight.story import Chapter, Story, read_attempt_story, read_story
+from hybrid_executor.insight.targets import moved_words
 
 _ATTEMPT = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-")
 _STYLES = {"failed": BAD, "lost": BAD, "revoked": WARN, "succeeded": GOOD, "running": GOOD}
@@ -107,6 +108,7 @@ def _show_chapter(chapter: Chapter, output: Output, *, is_current: bool) -> None
     again = (
         f", launched again {view.launches} times" if view.launches > 1 else ", launched again" if view.launches else ""
     )
+    came = moved_words(view.moved_from, view.moved_because)
     output.gap()
     output.words(
         f"Attempt {view.id}: {view.state} for {in_words(view.age)}{again}"
@@ -118,6 +120,8 @@ def _show_chapter(chapter: Chapter, output: Output, *, is_current: bool) -> None
         {
             "try": view.try_number or "",
             "pool": f"{view.pool}, queue {view.queue}" + (f", profile {view.profile}" if view.profile else ""),
+            "target": f"{view.target} of route {view.route}" if view.route else "",
+            "moved": f"{_moment(view.moved_at)} {came}" if view.moves else "",
             "worker": view.holder or view.received_by if view.pool == "celery" else "",
             "pod": f"{view.namespace}/{view.pod}, cluster {view.cluster}" if view.pod else "",
             "node": view.node,

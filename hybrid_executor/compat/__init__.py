@@ -72,6 +72,7 @@ from hybrid_executor.compat.workloads import (
     make_example_workload,
     queue_of,
     read_workload,
+    try_number_of,
     with_changes,
 )
 
@@ -129,6 +130,7 @@ __all__ = [
     "read_workload",
     "task_key",
     "team_of_dag",
+    "try_number_of",
     "unmet_dependencies",
     "unpack_event",
     "waiting_workloads",

@@ -164,6 +164,11 @@ def queue_of(workload: AirflowWorkload, *, default_queue: str) -> str:
     return str(getattr(workload, "queue", None) or default_queue)
 
 
+def try_number_of(workload: AirflowWorkload) -> int:
+    """Return which try of its task a workload is, 1 for work that is no task."""
+    return workload.ti.try_number if isinstance(workload, workloads.ExecuteTask) else 1
+
+
 def make_example_workload(planned: PlannedTask, *, queue: str, run_id: str, map_index: int, token: str) -> ExecuteTask:
     """Return the workload that the first try of a task would be, with ids that stand for nothing."""
     nobody = UUID(int=0)

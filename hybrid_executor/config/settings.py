@@ -17,7 +17,9 @@ from hybrid_executor.config.profiles import DEFAULT_PROFILE, Profile, read_profi
 from hybrid_executor.config.redis_url import parse_redis_url
 from hybrid_executor.config.teams import Share, in_words_of, read_instance, read_share
 from hybrid_executor.errors import ConfigError
+from hybrid_executor.fairness import Shares, parse_shares
 from hybrid_executor.routing import Route, Routes, parse_routes
+from hybrid_executor.targets import Target
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ class Settings:
     :ivar pod_token: a pod gets its workload in the arguments of its container, or by its standard input.
     :ivar launch_patience_seconds: how long to retry after a refusal that may end soon or never.
     :ivar token_seconds: how long the token of a queued workload is valid.
+    :ivar shares: of the queues, where slots are scarce.
     :ivar share: which tasks this executor gets in Airflow's multi-team mode; ``None`` outside of it.
     :ivar coordinator_pods: pod settings of Airflow's coordinators, by queue.
     """
@@ -91,6 +94,7 @@ class Settings:
     event_retention_seconds: float
     event_wait_seconds: float
     token_seconds: float
+    shares: Shares = Shares()
     coordinator_pods: Mapping[str, CoordinatorPod] = field(default_factory=dict)
     team: str = ""
     share: Share | None = None
@@ -101,24 +105,34 @@ class Settings:
         """Messages can be written in the same transaction as records."""
         return self.redis is not None and self.broker.is_at(self.redis.url, self.redis.options)
 
-    def profile_of(self, route: Route) -> Profile:
-        """Return the profile of a route, or the empty profile."""
-        return self.profiles.get(route.profile, DEFAULT_PROFILE)
+    def profile_of(self, target: Target | Route) -> Profile:
+        """Return the profile of a target, or of a route's first target; the empty profile where it has none."""
+        return self.profiles.get(target.profile, DEFAULT_PROFILE)
 
     def cluster_of(self, queue: str) -> str:
-        """Return the cluster of a queue's pods."""
-        return self.profile_of(self.routes.find(queue)).cluster
+        """Return the cluster of a queue's pods: that of its first target with pods."""
+        route = self.routes.find(queue)
+        target = next((target for target in route.targets if target.pool == "kubernetes"), route)
+        return self.profile_of(target).cluster
+
+    def cluster_of_profile(self, name: str) -> str:
+        """Return the cluster of a profile's pods; "" stands for pods without a profile."""
+        return self.profiles.get(name, DEFAULT_PROFILE).cluster
 
     @property
     def clusters(self) -> dict[str, Profile]:
         """The clusters of the routes by name, each with a profile that has its address."""
-        reached = [self.profile_of(route) for route in self.routes.routes if route.pool == "kubernetes"]
-        return {profile.cluster: profile for profile in reversed(reached)}
+        return {profile.cluster: profile for profile in reversed(self._pod_profiles)}
 
     def warm_profiles(self, cluster: str) -> dict[str, Profile]:
         """Return the profiles of a cluster's routes that have warm pods, by name."""
-        reached = [self.profile_of(route) for route in self.routes.routes if route.pool == "kubernetes"]
-        return {profile.name: profile for profile in reached if profile.warm is not None and profile.cluster == cluster}
+        found = self._pod_profiles
+        return {profile.name: profile for profile in found if profile.warm is not None and profile.cluster == cluster}
+
+    @property
+    def _pod_profiles(self) -> list[Profile]:
+        """The profiles of all targets with pods, in the order of the routes."""
+        return [self.profile_of(target) for target in self.routes.targets if target.pool == "kubernetes"]
 
     @property
     def workload_wait_seconds(self) -> float:
@@ -194,6 +208,7 @@ def read_settings(conf: ConfigSource, *, shape: Shape = "hybrid") -> Settings:
         event_retention_seconds=table.EVENT_RETENTION.read(conf),
         event_wait_seconds=_read_event_wait(conf),
         token_seconds=_TOKEN_LIFE.read(conf),
+        shares=parse_shares(table.FAIR_SHARE.read(conf)),
         coordinator_pods=read_coordinator_pods(conf),
         team=conf.team,
         share=read_share(conf),

@@ -11,10 +11,25 @@ ROUTES = Option(
     name="routes",
     type="str",
     default="",
-    description="Which queues go to which pool: pattern=pool or pattern=pool:profile, separated by commas. The "
-    "first match wins. The last pattern must be '*'. Pools are celery, kubernetes and local. Unset: "
+    description="Which queues go to which pool: pattern=pool or pattern=pool:profile, separated by commas or lines. "
+    "The first match wins. The last pattern must be '*'. Pools are celery, kubernetes and local. A route may have "
+    "several targets, such as 'etl-*=celery(max=200, wait=20s) > kubernetes:spot(tries=2) > kubernetes': an attempt "
+    "goes to the first target that has a free slot and meets the conditions. Conditions: max=N (most live attempts of "
+    "the route on this target, over all schedulers), wait=DURATION (one that waits so long without a start goes on to "
+    "the next target), tries=N (only the first N tries of a task), served (only while a living worker serves the "
+    "queue). Unset: "
     "'<kubernetes_queue>=kubernetes, *=celery' with kubernetes_queue from "
     "[celery_kubernetes_executor].",
+)
+FAIR_SHARE = Option(
+    section=SECTION,
+    name="fair_share",
+    type="str",
+    default="",
+    description="How queues share scarce slots: pattern=number, separated by commas, for instance "
+    "'reports=3, etl-*=1, *=1'. The first match wins; each queue that matches has this share. A queue without a "
+    "match has the share 1. So by default all queues are equal. Set it to the same value for schedulers, workers "
+    "and agents (docs/elastic-routes.md).",
 )
 PROFILES_FILE = Option(
     section=SECTION,
@@ -246,6 +261,7 @@ WORKER_PARSED_FILES = Option(
 
 HYBRID_OPTIONS: tuple[Option, ...] = (
     ROUTES,
+    FAIR_SHARE,
     PROFILES_FILE,
     REDIS_URL,
     REDIS_OPTIONS,

@@ -199,9 +199,11 @@ class ClusterSubject:
             yield PodFacts(route=route, pod=made.pod, server_version=version)
 
     def _routes(self) -> Iterator[Route]:
+        """Yield a route of one target for each target with pods in this cluster."""
         for route in self.settings.routes.routes:
-            if route.pool == "kubernetes" and self.settings.profile_of(route).cluster == self.cluster:
-                yield route
+            for target in route.targets:
+                if target.pool == "kubernetes" and self.settings.profile_of(target).cluster == self.cluster:
+                    yield Route(route.pattern, (target,))
 
     def _close(self) -> None:
         if self._client is not None:

@@ -8,7 +8,7 @@ given back: the attempts stay in ``Pending.to_adopt`` until they have been looke
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hybrid_executor import compat
@@ -20,6 +20,7 @@ from hybrid_executor.executor.pending import Repair
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
+from hybrid_executor.targets import Target, target_name
 
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
@@ -41,6 +42,7 @@ def adopt(context: Context, tis: Sequence[TaskInstance]) -> list[TaskInstance]:
     try:
         rows = compat.read_tasks(asked)
         records = _take_over(context, list(attempts.values()))
+        now = _server_time(context, records)
     except StoreUnavailable:
         log.warning("Redis unavailable: %s adopted task instances will be looked up later", len(attempts))
         return given_back
@@ -50,7 +52,7 @@ def adopt(context: Context, tis: Sequence[TaskInstance]) -> list[TaskInstance]:
     for workload_id, ti in asked.items():
         row, record = rows.get(workload_id), records.get(attempts[workload_id])
         if row is not None and record is not None:
-            if not _remember(context, row, record):
+            if not _remember(context, row, record, now=now):
                 continue
         elif row is None or not row.is_beating(context.settings.worker_lost_after_seconds):
             given_back.append(ti)
@@ -69,14 +71,15 @@ def resume_adoption(context: Context) -> None:
     to_adopt = context.pending.to_adopt
     rows = compat.read_tasks(to_adopt)
     records = _take_over(context, list(to_adopt.values()))
+    now = _server_time(context, records)
     for workload_id, attempt in list(to_adopt.items()):
         row, record = rows.get(workload_id), records.get(attempt)
         if row is not None and row.attempt == attempt:
             if record is not None:
-                if not _remember(context, row, record):
+                if not _remember(context, row, record, now=now):
                     continue
-            elif row.state == "queued" and _pool_of(context, row) in context.pools:
-                context.track(_tracked(context, row, _unrecorded(context, row)))
+            elif row.state == "queued" and (target := _first_target(context, row)) is not None:
+                context.track(_tracked(context, row, _unrecorded(row, target), now=0))
                 context.pending.repairs.add(Repair.COMPARE_ALL)  # finds that it has no record
         del to_adopt[workload_id]
 
@@ -90,19 +93,22 @@ def follow(context: Context, ended: Sequence[tuple[compat.TaskRow, Record]]) -> 
     for row, known in ended:
         record = records.get(known.id)
         if record is not None and not record.state.is_terminal:
-            tracked = _tracked(context, row, record)
+            tracked = _tracked(context, row, record, now=0)
             tracked.is_superseded = True
             context.ledger.add(tracked)
             context.apply_record(tracked, record, is_new_start=False)
 
 
-def _unrecorded(context: Context, row: compat.TaskRow) -> Record:
+def _unrecorded(row: compat.TaskRow, target: Target) -> Record:
     """Return what the record of a waiting task would be, had Redis not lost it."""
-    return Record(id=AttemptId(row.attempt), state=State.SUBMITTED, generation=0, pool=_pool_of(context, row))
+    attempt = AttemptId(row.attempt)
+    return Record(id=attempt, state=State.SUBMITTED, generation=0, pool=target.pool, profile=target.profile)
 
 
-def _pool_of(context: Context, row: compat.TaskRow) -> str:
-    return context.settings.routes.find(row.queue).pool
+def _first_target(context: Context, row: compat.TaskRow) -> Target | None:
+    """Return the first target of a task's route whose attempts have records."""
+    targets = context.settings.routes.find(row.queue).targets
+    return next((target for target in targets if target.pool in context.pools), None)
 
 
 def _take_over(context: Context, attempts: list[AttemptId]) -> dict[AttemptId, Record]:
@@ -111,10 +117,18 @@ def _take_over(context: Context, attempts: list[AttemptId]) -> dict[AttemptId, R
     return {record.id: record for record in records if record is not None}
 
 
-def _remember(context: Context, row: compat.TaskRow, record: Record) -> bool:
+def _server_time(context: Context, records: Mapping[AttemptId, Record]) -> int:
+    """Return the time by the clock of the records; 0 where none has a time to compare it with."""
+    if not any(record.placed_at for record in records.values()):
+        return 0
+    with context.outage.watch():
+        return context.store.view.now()
+
+
+def _remember(context: Context, row: compat.TaskRow, record: Record, *, now: int) -> bool:
     """Track one attempt from now on; return False where that fails."""
     try:
-        tracked = _tracked(context, row, record)
+        tracked = _tracked(context, row, record, now=now)
         if context.ledger.get(record.id) is None:
             context.metrics.count(metric.ADOPTED)
         context.track(tracked)
@@ -128,7 +142,8 @@ def _remember(context: Context, row: compat.TaskRow, record: Record) -> bool:
     return True
 
 
-def _tracked(context: Context, row: compat.TaskRow, record: Record) -> Tracked:
+def _tracked(context: Context, row: compat.TaskRow, record: Record, *, now: int) -> Tracked:
+    waited_seconds = max(0, now - record.placed_at) / 1000 if now and record.placed_at else 0.0
     return Tracked(
         attempt=record.id,
         key=compat.task_key(row),
@@ -139,4 +154,9 @@ def _tracked(context: Context, row: compat.TaskRow, record: Record) -> Tracked:
         state=State.SUBMITTED,
         generation=0,
         since=context.clock(),
+        target=record.target or target_name(record.pool, record.profile),
+        profile=record.profile,
+        placed_since=context.clock() - waited_seconds,
+        leaving=record.leaving,
+        try_number=row.try_number,
     )

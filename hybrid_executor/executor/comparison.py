@@ -61,6 +61,7 @@ class Comparison:
             elif record.trouble:
                 context.fail(tracked, record.trouble)
             elif record.state.is_terminal or record.owner == context.owner:
+                self._count_again(tracked, record)
                 context.apply_record(tracked, record)
             elif record.state is not State.UNKNOWN:
                 others.append((tracked, record))
@@ -71,6 +72,12 @@ class Comparison:
             _let_go_or_take_back(context, others)
         if missing:
             _record_again(context, missing)
+
+    def _count_again(self, tracked: Tracked, record: Record) -> None:
+        """Let a record tell its target again that a worker or an agent has written anew, without knowing the target."""
+        target = _target_of(self._context, tracked)
+        if target and not record.route and record.pool == tracked.pool and not record.state.is_terminal:
+            self._context.store.attempts.annotate({tracked.attempt: target})  # the recount of places follows it
 
 
 def _let_go_or_take_back(context: Context, others: Sequence[tuple[Tracked, Record]]) -> None:
@@ -140,18 +147,23 @@ def _restoration(context: Context, tracked: Tracked) -> Restoration:
             "key": tracked.workload_id,
             "queue": tracked.queue,
             "holder": tracked.holder,
+            **_target_of(context, tracked),
             **_place_of(context, tracked),
         },
     )
+
+
+def _target_of(context: Context, tracked: Tracked) -> dict[str, str]:
+    """Return on which target it is counted, nothing where it is counted on none."""
+    route = context.settings.routes.find(tracked.queue)
+    return {"route": route.pattern, "target": tracked.target} if route.is_elastic else {}
 
 
 def _place_of(context: Context, tracked: Tracked) -> dict[str, str]:
     """Return where its pod is. It may be gone already: then the agents find that from its name and namespace."""
     if tracked.pool != "kubernetes":
         return {}
-    route = context.settings.routes.find(tracked.queue)
-    profile = context.settings.profile_of(route)
-    place = {"cluster": profile.cluster, "profile": profile.name}
+    place = {"cluster": context.settings.cluster_of_profile(tracked.profile), "profile": tracked.profile}
     if tracked.state in _HAS_POD and tracked.namespace:
         place |= {"pod": tracked.holder, "namespace": tracked.namespace}
     return place

@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING
 
 from hybrid_executor.config import Settings
 from hybrid_executor.events import OwnerId
+from hybrid_executor.executor import slots
 from hybrid_executor.executor.clock import Clock, Sleep
 from hybrid_executor.executor.ledger import Ledger, Tracked
 from hybrid_executor.executor.outage import Outage
 from hybrid_executor.executor.pending import Pending
+from hybrid_executor.executor.placing import Placing
 from hybrid_executor.executor.reports import Reports
+from hybrid_executor.fairness import Turns
 from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.pools.pool import RecordedPool
 from hybrid_executor.pools.work import Work
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Record, Store
+from hybrid_executor.targets import target_name
 
 if TYPE_CHECKING:
     from airflow.executors.workloads import ExecuteTask
@@ -32,6 +36,7 @@ class Context:
     :ivar make_workloads: returns workloads with new tokens for tasks that Airflow still has as queued, by workload id;
         for a workload that cannot be made, the error instead.
     :ivar trusts_ids: the scheduler gives each task a new id at each queueing.
+    :ivar free_slots: returns the free slots of each pool; ``None`` for what the settings allow besides these attempts.
     """
 
     settings: Settings
@@ -45,12 +50,27 @@ class Context:
     clock: Clock = time.monotonic
     metrics: Metrics = SILENT
     sleep: Sleep = time.sleep
+    free_slots: Callable[[], Mapping[str, int]] | None = None
     ledger: Ledger = field(default_factory=Ledger)
     pending: Pending = field(default_factory=Pending)
+    turns: Turns = field(init=False)
     outage: Outage = field(init=False)
+    placing: Placing = field(init=False)
 
     def __post_init__(self) -> None:
+        self.turns = Turns(self.settings.shares)
         self.outage = Outage(clock=self.clock, check_writes=self.store.check_writes, on_trouble=self._count_trouble)
+        self.placing = Placing(
+            self.settings.routes,
+            self.store,
+            outage=self.outage,
+            clock=self.clock,
+            silent_seconds=self.settings.worker_lost_after_seconds,
+            free_slots=self.free_slots or self._free_slots,
+        )
+
+    def _free_slots(self) -> Mapping[str, int]:
+        return slots.free_slots(self.settings.parallelism, {pool: self.ledger.count(pool) for pool in self.pools})
 
     def _count_trouble(self, code: str) -> None:
         self.metrics.count(metric.REDIS_ERRORS, role="scheduler", code=code or "unreachable")
@@ -79,6 +99,7 @@ class Context:
         is_current = record.generation >= tracked.generation or record.state.is_terminal
         if is_current and record.state is not State.UNKNOWN:
             tracked.submitted_at = record.submitted_at
+            self.place(tracked, record)
             self.apply(
                 tracked,
                 record.state,
@@ -120,6 +141,14 @@ class Context:
         elif state is State.RUNNING and tracked.kind == "callback":
             self.reports.changed(tracked, state, holder)
 
+    def place(self, tracked: Tracked, record: Record) -> None:
+        """Note on which target an attempt is by its record, and whether it is to leave it."""
+        if record.pool in self.pools:
+            self.ledger.put(tracked, record.pool)
+            tracked.profile = record.profile
+            tracked.target = record.target or target_name(record.pool, record.profile)
+        tracked.leaving = record.leaving
+
     def fail(self, tracked: Tracked, reason: str) -> None:
         """Fail an attempt that cannot go on, in its record and for Airflow.
 
@@ -149,8 +178,8 @@ class Context:
             self.metrics.time(metric.QUEUED_TIME, seconds, pool=tracked.pool, queue=tracked.queue)
 
     def pool_of(self, work: Work) -> RecordedPool:
-        """Return the pool that the route of the work's queue names."""
-        return self.pools[self.settings.routes.find(work.queue).pool]
+        """Return the pool of the work's target."""
+        return self.pools[work.pool]
 
     def close(self) -> None:
         """Close all connections."""

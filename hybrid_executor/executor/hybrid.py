@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,19 +19,21 @@ from hybrid_executor.config.teams import read_executors, words_of
 from hybrid_executor.errors import HybridError, StoreUnavailable, TaskRejected
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor import adoption, opening, revocation, slots, submission
+from hybrid_executor.executor.admission import Asking, Room
 from hybrid_executor.executor.child import AgentChild
 from hybrid_executor.executor.clock import Clock, Sleep
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.dump import describe
 from hybrid_executor.executor.event_log import EventLog
+from hybrid_executor.executor.local_work import LocalWork
 from hybrid_executor.executor.logs import PodLogs, TeamLogs
 from hybrid_executor.executor.loop import Loop
 from hybrid_executor.executor.reports import Reports
 from hybrid_executor.executor.waiting import STUCK_EVENT
 from hybrid_executor.metrics import SILENT, Metrics, open_metrics, read_metrics_settings
 from hybrid_executor.metrics import table as metric
-from hybrid_executor.pools.pool import UnrecordedPool
 from hybrid_executor.pools.recorded import make_recorded_pools
+from hybrid_executor.targets import Target
 
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 
 _SLICE_SECONDS = 1.0  # less than the time in which Redis has to answer
 _LOCAL_SLICE_SECONDS = 0.1  # a local pool can only be asked again and again
-_LARGEST_BATCH = 1_000
 
 
 class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
@@ -67,12 +68,12 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     _context: Context | None = None
     _child: AgentChild | None = None
-    _local_pools: Mapping[str, UnrecordedPool] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._task_event_logs: EventLog = EventLog()
         self._reports = Reports(self)
+        self._local = LocalWork({}, self._reports)
 
     @property
     def team(self) -> str:
@@ -136,6 +137,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
             clock=self.clock,
             metrics=self.metrics,
             sleep=self.sleep,
+            free_slots=self._free_slots,
         )
         self._loop = Loop(
             context,
@@ -146,16 +148,14 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         if kubernetes is not None and settings.agent == "child":
             self._child = AgentChild(f"{settings.instance}-{context.owner}", shape=self.shape, team=self.team)
             self._child.supervise()
-        for pool in local_pools.values():
-            pool.start()
-        self._local_pools = local_pools
+        self._local = LocalWork(local_pools, self._reports)
+        self._local.start()
         self.log.info("Routes%s: %s", f" of team {self.team}" if self.team else "", settings.routes)
 
     def end(self) -> None:
         """Wait for local workloads, take in what happened and stop the agent. The next scheduler adopts the rest."""
-        local_pools, self._local_pools = self._local_pools, {}
-        for pool in local_pools.values():
-            self._reports.local(pool.end())
+        local, self._local = self._local, LocalWork({}, self._reports)
+        local.end()
         if self._context is not None:
             self.heartbeat()
             self._loop.end()
@@ -220,38 +220,46 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     def _submit_queued(self) -> bool:
         """Submit what there is room for; return whether there was something to submit."""
-        waiting = compat.queued_workloads(self) if self._context is not None else []
-        if not waiting:
+        context = self._context
+        if context is None or not compat.count_queued(self):
             return False
-        free = slots.free_slots(self._limits(), self._occupied())
-        open_pools = set(self._local_pools)
-        if self._context is not None and self._context.outage.may_ask():
-            open_pools |= set(self._context.pools)
-        free = {pool: free[pool] for pool in open_pools}
-        admitted = slots.admit(waiting, free=free, pool_of=self._pool_of, most=_LARGEST_BATCH)
+        free, open_pools = self._free_slots(), set(self._local.occupied)
+        if context.outage.may_ask():
+            open_pools |= set(context.pools)
+            context.placing.ask()
+        room = context.placing.room({pool: free[pool] for pool in open_pools})
+        if not room.slots:
+            return False
+        waiting = (workload for _, workload in compat.queued_workloads(self))
+        admitted = self._asking(room).admit(waiting, turns=context.turns, holding=context.ledger.by_queue)
         if admitted:
-            self._process_workloads(admitted)
+            self._submit(admitted)
         return bool(admitted)
 
+    def _asking(self, room: Room) -> Asking:
+        default_queue = self._context.default_queue if self._context is not None else "default"
+        return Asking(room, self.settings.routes, default_queue=default_queue)
+
     def _process_workloads(self, workload_items: Sequence[AirflowWorkload]) -> None:
-        """Submit workloads. One that cannot be run fails alone; while Redis is unavailable they stay queued."""
+        """Submit workloads now, however many slots are free. What finds every target full waits for a heartbeat."""
         if self._context is None:
             raise HybridError("The executor has not been started")
-        recorded = []
+        self._context.placing.ask()
+        asking = self._asking(self._context.placing.room(dict.fromkeys(self.settings.routes.pools, 2**31)))
         for workload in workload_items:
-            local_pool = self._local_pools.get(self._pool_of(workload))
-            if local_pool is None:
-                recorded.append(workload)
-                continue
-            key = compat.key_of(workload)
-            self._reports.taken(key)
-            self._reports.running(key)
-            local_pool.submit(key, workload)
-        submission.submit(self._context, recorded)
+            if target := asking.ask(workload):
+                self._submit([(workload, target)])
+            else:
+                super().queue_workload(workload, None)  # type: ignore[arg-type]
+
+    def _submit(self, placed: Sequence[tuple[AirflowWorkload, Target]]) -> None:
+        """Submit workloads. One that cannot be run fails alone; while Redis is unavailable they stay queued."""
+        assert self._context is not None
+        submission.submit(self._context, self._local.submit(placed))
 
     def sync(self) -> None:
         """Take in what happened, and do the timed repairs that are due."""
-        self._sync_local_pools()
+        self._local.sync()
         if self._child is not None:
             self._child.supervise()
         if self._context is not None:
@@ -260,16 +268,12 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
     def _wait_for_events(self) -> None:
         """Let the scheduler's next loop begin when a task has ended, at the latest after ``event_wait``."""
         if self._context is not None and self.settings.event_wait_seconds:
-            slice_seconds = _LOCAL_SLICE_SECONDS if self._local_pools else _SLICE_SECONDS
+            slice_seconds = _LOCAL_SLICE_SECONDS if self._local.occupied else _SLICE_SECONDS
             self._loop.wait(until=self._has_news, ask_every_seconds=slice_seconds)
 
     def _has_news(self) -> bool:
-        self._sync_local_pools()
+        self._local.sync()
         return bool(self.event_buffer)
-
-    def _sync_local_pools(self) -> None:
-        for pool in self._local_pools.values():
-            self._reports.local(pool.sync())
 
     def change_state(
         self,
@@ -290,35 +294,29 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     # ---- slots ----
 
-    def _pool_of(self, workload: AirflowWorkload) -> str:
-        """Return the pool that a workload goes to; that of the default queue where its own queue cannot be read.
-
-        Never raises: such a workload is refused alone when it is prepared.
-        """
-        default_queue = self._context.default_queue if self._context is not None else "default"
-        try:
-            queue = compat.queue_of(workload, default_queue=default_queue)
-        except Exception:  # noqa: BLE001 - what is wrong with it is reported when it is prepared
-            queue = default_queue
-        return self.settings.routes.find(queue).pool
-
     def _limits(self) -> dict[str, int]:
         return {pool: min(self.parallelism, self.settings.parallelism[pool]) for pool in self.settings.routes.pools}
 
+    def _free_slots(self) -> dict[str, int]:
+        return slots.free_slots(self._limits(), self._occupied())
+
     def _occupied(self) -> dict[str, int]:
-        occupied = {name: len(pool) for name, pool in self._local_pools.items()}
+        occupied = self._local.occupied
         if self._context is not None:
             occupied |= {name: self._context.ledger.count(name) for name in self._context.pools}
         return occupied
 
     @property
     def slots_available(self) -> int:
-        """How many more workloads may come, summed over pools; a full pool does not count against another."""
-        limits = self._limits()
-        occupied = dict.fromkeys(limits, 0) | self._occupied()
-        for workload in compat.waiting_workloads(self):
-            occupied[self._pool_of(workload)] += 1
-        return sum(slots.free_slots(limits, occupied).values())
+        """How many more workloads may come, summed over pools.
+
+        A full pool does not count against another, nor does what waits for a full target. What waits and could go to
+        several pools takes the slot that it would get.
+        """
+        context = self._context
+        room = context.placing.room() if context is not None else Room(self._free_slots())
+        self._asking(room).fill(compat.waiting_workloads(self))
+        return room.slots
 
     @property
     def slots_occupied(self) -> int:

@@ -8,6 +8,7 @@ import time
 from hybrid_executor.events import STREAM_START, Event, StreamId, stream_position
 from hybrid_executor.executor.clock import Timer
 from hybrid_executor.executor.context import Context
+from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.pending import AFTER_DATA_LOSS
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
@@ -71,6 +72,9 @@ class Intake:
             if not batch.is_full or context.clock() >= deadline:
                 return
 
+    def _may_leave(self, tracked: Tracked) -> bool:
+        return len(self._context.settings.routes.find(tracked.queue).targets) > 1
+
     def wait(self, seconds: float) -> bool:
         """Wait for an event, at most this long; return whether there may be one to read."""
         return not self._is_placed or self._context.store.events.wait(self._cursor, seconds=seconds)
@@ -91,6 +95,8 @@ class Intake:
                 state, (at, _) = State(event.state), stream_position(event.id)
                 if state is State.SUBMITTED:
                     tracked.submitted_at = at
+                    if event.generation > tracked.generation and self._may_leave(tracked):
+                        self._context.pending.to_read.add(event.attempt)  # its record says whether it is to go on
                 self._context.apply(
                     tracked,
                     state,

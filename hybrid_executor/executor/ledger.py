@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,11 @@ class Tracked:
     :ivar since: monotonic seconds of the last change that was seen.
     :ivar namespace: of its pod, "" where there is none or it is not known.
     :ivar is_superseded: a newer attempt of the same key is under way; this one still runs to its end, unreported.
+    :ivar target: the name of the target of its route that it is on. :ivar profile: that of the target, "" for none.
+    :ivar placed_since: monotonic seconds of its arrival there. What waits for too long goes on to the next target.
+    :ivar leaving: why it is to leave its target, "" if it stays; see :class:`~hybrid_executor.store.Record`.
+    :ivar stays: it cannot go on to another target, and waits where it is.
+    :ivar try_number: of its task, 1 for other work.
     :ivar submitted_at: milliseconds on the Redis server's clock, 0 where it is not known yet.
     :ivar workload_run_id: Airflow's id of this one queueing of the key, "" where there is none or it is not known.
     """
@@ -41,6 +46,12 @@ class Tracked:
     is_superseded: bool = False
     workload_run_id: str = ""
     submitted_at: int = 0
+    target: str = ""
+    profile: str = ""
+    placed_since: float = 0.0
+    leaving: str = ""
+    stays: bool = False
+    try_number: int = 1
 
 
 class Ledger:
@@ -53,6 +64,7 @@ class Ledger:
         self._by_attempt: dict[AttemptId, Tracked] = {}
         self._by_key: dict[Hashable, Tracked] = {}
         self._counts: Counter[str] = Counter()
+        self._queues: Counter[str] = Counter()
 
     def add(self, tracked: Tracked) -> Tracked | None:
         """Remember an attempt; return the older one of the same key that it replaces, if any."""
@@ -63,6 +75,7 @@ class Ledger:
         if not tracked.is_superseded:
             self._by_key[tracked.key] = tracked
         self._counts[tracked.pool] += 1
+        self._queues[tracked.queue] += 1
         return older if older is not None and older.attempt != tracked.attempt else None
 
     def remove(self, attempt: AttemptId) -> Tracked | None:
@@ -70,9 +83,20 @@ class Ledger:
         tracked = self._by_attempt.pop(attempt, None)
         if tracked is not None:
             self._counts[tracked.pool] -= 1
+            self._queues[tracked.queue] -= 1
+            if not self._queues[tracked.queue]:
+                del self._queues[tracked.queue]
             if self._by_key.get(tracked.key) is tracked:
                 del self._by_key[tracked.key]
         return tracked
+
+    def put(self, tracked: Tracked, pool: str) -> None:
+        """Count an attempt for another pool from now on."""
+        if pool != tracked.pool:
+            if self._by_attempt.get(tracked.attempt) is tracked:
+                self._counts[tracked.pool] -= 1
+                self._counts[pool] += 1
+            tracked.pool = pool
 
     def get(self, attempt: AttemptId) -> Tracked | None:
         """Return the attempt with this id."""
@@ -85,6 +109,11 @@ class Ledger:
     def count(self, pool: str) -> int:
         """Return how many attempts of a pool are live."""
         return self._counts[pool]
+
+    @property
+    def by_queue(self) -> Mapping[str, int]:
+        """How many attempts of each queue are live."""
+        return self._queues
 
     def __iter__(self) -> Iterator[Tracked]:
         return iter(list(self._by_attempt.values()))

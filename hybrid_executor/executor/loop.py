@@ -12,6 +12,7 @@ from hybrid_executor.executor.comparison import Comparison
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.intake import Intake
 from hybrid_executor.executor.lost import LostWork
+from hybrid_executor.executor.moves import Moves
 from hybrid_executor.executor.orphans import Orphans
 from hybrid_executor.executor.pending import REGULAR, Repair
 from hybrid_executor.executor.queue_report import QueueReport
@@ -49,12 +50,15 @@ class Loop:
         self._intake = Intake(context)
         self._comparison = Comparison(context)
         self._lost = LostWork(context, pod_launch_retries=pod_launch_retries)
+        self._moves = Moves(context)
         self._orphans = Orphans(context)
         self._start_reports = StartReports(context)
         self._unserved = UnservedWarnings(context)
         self._queue_report = QueueReport(context)
         self._steps = Steps(clock=context.clock)
         self._sweep_cursors: dict[str, int] = {}
+        self._place_starts: Mapping[tuple[str, str], int] = {}
+        self._recount_cursor = 0
         self._repair_timer = Timer(context.settings.repair_interval_seconds, context.clock)
         self._order_timer = Timer(_ORDERS_SECONDS, context.clock)
         self._trim_timer = Timer(_TRIM_SECONDS, context.clock)
@@ -117,6 +121,7 @@ class Loop:
                 pending.repairs |= REGULAR
             if pending.repairs:
                 self._repair()
+            steps.do("move attempts to other targets", self._moves.step)
             if self._trim_timer.is_due():
                 self._trim_timer.restart()
                 steps.do("trim the events", self._trim)
@@ -169,10 +174,16 @@ class Loop:
                 pending.repairs.discard(repair)
 
     def _sweep(self) -> None:
-        """Remove from the pools' sets the attempts of schedulers that are gone."""
-        for pool in self._context.pools:
+        """Remove from the pools' and the targets' sets what is not there any more, and add what is missing."""
+        context, places = self._context, self._context.store.places
+        for pool in context.pools:
             cursor = self._sweep_cursors.get(pool, 0)
-            self._sweep_cursors[pool] = self._context.store.attempts.sweep(pool, cursor=cursor)
+            self._sweep_cursors[pool] = context.store.attempts.sweep(pool, cursor=cursor)
+        elastic = [route for route in context.settings.routes.routes if route.is_elastic]
+        if elastic:
+            counted = [(route.pattern, target.name) for route in elastic for target in route.targets]
+            self._place_starts = places.sweep(counted, starts=self._place_starts)
+            self._recount_cursor = places.recount(context.owner, cursor=self._recount_cursor)
 
     def _trim(self) -> None:
         keep_seconds = self._context.settings.event_retention_seconds

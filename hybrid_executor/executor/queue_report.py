@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 
 from hybrid_executor.executor.clock import Timer
 from hybrid_executor.executor.context import Context
+from hybrid_executor.fairness import Shares
 from hybrid_executor.metrics import Metric
 from hybrid_executor.metrics import table as metric
+from hybrid_executor.routing import Routes
 from hybrid_executor.states import State
 from hybrid_executor.store import LiveAttempt, Member
 
@@ -49,14 +51,16 @@ class Count:
             if attempt.submitted_at:
                 self.oldest[place] = min(self.oldest.get(place, attempt.submitted_at), attempt.submitted_at)
 
-    def series(self, *, now: int) -> Series:
+    def series(self, shares: Shares, *, now: int) -> Series:
         """Return the gauges of all queues that have attempts.
 
+        :param shares: of the queues.
         :param now: milliseconds on the Redis server's clock.
         """
         found: Series = {}
         for pool, queue in {*self.waiting, *self.running}:
             place, tags = (pool, queue), (("pool", pool), ("queue", queue))
+            found[metric.QUEUE_SHARE, (("queue", queue),)] = shares.of(queue)
             found[metric.QUEUE_DEPTH, tags] = self.waiting[place]
             found[metric.QUEUE_RUNNING, tags] = self.running[place]
             found[metric.QUEUE_AGE, tags] = max(0, now - self.oldest[place]) / 1000 if place in self.oldest else 0
@@ -80,6 +84,21 @@ def series_of_members(workers: Iterable[Member], agents: Iterable[Member]) -> Se
                 for reason, count in reasons.items():
                     tags = {"cluster": cluster, "kube_namespace": namespace, "reason": reason}
                     _add(found, metric.LAUNCHES_WAITING, count, **tags)
+    return found
+
+
+def series_of_targets(routes: Routes, counts: Mapping[str, int]) -> Series:
+    """Return the gauges about the targets of elastic routes.
+
+    :param counts: how many attempts are at each place.
+    """
+    found: Series = {}
+    for route in routes.routes:
+        for target in route.targets if route.is_elastic else ():
+            tags = (("route", route.pattern), ("target", target.name))
+            found[metric.TARGET_USED, tags] = counts.get(route.place(target), 0)
+            if target.most is not None:
+                found[metric.TARGET_LIMIT, tags] = target.most
     return found
 
 
@@ -132,7 +151,10 @@ class QueueReport:
     def _send(self, count: Count) -> None:
         store, metrics = self._context.store, self._context.metrics
         members = series_of_members(store.presence.members("worker"), store.presence.members("agent"))
-        found = {**count.series(now=store.view.now()), **members}
+        settings = self._context.settings
+        places = [route.place(target) for route in settings.routes.routes for target in route.targets]
+        targets = series_of_targets(settings.routes, store.places.counts(filter(None, places)))
+        found = {**count.series(settings.shares, now=store.view.now()), **members, **targets}
         # Where nothing is left, StatsD would go on showing the last value.
         for key in self._sent.keys() - found.keys():
             found[key] = 0

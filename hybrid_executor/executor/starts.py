@@ -53,7 +53,7 @@ class StartReports:
         unsure = [t for t in starting if t.attempt not in self._told and now - t.since < _LOOK_FOR_SECONDS][:_MOST]
         started = self._started(unsure) if unsure else []
         for cluster in self._context.settings.clusters:
-            attempts = [t.attempt for t in started if self._context.settings.cluster_of(t.queue) == cluster]
+            attempts = [t.attempt for t in started if self._context.settings.cluster_of_profile(t.profile) == cluster]
             if attempts:
                 self._context.store.starts.started(cluster, attempts)
         self._told.update(t.attempt for t in started)

@@ -18,7 +18,8 @@ from hybrid_executor.metrics import table as metric
 from hybrid_executor.pools.pool import RecordedPool
 from hybrid_executor.pools.work import SENT_FIELD, Work
 from hybrid_executor.states import State
-from hybrid_executor.store import Submission
+from hybrid_executor.store import FULL, Placement, Submission
+from hybrid_executor.targets import Target
 
 if TYPE_CHECKING:
     from hybrid_executor.compat import AirflowWorkload, Workload, WorkloadKey
@@ -39,11 +40,12 @@ class _Prepared:
     is_new_id: bool
 
 
-def submit(context: Context, workloads: Sequence[AirflowWorkload]) -> None:
-    """Submit workloads in one round trip, and track those that are recorded.
+def submit(context: Context, workloads: Sequence[tuple[AirflowWorkload, Target]]) -> None:
+    """Submit workloads to their targets in one round trip, and track those that are recorded.
 
-    A workload that cannot be prepared or recorded is refused alone. Safe to repeat after StoreUnavailable: what was
-    recorded the first time is recognised.
+    Where other schedulers have filled a target in the meantime, a workload stays queued. A workload that cannot be
+    prepared or recorded is refused alone. Safe to repeat after StoreUnavailable: what was recorded the first time is
+    recognised.
 
     :raises StoreUnavailable: Redis could not be asked; the workloads stay queued.
     """
@@ -58,9 +60,12 @@ def submit(context: Context, workloads: Sequence[AirflowWorkload]) -> None:
     for item, record in zip(known, records, strict=True):
         if record is not None:
             item.tracked.generation, item.tracked.state = record.generation, record.state
+            context.place(item.tracked, record)
     # From here on nothing may raise: what is recorded counts as taken, or a callback would be recorded again.
     for item, generation in zip(prepared, generations, strict=True):
-        if generation < 0:
+        if generation == FULL:
+            log.debug("No place is free on target %s any more for %s", item.tracked.target, item.tracked.key)
+        elif generation < 0:
             reason = attempts.explain(item.submission, generation)
             _refuse(context, item.tracked.key, reason, item.tracked.workload_run_id)
         else:
@@ -74,26 +79,26 @@ def submit(context: Context, workloads: Sequence[AirflowWorkload]) -> None:
         log.info("Which messages were sent cannot be recorded now, so they are sent once more: %s", error)
 
 
-def _prepare_all(context: Context, workloads: Sequence[AirflowWorkload]) -> list[_Prepared]:
+def _prepare_all(context: Context, workloads: Sequence[tuple[AirflowWorkload, Target]]) -> list[_Prepared]:
     prepared = []
-    for workload in workloads:
+    for workload, target in workloads:
         workload_run_id = ""
         try:
             read = compat.read_workload(workload)
             workload_run_id = read.workload_run_id
-            prepared.append(_prepare(context, read))
+            prepared.append(_prepare(context, read, target))
         except Exception as error:  # noqa: BLE001 - a bad task fails alone, whatever is wrong with it
             key = compat.key_of(workload)
             _refuse(context, key, why_not(error, key), workload_run_id)
     return prepared
 
 
-def _prepare(context: Context, workload: Workload) -> _Prepared:
+def _prepare(context: Context, workload: Workload, target: Target) -> _Prepared:
     key, given = workload.key, workload.pre_assigned_id if context.trusts_ids else ""
     # A new id stays the same when the submission is repeated.
     made_ids = context.pending.made_ids
     attempt = AttemptId(given) if given else made_ids.setdefault(key, AttemptId(str(uuid4())))
-    work = make_work(context, workload, attempt=attempt)
+    work = make_work(context, workload, attempt=attempt, target=target)
     submission = context.pool_of(work).prepare(work)
     tracked = Tracked(
         attempt=attempt,
@@ -106,6 +111,10 @@ def _prepare(context: Context, workload: Workload) -> _Prepared:
         generation=0,
         since=context.clock(),
         workload_run_id=workload.workload_run_id,
+        target=target.name,
+        profile=target.profile,
+        placed_since=context.clock(),
+        try_number=int(workload.fields.get("try_number", 1)),
     )
     return _Prepared(submission=submission, tracked=tracked, work=work, is_new_id=not given)
 
@@ -165,9 +174,28 @@ def why_not(error: Exception, subject: object) -> str:
     return f"The task could not be submitted: {hide_secrets(f'{type(error).__name__}: {error}')}"
 
 
-def make_work(context: Context, workload: Workload, *, attempt: AttemptId, expected_generation: int = 0) -> Work:
-    """Return ``workload`` with the route of its queue."""
+def make_work(
+    context: Context,
+    workload: Workload,
+    *,
+    attempt: AttemptId,
+    target: Target,
+    expected_generation: int = 0,
+    because: str = "",
+    only_waits: bool = False,
+    launches_here: int = 0,
+) -> Work:
+    """Return ``workload`` for a target of its queue's route.
+
+    :param because, only_waits: see :class:`~hybrid_executor.store.Placement`.
+    :param launches_here: how often it has been launched again on this target.
+    """
     queue = workload.queue or context.default_queue
+    route = context.settings.routes.find(queue)
+    has_next = any(later.pool in context.pools for later in route.after(target.name))
+    pods_left = None
+    if target.pool == "kubernetes" and target.tries is not None and has_next:
+        pods_left = target.tries - (int(workload.fields.get("try_number", 1)) - 1) - launches_here
     return Work(
         attempt=attempt,
         owner=context.owner,
@@ -176,9 +204,18 @@ def make_work(context: Context, workload: Workload, *, attempt: AttemptId, expec
         queue=queue,
         payload=workload.airflow.model_dump_json(),
         executor_config=workload.executor_config,
-        profile=context.settings.profile_of(context.settings.routes.find(queue)),
+        profile=context.settings.profile_of(target),
         fields=workload.fields,
         expected_generation=expected_generation,
+        pool=target.pool,
+        placement=Placement(
+            target=target.name,
+            route=route.pattern if route.is_elastic else "",
+            most=target.most or 0,
+            because=because,
+            only_waits=only_waits,
+        ),
+        pods_left=pods_left,
     )
 
 

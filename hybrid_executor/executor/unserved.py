@@ -31,7 +31,7 @@ class UnservedWarnings:
             place_of(
                 pool=tracked.pool,
                 queue=tracked.queue,
-                cluster=settings.profile_of(settings.routes.find(tracked.queue)).cluster,
+                cluster=settings.cluster_of_profile(tracked.profile),
                 state=tracked.state,
             )
             for tracked in self._context.ledger

@@ -13,6 +13,7 @@ FIELDS = (
     *("generation", "owner", "kind", "key", "dag_id", "task_id", "run_id", "map_index", "try_number", "queue", "pool"),
     *("profile", "cluster", "namespace", "pod", "node", "holder", "received_by", "launches", "reason", "note"),
     *("category", "exit_code", "noted_at", "sent", "warm", "warm_generation", "hand_over", *MOMENTS),
+    *("route", "target", "placed_at", "moves", "moved_at", "moved_from", "moved_because", "leaving"),
 )
 """All fields of a record that are shown."""
 
@@ -57,6 +58,10 @@ class AttemptView:
     :ivar holder: the worker, agent or pod that has it now. :ivar received_by: the worker that has its message.
     :ivar launches: how often it was submitted again without costing a try.
     :ivar note: what it waits for. :ivar reason: why it ended, or was launched again. :ivar category: of that reason.
+    :ivar route: the pattern of its route, "" where that has one target and no condition. :ivar target: where it is.
+    :ivar placed_at: when it came there. :ivar moves: how often it has gone on to another target, the last time at
+        ``moved_at`` from ``moved_from``, because of the condition ``moved_because``.
+    :ivar leaving: because of which condition it goes on as soon as its pod is gone, "" if it stays.
     :ivar is_warm: it was given a waiting pod. :ivar is_handed_over: an agent hands its workload over to its pod.
     :ivar is_sent: its message was sent to a broker that is not the store's Redis.
     :ivar trouble: why its record cannot be read, "" where it can.
@@ -93,6 +98,14 @@ class AttemptView:
     pending_at: float = 0.0
     running_at: float = 0.0
     ended_at: float = 0.0
+    route: str = ""
+    target: str = ""
+    placed_at: float = 0.0
+    moves: int = 0
+    moved_at: float = 0.0
+    moved_from: str = ""
+    moved_because: str = ""
+    leaving: str = ""
     is_warm: bool = False
     is_handed_over: bool = False
     is_sent: bool = False
@@ -170,6 +183,14 @@ def view_attempt(record: Record, *, now: int) -> AttemptView:
         pending_at=record.pending_at / 1000,
         running_at=record.running_at / 1000,
         ended_at=record.ended_at / 1000,
+        route=record.route,
+        target=record.target if record.route else "",
+        placed_at=record.placed_at / 1000,
+        moves=record.moves,
+        moved_at=record.moved_at / 1000,
+        moved_from=record.moved_from,
+        moved_because=record.moved_because,
+        leaving=record.leaving,
         is_warm=bool(record.warm_pod),
         is_handed_over=bool(record.hand_over_pod),
         is_sent="sent" in record.extra,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hybrid_executor.insight import in_pods, on_workers
 from hybrid_executor.insight.attempts import AttemptView
 from hybrid_executor.insight.cures import cure_for
@@ -12,7 +14,7 @@ def explain(attempt: AttemptView, around: Situation) -> Explanation:
     """Return where an attempt is, what it waits for now, and what to do about it."""
     if attempt.trouble:
         return Explanation(where="unknown", waits_for=attempt.trouble, advice="Delete the key and clear the task.")
-    explained = _explain(attempt, around)
+    explained = _leaving(attempt) if attempt.leaving else _with_onward(_explain(attempt, around), around)
     if around.redis and attempt.state not in ("succeeded", "failed", "revoked"):
         return Explanation(
             where=explained.where,
@@ -20,6 +22,20 @@ def explain(attempt: AttemptView, around: Situation) -> Explanation:
             advice="Let Redis accept writes again; see airflow hybrid status.",
         )
     return explained
+
+
+def _leaving(attempt: AttemptView) -> Explanation:
+    return Explanation(
+        where=f"on target {attempt.target}, which it leaves",
+        waits_for="Its pod is being deleted. When it is gone, the attempt goes on to the next target of its route.",
+        advice="Wait.",
+    )
+
+
+def _with_onward(explained: Explanation, around: Situation) -> Explanation:
+    if not around.onward:
+        return explained
+    return replace(explained, waits_for=f"{explained.waits_for} {around.onward}".lstrip())
 
 
 def _explain(attempt: AttemptView, around: Situation) -> Explanation:

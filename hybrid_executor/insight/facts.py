@@ -15,7 +15,7 @@ POOLS = ("celery", "kubernetes")
 
 _FIELDS = (
     *("owner", "kind", "dag_id", "pool", "queue", "cluster", "namespace", "holder", "received_by", "note", "category"),
-    *("submitted_at", "running_at", "profile", "warm"),
+    *("submitted_at", "running_at", "profile", "warm", "route", "target", "moves", "moved_because", "try_number"),
 )
 MOMENTS = ("submitted_at", "launching_at", "pending_at", "running_at", "lost_at", "ended_at")
 """The fields that say when an attempt came to a state."""

@@ -38,6 +38,8 @@ class AirflowSide:
     :ivar unmet: what Airflow's own check names; ``None`` where it could not be made.
     :ivar pool: where its queue is routed to. :ivar occupied, limit: slots of that pool in its scheduler; 0 for unknown.
     :ivar redis: why Redis cannot be used, "" where it can.
+    :ivar is_elastic: its queue's route has several targets or conditions. :ivar closed: why each of them does not take
+        it now, as ``target: reason``; nothing if one of them does.
     :ivar has_live_attempt: Redis has a record that has not ended.
     """
 
@@ -48,7 +50,14 @@ class AirflowSide:
     occupied: int = 0
     limit: int = 0
     redis: str = ""
+    is_elastic: bool = False
+    closed: Sequence[str] = ()
     has_live_attempt: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """The only pool that it may go to has no slot."""
+        return not self.is_elastic and bool(self.limit) and self.occupied >= self.limit
 
 
 def explain_in_airflow(task: Standing, around: AirflowSide) -> Explanation | None:
@@ -87,7 +96,7 @@ def _before_queue(task: Standing, around: AirflowSide) -> Explanation:
             waits_for="The Dag, or the task in it, does not exist any more, so Airflow does not queue it.",
             advice="See airflow dags list-import-errors, or whether the Dag was renamed.",
         )
-    if around.limit and around.occupied >= around.limit:
+    if around.is_full:
         return Explanation(
             where="in Airflow's database: Airflow itself has not queued it",
             waits_for=f"All its conditions are met, but the executor has no free slot: pool {around.pool} has "
@@ -126,7 +135,13 @@ def _queued(task: Standing, around: AirflowSide) -> Explanation:
             waits_for="It waits for a free process of the scheduler.",
             advice="Wait, or raise [hybrid_executor] local_parallelism.",
         )
-    if around.limit and around.occupied >= around.limit:
+    if around.closed:
+        return Explanation(
+            where=f"in {name}, which has not submitted it yet",
+            waits_for=f"No target of its route takes it now. {'; '.join(around.closed)}.",
+            advice="Wait until tasks end, raise max in [hybrid_executor] routes, or add a target without a limit.",
+        )
+    if around.is_full:
         return Explanation(
             where=where,
             waits_for=f"Pool {around.pool} is full: {around.occupied} of {around.limit} slots of this scheduler are "

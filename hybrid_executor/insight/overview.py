@@ -14,6 +14,7 @@ from hybrid_executor.insight.members import AgentView, WorkerView
 from hybrid_executor.insight.problems import Problem, find_problems, in_order, in_words_of, problems_of_schedulers
 from hybrid_executor.insight.queues import QueueView, read_messages, view_queues
 from hybrid_executor.insight.slots import PoolView, SchedulerView, view_pools, view_schedulers
+from hybrid_executor.insight.targets import TargetView, view_targets
 from hybrid_executor.insight.warm import WarmView, view_warm
 from hybrid_executor.states import State
 from hybrid_executor.store import Record, Store
@@ -81,6 +82,7 @@ class Overview:
     queues: tuple[QueueView, ...] = ()
     clusters: tuple[ClusterView, ...] = ()
     warm: tuple[WarmView, ...] = ()
+    targets: tuple[TargetView, ...] = ()
     live: tuple[LiveCount, ...] = ()
 
     @property
@@ -131,8 +133,17 @@ def read_with_facts(store: Store, settings: Settings) -> tuple[Overview, Facts]:
     is_known = facts.now > 0
     queues = tuple(view_queues(facts, settings, messages=told.messages, queued=queued)) if is_known else ()
     pools = view_pools(settings, schedulers or (), facts.records, queues) if is_known else ()
+    targets = view_targets(facts, settings) if is_known else ()
     if is_known:
-        problems += find_problems(facts, settings, schedulers=schedulers, pools=pools, failed=told.failed)
+        problems += find_problems(
+            facts,
+            settings,
+            schedulers=schedulers,
+            pools=pools,
+            targets=targets,
+            queues=queues,
+            failed=told.failed,
+        )
     elif schedulers is not None:
         problems += problems_of_schedulers(schedulers)
     overview = Overview(
@@ -147,6 +158,7 @@ def read_with_facts(store: Store, settings: Settings) -> tuple[Overview, Facts]:
         queues=queues,
         clusters=_clusters(facts, settings, told.starting) if is_known else (),
         warm=_warm(facts, settings) if is_known else (),
+        targets=targets,
         live=count_live(facts.records),
     )
     return overview, facts

@@ -12,7 +12,9 @@ from hybrid_executor.insight.cures import cure_for
 from hybrid_executor.insight.durations import in_words, some
 from hybrid_executor.insight.facts import Facts
 from hybrid_executor.insight.members import DRAINS
+from hybrid_executor.insight.queues import QueueView
 from hybrid_executor.insight.slots import PoolView, SchedulerView
+from hybrid_executor.insight.targets import TargetView, goes_on
 from hybrid_executor.insight.unserved import find_unserved, place_of
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
@@ -44,6 +46,8 @@ def find_problems(
     *,
     schedulers: Sequence[SchedulerView] | None,
     pools: Sequence[PoolView],
+    targets: Sequence[TargetView] = (),
+    queues: Sequence[QueueView] = (),
     failed: Sequence[Record] = (),
 ) -> list[Problem]:
     """Return the problems, failures first.
@@ -53,10 +57,11 @@ def find_problems(
     """
     found = [
         *(problems_of_schedulers(schedulers) if schedulers is not None else ()),
-        *_of_unserved(facts),
+        *_of_unserved(facts, settings),
         *_of_workers(facts, settings),
         *_of_agents(facts, settings),
         *_of_pools(pools),
+        *_of_targets(targets, queues, settings),
         *_of_notes(facts),
         *_of_failures(failed),
     ]
@@ -65,7 +70,7 @@ def find_problems(
 
 def problems_of_members(facts: Facts, settings: Settings) -> list[Problem]:
     """Return what is wrong with workers and agents, and with work that none of them takes; failures first."""
-    return in_order([*_of_unserved(facts), *_of_workers(facts, settings), *_of_agents(facts, settings)])
+    return in_order([*_of_unserved(facts, settings), *_of_workers(facts, settings), *_of_agents(facts, settings)])
 
 
 def in_words_of(settings: Settings, problems: Iterable[Problem]) -> list[Problem]:
@@ -107,8 +112,12 @@ def problems_of_schedulers(schedulers: Sequence[SchedulerView]) -> Iterator[Prob
         )
 
 
-def _of_unserved(facts: Facts) -> Iterator[Problem]:
-    waiting = [place_of(pool=r.pool, queue=r.queue, cluster=r.cluster, state=r.state) for r in facts.records]
+def _of_unserved(facts: Facts, settings: Settings) -> Iterator[Problem]:
+    waiting = [
+        place_of(pool=r.pool, queue=r.queue, cluster=r.cluster, state=r.state)
+        for r in facts.records
+        if not goes_on(settings, r)
+    ]
     for item in find_unserved(waiting, workers=facts.workers, agents=facts.agents):
         kind = "queue" if item.place.pool == "celery" else "cluster"
         cure = item.cure[0].upper() + item.cure[1:]
@@ -205,6 +214,24 @@ def _of_pools(pools: Sequence[PoolView]) -> Iterator[Problem]:
             what=f"Pool {pool.name} is full: {pool.occupied} of {pool.limit} slots are used{waits}.",
             cure=f"Wait until tasks end, or raise [hybrid_executor] {pool.name}_parallelism (or [core] parallelism) "
             "and restart the schedulers.",
+        )
+
+
+def _of_targets(targets: Sequence[TargetView], queues: Sequence[QueueView], settings: Settings) -> Iterator[Problem]:
+    """Yield the routes whose targets are all closed while tasks wait for one."""
+    for route in settings.routes.routes:
+        own = [view for view in targets if view.route == route.pattern]
+        waiting = sum(queue.queued for queue in queues if settings.routes.find(queue.name) is route)
+        if not waiting or not own or not all(view.closed for view in own):
+            continue
+        closed = "; ".join(f"{view.target}: {view.closed}" for view in own)
+        verb = "waits" if waiting == 1 else "wait"
+        yield Problem(
+            severity="warning",
+            subject=f"route {route.pattern}",
+            what=f"No target of route {route.pattern} takes anything now ({closed}); {some(waiting, 'task')} {verb} in "
+            "Airflow as queued.",
+            cure="Wait until tasks end, raise max in [hybrid_executor] routes, or add a target without a limit.",
         )
 
 

@@ -9,6 +9,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.insight.attempts import AttemptView
 from hybrid_executor.insight.facts import read_members
 from hybrid_executor.insight.members import AgentView, WorkerView
+from hybrid_executor.insight.targets import onward
 from hybrid_executor.store import LaunchPlace, Store
 
 
@@ -25,6 +26,7 @@ class Situation:
     :ivar starting: pods of its cluster on their way to their start. :ivar starting_limit: how many there may be, 0 for
         not known.
     :ivar is_unsettled: Redis was restarted a moment ago, and attempts that were submitted before have to wait.
+    :ivar onward: where it goes on to if it does not start, and when, as a sentence; "" if it stays.
     :ivar heartbeat_age: since the task's last heartbeat to Airflow; ``None`` where there is none.
     """
 
@@ -39,6 +41,7 @@ class Situation:
     starting: int = 0
     starting_limit: int = 0
     is_unsettled: bool = False
+    onward: str = ""
     heartbeat_age: float | None = None
     token_seconds: float = 600.0
     patience_seconds: float = 120.0
@@ -115,6 +118,14 @@ def read_situation(
         starting=starting,
         starting_limit=settings.starting_pods or limit,
         is_unsettled=bool(unsettled) and attempt.submitted_at * 1000 <= unsettled,
+        onward=onward(
+            settings,
+            queue=attempt.queue,
+            target_name=attempt.target,
+            waited=milliseconds / 1000 - (attempt.placed_at or attempt.submitted_at),
+        )
+        if attempt.route and attempt.state in ("submitted", "launching", "pending")
+        else "",
         heartbeat_age=heartbeat_age,
         token_seconds=settings.token_seconds,
         patience_seconds=settings.launch_patience_seconds,

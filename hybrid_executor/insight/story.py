@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,10 @@ from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.insight.attempts import FIELDS, AttemptView, view_attempt
 from hybrid_executor.insight.explaining import explain
-from hybrid_executor.insight.facts import POOLS
+from hybrid_executor.insight.facts import POOLS, read_facts
 from hybrid_executor.insight.in_airflow import AirflowSide, explain_in_airflow
 from hybrid_executor.insight.situation import Explanation, read_situation
+from hybrid_executor.insight.targets import why_closed, why_none_takes
 from hybrid_executor.store import Store
 
 if TYPE_CHECKING:
@@ -322,7 +324,8 @@ def _airflow_side(
 ) -> AirflowSide:
     import time
 
-    pool = settings.routes.find(task.queue).pool
+    route = settings.routes.find(task.queue)
+    pool = route.pool
     unmet: list[str] | None = []
     if task.state in ("", "scheduled"):
         unmet = compat.unmet_dependencies(session, task)
@@ -335,7 +338,29 @@ def _airflow_side(
         occupied=0 if redis.trouble else _occupied(store, pool, task.job, schedulers),
         limit=settings.parallelism.get(pool, 0),
         redis=redis.trouble,
+        is_elastic=route.is_elastic,
+        closed=[] if redis.trouble or not route.is_elastic else _closed(store, settings, task, schedulers),
     )
+
+
+def _closed(store: Store, settings: Settings, task: Standing, schedulers: list[SchedulerRow]) -> list[str]:
+    """Return why no target of the task's route takes it now; nothing where one does, or where that is not known."""
+    route = settings.routes.find(task.queue)
+    try:
+        facts = read_facts(store, settings)
+    except StoreUnavailable:
+        return []
+    used = Counter(record.target for record in facts.records if record.route == route.pattern)
+    closed = {
+        target.name: why_closed(target, used=used[target.name], workers=facts.workers, queues=[task.queue])
+        for target in route.targets
+    }
+    full: dict[str, str] = {}
+    for pool in {target.pool for target in route.targets}:
+        limit, occupied = settings.parallelism[pool], _occupied(store, pool, task.job, schedulers)
+        if occupied >= limit:
+            full[pool] = f"pool {pool} is full ({occupied} of {limit} slots of this scheduler)"
+    return why_none_takes(route, try_number=task.try_number, closed=closed, pools_full=full)
 
 
 def _occupied(store: Store, pool: str, job: str, schedulers: list[SchedulerRow]) -> int:

@@ -26,6 +26,7 @@ LABEL_KIND = "hybrid-executor/kind"
 LABEL_REDIS = "hybrid-executor/redis"
 ANNOTATION_QUEUE = "hybrid-executor/queue"
 ANNOTATION_ATTEMPT = "hybrid-executor/attempt"
+ANNOTATION_MOVES = "hybrid-executor/moves"
 
 LABEL_DONE = "airflow_executor_done"
 _MARKED = "True"
@@ -87,6 +88,8 @@ def annotations_of(request: PodRequest) -> dict[str, str]:
         "task_id": request.task_id,
         "run_id": request.run_id,
     }
+    if request.moves > 0:
+        annotations[ANNOTATION_MOVES] = str(request.moves)
     if request.try_number > 0:
         annotations["try_number"] = str(request.try_number)
     if request.map_index >= 0:

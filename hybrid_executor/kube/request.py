@@ -14,6 +14,7 @@ class PodRequest:
 
     :ivar attempt_id: the attempt's identity; with ``launch`` the seed of the pod's name.
     :ivar launch: 0 for the first pod of the attempt, one more for each pod after it.
+    :ivar moves: how many of its launches were moves from another target.
     :ivar instance: name of this installation; its selector matches only its own pods.
     :ivar queue: the task's queue as the Dag author wrote it.
     :ivar payload: the workload as JSON, as the pod's entry point wants it.
@@ -34,6 +35,7 @@ class PodRequest:
     queue: str
     payload: str = field(repr=False)
     launch: int = 0
+    moves: int = 0
     dag_id: str = ""
     task_id: str = ""
     run_id: str = ""

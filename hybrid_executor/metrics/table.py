@@ -57,6 +57,14 @@ SUBMITTED = _metric(
     "attempts.submitted", "counter", "scheduler", "pool queue", "Attempts that were recorded and handed to their pool."
 )
 STARTED = _metric("attempts.started", "counter", "scheduler", "pool queue", "Attempts that began to run.")
+MOVED = _metric(
+    "attempts.moved",
+    "counter",
+    "scheduler",
+    "target queue reason",
+    "Attempts that went on to this target of their route, by the condition that they did not meet on the last one: "
+    "`wait`, `tries` or `served`.",
+)
 FINISHED = _metric(
     "attempts.finished",
     "counter",
@@ -117,6 +125,15 @@ QUEUE_SLOTS = _metric(
     "scheduler",
     "queue",
     "Tasks that these workers run at a time. A worker counts in full for each of its queues.",
+)
+QUEUE_SHARE = _metric(
+    "queue.share", "gauge", "scheduler", "queue", "Share of scarce slots of a queue that has attempts: `fair_share`."
+)
+TARGET_USED = _metric(
+    "target.used", "gauge", "scheduler", "route target", "Live attempts of an elastic route on one of its targets."
+)
+TARGET_LIMIT = _metric(
+    "target.limit", "gauge", "scheduler", "route target", "How many there may be: `max` of the target, if it has one."
 )
 WORKERS = _metric("workers.alive", "gauge", "scheduler", "", "Workers that are alive.")
 AGENTS = _metric("agents.alive", "gauge", "scheduler", "", "Agents that are alive.")

@@ -10,9 +10,9 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.operations.done import Done, Report, tell_nobody
 from hybrid_executor.operations.standing import read_live_records
 from hybrid_executor.pools.pool import RecordedPool
-from hybrid_executor.routing import POOLS
 from hybrid_executor.states import State
 from hybrid_executor.store import Outcome, Record, Store
+from hybrid_executor.targets import POOLS
 
 REASON = "Revoked by a user"
 

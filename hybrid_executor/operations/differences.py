@@ -208,7 +208,7 @@ def _of_message(seen: Snapshot, record: Record) -> Iterator[Difference]:
 
 
 def _of_launch(seen: Snapshot, record: Record) -> Iterator[Difference]:
-    waits = record.state in (State.SUBMITTED, State.LAUNCHING)
+    waits = record.state in (State.SUBMITTED, State.LAUNCHING) and not record.leaving  # its scheduler moves it
     launching = seen.launching.get(record.cluster)
     if waits and launching is not None and record.id not in launching and seen.age_seconds(record) >= _SETTLED_SECONDS:
         yield Difference(
@@ -254,7 +254,9 @@ def _of_queues(seen: Snapshot) -> Iterator[Difference]:
     expected = Counter(
         record.queue
         for record in seen.known
-        if record.state is State.SUBMITTED or seen.age_seconds(record) < _SETTLED_SECONDS
+        if record.state is State.SUBMITTED
+        or record.moved_from == "celery"
+        or seen.age_seconds(record) < _SETTLED_SECONDS
     )
     for queue, count in sorted(seen.messages.items()):
         if count > expected[queue]:

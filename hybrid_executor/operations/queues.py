@@ -14,7 +14,7 @@ _WILDCARDS = frozenset("*?[")
 def named_queues(settings: Settings, *, default_queue: str) -> list[str]:
     """Return the queues of workers that the configuration names: the default one, and routes without a wildcard."""
     named = [route.pattern for route in settings.routes.routes if not _WILDCARDS & set(route.pattern)]
-    return [queue for queue in dict.fromkeys((default_queue, *named)) if settings.routes.find(queue).pool == "celery"]
+    return [queue for queue in dict.fromkeys((default_queue, *named)) if settings.routes.find(queue).reaches("celery")]
 
 
 def queues_without_worker(store: Store, queues: Iterable[str]) -> list[str]:

@@ -6,7 +6,7 @@ Promises: a source that cannot be asked is named in ``unasked``; it never counts
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hybrid_executor import compat
@@ -138,9 +138,7 @@ def take_snapshot(
     with asking_the_database():
         schedulers = compat.read_live_schedulers()
         tasks = compat.read_unfinished_tasks(is_default_executor=is_default_executor, share=settings.share)
-    awaited = {
-        AttemptId(row.attempt): row for row in tasks if row.attempt and settings.routes.find(row.queue).pool in pools
-    }
+    awaited = {AttemptId(row.attempt): row for row in tasks if row.attempt and _is_recorded(settings, row.queue, pools)}
     workers, agents = store.presence.members("worker"), store.presence.members("agent")
     in_hand = store.presence.in_hand()
     served = {queue for worker in workers for queue in names_in(worker, "queues")}
@@ -199,6 +197,11 @@ def _read_launches(store: Store, settings: Settings) -> tuple[dict[str, frozense
         except KeyMisused as error:
             unasked.append(f"The launch stream of cluster {cluster} cannot be read: {error}")
     return found, unasked
+
+
+def _is_recorded(settings: Settings, queue: str, pools: Collection[str]) -> bool:
+    """Return whether attempts of a queue have records on whichever target they are."""
+    return all(target.pool in pools for target in settings.routes.find(queue).targets)
 
 
 def _count_messages(store: Store, pools: Mapping[str, RecordedPool], queues: Iterable[str]) -> dict[str, int]:

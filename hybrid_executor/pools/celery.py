@@ -100,8 +100,10 @@ class CeleryPool:
             return math.inf
         attempt = read_attempt(text)
         record = store.attempts.records([attempt])[0] if attempt else None
-        # An attempt that was submitted again may still have its first message, which is older than its record says.
-        return record.submitted_at if record is not None and not record.launches else 0
+        # An attempt that was submitted again or went on to another target may still have its first message, which is
+        # older than its record says.
+        is_first = record is not None and not record.launches and not record.moves
+        return record.submitted_at if record is not None and is_first else 0
 
     def prepare(self, work: Work) -> Submission:
         """Return what the store needs to submit ``work``, with its message where the broker is the store's Redis.
@@ -112,7 +114,9 @@ class CeleryPool:
         queue_key = message = ""
         if self._sender is None:
             queue_key = self.queue_key(work.queue)
-            message = self._message(work.attempt, work.payload, queue=work.queue, owner=work.owner)
+            message = self._message(
+                work.attempt, work.payload, queue=work.queue, owner=work.owner, generation=work.generation
+            )
         return Submission(
             attempt=work.attempt,
             owner=work.owner,
@@ -120,6 +124,7 @@ class CeleryPool:
             fields={**work.record_fields(), FIRST_OWNER_FIELD: work.owner},
             payload=work.payload,
             expected_generation=work.expected_generation,
+            placement=work.placement,
             queue_key=queue_key,
             message=message,
         )
@@ -152,7 +157,7 @@ class CeleryPool:
         if self._sender is not None:
             return False
         owner = OwnerId(record.extra.get(FIRST_OWNER_FIELD, record.owner))
-        message = self._message(record.id, payload, queue=record.queue, owner=owner)
+        message = self._message(record.id, payload, queue=record.queue, owner=owner, generation=record.generation)
         return store.broker_lists.remove_message(self.queue_key(record.queue), message)
 
     def close(self) -> None:
@@ -160,8 +165,8 @@ class CeleryPool:
         if self._sender is not None:
             self._sender.close()
 
-    def _message(self, attempt: AttemptId, payload: str, *, queue: str, owner: OwnerId) -> str:
-        return build_message(attempt, payload, queue=queue, owner=owner, instance=self._instance)
+    def _message(self, attempt: AttemptId, payload: str, *, queue: str, owner: OwnerId, generation: int) -> str:
+        return build_message(attempt, payload, queue=queue, owner=owner, instance=self._instance, generation=generation)
 
 
 def make_celery_pool(conf: ConfigSource, settings: Settings) -> CeleryPool:

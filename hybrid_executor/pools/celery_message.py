@@ -1,7 +1,7 @@
 """Celery messages, as kombu's Redis transport would put them on a queue's list (task protocol 2). Pure.
 
-Promises: the message of one attempt, owner and payload is always the same text, so that it can be found and removed
-again. Headers, which monitors and logs show, never contain the payload, because it holds a token.
+Promises: the message of one attempt, owner, generation and payload is always the same text, so that it can be found and
+removed again. Headers, which monitors and logs show, never contain the payload, because it holds a token.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ _BODY_MARK = "\x00body\x00"
 _BODY_END = '], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
 
 
-def build_headers(attempt: str, *, owner: OwnerId, instance: str, pool: str) -> dict[str, Any]:
+def build_headers(attempt: str, *, owner: OwnerId, instance: str, pool: str, generation: int) -> dict[str, Any]:
     """Return the headers of an attempt's message.
 
     In addition to Celery's own, ``hybrid`` says whose attempt it is: a worker that finds no record, because Redis lost
     its data, writes the record again from that and the payload.
+
+    :param generation: of the record that the message is sent for. When the attempt goes on to another target, its
+        record has a higher one, and a worker drops this message.
     """
     return {
         "lang": "py",
@@ -48,7 +51,7 @@ def build_headers(attempt: str, *, owner: OwnerId, instance: str, pool: str) -> 
         "replaced_task_nesting": 0,
         "stamped_headers": None,
         "stamps": {},
-        "hybrid": {"owner": owner, "instance": instance, "pool": pool, "schema": SCHEMA},
+        "hybrid": {"owner": owner, "instance": instance, "pool": pool, "generation": generation, "schema": SCHEMA},
     }
 
 
@@ -57,9 +60,11 @@ def build_body(payload: str) -> str:
     return "[[" + json.dumps(payload) + _BODY_END
 
 
-def build_message(attempt: AttemptId, payload: str, *, queue: str, owner: OwnerId, instance: str) -> str:
+def build_message(
+    attempt: AttemptId, payload: str, *, queue: str, owner: OwnerId, instance: str, generation: int
+) -> str:
     """Return the text to push on the queue's list."""
-    head, *rest = _template(queue, owner, instance)
+    head, *rest = _template(queue, owner, instance, generation)
     body = b64encode(build_body(payload).encode()).decode("ascii")
     return head + body + json.dumps(attempt)[1:-1].join(rest)
 
@@ -73,7 +78,7 @@ def read_attempt(message: str) -> AttemptId | None:
 
 
 @lru_cache(maxsize=1024)
-def _template(queue: str, owner: OwnerId, instance: str) -> tuple[str, ...]:
+def _template(queue: str, owner: OwnerId, instance: str, generation: int) -> tuple[str, ...]:
     """Return the fixed parts of the message: the body belongs after the first, the attempt id between the others.
 
     The delivery tag is the attempt's id. kombu keeps delivered messages under their tag, so two deliveries of one
@@ -83,7 +88,7 @@ def _template(queue: str, owner: OwnerId, instance: str) -> tuple[str, ...]:
         "body": _BODY_MARK,
         "content-encoding": "utf-8",
         "content-type": "application/json",
-        "headers": build_headers(_ATTEMPT_MARK, owner=owner, instance=instance, pool="celery"),
+        "headers": build_headers(_ATTEMPT_MARK, owner=owner, instance=instance, pool="celery", generation=generation),
         "properties": {
             "correlation_id": _ATTEMPT_MARK,
             "reply_to": "",

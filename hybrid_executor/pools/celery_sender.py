@@ -122,7 +122,9 @@ class BrokerSender:
         return known
 
     def _publish(self, producer: Any, work: Work) -> None:
-        headers = build_headers(work.attempt, owner=work.owner, instance=self._instance, pool="celery")
+        headers = build_headers(
+            work.attempt, owner=work.owner, instance=self._instance, pool="celery", generation=work.generation
+        )
         message = task_message(
             headers=headers,
             properties={"correlation_id": work.attempt, "reply_to": ""},

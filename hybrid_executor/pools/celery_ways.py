@@ -104,7 +104,12 @@ class OnePipeline:
             pipeline = client.pipeline(transaction=False)
             for work in batch:
                 message = build_message(
-                    work.attempt, work.payload, queue=work.queue, owner=work.owner, instance=self._instance
+                    work.attempt,
+                    work.payload,
+                    queue=work.queue,
+                    owner=work.owner,
+                    instance=self._instance,
+                    generation=work.generation,
                 )
                 pipeline.lpush(work.queue, message)
             answers = pipeline.execute(raise_on_error=False)

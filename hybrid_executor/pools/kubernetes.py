@@ -52,6 +52,7 @@ class KubernetesPool:
             overrides=read_overrides(work.executor_config).to_text(),
             cluster=work.profile.cluster,
             expected_generation=work.expected_generation,
+            placement=work.placement,
         )
 
     def close(self) -> None:

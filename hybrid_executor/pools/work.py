@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from hybrid_executor.config import DEFAULT_PROFILE, Profile
 from hybrid_executor.events import AttemptId, Kind, OwnerId
+from hybrid_executor.store import Placement
 
 SENT_FIELD = "sent"
 """Field of a record: its message was sent to a broker that is not the store's Redis."""
@@ -21,6 +22,8 @@ class Work:
     :ivar executor_config: the task's, as the Dag author wrote it.
     :ivar fields: what the record says of the workload (dag_id, task_id, ...).
     :ivar expected_generation: 0 for a new attempt; its record's generation where it is submitted again.
+    :ivar pool: that of its target.
+    :ivar pods_left: how many pods it may have on its target before it goes on to the next; ``None`` for any number.
     """
 
     attempt: AttemptId
@@ -33,6 +36,14 @@ class Work:
     profile: Profile = DEFAULT_PROFILE
     fields: Mapping[str, str | int] = field(default_factory=dict)
     expected_generation: int = 0
+    pool: str = ""
+    placement: Placement = Placement()
+    pods_left: int | None = None
+
+    @property
+    def generation(self) -> int:
+        """The generation that the record has once this is submitted."""
+        return self.expected_generation + 1
 
     def record_fields(self) -> dict[str, str | int]:
         """Return the fields of the record that describe the workload."""
@@ -42,4 +53,5 @@ class Work:
             "key": self.workload_id,
             "queue": self.queue,
             "profile": self.profile.name,
+            **({} if self.pods_left is None else {"pods_left": self.pods_left}),
         }

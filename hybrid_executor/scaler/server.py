@@ -100,7 +100,7 @@ class Answers:
         """Answer one queue. One without attempts and workers needs no slot."""
         name = request.path_params["queue"]
         route = self._settings.routes.find(name)
-        if route.pool != "celery":
+        if not route.reaches("celery"):
             where = f"/agents/{self._settings.cluster_of(name)}" if route.pool == "kubernetes" else "nothing"
             return _refuse(404, f"Queue {name} is routed to {route.pool}, not to workers: ask {where}")
         demand: Demand = await self._readings.demand()

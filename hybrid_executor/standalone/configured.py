@@ -148,7 +148,7 @@ def _worker_queues(settings: Settings, conf: ConfigSource, queues: str | None) -
     if queues:
         return queues
     default = str(conf.get("operators", "default_queue", fallback="default"))
-    named = [route.pattern for route in settings.routes.routes if route.pool == "celery"]
+    named = [route.pattern for route in settings.routes.routes if route.reaches("celery")]
     return ",".join(dict.fromkeys([default, *(name for name in named if not _WILDCARDS & set(name))]))
 
 

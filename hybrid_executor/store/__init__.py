@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from hybrid_executor.store.attempts import Attempts
 from hybrid_executor.store.census import Census, LiveAttempt
-from hybrid_executor.store.changes import Change, Claim, LaunchAck, Outcome, Restoration, Submission
+from hybrid_executor.store.changes import FULL, Change, Claim, LaunchAck, Outcome, Placement, Restoration, Submission
 from hybrid_executor.store.client import RedisSettings, Store, check_server, open_configured_store, open_store
 from hybrid_executor.store.epochs import Epoch
 from hybrid_executor.store.erasing import Erasing, Erasure
@@ -19,6 +19,7 @@ from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
 from hybrid_executor.store.orders import Order, Orders
 from hybrid_executor.store.permissions import Missing, Needs, broker_needs, check_broker_permissions
+from hybrid_executor.store.places import Places
 from hybrid_executor.store.presence import Member, Presence
 from hybrid_executor.store.records import Record
 from hybrid_executor.store.redis_identity import RedisIdentity
@@ -32,6 +33,7 @@ from hybrid_executor.store.wrong_types import WrongType, is_wrong_type, words_fo
 
 __all__ = [
     "BUCKET_SECONDS",
+    "FULL",
     "Attempts",
     "Census",
     "Change",
@@ -58,6 +60,8 @@ __all__ = [
     "Order",
     "Orders",
     "Outcome",
+    "Placement",
+    "Places",
     "Presence",
     "Rates",
     "Record",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import cast
 from uuid import uuid4
 
@@ -12,11 +12,12 @@ import redis
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import TERMINAL_STATES, State, sources_of
-from hybrid_executor.store.changes import Change, Claim, Outcome, Restoration, Submission
+from hybrid_executor.store.changes import FULL, Change, Claim, Outcome, Restoration, Submission
 from hybrid_executor.store.epochs import KEPT_SECONDS, SETTLING_SECONDS
-from hybrid_executor.store.keys import Key, Keys
+from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.records import Record, parse_record, unreadable_record
 from hybrid_executor.store.scripts import calls, run_script, run_scripts
+from hybrid_executor.store.submit_call import submit_call
 from hybrid_executor.store.translation import translated
 from hybrid_executor.store.wrong_types import WrongType, checked_answers, is_wrong_type, words_for
 
@@ -51,61 +52,19 @@ class Attempts:
         """Record attempts as submitted, with payload, message or launch entry, and event; one round trip.
 
         :return: each attempt's new generation, 0 where its record was not as expected and nothing was done. Where a key
-            that it needs holds a value of another type, a number of :class:`WrongType`; see :meth:`explain`.
+            that it needs holds a value of another type, a number of :class:`WrongType`; see :meth:`explain`. Where its
+            target has no room, :data:`~hybrid_executor.store.changes.FULL`.
         """
         batches = [submissions[start : start + _BATCH] for start in range(0, len(submissions), _BATCH)]
-        answers = run_scripts(self._client, [self._submit_call(batch) for batch in batches])
-        return [int(generation) for answer in answers for generation in answer]
-
-    def _submit_call(self, submissions: Sequence[Submission]) -> calls.Submit:
-        keys = [self._keys.events]
-
-        def place(key: Key) -> int:
-            keys.append(key)
-            return len(keys)
-
-        destinations: dict[tuple[str, ...], int] = {}
-        described: list[calls.Destination] = []
-        items: list[str] = []
-        for item in submissions:
-            destination = (item.owner, item.pool, item.cluster, item.queue_key)
-            if destination not in destinations:
-                described.append(
-                    calls.Destination(
-                        owner=item.owner,
-                        pool=item.pool,
-                        owner_key=place(self._keys.owner(item.owner)),
-                        live_key=place(self._keys.live(item.pool)),
-                        launch_key=place(self._keys.launch(item.cluster)) if item.cluster else 0,
-                        queue_key=place(Key(item.queue_key)) if item.queue_key else 0,
-                    )
-                )
-                destinations[destination] = len(described)
-            submission = calls.Submission(
-                id=item.attempt,
-                expected_generation=item.expected_generation,
-                destination=destinations[destination],
-                first_key=place(self._keys.attempt(item.attempt)),
-                fields=[str(text) for pair in item.fields.items() for text in pair],
-            )
-            keys.append(self._keys.payload(item.attempt))
-            if item.overrides:
-                keys.append(self._keys.overrides(item.attempt))
-            items += (json.dumps(submission), item.message, item.payload, item.overrides)
-        return calls.Submit(
-            events_key=keys[0],
-            other_keys=tuple(keys[1:]),
-            prefix=self._keys.prefix,
-            terminal=TERMINAL_STATES,
-            payload_seconds=self._payload_seconds,
-            live_seconds=self._live_seconds,
-            destinations=json.dumps(described),
-            items=tuple(items),
+        make_call = partial(
+            submit_call, self._keys, payload_seconds=self._payload_seconds, live_seconds=self._live_seconds
         )
+        answers = run_scripts(self._client, [make_call(batch) for batch in batches])
+        return [int(generation) for answer in answers for generation in answer]
 
     def explain(self, submission: Submission, answer: int) -> str:
         """Return in words why :meth:`submit` answered a :class:`WrongType`, "" for every other answer."""
-        if answer >= 0:
+        if answer >= 0 or answer == FULL:
             return ""
         wrong_type = WrongType(answer)
         keys = {
@@ -124,12 +83,15 @@ class Attempts:
         token: str = "",
         owner: OwnerId = OwnerId(""),
         pool: str = "celery",
+        sent_generation: int | None = None,
         fields: Mapping[str, str | int] | None = None,
     ) -> Claim:
         """Take a submitted attempt for ``worker``; a missing record is written again from ``fields``.
 
-        Refused where the attempt runs, has ended or was revoked: the caller must drop its message and do nothing else.
+        Refused where the attempt runs, has ended, was revoked or has gone on to another target: the caller must drop
+        its message and do nothing else.
 
+        :param pool: for which the message was sent. :param sent_generation: for which generation, if it says so.
         :param token: names this one run, so that a claim whose answer was lost can be asked again; the record keeps it
             as ``claim_token``.
         :raises StoreUnavailable: also where Redis may have fallen back to older data a moment ago: it may have run.
@@ -148,6 +110,7 @@ class Attempts:
             worker=worker,
             owner=owner,
             pool=pool,
+            sent_generation=sent_generation,
             live_seconds=self._live_seconds,
             token=token,
             proposal=uuid4().hex,
@@ -189,9 +152,11 @@ class Attempts:
             sources=change.sources if change.sources is not None else sources_of(change.to),
             generation=change.generation,
             raises_generation=change.raises_generation or change.relaunch,
+            may_park=change.may_park,
             is_terminal=change.to.is_terminal,
             is_started=change.to.is_started,
             kept_seconds=self._retention_seconds if change.to.is_terminal else self._live_seconds,
+            live_seconds=self._live_seconds,
             operation="launch" if change.relaunch else "delete" if change.delete_pod else "",
             acknowledged_id=change.ack.entry_id if change.ack else "",
             fields=_flat(change.fields),
@@ -247,6 +212,7 @@ class Attempts:
                     events_key=self._keys.events,
                     owner_key=self._keys.owner(item.owner),
                     live_key=self._keys.live(item.pool),
+                    prefix=self._keys.prefix,
                     id=item.attempt,
                     owner=item.owner,
                     pool=item.pool,
@@ -299,15 +265,15 @@ class Attempts:
         ]
 
     @translated
-    def standings(self, attempts: Sequence[AttemptId]) -> list[tuple[str, int, bool]]:
-        """Return state ("" for no record), generation and whether there is a payload; one round trip."""
+    def standings(self, attempts: Sequence[AttemptId]) -> list[tuple[str, int, str, bool]]:
+        """Return state ("" for no record), generation, ``leaving`` and whether there is a payload; one round trip."""
         pipeline = self._client.pipeline(transaction=False)
         for attempt in attempts:
-            pipeline.hmget(self._keys.attempt(attempt), ["state", "generation"])
+            pipeline.hmget(self._keys.attempt(attempt), ["state", "generation", "leaving"])
             pipeline.exists(self._keys.payload(attempt))
         answers = pipeline.execute() if attempts else []
         return [
-            (answers[index][0] or "", int(answers[index][1] or 0), bool(answers[index + 1]))
+            (answers[index][0] or "", int(answers[index][1] or 0), answers[index][2] or "", bool(answers[index + 1]))
             for index in range(0, len(answers), 2)
         ]
 
@@ -360,13 +326,14 @@ class Attempts:
 
     @translated
     def sweep(self, pool: str, *, cursor: int = 0, count: int = 500) -> int:
-        """Drop attempts from a pool's set that have ended or expired, ``count`` or so at a time.
+        """Drop attempts from a pool's set that have ended, expired or moved on, ``count`` or so at a time.
 
         :return: the cursor of the next call, 0 after the last part of the set.
         """
         call = calls.Sweep(
             live_key=self._keys.live(pool),
             prefix=self._keys.prefix,
+            pool=pool,
             cursor=str(cursor),
             size=count,
             terminal=TERMINAL_STATES,

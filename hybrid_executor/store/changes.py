@@ -9,6 +9,27 @@ from enum import IntEnum
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
 
+FULL = -4
+"""What a submission is answered whose target has no room."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """On which target an attempt is submitted, and what that has to do with the one it is on.
+
+    :ivar target: its name, "" for that of the pool.
+    :ivar route: the pattern of the route whose attempts are counted on this target, "" for a route that counts nobody.
+    :ivar most: how many may be there at once, 0 for any number. One that is there already may always be.
+    :ivar because: the condition for which an attempt goes on to this target, "" for none.
+    :ivar only_waits: submit a known attempt again only if nothing can have started it; this is no further launch.
+    """
+
+    target: str = ""
+    route: str = ""
+    most: int = 0
+    because: str = ""
+    only_waits: bool = False
+
 
 @dataclass(kw_only=True, slots=True)  # one is made for each workload: frozen ones take twice as long to make
 class Submission:
@@ -32,6 +53,7 @@ class Submission:
     cluster: str = ""
     queue_key: str = ""
     message: str = field(default="", repr=False)
+    placement: Placement = Placement()
 
 
 class Outcome(IntEnum):
@@ -62,6 +84,8 @@ class Change:
     :ivar raises_generation: whether holders of the present generation lose.
     :ivar relaunch: put the attempt on its cluster's launch stream again (only with ``to=SUBMITTED``).
     :ivar delete_pod: ask the cluster's agents to delete the record's pod.
+    :ivar may_park: the record's pod is gone and its task has not started. An attempt that is to leave its target then
+        waits for its owner, as SUBMITTED, whatever ``to`` is. So does one that is launched again too often there.
     :ivar fields: record fields to write; ``holder`` and ``reason`` also travel in the event.
     """
 
@@ -72,6 +96,7 @@ class Change:
     raises_generation: bool = False
     relaunch: bool = False
     delete_pod: bool = False
+    may_park: bool = False
     fields: Mapping[str, str | int] = field(default_factory=dict)
     ack: LaunchAck | None = None
 

@@ -27,6 +27,7 @@ from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Leases, Rates
 from hybrid_executor.store.orders import Orders
 from hybrid_executor.store.permissions import STORE_COMMANDS, Missing, Needs, check_permissions, find_missing
+from hybrid_executor.store.places import Places
 from hybrid_executor.store.presence import Presence
 from hybrid_executor.store.redis_identity import RedisIdentity
 from hybrid_executor.store.resource_version import ResourceVersion
@@ -155,6 +156,7 @@ class Store:
         self.leases = Leases(client, self.keys)
         self.rates = Rates(client, self.keys)
         self.starts = Starts(client, self.keys)
+        self.places = Places(client, self.keys)
         self.warm = WarmPodStore(client, self.keys)
         self.hand_overs = HandOvers(client, self.keys, payload_seconds=payload_seconds)
         self.presence = Presence(client, self.keys)

@@ -17,14 +17,15 @@ Key = NewType("Key", str)
 LAUNCH_GROUP = "launchers"
 """The consumer group of each launch stream."""
 
-ATTEMPT, OWNER, LIVE, LAUNCH = "attempt:", "owner:", "live:", "launch:"
-"""The kinds of the keys that scripts have to name after what they read: a record's owner, pool and cluster, and the
-attempts in a set. Such a script gets the instance's prefix, and knows these names under the same names in Lua."""
+ATTEMPT, OWNER, LIVE, PLACE, LAUNCH = "attempt:", "owner:", "live:", "place:", "launch:"
+"""The kinds of the keys that scripts have to name after what they read: a record's owner, pool, place and cluster, and
+the attempts in a set. Such a script gets the instance's prefix, and knows these names under the same names in Lua."""
 
 LUA_CONSTANTS = {
     "ATTEMPT": ATTEMPT,
     "OWNER": OWNER,
     "LIVE": LIVE,
+    "PLACE": PLACE,
     "LAUNCH": LAUNCH,
     "LAUNCH_GROUP": LAUNCH_GROUP,
     "SCHEMA": str(SCHEMA),
@@ -67,6 +68,10 @@ class Keys:
     def live(self, pool: str) -> Key:
         """Set: live attempts of one pool."""
         return Key(self.prefix + LIVE + pool)
+
+    def place(self, place: str) -> Key:
+        """Sorted set: live attempts of one route on one of its targets, by the time in ms when they came there."""
+        return Key(self.prefix + PLACE + place)
 
     @property
     def events(self) -> Key:
@@ -148,7 +153,7 @@ class Keys:
     def examples(self) -> list[Key]:
         """Return a key of each kind, to find out which are permitted."""
         named = (
-            *(self.attempt, self.payload, self.overrides, self.owner, self.live),
+            *(self.attempt, self.payload, self.overrides, self.owner, self.live, self.place),
             *(self.launch, self.lease, self.rate, self.starting, self.pace),
         )
         members = [

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from hybrid_executor.events import SCHEMA, AttemptId, OwnerId
 from hybrid_executor.states import State
+from hybrid_executor.targets import place_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,15 @@ class Record:
     :ivar map_index: -1 for a task that is not mapped.
     :ivar generation: rises with each change of holder and each relaunch; a holder of an older one has lost.
     :ivar holder: the worker, agent or pod that holds the attempt.
-    :ivar launches: times that it was submitted again without costing a try.
+    :ivar launches: times that it was submitted again without costing a try. Moves do not count.
+    :ivar route: the pattern of its route, "" where the route has one target and no condition.
+    :ivar target: where it is, such as ``kubernetes:spot``; "" for records of older releases.
+    :ivar placed_at: when it came to this target. :ivar placed_launches: its ``launches`` at that moment.
+    :ivar queued_at: when it was submitted for the first time; ``submitted_at`` is the last time.
+    :ivar moves: how often it has gone on to another target, the last time at ``moved_at`` from the target
+        ``moved_from`` because of ``moved_because``: ``wait``, ``tries`` or ``served``, the condition it did not meet.
+    :ivar leaving: why it is to leave its target as soon as its pod is gone, a word as in ``moved_because``; "" if it
+        stays. Until its owner moves it, nothing can start it.
     :ivar note: what it is waiting for, e.g. the scheduler's words about an unschedulable pod.
     :ivar category: the diagnosis behind a pod's end, "" for none.
     :ivar schema: the :data:`~hybrid_executor.events.SCHEMA` of the release that wrote it first; 0 before there was one.
@@ -46,10 +55,20 @@ class Record:
     holder: str = ""
     received_by: str = ""
     launches: int = 0
+    route: str = ""
+    target: str = ""
+    moves: int = 0
+    moved_from: str = ""
+    moved_because: str = ""
+    leaving: str = ""
+    placed_launches: int = 0
     reason: str = ""
     note: str = ""
     category: str = ""
     exit_code: str = ""
+    queued_at: int = 0
+    placed_at: int = 0
+    moved_at: int = 0
     submitted_at: int = 0
     launching_at: int = 0
     pending_at: int = 0
@@ -59,6 +78,23 @@ class Record:
     trouble: str = ""
     schema: int = 0
     extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """Where it is counted, see :func:`~hybrid_executor.targets.place_name`; "" for nowhere."""
+        return place_name(self.route, self.target) if self.route else ""
+
+    def placed_fields(self) -> dict[str, str | int]:
+        """Return the fields that tell on which target it is, to write them again; none where it is not counted."""
+        if not self.route:
+            return {}
+        names = ("route", "target", "placed_at", "placed_launches", "queued_at", "moves", "moved_at", "moved_from")
+        return {name: getattr(self, name) for name in (*names, "moved_because") if getattr(self, name)}
+
+    @property
+    def launch(self) -> int:
+        """The number of its pod: each relaunch and each move has another one, so no two pods have the same name."""
+        return self.launches + self.moves
 
     @property
     def warm_pod(self) -> str:
@@ -83,10 +119,11 @@ class Record:
 
 _TEXTS = frozenset(
     "owner kind key dag_id task_id run_id queue pool profile cluster namespace pod holder received_by reason note "
-    "category exit_code".split()
+    "category exit_code route target moved_from moved_because leaving".split()
 )
 _NUMBERS = frozenset(
-    "schema map_index try_number launches submitted_at launching_at pending_at running_at lost_at ended_at".split()
+    "schema map_index try_number launches moves placed_launches queued_at placed_at moved_at submitted_at launching_at "
+    "pending_at running_at lost_at ended_at".split()
 )
 
 

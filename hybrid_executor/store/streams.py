@@ -162,7 +162,10 @@ class EventStream:
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchEntry:
-    """One thing for a launcher to do: create (``op`` "launch") or delete ("delete") an attempt's pod."""
+    """One thing for a launcher to do: create (``op`` "launch") or delete ("delete") an attempt's pod.
+
+    With ``op`` "withdraw", a pod is deleted that has not started: its attempt goes on to another target.
+    """
 
     id: StreamId
     op: str

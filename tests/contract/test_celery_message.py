@@ -23,7 +23,7 @@ WORKLOAD = json.dumps({"token": 'se"cret', "ti": {"dag_id": "d\u00e4g"}})
 
 def ours(queue: str = "default") -> dict[str, Any]:
     message: dict[str, Any] = json.loads(
-        build_message(ATTEMPT, WORKLOAD, queue=queue, owner=OwnerId("1"), instance="airflow")
+        build_message(ATTEMPT, WORKLOAD, queue=queue, owner=OwnerId("1"), instance="airflow", generation=1)
     )
     return message
 

@@ -81,14 +81,19 @@ class Server:
 
 
 class ChurnedWorker:
-    """A worker that is ended and started again under one name."""
+    """A worker that is ended and started again under one name.
+
+    :cvar app: its Celery application.
+    """
+
+    app = "tests.fault.churn_app"
 
     def __init__(self, name: str, home: Path, environment: dict[str, str], *, concurrency: int) -> None:
         self.name = name
         self.exit_codes: list[int] = []
         self._log = home / f"{name}.log"
         self._environment = environment
-        self._command = ["-A", "tests.fault.churn_app", "worker", "-n", name]
+        self._command = ["-A", self.app, "worker", "-n", name]
         self._command += ["-Q", QUEUE, "-c", str(concurrency), "-O", "fair", "-l", "INFO"]
         self._command += ["--without-mingle", "--without-gossip"]
         self._process: ForkedProgram | None = None

@@ -90,13 +90,14 @@ def insert_tasks(
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import insert
 
-    same = {"pool": "default_pool", "pool_slots": 1, "priority_weight": 1, "max_tries": 0, "executor_config": {}}
+    same = {"pool": "default_pool", "pool_slots": 1, "priority_weight": 1, "max_tries": 0}
     same |= {"state": state, "dag_version_id": version, "last_heartbeat_at": last_heartbeat_at}
     names = ("id", "task_id", "dag_id", "run_id", "map_index", "try_number", "queue")
     rows = [
         same
         | {name: getattr(workload.ti, name) for name in names}
         | {"external_executor_id": workload.ti.external_executor_id or None}
+        | {"executor_config": workload.ti.executor_config or {}}
         for workload in workloads
     ]
     session.execute(insert(TaskInstance), rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -194,6 +195,33 @@ def test_the_highest_priority_goes_first(make_executor: MakeExecutor, store: Sto
     executor.heartbeat()
     assert store.attempts.records([high])[0] is not None
     assert store.attempts.records([low])[0] is None
+
+
+def test_the_few_tasks_of_a_queue_do_not_wait_for_the_thousands_of_another(
+    make_executor: MakeExecutor, store: Store
+) -> None:
+    executor = make_executor(hybrid_executor__celery_parallelism="10")
+    queue(executor, *[make_task(f"big{i}", queue="big", priority_weight=9) for i in range(2000)])
+    executor.heartbeat()
+    small = queue(executor, *[make_task(f"small{i}", queue="small") for i in range(2)])
+    for attempt in list(store.attempts.live("celery"))[:3]:
+        store.attempts.claim(attempt, worker="w")
+        store.attempts.advance(Change(attempt=attempt, to=State.SUCCEEDED))
+    executor.heartbeat()
+    executor.heartbeat()
+    assert all(store.attempts.records(small))
+    assert len(executor.running) == 10
+
+
+def test_scarce_slots_are_given_by_the_shares_of_queues(make_executor: MakeExecutor, store: Store) -> None:
+    executor = make_executor(
+        hybrid_executor__celery_parallelism="12", hybrid_executor__fair_share="reports=3, etl-*=1, *=1"
+    )
+    queue(executor, *[make_task(f"etl{i}", queue="etl-1", priority_weight=9) for i in range(50)])
+    queue(executor, *[make_task(f"report{i}", queue="reports") for i in range(50)])
+    executor.heartbeat()
+    records = store.attempts.records(sorted(store.attempts.live("celery")))
+    assert Counter(record.queue for record in records if record) == {"reports": 9, "etl-1": 3}
 
 
 def test_with_redis_away_heartbeats_return_and_work_stays_queued(

@@ -44,7 +44,9 @@ def advance(store: Store, attempt: AttemptId, to: State, **fields: str) -> None:
 def test_every_metric_of_schedulers_is_sent_as_the_table_says(
     make_executor: MakeExecutor, make_row: MakeRow, store: Store, statsd: StatsdListener
 ) -> None:
-    executor = make_executor(**statsd.options())
+    routes = f"moving = celery(max=3, wait=5s) > kubernetes, {QUEUE_OF_PODS} = kubernetes, * = celery"
+    options = {**statsd.options(), "hybrid_executor__routes": routes, "hybrid_executor__fair_share": "moving=3"}
+    executor = make_executor(**options)
     done, lost, unseen = (
         make_row("done"),
         make_row("lost", state="running", heard=timedelta(hours=1)),
@@ -63,7 +65,11 @@ def test_every_metric_of_schedulers_is_sent_as_the_table_says(
     store.client.xtrim(store.keys.events, maxlen=0)
     executor.clock.advance(executor.settings.worker_lost_after_seconds)
     repaired(executor)
-    other = make_executor(job_id=2, **statsd.options())
+    queue(executor, make_row("moves", queue="moving"))
+    executor.heartbeat()
+    executor.clock.advance(6)
+    executor.heartbeat()
+    other = make_executor(job_id=2, **options)
     waiting = make_row("waiting")
     queue(other, waiting)
     other.heartbeat()
@@ -81,6 +87,11 @@ def test_every_metric_of_schedulers_is_sent_as_the_table_says(
     assert statsd.total("attempts.finished", state="succeeded", **celery) == 1
     assert statsd.total("attempts.finished", state="failed", **celery) == 2
     assert len(statsd.of("attempts.queued_time", **celery)) == 3
+    assert statsd.total("attempts.moved", target="kubernetes", queue="moving", reason="wait") == 1
+    on_pods = {"route": "moving", "target": "kubernetes"}
+    wait_until(lambda: _beat(executor) and statsd.last("target.used", **on_pods) == 1, what="what has moved")
+    assert statsd.last("target.limit", route="moving", target="celery") == 3
+    assert statsd.last("queue.share", queue="moving") == 3
     assert statsd.total("attempts.rejected") == 1
     assert statsd.total("attempts.adopted") == 1
     assert statsd.total("attempts.repaired", repair="failed_lost") == 1

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 from unittest import mock
@@ -14,6 +14,7 @@ from unittest import mock
 from hybrid_executor import compat
 from hybrid_executor.config import Settings, airflow_config, read_settings
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
+from hybrid_executor.routing import parse_routes
 from hybrid_executor.store import Order, Store
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.orders import Verb
@@ -214,10 +215,18 @@ class History:
         return known[name].process
 
 
+ROUTES = """
+    overflow   = celery(max=1, wait=4s) > kubernetes
+    spot       = kubernetes(wait=3s, tries=2) > celery(max=2)
+    kubernetes = kubernetes
+    *          = celery
+"""
+
+
 @cache
 def settings() -> Settings:
     """Return the settings of all histories."""
-    return read_settings(airflow_config())
+    return replace(read_settings(airflow_config()), routes=parse_routes(ROUTES, profiles=()))
 
 
 @cache

@@ -9,6 +9,7 @@ from hybrid_executor.agent.identity import identify
 from hybrid_executor.kube.names import done_patch
 from hybrid_executor.states import TERMINAL_STATES
 from hybrid_executor.store.keys import Keys
+from hybrid_executor.targets import place_name
 
 if TYPE_CHECKING:
     from tests.simulation.airflow_model import Airflow, Row
@@ -21,11 +22,17 @@ if TYPE_CHECKING:
 _TERMINAL = frozenset(state.value for state in TERMINAL_STATES)
 _LOST_SECONDS = 30.0
 _LONGEST_WAIT_SECONDS = 20.0
-_MOST_TRIPS = 25
+_MOST_TRIPS = 30
 """Round trips to Redis of one heartbeat, with all timed repairs in it and each script sent for the first time."""
 
 INSTANCE = "sim"
 """The name of the simulated deployment."""
+
+QUEUES = ("celery", "overflow", "spot")
+"""The queues of the workers."""
+
+MOST = {"overflow>celery": 1, "spot>celery": 2}
+"""How many attempts may be on a target of a route."""
 
 
 @dataclass(eq=False)
@@ -136,6 +143,7 @@ class Records:
         live = self._server.peek(self._keys.live(record.get("pool", ""))) or ()
         if (attempt in live) != is_live:
             self.violations.append(f"attempt {name} is {record['state']}, which its pool's set does not say")
+        self._look_at_places(attempt, record, is_live=is_live)
         prefix = self._keys.owner("")
         owners = {
             key.removeprefix(prefix)
@@ -146,6 +154,23 @@ class Records:
             self.violations.append(
                 f"attempt {name} of {owner} is {record['state']} and in the sets of {sorted(owners)}"
             )
+
+    def _look_at_places(self, attempt: str, record: dict[str, str], *, is_live: bool) -> None:
+        """An attempt is counted where its record says that it is, and no target has more attempts than it may have.
+
+        What was written again after a loss is counted by a later repair.
+        """
+        prefix, counted = self._keys.place(""), set()
+        for key in self._server.all_keys():
+            if key.startswith(prefix):
+                place, members = key.removeprefix(prefix), self._server.peek(key)
+                counted |= {place} if attempt in members else set()
+                if len(members) > MOST.get(place, 99) and not self._is_after_loss:
+                    self.violations.append(f"{len(members)} attempts are at {place}")
+        route, target = record.get("route", ""), record.get("target", "")
+        expected = {place_name(route, target)} if route and is_live else set()
+        if counted != expected and not self._is_after_loss:
+            self.violations.append(f"attempt {attempt[:8]} is counted at {sorted(counted)}, not at {sorted(expected)}")
 
     def _is_told(self, attempt: str, state: str, generation: int) -> bool:
         events = self._server.peek(self._keys.events)
@@ -200,7 +225,7 @@ def _left_in_redis(history: History) -> list[str]:
             attempt = key.removeprefix(keys.attempt(""))
             if value.get("state") not in _TERMINAL and attempt not in orphaned:
                 found.append(f"attempt {attempt[:8]} is left {value.get('state')}: {_short(value)}")
-        elif key.startswith((keys.owner(""), keys.live(""))):
+        elif key.startswith((keys.owner(""), keys.live(""), keys.place(""))):
             if not key.startswith(keys.owner("")) or _has_live_owner(key, history.schedulers):
                 left = [attempt[:8] for attempt in value if attempt not in orphaned]
                 if left:
@@ -209,7 +234,7 @@ def _left_in_redis(history: History) -> list[str]:
             found.append(f"{name} is left over")
         elif key.startswith(keys.launch("")) and (value.entries or any(g.pending for g in value.groups.values())):
             found.append(f"{name} has {len(value.entries)} entries still")
-        elif key == "celery":
+        elif key in QUEUES:
             found.append(f"{len(value)} messages are left over")
     return found
 

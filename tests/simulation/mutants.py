@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.simulation.mutant import Mutant
 from tests.simulation.mutants_of_agents import AGENT_MUTANTS
+from tests.simulation.mutants_of_routes import ROUTE_MUTANTS
 
 _LUA = "hybrid_executor/store/scripts"
 _EXECUTOR = "hybrid_executor/executor"
@@ -18,19 +19,19 @@ MUTANTS = (
     Mutant(
         name="a claim takes what runs or has ended",
         file=f"{_LUA}/claim.lua",
-        old="if state and state ~= 'submitted' then",
+        old="if state and (state ~= 'submitted' or is_stale or (known[4] and known[4] ~= pool)) then",
         new="if false then",
     ),
     Mutant(
         name="a claim takes what has ended",
         file=f"{_LUA}/claim.lua",
-        old="if state and state ~= 'submitted' then",
+        old="if state and (state ~= 'submitted' or is_stale or (known[4] and known[4] ~= pool)) then",
         new="if state == 'running' then",
     ),
     Mutant(
         name="a claim takes what runs",
         file=f"{_LUA}/claim.lua",
-        old="if state and state ~= 'submitted' then",
+        old="if state and (state ~= 'submitted' or is_stale or (known[4] and known[4] ~= pool)) then",
         new="if state and state ~= 'submitted' and state ~= 'running' then",
     ),
     Mutant(
@@ -337,4 +338,5 @@ MUTANTS = (
         new="        if False:\n",
     ),
     *AGENT_MUTANTS,
+    *ROUTE_MUTANTS,
 )

@@ -14,13 +14,13 @@ AGENT_MUTANTS = (
         name="a creation whose answer was lost is made again under another name",
         file=f"{_AGENT}/launch/creation.py",
         old="        if identity is not None and (identity.attempt, identity.launch) == "
-        "(ready.record.id, ready.record.launches):",
+        "(ready.record.id, ready.record.launch):",
         new="        if False:",
     ),
     Mutant(
         name="a creation that failed is not tried again",
         file=f"{_AGENT}/launch/launcher.py",
-        old="            self._pool.submit_after(item.seconds, lambda: self._unread.append(launch))\n",
+        old="            self._pool.submit_after(item.seconds, lambda: self._unread.add(launch))\n",
         new="            pass\n",
     ),
     Mutant(
@@ -32,9 +32,8 @@ AGENT_MUTANTS = (
     Mutant(
         name="a launch of an older generation is made",
         file=f"{_AGENT}/launch/preparation.py",
-        old="        if record is None or record.generation != launch.entry.generation:\n"
-        "            return Dropped(launch)\n",
-        new="        if record is None:\n            return Dropped(launch)\n",
+        old="        if record is None or record.generation != launch.entry.generation or ",
+        new="        if record is None or ",
         within=100,
         harmless="Both entries make a pod of the same name, and the API server refuses the second",
     ),

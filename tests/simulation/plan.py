@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 RunEnd = Literal["success", "failed", "deferred"]
@@ -16,7 +16,8 @@ FaultKind = Literal[
     "watch_late", "watch_twice", "watch_never", "watch_cut", "watch_expired",
     "quota", "start_error", "pull_fails", "evict", "oom", "delete_pod", "lose_node",
 ]  # fmt: skip
-Pool = Literal["celery", "kubernetes"]
+Pool = Literal["celery", "kubernetes", "overflow", "spot"]
+"""The queue of a task. The last two have routes with two targets: from workers to pods, and from pods to workers."""
 ActionKind = Literal["clear", "mark_success", "mark_failed"]
 
 _NETWORK: tuple[FaultKind, ...] = ("lost", "unanswered", "unanswered", "late", "refused", "READONLY", "OOM", "LOADING")
@@ -161,6 +162,8 @@ def make_plan(seed: int) -> Plan:
     if flavour in ("data", "all"):
         for _ in range(rng.choice((1, 1, 2))):
             faults.append(_fault(rng, 3, 35, ("flush", "fall_back"), "*", rng.uniform(0.1, 2.0)))
+    if "celery" in pools and "kubernetes" in pools:
+        tasks = tuple(_elastic(seed, task) for task in tasks)
     return Plan(
         seed=seed,
         schedulers=schedulers,
@@ -171,6 +174,12 @@ def make_plan(seed: int) -> Plan:
         actions=actions,
         faults=tuple(sorted(faults, key=lambda fault: fault.at)),
     )
+
+
+def _elastic(seed: int, task: TaskPlan) -> TaskPlan:
+    """Give some tasks a route with two targets. The choice of everything else stays as it is."""
+    pool: Pool = random.Random(f"{seed} {task.name} {task.map_index}").choice((task.pool, "overflow", "spot"))
+    return replace(task, pool=pool)
 
 
 def _fault(

@@ -21,12 +21,11 @@ from hybrid_workers.heartbeat import Heartbeat
 from hybrid_workers.reports import Reports
 from hybrid_workers.run import Delivery, Disposition, WorkloadRuns
 from hybrid_workers.witness import Note, Witness
-from tests.simulation.invariants import INSTANCE
+from tests.simulation.invariants import INSTANCE, QUEUES
 from tests.simulation.network import Network
 from tests.simulation.tasks import Tasks
 from tests.simulation.world import Process, World
 
-QUEUE = "celery"
 _LOOK_SECONDS = 0.5
 
 
@@ -63,7 +62,7 @@ class Worker:
         self._reports = Reports()
         card = WorkerCard(
             self.name,
-            queues=(QUEUE,),
+            queues=QUEUES,
             concurrency=slots,
             processes=slots,
             started_at=world.now,
@@ -101,7 +100,7 @@ class Worker:
             took = False
             if not self._is_draining and len(self.running) + len(self.waiting) < self.slots + 1:
                 try:
-                    text = self._client.rpop(QUEUE)
+                    text = next((text for queue in QUEUES if (text := self._client.rpop(queue)) is not None), None)
                 except (redis.RedisError, OSError):
                     text = None
                 if text is not None:
@@ -125,7 +124,8 @@ class Worker:
             attempt=attempt,
             payload=json.loads(b64decode(message["body"]))[0][0],
             worker=self.name,
-            queue=QUEUE,
+            queue=message["properties"]["delivery_info"]["routing_key"],
+            generation=known["generation"],
             owner=OwnerId(known["owner"]),
             instance=known["instance"],
         )
@@ -145,7 +145,7 @@ class Worker:
     def _give_back(self, message: dict[str, Any]) -> None:
         while True:
             try:
-                self._client.rpush(QUEUE, json.dumps(message))
+                self._client.rpush(message["properties"]["delivery_info"]["routing_key"], json.dumps(message))
                 return
             except (redis.RedisError, OSError):
                 self.world.sleep(1.0)

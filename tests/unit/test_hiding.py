@@ -15,7 +15,7 @@ from hybrid_executor.store import Submission
 SECRET = "markedTokenThatNobodyMaySee"
 JWT = "eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl-_x"
 WORKLOAD = f'{{"token": "{SECRET}", "ti": {{"dag_id": "d"}}, "type": "ExecuteTask"}}'
-MESSAGE = build_message("a", WORKLOAD, queue="q", owner="1", instance="i")  # type: ignore[arg-type]
+MESSAGE = build_message("a", WORKLOAD, queue="q", owner="1", instance="i", generation=1)  # type: ignore[arg-type]
 ENCODED = b64encode(WORKLOAD.encode()).decode()
 
 

@@ -12,6 +12,7 @@ from celery import Celery  # type: ignore[import-untyped]
 
 from hybrid_workers.deployment import Deployment, ProcessStore, read_deployment
 from hybrid_workers.lifecycle import WorkerLife
+from hybrid_workers.queue_order import with_fair_order
 from hybrid_workers.reports import Reports
 from hybrid_workers.run import Patience, Runner, WorkloadRuns
 from hybrid_workers.shown import ShownConnection
@@ -27,7 +28,7 @@ def create_worker_app(deployment: Deployment, *, run: Runner | None = None, pati
     :param patience: how long to wait for an unavailable Redis.
     """
     app = Celery(deployment.celery.app_name)
-    app.config_from_object({**deployment.celery_config, "worker_consumer": "hybrid_workers.consumer:CarefulConsumer"})
+    app.config_from_object({**_celery_config(deployment), "worker_consumer": "hybrid_workers.consumer:CarefulConsumer"})
     app.amqp.Connection = ShownConnection
     store = ProcessStore(deployment)
     reports, witness = Reports(), Witness()
@@ -42,6 +43,13 @@ def create_worker_app(deployment: Deployment, *, run: Runner | None = None, pati
     app.worker_life = WorkerLife(app, store=store, reports=reports, deployment=deployment, witness=witness)
     app.worker_life.connect()
     return app
+
+
+def _celery_config(deployment: Deployment) -> dict[str, Any]:
+    config = dict(deployment.celery_config)
+    if deployment.celery.broker.is_redis:
+        config["broker_transport_options"] = with_fair_order(config["broker_transport_options"], deployment.shares)
+    return config
 
 
 def __getattr__(name: str) -> Any:

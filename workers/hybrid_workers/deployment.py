@@ -13,6 +13,7 @@ from hybrid_executor.config.identity import read_identity
 from hybrid_executor.config.settings import read_record_retention, read_redis
 from hybrid_executor.config.teams import read_instance
 from hybrid_executor.errors import ConfigError
+from hybrid_executor.fairness import Shares, parse_shares
 from hybrid_executor.metrics import MetricsSettings, read_metrics_settings
 from hybrid_executor.store import RedisSettings, Store, open_store
 
@@ -36,6 +37,7 @@ class Deployment:
     :ivar celery_config: the configuration of the Celery application.
     :ivar task_logs_to_stdout: the logs of tasks appear in the worker's output too.
     :ivar preload: modules to import before task processes are forked, besides our own list.
+    :ivar shares: of the queues, where slots are scarce.
     :ivar identity: announced with what a worker does; see :mod:`hybrid_executor.config.identity`.
     :ivar shutdown_timeout_seconds: how long a worker that was told to stop waits for what it runs; 0 for no limit.
     :ivar parse_seconds: how long tasks may use one parse of their Dag file; 0 for a parse by each task.
@@ -53,6 +55,7 @@ class Deployment:
     shutdown_timeout_seconds: float = 0.0
     parse_seconds: float = 0.0
     parsed_files: int = 8
+    shares: Shares = Shares()
     identity: Mapping[str, str] = field(default_factory=dict)
     metrics: MetricsSettings = MetricsSettings()
 
@@ -79,6 +82,7 @@ def read_deployment(conf: ConfigSource) -> Deployment:
         shutdown_timeout_seconds=table.WORKER_SHUTDOWN_TIMEOUT.read(conf),
         parse_seconds=table.WORKER_PARSE_SECONDS.read(conf),
         parsed_files=table.WORKER_PARSED_FILES.read(conf),
+        shares=parse_shares(table.FAIR_SHARE.read(conf)),
         identity=read_identity(conf, instance=read_instance(conf)),
         metrics=read_metrics_settings(conf),
     )

@@ -266,6 +266,7 @@ def _restoration(record: Record) -> Restoration:
         "queue": record.queue,
         "profile": record.profile,
         "holder": record.holder,
+        **record.placed_fields(),
         **record.extra,
     }
     return Restoration(

@@ -20,6 +20,8 @@ from hybrid_workers.ending import Ending
 
 log = logging.getLogger(__name__)
 
+_POOL = "celery"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
@@ -113,9 +115,10 @@ def _deliver(report: Report, attempts: Attempts, *, worker: str) -> bool:
 def change_for(report: Report, record: Record | None, *, worker: str) -> Change | None:
     """Return the change that a report asks for, ``None`` where the record is about another run.
 
-    An attempt whose process died before it claimed it is lost, not failed: its owner submits it again.
+    An attempt whose process died before it claimed it is lost, not failed: its owner submits it again. One that has
+    gone on to pods is not this worker's any more.
     """
-    if record is None or record.state.is_terminal:
+    if record is None or record.state.is_terminal or record.pool not in ("", _POOL):
         return None
     if record.state is State.SUBMITTED:
         to = State.FAILED if report.process is None else State.LOST

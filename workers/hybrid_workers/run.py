@@ -68,6 +68,7 @@ class Delivery:
     """A message as it arrived.
 
     :ivar instance: the deployment it was made for, "" where the message does not say.
+    :ivar generation: that of the record it was sent for, ``None`` where the message does not say.
     :ivar schema: what its release calls :data:`~hybrid_executor.events.SCHEMA`.
     """
 
@@ -78,6 +79,7 @@ class Delivery:
     owner: OwnerId = OwnerId("")
     instance: str = ""
     pool: str = "celery"
+    generation: int | None = None
     schema: int = SCHEMA
 
 
@@ -249,6 +251,7 @@ def _claim(attempts: Attempts, delivery: Delivery, workload: Workload | None, *,
         token=token,
         owner=delivery.owner,
         pool=delivery.pool,
+        sent_generation=delivery.generation,
         fields=fields,
     )
 

@@ -90,5 +90,6 @@ def delivery_of(request: Any, args: tuple[object, ...]) -> Delivery:
         owner=OwnerId(str(ours.get("owner", ""))),
         instance=str(ours.get("instance", "")),
         pool=str(ours.get("pool", "celery")),
+        generation=generation if isinstance(generation := ours.get("generation"), int) else None,
         schema=schema if isinstance(schema := ours.get("schema"), int) else SCHEMA,
     )

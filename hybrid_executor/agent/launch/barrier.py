@@ -18,18 +18,28 @@ _OPEN_AT = 16
 """After so many successes at the same time, nothing is refused any more."""
 
 
+Kind = tuple[str, Demand]
+"""A queue and a demand: launches of the same kind wait in one lane."""
+
+
 class Lane:
-    """Launches with the same demand, in their order of arrival.
+    """Launches of one queue with the same demand, in their order of arrival.
 
     :ivar barrier: what refuses them now, None if nothing does.
     """
 
-    __slots__ = ("barrier", "demand", "launches")
+    __slots__ = ("barrier", "demand", "launches", "queue")
 
-    def __init__(self, demand: Demand) -> None:
+    def __init__(self, queue: str, demand: Demand) -> None:
+        self.queue = queue
         self.demand = demand
         self.launches: deque[Launch] = deque()
         self.barrier: Barrier | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What all its launches have in common."""
+        return self.queue, self.demand
 
     def pop(self, now: float) -> Launch | None:  # noqa: ARG002
         """Return the next launch, None if there is none."""
@@ -48,15 +58,18 @@ class Lane:
 class Barrier:
     """One cause of refusals. Times are seconds on a monotonic clock.
 
+    :ivar queue: "", because launches of all queues wait for it.
     :ivar since: when it began to refuse, without a success in between.
     """
+
+    queue = ""
 
     def __init__(self, demand: Demand, refusal: Refusal, *, now: float) -> None:
         self.demand = demand
         self.refusal = refusal
         self.key = key_of(demand, refusal)
         self.since = now
-        self.lanes: dict[Demand, Lane] = {}
+        self.lanes: dict[Kind, Lane] = {}
         self._until = now
         self._failures = 0
         self._window = 1
@@ -109,7 +122,7 @@ class Barrier:
             launch = lane.pop(now)
             if launch is None:
                 continue
-            self.lanes[lane.demand] = self.lanes.pop(lane.demand)  # the next lane of the same size has its turn
+            self.lanes[lane.kind] = self.lanes.pop(lane.kind)  # the next lane of the same size has its turn
             launch.barrier, launch.barrier_age = self, self._age
             self._tries += 1
             return launch

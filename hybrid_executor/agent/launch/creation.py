@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -69,6 +70,8 @@ class PodCreator:
                 return self._after_error(ready, missing_attach_right(patience_seconds=self._patience_seconds))
             pod = self._run_pod(manifest.pod)
         except KubeError as error:
+            if not 400 <= error.status < 500:
+                ready.launch.unanswered_at = time.monotonic()
             return self._after_error(ready, judge_create_error(error, patience_seconds=self._patience_seconds))
         if self._settings.logs_task_metadata:
             annotations = manifest.pod["metadata"].get("annotations")
@@ -125,7 +128,7 @@ class PodCreator:
             launch.failures += 1
             launch.last_words = str(error)
             return Again(launch, CREATE.seconds(launch.failures, jitter=random.random()), str(error))
-        if identity is not None and (identity.attempt, identity.launch) == (ready.record.id, ready.record.launches):
+        if identity is not None and (identity.attempt, identity.launch) == (ready.record.id, ready.record.launch):
             return self._take_for_done(ready, identity)
         launch.renames += 1
         if launch.renames > _MOST_NAMES:

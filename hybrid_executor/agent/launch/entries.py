@@ -30,6 +30,7 @@ class Launch:
     :ivar accepted_at: when this agent took the entry, seconds on a monotonic clock.
     :ivar demand: what its pod asks for, None before the first build.
     :ivar barrier: the barrier that it tries now, None for none; :ivar barrier_age: how often that had closed before.
+    :ivar unanswered_at: when a creation last had no clear answer, seconds on a monotonic clock; None for never.
     :ivar is_void: it is not to be launched any more.
     :ivar claim: names this agent's work on it, in the pod that it claims.
     :ivar has_written: the workload may have been written to a pod.
@@ -45,6 +46,7 @@ class Launch:
     demand: Demand | None = None
     barrier: Barrier | None = None
     barrier_age: int = 0
+    unanswered_at: float | None = None
     is_void: bool = False
     claim: str = field(default_factory=lambda: uuid4().hex)
     has_written: bool = False
@@ -71,6 +73,22 @@ class Refused:
     record: Record
     refusal: Refusal
     failed: Failed | None = None
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """The attempt goes on to another target. Whether this launch has created its pod is to be found out."""
+
+    launch: Launch
+    record: Record
+
+
+@dataclass(frozen=True)
+class Parked:
+    """The attempt goes on to another target, and it is certain that this launch has no pod: its owner moves it."""
+
+    launch: Launch
+    record: Record
 
 
 @dataclass(frozen=True)
@@ -184,14 +202,17 @@ class Abandoned:
     uid: str
 
 
-Prepared = Ready | Claimed | Again | Dropped | Failed
+Prepared = Ready | Claimed | Withdrawn | Again | Dropped | Failed
 """What follows for a launch from its preparation."""
 
-Tried = Created | Again | Failed | Refused
+Tried = Created | Parked | Again | Failed | Refused
 """What follows for a launch from the try to create its pod."""
 
 HandOverResult = HandedOver | TakenBack | Abandoned | Again | Dropped | Failed
 """What follows for a launch from the try to hand its workload over to a pod."""
 
-Outcome = Created | HandedOver | TakenBack | Failed
+Outcome = Created | HandedOver | TakenBack | Parked | Failed
 """What ends a launch, in the step that acknowledges its entry."""
+
+Step = Prepared | Tried | HandOverResult
+"""What a launch is handed on with."""

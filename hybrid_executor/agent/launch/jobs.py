@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable
 
 from hybrid_executor.agent.launch.creation import PodCreator
-from hybrid_executor.agent.launch.entries import Again, Claimed, Created, HandOverResult, Ready, Tried
+from hybrid_executor.agent.launch.entries import Again, Claimed, Created, HandOverResult, Ready, Tried, Withdrawn
 from hybrid_executor.agent.launch.preparation import PUT_OFF_SECONDS
+from hybrid_executor.agent.launch.withdrawal import Withdrawals
 from hybrid_executor.agent.warm.hand_over import HandOver
 from hybrid_executor.errors import StoreUnavailable
 
@@ -22,13 +23,23 @@ class LaunchJobs:
     :param on_namespace: called with each namespace in which a pod was created.
     """
 
-    def __init__(self, creator: PodCreator, hand_over: HandOver, *, on_namespace: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        creator: PodCreator,
+        hand_over: HandOver,
+        withdrawals: Withdrawals,
+        *,
+        on_namespace: Callable[[str], None],
+    ) -> None:
         self._creator = creator
         self._hand_over = hand_over
+        self._withdrawals = withdrawals
         self._on_namespace = on_namespace
 
-    def run(self, item: Ready | Claimed) -> Tried | HandOverResult:
-        """Create the launch's pod, or hand its workload over to the waiting pod that it has."""
+    def run(self, item: Ready | Claimed | Withdrawn) -> Tried | HandOverResult:
+        """Create the launch's pod, hand its workload over to the waiting pod that it has, or look for its pod."""
+        if isinstance(item, Withdrawn):
+            return self._withdrawals.look(item)
         return self._create(item) if isinstance(item, Ready) else self._give(item)
 
     def _create(self, ready: Ready) -> Tried:

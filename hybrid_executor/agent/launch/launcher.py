@@ -11,7 +11,6 @@ import logging
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -26,14 +25,13 @@ from hybrid_executor.agent.launch.entries import (
     Dropped,
     Failed,
     HandedOver,
-    HandOverResult,
     Launch,
     Outcome,
-    Prepared,
     Ready,
     Refused,
+    Step,
     TakenBack,
-    Tried,
+    Withdrawn,
 )
 from hybrid_executor.agent.launch.intake import LaunchIntake
 from hybrid_executor.agent.launch.jobs import LaunchJobs
@@ -42,6 +40,9 @@ from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.launch.preparation import LaunchPreparer
 from hybrid_executor.agent.launch.queue import LaunchQueue
 from hybrid_executor.agent.launch.recording import Batcher, LaunchRecorder
+from hybrid_executor.agent.launch.unread import UnreadLaunches, read_queues
+from hybrid_executor.agent.launch.waiting import WaitingLaunches
+from hybrid_executor.agent.launch.withdrawal import Withdrawals
 from hybrid_executor.agent.removal import PodRef, PodRemover
 from hybrid_executor.agent.warm.launches import WarmLaunches
 from hybrid_executor.backoff import RECONNECT
@@ -49,6 +50,7 @@ from hybrid_executor.complaints import REDIS, REDIS_UNAVAILABLE, Complaints
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KeyMisused, StoreUnavailable
 from hybrid_executor.events import StreamId
+from hybrid_executor.fairness import Shares
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import pod_name
 from hybrid_executor.kube.refusal import DEFAULT_PATIENCE_SECONDS
@@ -60,9 +62,7 @@ log = logging.getLogger(__name__)
 _WAIT_MILLISECONDS = 250
 _BATCH = 64
 _MOST_HELD = 100_000
-_READ_AHEAD = 10_000
-_CHECK_EVERY_SECONDS = 1.0
-_CHECKED_AT_ONCE = 500
+_READ_AHEAD = 20_000
 
 
 class AirflowKubernetesScheduler:
@@ -77,6 +77,7 @@ class AirflowKubernetesScheduler:
     :param take_over_seconds: entries that their agent has not renewed for so long are taken over.
     :param on_namespace: called with each namespace in which a pod was created.
     :param distrusts_records: returns whether Redis lost data lately. :param warm: its warm pods.
+    :param shares: of the queues, where more pods wait than may be created.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class AirflowKubernetesScheduler:
         distrusts_records: Callable[[], bool] = lambda: False,
         metrics: Metrics = SILENT,
         warm: WarmLaunches,
+        shares: Shares,
     ) -> None:
         self.cluster = cluster
         self.launched = 0
@@ -118,16 +120,14 @@ class AirflowKubernetesScheduler:
         self._room_for = settings.launch_concurrency * 3
         self._free = threading.Event()
         self._pool = DelayedPool(f"launch-{cluster}", threads=settings.launch_concurrency, on_free=self._free.set)
-        self._unread: deque[Launch] = deque()
-        self._queue = LaunchQueue()
+        # Alone, a queue could create at once what the rate allows in a second. Beside others it may catch up with that.
+        credit = min(_BATCH, 2 * pods_per_second)
+        self._unread = UnreadLaunches(shares, credit=credit, ask=partial(read_queues, store))
+        self._queue = LaunchQueue(shares, credit=credit)
         self.waiting = self._queue.waiting
         self._is_held_back = False
-        self._next_check = 0.0
         self._preparer = LaunchPreparer(
-            agent=agent,
-            store=store,
-            factory=factory,
-            token_seconds=token_seconds,
+            agent=agent, cluster=cluster, store=store, factory=factory, token_seconds=token_seconds
         )
         self._warm = warm
         creator = PodCreator(
@@ -140,9 +140,11 @@ class AirflowKubernetesScheduler:
             distrusts_records=distrusts_records,
             metrics=metrics,
         )
-        self._jobs = LaunchJobs(creator, self._warm.hand_over, on_namespace=on_namespace)
+        self._withdrawals = Withdrawals(client, remover, agent=agent)
+        self._jobs = LaunchJobs(creator, self._warm.hand_over, self._withdrawals, on_namespace=on_namespace)
         self._recorder = LaunchRecorder(store, cluster=cluster, delete_pod=self.delete_pod, metrics=metrics)
         self._outcomes = Batcher(f"outcomes-{cluster}", self._record)
+        self._waiting = WaitingLaunches(self._queue, self._preparer, put_note=self._outcomes.put)
 
     @property
     def in_flight(self) -> int:
@@ -197,8 +199,9 @@ class AirflowKubernetesScheduler:
                 if isinstance(error, StoreUnavailable):
                     self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
                 else:
-                    subject = f"launches:{self.cluster}"
-                    self._complaints.report(subject, "No pod of cluster %s starts: %s", self.cluster, error)
+                    self._complaints.report(
+                        f"launches:{self.cluster}", "No pod of cluster %s starts: %s", self.cluster, error
+                    )
                 stop.wait(RECONNECT.seconds(failures, jitter=random.random()))
             else:
                 # A turn without a write does not show whether Redis is available; the agent's announcements do.
@@ -226,16 +229,16 @@ class AirflowKubernetesScheduler:
             has_work = bool(self._unread) or self._queue.open_count(now) > 0
             self._intake.take(count=room, wait_milliseconds=0 if has_work else _WAIT_MILLISECONDS)
         self._pace.flush()
-        fresh = self._read_new()
-        self._release(fresh, stop)
-        self._check_waiting()
+        self._release(self._read_new(), stop)
+        for item in self._waiting.check(time.monotonic()):
+            self._hand_on(item)
         if self._room() <= 0:
             self._free.clear()
             self._free.wait(_WAIT_MILLISECONDS / 1000)
 
     def _give_back(self) -> None:
         """Give back all launches whose pod is not being created now."""
-        launches = [self._unread.popleft() for _ in range(len(self._unread))] + self._queue.remove_all()
+        launches = self._unread.take(len(self._unread)) + self._queue.remove_all()
         if launches:
             self._intake.give_back([launch.entry for launch in launches])
 
@@ -243,13 +246,15 @@ class AirflowKubernetesScheduler:
         """How many more entries to take. Launches that are refused now take no room."""
         if len(self._intake) >= _MOST_HELD:
             return 0
-        # If the rate is the limit, no other agent is quicker. Fairness between namespaces needs more entries to see.
+        # If the rate is the limit, no other agent is quicker. Fairness needs more entries to see.
         room = self._room_for + (_READ_AHEAD if self._is_held_back else 0)
         return room - self._pool.active - len(self._unread) - self._queue.open_count(time.monotonic())
 
     def _accept(self, entry: LaunchEntry) -> None:
         if entry.op == "launch":
-            self._unread.append(Launch(entry))
+            self._unread.add(Launch(entry))
+        elif entry.op == "withdraw":
+            self._withdrawals.start(entry, on_done=lambda: self._intake.acknowledge(entry))
         elif entry.op == "delete" and entry.pod:
             self.delete_pod(entry.pod, entry.namespace, on_done=lambda: self._intake.acknowledge(entry))
         else:
@@ -258,13 +263,17 @@ class AirflowKubernetesScheduler:
 
     def _read_new(self) -> dict[StreamId, Ready]:
         """Build the pods of new launches, put the launches in the queue, and return the pods."""
-        batch = [self._unread[index] for index in range(min(len(self._unread), _BATCH))]
-        items = self._warm.choose(self._preparer.read_each(batch))
+        batch = self._unread.take(_BATCH)
+        try:
+            items = self._warm.choose(self._preparer.read_each(batch))
+        except StoreUnavailable:
+            self._unread.put_back(batch)
+            raise
         fresh: dict[StreamId, Ready] = {}
         for launch, item in zip(batch, items, strict=True):
-            self._unread.popleft()
             if isinstance(item, Ready):
                 fresh[launch.entry.id] = item
+                launch.queue = item.record.queue
                 self._queue.add(launch, item.manifest.demand)  # the next check notes what it waits for
             else:
                 self._hand_on(item)
@@ -297,28 +306,10 @@ class AirflowKubernetesScheduler:
         if self._is_held_back and not self._unread:
             stop.wait(min(wait_seconds, _WAIT_MILLISECONDS / 1000))
 
-    def _check_waiting(self) -> None:
-        """Drop launches that need not wait any more, and note what the others wait for; some at a time."""
-        now = time.monotonic()
-        if now < self._next_check or not len(self._queue):
-            return
-        self._next_check = now + _CHECK_EVERY_SECONDS
-        launches = self._queue.longest_unchecked(_CHECKED_AT_ONCE)
-        for item in self._preparer.check(launches):
-            if self._queue.remove(item.launch):
-                self._hand_on(item)
-        for launch in launches:
-            self._tell(launch, self._queue.note_of(launch))
-
-    def _tell(self, launch: Launch, note: str) -> None:
-        if note and note != launch.note:
-            launch.note = note
-            self._outcomes.put(Again(launch, 0.0, note))
-
-    def _hand_on(self, item: Prepared | Tried | HandOverResult) -> None:
+    def _hand_on(self, item: Step) -> None:
         """Pass a launch on to its next step. Called by the launcher's thread and by those of the pool."""
         launch = item.launch
-        if isinstance(item, Ready | Claimed):
+        if isinstance(item, Ready | Claimed | Withdrawn):
             work = item
             self._pool.submit(lambda: self._hand_on(self._jobs.run(work)))
             return
@@ -339,8 +330,8 @@ class AirflowKubernetesScheduler:
             return
         self._queue.settled(launch)
         if isinstance(item, Again):
-            self._tell(launch, item.note)
-            self._pool.submit_after(item.seconds, lambda: self._unread.append(launch))
+            self._waiting.tell(launch, item.note)
+            self._pool.submit_after(item.seconds, lambda: self._unread.add(launch))
         elif isinstance(item, Dropped):
             self._intake.acknowledge(launch.entry)
         else:
@@ -362,7 +353,7 @@ class AirflowKubernetesScheduler:
             words = f"{refusal.reason} It was tried again for {refusal.most_seconds:g} s."
             self._outcomes.put(Failed(launch, item.record, words, "rejected"))
         else:
-            self._tell(launch, wait.note)
+            self._waiting.tell(launch, wait.note)
 
     def _record(self, items: list[Outcome | Again]) -> None:
         self._recorder.record_each(items)

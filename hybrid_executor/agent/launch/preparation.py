@@ -9,7 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Claimed, Dropped, Failed, Launch, Prepared, Ready
+from hybrid_executor.agent.launch.entries import (
+    LAUNCHABLE,
+    Again,
+    Claimed,
+    Dropped,
+    Failed,
+    Launch,
+    Prepared,
+    Ready,
+    Withdrawn,
+)
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.errors import StoreUnavailable, TaskRejected
 from hybrid_executor.hiding import hide_secrets, traceback_of
@@ -26,6 +36,7 @@ class LaunchPreparer:
     """Prepares launches of one cluster.
 
     :param agent: this agent's name, the holder while a pod is being created.
+    :param cluster: attempts that are for another one, or for workers, are dropped: their launch is from before a move.
     :param token_seconds: how long a workload may wait.
     """
 
@@ -33,11 +44,13 @@ class LaunchPreparer:
         self,
         *,
         agent: str,
+        cluster: str,
         store: Store,
         factory: PodFactory,
         token_seconds: float,
     ) -> None:
         self._agent = agent
+        self._cluster = cluster
         self._attempts = store.attempts
         self._events = store.events
         self._server_time = store.view.now
@@ -79,26 +92,28 @@ class LaunchPreparer:
             log.exception("The launch of attempt %s cannot be prepared and is tried again later", attempt)
             return [Again(launches[0], PUT_OFF_SECONDS)]
 
-    def check(self, launches: Sequence[Launch]) -> list[Dropped | Failed]:
-        """Return the launches that need not wait: they were revoked, or their workload has expired.
+    def check(self, launches: Sequence[Launch]) -> list[Dropped | Failed | Withdrawn]:
+        """Return the launches that need not wait: they were revoked, go elsewhere, or their workload has expired.
 
         :raises StoreUnavailable: Redis unavailable.
         """
         suspects = []
         standings = self._attempts.standings([launch.entry.attempt for launch in launches])
-        for launch, (state, generation, has_payload) in zip(launches, standings, strict=True):
-            if generation != launch.entry.generation or state not in LAUNCHABLE or not has_payload:
+        for launch, (state, generation, leaving, has_payload) in zip(launches, standings, strict=True):
+            if generation != launch.entry.generation or state not in LAUNCHABLE or leaving or not has_payload:
                 suspects.append(launch)
         items = self.read(suspects) if suspects else []
-        return [item for item in items if isinstance(item, Dropped | Failed)]
+        return [item for item in items if isinstance(item, Dropped | Failed | Withdrawn)]
 
     def _read_one(self, launch: Launch, record: Record | None, payload: str, overrides: str) -> Prepared:
-        if record is None or record.generation != launch.entry.generation:
+        if record is None or record.generation != launch.entry.generation or record.cluster != self._cluster:
             return Dropped(launch)
         if record.state is State.PENDING and (pod := record.hand_over_pod):
             return Claimed(launch, record, pod, payload, is_new=False, is_warm=bool(record.warm_pod))
         if record.state not in LAUNCHABLE:
             return Dropped(launch)
+        if record.leaving:
+            return Withdrawn(launch, record) if record.state is State.LAUNCHING else Dropped(launch)
         if not payload:
             return self._without_workload(launch, record)
         try:
@@ -150,4 +165,4 @@ class LaunchPreparer:
         )
         if launch.last_words:
             words += f" Last answer of the cluster: {launch.last_words}"
-        return Failed(launch, record, words, "expired", is_lost=record.launches > 0)
+        return Failed(launch, record, words, "expired", is_lost=record.launch > 0)

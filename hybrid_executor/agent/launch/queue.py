@@ -1,24 +1,24 @@
-"""The launches of one cluster that wait for their turn, fair between namespaces and between kinds of pods.
+"""The launches of one cluster that wait for their turn: fair between queues, namespaces and kinds of pods.
 
-Promises: a launch that is refused now takes no turn, no thread and no token from others. Namespaces take turns, and
-within a namespace the pods with different demands. Safe for several threads. Times are seconds on a monotonic clock.
+Promises: a launch that is refused now takes no turn, no thread and no token from others. Queues get their shares,
+within a queue the namespaces take turns, and within a namespace the pods with different demands. Safe for several
+threads. Times are seconds on a monotonic clock.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from hybrid_executor.agent.launch.barrier import Barrier, Lane, key_of
+from hybrid_executor.agent.launch.barrier import Barrier, Kind, Lane, key_of
 from hybrid_executor.agent.launch.entries import Launch
+from hybrid_executor.agent.launch.turns import SourceTurns
 from hybrid_executor.events import StreamId
+from hybrid_executor.fairness import Shares
 from hybrid_executor.kube.demand import Demand
 from hybrid_executor.kube.refusal import Refusal
-
-Source = Lane | Barrier
-"""Where launches are taken from in turn: a lane, or a barrier with all lanes that wait for it."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,16 @@ class Wait:
 
 
 class LaunchQueue:
-    """The launches whose demand is known."""
+    """The launches whose demand is known.
 
-    def __init__(self) -> None:
+    :param shares: of the queues. :param credit: how many launches of a queue may go on at once after it had none.
+    """
+
+    def __init__(self, shares: Shares, *, credit: float = 0.0) -> None:
         self._lock = threading.Lock()
-        self._lanes: dict[Demand, Lane] = {}
+        self._lanes: dict[Kind, Lane] = {}
         self._barriers: dict[str, dict[Hashable, Barrier]] = {}
-        self._turns: OrderedDict[str, deque[Source]] = OrderedDict()
+        self._turns = SourceTurns(shares, credit=credit)
         self._waiting: OrderedDict[StreamId, Launch] = OrderedDict()
 
     def __len__(self) -> int:
@@ -58,20 +61,20 @@ class LaunchQueue:
         """Put a launch at the end of its lane."""
         with self._lock:
             launch.demand = demand
-            self._lane_of(demand).launches.append(launch)
+            self._lane_of(launch.queue, demand).launches.append(launch)
             self._waiting[launch.entry.id] = launch
 
     def note_of(self, launch: Launch) -> str:
         """Return why a launch waits, "" if nothing refuses it."""
         with self._lock:
-            lane = self._lanes.get(launch.demand) if launch.demand else None
+            lane = self._lanes.get((launch.queue, launch.demand)) if launch.demand else None
             return lane.barrier.reason if lane and lane.barrier and launch.entry.id in self._waiting else ""
 
     def waiting(self) -> dict[str, dict[str, int]]:
         """Return how many launches wait, by namespace and cause: ``turn`` where nothing refuses them."""
         counts: dict[str, dict[str, int]] = {}
         with self._lock:
-            for demand, lane in self._lanes.items():
+            for (_, demand), lane in self._lanes.items():
                 if lane.launches:
                     causes = counts.setdefault(demand.namespace, {})
                     cause = lane.barrier.refusal.cause if lane.barrier else "turn"
@@ -96,29 +99,22 @@ class LaunchQueue:
         """Put launches back that were taken and not tried, at their old place."""
         with self._lock:
             for launch in reversed(launches):
+                self._turns.take_back(launch)
                 self._put_first(launch)
                 self._end_try(launch)
 
     def open_count(self, now: float) -> int:
         """Return how many launches wait only for their turn."""
         with self._lock:
-            return sum(source.count(now) for sources in self._turns.values() for source in sources)
+            return self._turns.count(now)
 
     def take(self, most: int, *, now: float) -> list[Launch]:
         """Take up to ``most`` launches in turn. Report each back with one of the methods below."""
         taken: list[Launch] = []
         with self._lock:
-            idle = 0
-            while len(taken) < most and idle < len(self._turns):
-                namespace, sources = next(iter(self._turns.items()))
-                self._turns.move_to_end(namespace)
-                launch = _next(sources, now)
-                if launch is None:
-                    idle += 1
-                else:
-                    idle = 0
-                    self._waiting.pop(launch.entry.id, None)
-                    taken.append(launch)
+            while len(taken) < most and (launch := self._turns.pop(now)) is not None:
+                self._waiting.pop(launch.entry.id, None)
+                taken.append(launch)
             for launch in taken:
                 self._drop_empty(launch)
         return taken
@@ -159,7 +155,7 @@ class LaunchQueue:
                 seconds = 0.0  # it was being tried when others were refused
             else:
                 seconds = barrier.close(refusal, launch, now=now, jitter=jitter)
-            self._set_up(barrier, demand)
+            self._set_up(barrier, launch.queue, demand)
             if keeps and not is_over:
                 self._put_first(launch)
             self._end_try(launch)
@@ -197,10 +193,10 @@ class LaunchQueue:
     def _known(self, namespace: str) -> dict[Hashable, Barrier]:
         return self._barriers.get(namespace, {})
 
-    def _lane_of(self, demand: Demand) -> Lane:
-        lane = self._lanes.get(demand)
+    def _lane_of(self, queue: str, demand: Demand) -> Lane:
+        lane = self._lanes.get((queue, demand))
         if lane is None:
-            lane = self._lanes[demand] = Lane(demand)
+            lane = self._lanes[queue, demand] = Lane(queue, demand)
             barrier = next((one for one in self._known(demand.namespace).values() if one.stops(demand)), None)
             self._attach(lane, barrier)
         return lane
@@ -208,37 +204,37 @@ class LaunchQueue:
     def _attach(self, lane: Lane, barrier: Barrier | None) -> None:
         lane.barrier = barrier
         if barrier is not None:
-            barrier.lanes[lane.demand] = lane
+            barrier.lanes[lane.kind] = lane
         else:
-            self._turns.setdefault(lane.demand.namespace, deque()).append(lane)
+            self._turns.add(lane)
 
     def _detach(self, lane: Lane) -> None:
         if lane.barrier is not None:
-            lane.barrier.lanes.pop(lane.demand, None)
+            lane.barrier.lanes.pop(lane.kind, None)
             self._drop_if_unused(lane.barrier)
             lane.barrier = None
         else:
-            self._remove_source(lane.demand.namespace, lane)
+            self._turns.remove(lane)
 
     def _put_first(self, launch: Launch) -> None:
         assert launch.demand is not None
-        self._lane_of(launch.demand).launches.appendleft(launch)
+        self._lane_of(launch.queue, launch.demand).launches.appendleft(launch)
         self._waiting[launch.entry.id] = launch
 
-    def _set_up(self, barrier: Barrier, demand: Demand) -> None:
+    def _set_up(self, barrier: Barrier, queue: str, demand: Demand) -> None:
         """Attach the refused lane, and each open lane with the same cause, to the barrier."""
         namespace = demand.namespace
         if barrier.key not in self._known(namespace):
             self._barriers.setdefault(namespace, {})[barrier.key] = barrier
-            self._turns.setdefault(namespace, deque()).append(barrier)
-        refused = self._lanes.get(demand)
+            self._turns.add(barrier)
+        refused = self._lanes.get((queue, demand))
         if refused is None:
-            refused = self._lanes[demand] = Lane(demand)
+            refused = self._lanes[queue, demand] = Lane(queue, demand)
             self._attach(refused, barrier)
         elif refused.barrier is not barrier:
             self._detach(refused)
             self._attach(refused, barrier)
-        for source in list(self._turns[namespace]):
+        for source in self._turns.of_namespace(namespace):
             if isinstance(source, Lane) and barrier.stops(source.demand):
                 self._detach(source)
                 self._attach(source, barrier)
@@ -257,41 +253,24 @@ class LaunchQueue:
         self._known(namespace).pop(barrier.key, None)
         if not self._known(namespace):
             self._barriers.pop(namespace, None)
-        self._remove_source(namespace, barrier)
+        self._turns.remove(barrier)
         for lane in list(barrier.lanes.values()):
             if lane.launches:
                 self._attach(lane, None)
             else:
-                self._lanes.pop(lane.demand, None)
+                self._lanes.pop(lane.kind, None)
         barrier.lanes.clear()
 
     def _drop_empty(self, launch: Launch) -> None:
         """Forget the lane of a launch if it is empty and nothing refuses it."""
         assert launch.demand is not None
-        lane = self._lanes.get(launch.demand)
+        lane = self._lanes.get((launch.queue, launch.demand))
         if lane is not None and not lane.launches and lane.barrier is None:
-            self._lanes.pop(lane.demand)
-            self._remove_source(lane.demand.namespace, lane)
+            self._lanes.pop(lane.kind)
+            self._turns.remove(lane)
 
     def _drop_if_unused(self, barrier: Barrier) -> None:
         """Forget a barrier without waiting launches and tries."""
         is_used = barrier.is_tried or any(lane.launches for lane in barrier.lanes.values())
         if not is_used and self._is_known(barrier):
             self._dissolve(barrier)
-
-    def _remove_source(self, namespace: str, source: Source) -> None:
-        sources = self._turns.get(namespace)
-        if sources is not None and source in sources:
-            sources.remove(source)
-            if not sources:
-                self._turns.pop(namespace)
-
-
-def _next(sources: deque[Source], now: float) -> Launch | None:
-    for _ in range(len(sources)):
-        source = sources[0]
-        sources.rotate(-1)
-        launch = source.pop(now)
-        if launch is not None:
-            return launch
-    return None

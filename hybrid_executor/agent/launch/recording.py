@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Created, HandedOver, TakenBack
+from hybrid_executor.agent.launch.entries import LAUNCHABLE, Again, Created, HandedOver, Parked, TakenBack
 from hybrid_executor.agent.launch.entries import Outcome as LaunchOutcome
 from hybrid_executor.backoff import RECONNECT
 from hybrid_executor.errors import StoreUnavailable
@@ -82,6 +82,8 @@ class LaunchRecorder:
             self._after_creation(outcome, claim)
         elif isinstance(outcome, TakenBack):
             log.info("%s: %s", outcome.record.name, outcome.words)
+        elif isinstance(outcome, Parked):
+            log.info("%s has no pod on target %s and leaves it", outcome.record.name, outcome.record.target)
         else:
             if outcome.unwanted is not None:
                 self._delete(outcome.unwanted)
@@ -92,6 +94,16 @@ class LaunchRecorder:
     def _change(self, outcome: LaunchOutcome) -> Change:
         record = outcome.record
         acknowledged = LaunchAck(self._cluster, outcome.launch.entry.id)
+        if isinstance(outcome, Parked):
+            return Change(
+                attempt=record.id,
+                to=State.SUBMITTED,
+                generation=record.generation,
+                sources=(State.LAUNCHING,),
+                relaunch=True,
+                fields={"holder": "", "note": ""},
+                ack=acknowledged,
+            )
         if isinstance(outcome, TakenBack):
             return Change(
                 attempt=record.id,

@@ -205,10 +205,10 @@ def failure_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSett
     if diagnosis.node:
         fields["node"] = diagnosis.node
     to = State.FAILED
-    may_launch = settings.may_launch_again(pod.launch + 1) and not is_permanent(diagnosis, settings)
+    may_launch = settings.may_launch_again(pod.failed_launches + 1) and not is_permanent(diagnosis, settings)
     if diagnosis.category is Category.NOT_HANDED_OVER:
         # Neither the task nor its pod is to blame. After some tries, its owner makes a new workload.
-        may_launch, to = pod.launch < _MOST_HAND_OVERS, State.LOST
+        may_launch, to = pod.failed_launches < _MOST_HAND_OVERS, State.LOST
     if may_launch and diagnosis.task_may_have_started:
         to = State.LOST
     elif may_launch:
@@ -232,6 +232,14 @@ def failure_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSett
 def blocks_relaunch(change: Change, seen: Sighting) -> bool:
     """Return whether a pod has to be deleted before its attempt is launched again: it might still start."""
     return change.relaunch and not seen.is_gone and not seen.has_ended
+
+
+def may_park(seen: Sighting) -> bool:
+    """Return whether it is certain that a pod is no more and has not started its task.
+
+    If its attempt is to go on to another target, that is no failure.
+    """
+    return (seen.is_gone or seen.has_ended) and not seen.diagnosis.task_may_have_started
 
 
 def change_instead(change: Change, claim: Claim, pod: PodIdentity) -> Change | None:

@@ -21,6 +21,7 @@ from hybrid_executor.agent.watch.decision import (
     change_for,
     change_instead,
     cleanup_after,
+    may_park,
     note_for,
 )
 from hybrid_executor.agent.watch.log_tails import LogTails, wants_log, with_lines
@@ -156,7 +157,7 @@ class PodRecorder:
                 self._unrecorded.forget([sighting])
                 note = f"To be launched again: {sentence(sighting.diagnosis)}"
             elif change is not None:
-                changes.append((sighting, change))
+                changes.append((sighting, replace(change, may_park=may_park(sighting))))
             if note:
                 notes[sighting.identity.attempt] = {"note": note, "category": str(sighting.diagnosis.category)}
             else:

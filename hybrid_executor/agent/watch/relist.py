@@ -224,7 +224,8 @@ def identity_of_record(record: Record) -> PodIdentity:
     """Return the identity that the record's pod has or had."""
     return PodIdentity(
         attempt=record.id,
-        launch=record.launches,
+        launch=record.launch,
+        moves=record.moves,
         generation=record.generation,
         namespace=record.namespace,
         name=record.pod,

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from hybrid_executor.insight.durations import in_words, some
+from hybrid_executor.insight.targets import moved_words
 from hybrid_executor.plugin.page.wording import moment, slots, tab, why
 
 STATIC = Path(__file__).parent / "static"
@@ -32,6 +33,7 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters.update(duration=in_words, some=some, why=why, tab=tab, slots=slots, moment=moment)
+_environment.globals["moved_words"] = moved_words
 # A browser that has an older release's files in its cache asks for ours.
 _environment.globals["version"] = hashlib.sha256(
     b"".join(path.read_bytes() for path in sorted(STATIC.iterdir()))

@@ -115,6 +115,8 @@ def fit_picture(picture: Picture, user: access.User) -> Mapping[str, Any]:
         "problems": problems,
         "hidden_problems": len(overview.problems) - len(problems),
         "queues": overview.queues[:_MOST_MEMBERS],
+        "targets": overview.targets[:_MOST_MEMBERS],
+        "shares": picture.settings.shares.shares,
         "workers": [_worker(view, picture.details, is_readable) for view in overview.workers[:_MOST_MEMBERS]],
         "agents": [_agent(view) for view in overview.agents[:_MOST_MEMBERS]],
         "needs_workers": "celery" in pools,

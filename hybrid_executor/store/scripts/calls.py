@@ -26,10 +26,17 @@ Texts = tuple[str | int, ...]
 
 
 class Destination(TypedDict):
-    """What attempts of one :class:`Submit` share; ``..._key`` is an index of ``KEYS``, 0 for none."""
+    """What attempts of one :class:`Submit` share; ``..._key`` is an index of ``KEYS``, 0 for none.
+
+    ``route`` is "" where nobody counts; at most ``most`` attempts may be in the set ``place_key``, 0 for no limit.
+    """
 
     owner: OwnerId
     pool: str
+    route: str
+    target: str
+    most: int
+    place_key: int
     owner_key: int
     live_key: int
     launch_key: int
@@ -40,35 +47,47 @@ class Submission(TypedDict):
     """One attempt of a :class:`Submit`, as JSON: the server parses it faster than the client packs each part.
 
     ``destination`` is an index of the destinations, from 1; the key of the record is ``KEYS[first_key]``, those of
-    payload and overrides follow it.
+    payload and overrides follow it. ``because`` is why it goes on to another target. An attempt that ``only_waits`` is
+    submitted again only if nothing can have started it, and that is no further launch.
     """
 
     id: AttemptId
     expected_generation: int
+    because: str
+    only_waits: bool
     destination: int
     first_key: int
     fields: list[str]
 
 
 class Submit(NamedTuple):
-    """Record attempts as submitted.
+    """Record attempts as submitted. ``proposal`` names an epoch that may have to begin.
 
     ``destinations`` is a list of :class:`Destination` as JSON. ``items`` are four for each attempt: a
     :class:`Submission`, the message for the queue, the payload and the overrides, each "" for none.
     """
 
     events_key: Key
+    epoch_key: Key
+    home_key: Key
+    unsettled_key: Key
     other_keys: tuple[Key, ...]
     prefix: str
     terminal: tuple[State, ...]
     payload_seconds: int
     live_seconds: int
+    proposal: str
+    epoch_seconds: int
+    settling_seconds: int
     destinations: str
     items: Texts
 
 
 class Claim(NamedTuple):
-    """Take an attempt for a worker. ``proposal`` names an epoch that may have to begin."""
+    """Take an attempt for a worker. ``proposal`` names an epoch that may have to begin.
+
+    ``sent_generation`` is the generation that the message was sent for, if it says so.
+    """
 
     attempt_key: Key
     events_key: Key
@@ -83,6 +102,7 @@ class Claim(NamedTuple):
     worker: str
     owner: OwnerId
     pool: str
+    sent_generation: int | None
     live_seconds: int
     token: str
     proposal: str
@@ -95,7 +115,8 @@ class Advance(NamedTuple):
     """Change the state of an attempt.
 
     ``operation`` is put on the launch stream of the record's cluster, "" for nothing. ``acknowledged_id`` is the entry
-    of ``acknowledged_key`` that is acknowledged, whether the change is made or not.
+    of ``acknowledged_key`` that is acknowledged, whether the change is made or not. With ``may_park``, the pod is
+    certainly gone and its task has not started: if the attempt is to leave its target, it waits for its owner instead.
     """
 
     attempt_key: Key
@@ -109,9 +130,11 @@ class Advance(NamedTuple):
     sources: tuple[State, ...]
     generation: int | None
     raises_generation: bool
+    may_park: bool
     is_terminal: bool
     is_started: bool
     kept_seconds: int
+    live_seconds: int
     operation: str
     acknowledged_id: str
     fields: Texts
@@ -136,6 +159,7 @@ class Restore(NamedTuple):
     events_key: Key
     owner_key: Key
     live_key: Key
+    prefix: str
     id: AttemptId
     owner: OwnerId
     pool: str
@@ -176,11 +200,45 @@ class Erase(NamedTuple):
     terminal: tuple[State, ...]
 
 
+class Leave(NamedTuple):
+    """Let an attempt whose pod has not started leave its target."""
+
+    attempt_key: Key
+    prefix: str
+    id: AttemptId
+    generation: int
+    because: str
+
+
+class Recount(NamedTuple):
+    """Write an owner's attempts into the sets that count them, about ``size`` at a time."""
+
+    owner_key: Key
+    prefix: str
+    cursor: str
+    size: int
+    live_seconds: int
+    terminal: tuple[State, ...]
+
+
+class SweepPlace(NamedTuple):
+    """Drop what is not there any more from the set of a route's target, ``size`` at a time from ``start`` on."""
+
+    place_key: Key
+    prefix: str
+    route: str
+    target: str
+    start: int
+    size: int
+    terminal: tuple[State, ...]
+
+
 class Sweep(NamedTuple):
-    """Drop what has ended from a pool's set, about ``size`` at a time."""
+    """Drop what has ended or moved on from a pool's set, about ``size`` at a time."""
 
     live_key: Key
     prefix: str
+    pool: str
     cursor: str
     size: int
     terminal: tuple[State, ...]

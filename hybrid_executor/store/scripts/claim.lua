@@ -1,8 +1,9 @@
 -- A Celery worker takes a message's attempt: exactly one taker wins, and nobody after it ended.
 --
 -- A claim that is repeated with the same token, because its answer was lost, is granted again. A missing record (Redis
--- lost data while the message was on its way) is written again from the message. What was submitted before Redis may
--- have fallen back to older data is not claimed until all have written again what they know: it may have run already.
+-- lost data while the message was on its way) is written again from the message. A message that was sent before the
+-- attempt went on to another target is refused, and so is any message of an attempt that is not for workers by now. What
+-- was submitted before Redis may have fallen back to older data is not claimed until all have written again what they know: it may have run already.
 --
 -- Answers {code, state, generation, holder}; code 1: claimed, 0: refused, 2: not yet, -3: the record's key holds
 -- another type.
@@ -15,7 +16,8 @@ local state, generation, holder = known[1], tonumber(known[2] or '0') or 0, know
 if state == 'running' and token ~= '' and known[6] == token then
   return {1, 'running', generation, worker}
 end
-if state and state ~= 'submitted' then
+local is_stale = sent_generation and sent_generation < generation
+if state and (state ~= 'submitted' or is_stale or (known[4] and known[4] ~= pool)) then
   return {0, state, generation, holder}
 end
 local unsettled = epoch_of(epoch_key, home_key, unsettled_key, proposal, epoch_seconds, settling_seconds)[2]

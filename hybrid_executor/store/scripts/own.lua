@@ -25,6 +25,14 @@ local function shared(command, key, ...)
   return answer
 end
 
+-- Takes an attempt out of the set that counts it on a target of its route. A route with one target and no condition
+-- counts nobody.
+local function leave_place(prefix, route, target, id)
+  if route and route ~= '' and target then
+    shared('ZREM', prefix .. PLACE .. route .. '>' .. target, id)
+  end
+end
+
 -- Returns whether a state is among states, given as ",a,b,".
 local function is_among(state, states)
   return string.find(states, ',' .. state .. ',', 1, true) ~= nil

@@ -18,6 +18,12 @@ for _, key in ipairs({owner_key, live_key}) do
   shared('SADD', key, id)
   redis.call('EXPIRE', key, live_seconds)
 end
+local placed = redis.call('HMGET', attempt_key, 'route', 'target', 'placed_at')
+if placed[1] and placed[1] ~= '' and placed[2] then
+  local place_key = prefix .. PLACE .. placed[1] .. '>' .. placed[2]
+  shared('ZADD', place_key, tonumber(placed[3] or '0') or 0, id)
+  redis.call('EXPIRE', place_key, live_seconds)
+end
 shared('XADD', events_key, '*', 'attempt', id, 'state', state, 'generation', generation, 'owner', owner, 'pool', pool,
   'schema', SCHEMA)
 return 1

@@ -184,11 +184,14 @@ class World:
         assert record is not None
         return record
 
+    def records(self, attempts: Sequence[AttemptId]) -> list[Record]:
+        return [record for record in self.store.attempts.records(attempts) if record is not None]
+
     def wait_for(self, state: State, attempts: Sequence[AttemptId], *, seconds: float = 20.0) -> list[Record]:
         """Wait until all attempts are in ``state``."""
 
         def all_there() -> list[Record] | None:
-            records = [record for record in self.store.attempts.records(attempts) if record is not None]
+            records = self.records(attempts)
             reached = len(records) == len(attempts) and all(record.state is state for record in records)
             return records if reached else None
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
+from hybrid_executor.store import Record
 
 from .conftest import World, wait_until
 
@@ -101,3 +103,31 @@ def test_what_waits_goes_on_with_another_agent_when_its_own_dies(world: World) -
     world.start_agent("agent-2")
     world.store.attempts.revoke(taken, reason="cleared")
     world.wait_for(State.SUCCEEDED, waiting, seconds=60)
+
+
+def test_a_few_pods_do_not_wait_for_a_hundred_times_as_many_of_another_queue(world: World) -> None:
+    big = world.submit(count=2000, queue="big")
+    world.start_agent(settings=world.settings(pod_creation_rate="20", starting_pods="50"))
+    wait_until(lambda: any(record.launching_at for record in world.records(big[:64])), what="the first pod")
+    small = world.submit(count=20, queue="small")
+    records = world.wait_for(State.SUCCEEDED, small, seconds=40)
+    first, last = records[0].submitted_at, max(record.launching_at for record in records)
+    between = [record for record in world.records(big) if first < record.launching_at < last]
+    assert len(between) <= 20 + 64, "one for each of theirs, and one batch that was read before they came"
+    world.store.attempts.revoke(big, reason="the test has ended")
+    wait_until(world.launch_stream_is_empty, seconds=40, what="launches that were revoked while they waited to go")
+
+
+def test_queues_get_pods_by_their_shares(world: World) -> None:
+    etl, reports = world.submit(count=200, queue="etl"), world.submit(count=200, queue="reports")
+    world.start_agent(settings=world.settings(pod_creation_rate="12", starting_pods="50", fair_share="reports=3"))
+
+    def launched() -> list[Record]:
+        return [record for record in world.records(etl + reports) if record.launching_at]
+
+    wait_until(lambda: len(launched()) >= 72, seconds=60, what="72 pods")
+    # The first ones are created before anything has to wait; then the queue that came later catches up.
+    scarce = sorted(launched(), key=lambda record: record.launching_at)[40:72]
+    assert 21 <= Counter(record.queue for record in scarce)["reports"] <= 27
+    world.store.attempts.revoke(etl + reports, reason="the test has ended")
+    wait_until(world.launch_stream_is_empty, seconds=40, what="launches that were revoked while they waited to go")

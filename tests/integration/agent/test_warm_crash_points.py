@@ -63,10 +63,7 @@ class DyingAgent:
         )
         self._stream = world.store.launches("default", consumer=f"dies-after-{after}")
         self._preparer = LaunchPreparer(
-            agent="dies",
-            store=world.store,
-            factory=factory,
-            token_seconds=600,
+            agent="dies", cluster="default", store=world.store, factory=factory, token_seconds=600
         )
         self._launches = WarmLaunches(
             cluster="default",

@@ -7,6 +7,7 @@ from urllib.parse import urljoin
 
 import pytest
 
+from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Store
 from tests.integration.plugin.conftest import Html, Visitor
@@ -57,6 +58,34 @@ def test_it_shows_queues_workers_agents_what_waits_and_what_failed(visitor: Visi
     assert "0/3 nodes are available" in text
     assert "etl.prepare run1 failed kubernetes" in text
     assert "Out of memory" in text
+
+
+@pytest.fixture
+def elastic_routes(monkeypatch: pytest.MonkeyPatch) -> None:
+    routes = "etl-* = celery(max=1, wait=20s) > kubernetes, * = celery"
+    monkeypatch.setenv("AIRFLOW__HYBRID_EXECUTOR__ROUTES", routes)
+    monkeypatch.setenv("AIRFLOW__HYBRID_EXECUTOR__FAIR_SHARE", "etl-*=3")
+
+
+@pytest.mark.usefixtures("elastic_routes")
+def test_it_shows_how_full_targets_are_and_why_attempts_came_there(visitor: Visitor, store: Store) -> None:
+    stays, moved = some_id(), some_id()
+    submit(store, [stays], task="stays", queue="etl-1")
+    submit(store, [moved], task="moved", queue="etl-1", pool="kubernetes")
+    at = int(store.client.time()[0]) * 1000
+    on_workers = {"route": "etl-*", "target": "celery", "placed_at": at}
+    on_pods = on_workers | {"target": "kubernetes", "moves": 1, "moved_at": at, "moved_from": "celery"}
+    store.client.hset(store.keys.attempt(AttemptId(stays)), mapping=on_workers)
+    store.client.hset(store.keys.attempt(AttemptId(moved)), mapping=on_pods | {"moved_because": "wait"})
+    text = page_of(visitor).text
+    assert "etl-* celery (max=1, wait=20s) 1 of 1 1 full: 1 of 1" in text
+    assert "etl-* kubernetes 1 1 wait: 1" in text
+    assert "Running Share Served by" in text
+    task = page_of(visitor, "task", dag_id="etl", run_id="run1", task_id="moved").text
+    assert "Target kubernetes of route etl-*" in task
+    assert "from celery: it had waited there for too long" in task
+    waiting = page_of(visitor, "task", dag_id="etl", run_id="run1", task_id="stays").text
+    assert "If it does not start here, it goes on to kubernetes in" in waiting
 
 
 def test_each_row_leads_to_the_tab_of_its_task(visitor: Visitor, store: Store) -> None:

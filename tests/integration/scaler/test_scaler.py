@@ -112,7 +112,7 @@ def test_a_queue_needs_slots_for_what_waits_and_for_what_runs(
         store.attempts.claim(attempt, worker="w")
     found = ask("/queues/reports")
     assert found.pop("age") >= 0
-    assert found == {"queue": "reports", "value": 5, "waiting": 3, "running": 2}
+    assert found == {"queue": "reports", "value": 5, "waiting": 3, "running": 2, "elsewhere": 0}
     store.attempts.advance(Change(attempt=attempts[0], to=State.SUCCEEDED))
     assert ask("/queues/reports")["value"] == 4
     assert {name: queue["value"] for name, queue in ask("/queues").items()} == {"other": 1, "reports": 4}

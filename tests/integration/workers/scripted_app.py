@@ -88,6 +88,7 @@ app = create_worker_app(
                 "hybrid_executor": {
                     "redis_url": os.environ["HYBRID_TEST_REDIS"],
                     "worker_shutdown_timeout": os.environ.get("HYBRID_TEST_SHUTDOWN", "0"),
+                    "fair_share": os.environ.get("HYBRID_TEST_SHARES", ""),
                 },
                 "celery_broker_transport_options": {
                     "visibility_timeout": os.environ.get("HYBRID_TEST_VISIBILITY", "86400")

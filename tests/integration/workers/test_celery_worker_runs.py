@@ -99,7 +99,7 @@ def test_a_revoked_attempt_does_not_start(scheduler: Scheduler, tmp_path: Path) 
 def test_a_message_whose_record_is_lost_writes_it_anew_and_runs(scheduler: Scheduler) -> None:
     attempt = AttemptId("11111111-2222-3333-4444-555555555555")
     text = callback_json(attempt, {})
-    scheduler.push(build_message(attempt, text, queue="default", owner="7", instance=INSTANCE))  # type: ignore[arg-type]
+    scheduler.push(build_message(attempt, text, queue="default", owner="7", instance=INSTANCE, generation=1))  # type: ignore[arg-type]
     wait_until(lambda: scheduler.store.attempts.records([attempt])[0], what="the record is there")
     record = scheduler.wait_for(attempt, State.SUCCEEDED)
     assert (record.owner, record.kind, record.queue) == ("7", "callback", "default")

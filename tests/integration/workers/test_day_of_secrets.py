@@ -178,7 +178,9 @@ def full(day: Day) -> Iterator[None]:
 def foreign_messages() -> list[str]:
     """Return messages as others may have left them in a queue, each with the token somewhere."""
     text = callback_json("11111111-1111-1111-1111-111111111111", {}).replace("a-token-that-nobody-may-see", TOKEN)
-    message = json.loads(build_message(AttemptId("m1"), text, queue="default", owner=OwnerId("1"), instance="airflow"))
+    message = json.loads(
+        build_message(AttemptId("m1"), text, queue="default", owner=OwnerId("1"), instance="airflow", generation=1)
+    )
     headers = message["headers"]
 
     def changed(name: str, **changes: Any) -> str:

@@ -20,6 +20,7 @@ from hybrid_executor.agent.watcher import KubernetesJobWatcher
 from hybrid_executor.complaints import Complaints
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.fairness import Shares
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import pod_name
 from hybrid_executor.states import State
@@ -98,6 +99,7 @@ def launcher(cluster: Cluster, store: Store) -> Iterator[Launcher]:
         pods_per_second=100.0,
         token_seconds=600.0,
         warm=WarmLaunches(cluster="default", client=client, store=store, factory=factory, complaints=Complaints()),
+        shares=Shares(),
     )
     yield launcher
     launcher.finish(seconds=5)

@@ -9,6 +9,7 @@ import pytest
 from hybrid_executor.agent.launch.entries import Launch
 from hybrid_executor.agent.launch.queue import LaunchQueue, Wait
 from hybrid_executor.events import AttemptId, StreamId
+from hybrid_executor.fairness import Shares, parse_shares
 from hybrid_executor.kube.demand import Demand, demand_of
 from hybrid_executor.kube.quantities import quantity
 from hybrid_executor.kube.refusal import Refusal
@@ -17,10 +18,10 @@ from hybrid_executor.store import LaunchEntry
 _numbers = itertools.count(1)
 
 
-def launch(*, at: float = 0.0) -> Launch:
+def launch(queue: str = "", *, at: float = 0.0) -> Launch:
     number = next(_numbers)
     entry = LaunchEntry(id=StreamId(f"{number}-0"), op="launch", attempt=AttemptId(str(number)), generation=1)
-    return Launch(entry, accepted_at=at)
+    return Launch(entry, queue, accepted_at=at)
 
 
 def demand(namespace: str = "a", *, account: str = "default", priority: str = "", **requests: str) -> Demand:
@@ -45,7 +46,7 @@ CLOSED = Refusal("retry", "closed", concerns="namespace")
 
 
 def filled(*demands: Demand, count: int = 1) -> tuple[LaunchQueue, list[Launch]]:
-    queue = LaunchQueue()
+    queue = LaunchQueue(Shares())
     launches = []
     for one in demands:
         for _ in range(count):
@@ -67,6 +68,51 @@ def test_namespaces_have_their_turns_one_after_the_other() -> None:
     queue.add(launch(), demand("b"))
     taken = queue.take(2, now=0.0)
     assert {one.demand.namespace for one in taken if one.demand} == {"a", "b"}
+
+
+def mixed(shares: str, **counts: int) -> LaunchQueue:
+    """Return a queue of launches with equal pods: those of the first queue arrived first."""
+    made = LaunchQueue(parse_shares(shares))
+    for queue, count in counts.items():
+        for _ in range(count):
+            made.add(launch(queue), demand())
+    return made
+
+
+def queues_of(launches: list[Launch]) -> str:
+    return " ".join(one.queue for one in launches)
+
+
+def test_five_launches_of_one_queue_do_not_wait_for_ten_thousand_of_another() -> None:
+    queue = mixed("", big=10_000, small=5)
+    assert queues_of(queue.take(10, now=0.0)).split().count("small") == 5
+
+
+def test_queues_have_their_turns_by_their_shares() -> None:
+    queue = mixed("reports=3", etl=100, reports=100)
+    assert queues_of(queue.take(40, now=0.0)).split().count("reports") == 30
+
+
+def test_what_was_taken_and_not_tried_does_not_count_as_a_turn() -> None:
+    queue = mixed("", a=50, b=50)
+    for _ in range(10):
+        [first, *rest] = queue.take(9, now=0.0)
+        queue.put_back(rest)
+        queue.settled(first)
+    assert len(queue) == 90
+    assert queue.waiting() == {"a": {"turn": 90}}
+    left = queues_of(queue.take(90, now=0.0)).split()
+    assert (left.count("a"), left.count("b")) == (45, 45)
+
+
+def test_launches_of_two_queues_with_equal_pods_wait_for_the_same_quota() -> None:
+    queue = mixed("", a=3, b=3)
+    refuse(queue, queue.take(1, now=0.0)[0], over(pods="1"))
+    assert queue.take(9, now=0.0) == []
+    assert len(queue.refusals(0.0)) == 1
+    [probe] = queue.take(9, now=1.0)
+    queue.created(probe, now=1.0)
+    assert queues_of(queue.take(2, now=1.0)) in ("a b", "b a")
 
 
 def test_within_a_namespace_pods_that_ask_for_different_things_have_their_turns() -> None:
@@ -183,7 +229,7 @@ def test_what_asks_for_least_tries_first_and_does_not_wait_for_what_asks_for_mor
 
 
 def test_a_refusal_that_may_be_for_good_ends_after_its_time_for_each_that_waited_so_long() -> None:
-    queue = LaunchQueue()
+    queue = LaunchQueue(Shares())
     for at in (0.0, 0.0, 8.0):
         queue.add(launch(at=at), demand())
     [probe] = queue.take(1, now=0.0)

@@ -8,7 +8,11 @@ from hybrid_executor.cli.dag_routes import route_tasks
 from hybrid_executor.compat.dag_files import TaskOnDisk
 from hybrid_executor.routing import parse_routes
 
-ROUTES = parse_routes("kubernetes=kubernetes, gpu-*=kubernetes:gpu, *=celery", profiles=["gpu"])
+ROUTES = parse_routes(
+    "kubernetes=kubernetes, gpu-*=kubernetes:gpu, elastic=celery(wait=20s) > kubernetes, "
+    "pods-only=kubernetes:gpu(max=2) > kubernetes, *=celery",
+    profiles=["gpu"],
+)
 EXECUTORS = [
     frozenset({"HybridExecutor", "hybrid_executor.HybridExecutor"}),
     frozenset({"LocalExecutor", "airflow.executors.local_executor.LocalExecutor"}),
@@ -30,6 +34,13 @@ def test_a_task_goes_where_the_first_route_that_matches_its_queue_leads() -> Non
 def test_an_executor_config_that_workers_ignore_is_a_warning() -> None:
     [words] = route(has_executor_config=True)["warnings"]
     assert words.startswith("executor_config is ignored, since the queue default goes to the pool celery")
+
+
+def test_an_executor_config_on_a_route_that_may_put_the_task_on_workers_is_a_warning() -> None:
+    [words] = route(queue="elastic", has_executor_config=True)["warnings"]
+    assert words.startswith("executor_config is ignored when a task of queue elastic goes to celery: check that image")
+    assert route(queue="pods-only", has_executor_config=True)["warnings"] == []
+    assert route(queue="elastic")["warnings"] == []
 
 
 def test_a_task_of_another_executor_has_no_pool_here_and_one_of_an_unknown_executor_is_a_warning() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from hybrid_executor.insight.overview import ClusterView, Overview
 from hybrid_executor.insight.problems import Problem
 from hybrid_executor.insight.queues import QueueView
 from hybrid_executor.insight.slots import PoolView, SchedulerView
+from hybrid_executor.insight.targets import TargetView
 from hybrid_executor.insight.warm import WarmView
 
 LONG = "2 attempts of queue etl cannot start, the first for 3 min: Waiting for quota: compute [red] in namespace etl"
@@ -32,6 +34,10 @@ FOUND = Overview(
     pools=(PoolView(name="celery", limit=32, per_scheduler=32, occupied=4),),
     queues=(QueueView(name="x", pool="celery", depth=3, oldest_age=200, advice="nobody serves it"),),
     clusters=(ClusterView(name="default", agents=("agent-1",), starting=2, limit=8, pods={"pending": 2}),),
+    targets=(
+        TargetView(route="etl-*", target="celery", used=2, most=2, waiting=1, closed="full: 2 of 2"),
+        TargetView(route="etl-*", target="kubernetes", used=7, came={"wait": 5}),
+    ),
     warm=(
         WarmView(
             cluster="default",
@@ -48,6 +54,22 @@ FOUND = Overview(
         ),
     ),
 )
+
+
+def test_shares_are_shown_where_queues_have_different_ones() -> None:
+    assert "share" not in shown(FOUND)
+    queues = (QueueView(name="x", pool="celery", share=3), QueueView(name="y", pool="celery"))
+    lines = shown(replace(FOUND, queues=queues)).splitlines()
+    assert "x celery 0 0 3 nobody" in [" ".join(line.split()) for line in lines]
+
+
+def test_the_targets_of_elastic_routes_are_shown_with_what_closes_them() -> None:
+    lines = shown(FOUND).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("Targets of elastic routes"))
+    text = " ".join(" ".join(lines[start : start + 8]).split())
+    assert "etl-* celery 2 of 2 1" in text
+    assert "full: 2 of 2" in text
+    assert "etl-* kubernetes 7 0 wait: 5" in text
 
 
 def shown(found: Overview, format_name: str = "table") -> str:

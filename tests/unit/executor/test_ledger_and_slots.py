@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.ledger import Ledger, Tracked
 from hybrid_executor.executor.outage import Outage
-from hybrid_executor.executor.slots import admit, free_slots
+from hybrid_executor.executor.slots import free_slots
 from hybrid_executor.states import State
 
 
@@ -55,12 +53,6 @@ def test_a_removed_attempt_frees_its_pools_slot_once() -> None:
 
 def test_free_slots_are_never_negative() -> None:
     assert free_slots({"a": 2, "b": 5}, {"a": 7}) == {"a": 0, "b": 5}
-
-
-def test_a_full_pool_is_passed_over_and_order_is_kept() -> None:
-    waiting: list[tuple[str, Any]] = [("1", "a1"), ("2", "a2"), ("3", "b1"), ("4", "b2")]
-    assert admit(waiting, free={"a": 1, "b": 2}, pool_of=lambda w: w[0]) == ["a1", "b1", "b2"]
-    assert admit(waiting, free={"a": 1, "b": 2}, pool_of=lambda w: w[0], most=2) == ["a1", "b1"]
 
 
 def test_an_outage_waits_longer_each_time_and_ends_with_an_answer() -> None:

@@ -47,6 +47,18 @@ def side(**rest: Any) -> AirflowSide:
         (standing("queued", job="1"), {"redis": "Redis cannot be reached."}, "Redis cannot be reached.", "status"),
         (standing("queued", job="1"), {"schedulers": (DEAD,)}, "Scheduler job 1 is not alive, and neither", "Start"),
         (standing("queued", job="1"), {"occupied": 32, "limit": 32}, "Pool celery is full: 32 of 32", "parallelism"),
+        (
+            standing("queued", job="1"),
+            {"is_elastic": True, "closed": ["celery: full: 2 of 2", "kubernetes: full: 1 of 1"]},
+            "No target of its route takes it now. celery: full: 2 of 2; kubernetes: full: 1 of 1.",
+            "raise max",
+        ),
+        (
+            standing("queued", job="1", queued_at=NOW - 2),
+            {"is_elastic": True, "occupied": 32, "limit": 32},
+            "submits it in its next loop",
+            "Wait",
+        ),
         (standing("queued", job="1", queued_at=NOW - 2), {}, "submits it in its next loop", "Wait"),
         (standing("queued", job="1", queued_at=NOW - 60), {}, "Redis has no record of it", "log"),
         (standing("queued", job="1"), {"pool": "local"}, "free process of the scheduler", "local_parallelism"),

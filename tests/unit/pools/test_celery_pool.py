@@ -47,7 +47,7 @@ def store() -> Store:
 def message(
     *, attempt: str = "a", text: str = WORK.payload, queue: str = "q", owner: str = "1", instance: str = "i"
 ) -> str:
-    return build_message(AttemptId(attempt), text, queue=queue, owner=OwnerId(owner), instance=instance)
+    return build_message(AttemptId(attempt), text, queue=queue, owner=OwnerId(owner), instance=instance, generation=1)
 
 
 def test_the_same_attempt_and_workload_give_the_same_message() -> None:

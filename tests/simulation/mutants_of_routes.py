@@ -1,0 +1,92 @@
+"""Guards of routes with several targets, each removed alone: moves, limits, and what is left behind."""
+
+from __future__ import annotations
+
+from tests.simulation.mutant import Mutant
+
+_LUA = "hybrid_executor/store/scripts"
+
+ROUTE_MUTANTS = (
+    Mutant(
+        name="a message from before a move is claimed",
+        file=f"{_LUA}/claim.lua",
+        old="if state and (state ~= 'submitted' or is_stale or (known[4] and known[4] ~= pool)) then",
+        new="if state and state ~= 'submitted' then",
+        needs_pods=True,
+        within=1000,
+    ),
+    Mutant(
+        name="a target takes more than its limit",
+        file=f"{_LUA}/submit.lua",
+        old="  elseif is_full(destination, id) then",
+        new="  elseif false then",
+        needs_pods=True,
+        harmless="Two schedulers have to submit to a target at the same moment; tests with threads notice it",
+    ),
+    Mutant(
+        name="what has started moves",
+        file=f"{_LUA}/submit.lua",
+        old="  elseif item.only_waits and (known[2] ~= 'submitted' or may_have_started(known[7])) then",
+        new="  elseif false then",
+        needs_pods=True,
+        within=1000,
+    ),
+    Mutant(
+        name="a move does not leave the place",
+        file=f"{_LUA}/submit.lua",
+        old="      leave_place(prefix, known[5], known[6], id)\n",
+        new="",
+        needs_pods=True,
+    ),
+    Mutant(
+        name="a move does not leave the pool's set",
+        file=f"{_LUA}/submit.lua",
+        old="      shared('SREM', prefix .. LIVE .. known[4], id)\n",
+        new="",
+        needs_pods=True,
+        harmless="The sweep of the pool's set drops it, and the sets of other pools are not looked at",
+    ),
+    Mutant(
+        name="an end does not leave the place",
+        file=f"{_LUA}/advance.lua",
+        old="  leave_place(prefix, known[10], known[11], id)\n",
+        new="",
+        needs_pods=True,
+    ),
+    Mutant(
+        name="an attempt goes on before its pod is gone",
+        file=f"{_LUA}/leave.lua",
+        old="redis.call('HSET', attempt_key, 'leaving', because)\n",
+        new="redis.call('HSET', attempt_key, 'leaving', because, 'state', 'submitted', 'generation', generation + 1)\n",
+        needs_pods=True,
+    ),
+    Mutant(
+        name="what leaves its target fails when its pod is gone",
+        file=f"{_LUA}/advance.lua",
+        old="local is_parked = is_withdrawn or (is_further_launch and leaving ~= '')\n",
+        new="local is_parked = false\n",
+        needs_pods=True,
+        harmless="It is launched once more on its target, and is withdrawn again",
+    ),
+    Mutant(
+        name="a pod that may still be created counts as absent",
+        file="hybrid_executor/agent/launch/withdrawal.py",
+        old="            if self._may_be_under_way(withdrawn):\n",
+        new="            if False:\n",
+        within=2000,
+    ),
+    Mutant(
+        name="a launch for another target is made",
+        file="hybrid_executor/agent/launch/preparation.py",
+        old=" or record.cluster != self._cluster:\n",
+        new=":\n",
+        within=1000,
+    ),
+    Mutant(
+        name="a scheduler does not move what waits too long",
+        file="hybrid_executor/executor/moves.py",
+        old='            return "wait"\n',
+        new='            return ""\n',
+        harmless="It starts where it is, later",
+    ),
+)
