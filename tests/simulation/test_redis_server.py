@@ -20,6 +20,7 @@ from hybrid_executor.store import (
     LaunchEntry,
     LaunchStream,
     Order,
+    Placement,
     RedisSettings,
     Restoration,
     Store,
@@ -73,8 +74,15 @@ def _operation(rng: random.Random) -> tuple[str, Callable[[Store], Any]]:
     change = Change(
         attempt=attempt, to=state, generation=generation, raises_generation=rng.random() < 0.3, fields={"reason": "why"}
     )
+    limited = Placement(route="r", most=2, because="wait", only_waits=rng.random() < 0.5)
     all_operations: dict[str, Callable[[Store], Any]] = {
         "submit": lambda s: s.attempts.submit([submission]),
+        "submit to a target": lambda s: s.attempts.submit(
+            [replace(item, placement=limited) for item in (submission, launch)]
+        ),
+        "places": lambda s: s.places.counts(["r>celery", "r>kubernetes"]),
+        "repair places": lambda s: (s.places.sweep([("r", "celery")], starts={}), s.places.recount(owner)),
+        "leave": lambda s: s.places.leave({attempt: number}, because="wait"),
         "claim": lambda s: s.attempts.claim(attempt, worker="w", token=token, owner=owner, fields={"queue": "q"}),
         "advance": lambda s: s.attempts.advance(change),
         "adopt": lambda s: [_timeless(record) for record in s.attempts.adopt([attempt], owner=owner)],
@@ -134,6 +142,7 @@ def _set(store: Store, key: str) -> None:
 
 def _timeless(record: Any) -> Any:
     times = ("submitted_at", "running_at", "lost_at", "ended_at", "launching_at", "pending_at")
+    times += ("queued_at", "placed_at", "moved_at")
     if record is None:
         return None
     extra = {name: text for name, text in record.extra.items() if not name.endswith("_at")}

@@ -70,8 +70,9 @@ class PodCreator:
                 return self._after_error(ready, missing_attach_right(patience_seconds=self._patience_seconds))
             pod = self._run_pod(manifest.pod)
         except KubeError as error:
-            refusal = judge_create_error(error, patience_seconds=self._patience_seconds)
-            return self._after_error(ready, refusal, is_answered=400 <= error.status < 500)
+            if not 400 <= error.status < 500:
+                ready.launch.unanswered_at = time.monotonic()
+            return self._after_error(ready, judge_create_error(error, patience_seconds=self._patience_seconds))
         if self._settings.logs_task_metadata:
             annotations = manifest.pod["metadata"].get("annotations")
             log.info("Pod %s/%s has the annotations %s", manifest.namespace, manifest.name, annotations)
@@ -99,10 +100,8 @@ class PodCreator:
                 return identity
         return None
 
-    def _after_error(self, ready: Ready, refusal: Refusal, *, is_answered: bool = True) -> Tried:
+    def _after_error(self, ready: Ready, refusal: Refusal) -> Tried:
         launch = ready.launch
-        if not is_answered:
-            launch.unanswered_at = time.monotonic()
         if refusal.action == "exists":
             return self._after_conflict(ready)
         if refusal.action == "reject":

@@ -24,7 +24,6 @@ LAUNCHABLE = (State.SUBMITTED, State.LAUNCHING)
 class Launch:
     """An entry that this agent works on, and what earlier tries showed.
 
-    :ivar queue: the task's queue, "" where it is not known.
     :ivar failures: creations that failed and may be tried again.
     :ivar renames: how many names were in use by somebody else's pod.
     :ivar last_words: the cluster's last answer. :ivar note: what it waits for, as the record says.
@@ -39,7 +38,6 @@ class Launch:
     """
 
     entry: LaunchEntry
-    queue: str = ""
     failures: int = 0
     renames: int = 0
     last_words: str = ""
@@ -215,7 +213,6 @@ HandOverResult = HandedOver | TakenBack | Abandoned | Again | Dropped | Failed
 
 Outcome = Created | HandedOver | TakenBack | Parked | Failed
 """What ends a launch, in the step that acknowledges its entry."""
-
 
 Step = Prepared | Tried | HandOverResult
 """What a launch is handed on with."""
