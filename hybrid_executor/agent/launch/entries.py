@@ -24,6 +24,7 @@ LAUNCHABLE = (State.SUBMITTED, State.LAUNCHING)
 class Launch:
     """An entry that this agent works on, and what earlier tries showed.
 
+    :ivar queue: the task's queue, "" where it is not known.
     :ivar failures: creations that failed and may be tried again.
     :ivar renames: how many names were in use by somebody else's pod.
     :ivar last_words: the cluster's last answer. :ivar note: what it waits for, as the record says.
@@ -38,6 +39,7 @@ class Launch:
     """
 
     entry: LaunchEntry
+    queue: str = ""
     failures: int = 0
     renames: int = 0
     last_words: str = ""
