@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from hybrid_executor.standalone.environment import clean_environment
 from hybrid_executor.standalone.ports import choose_port
 from tests.waiting import PATIENCE_SECONDS, wait_until
+
+_GRACE_SECONDS = 60.0
 
 
 class Standalone:
@@ -51,8 +54,11 @@ class Standalone:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def kill(self) -> None:
-        """End every process that belongs to it."""
+    def end(self) -> None:
+        """End every process that belongs to it, in good order if that is possible."""
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_GRACE_SECONDS)
         for pid in processes_of(self.home):
             os.kill(pid, signal.SIGKILL)
         self.process.wait(PATIENCE_SECONDS)

@@ -40,7 +40,7 @@ def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]
         started.wait_until_ready()
         yield started
     finally:
-        started.kill()
+        started.end()
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ pytestmark = [
 def standalone(tmp_path: Path) -> Iterator[Standalone]:
     started = Standalone(tmp_path)
     yield started
-    started.kill()
+    started.end()
 
 
 def test_ctrl_c_stops_all_in_good_order(standalone: Standalone) -> None:

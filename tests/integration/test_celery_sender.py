@@ -52,7 +52,9 @@ def test_a_batch_arrives_in_order_as_messages_of_ours(redis_url: str) -> None:
     messages = [json.loads(text) for text in reversed(texts)]
     assert [message["headers"]["id"] for message in messages] == [work.attempt for work in works(50)]
     headers = messages[0]["headers"]
-    assert headers["hybrid"] == {"owner": "1", "instance": "airflow", "pool": "celery", "schema": SCHEMA}
+    assert headers["hybrid"] == {"owner": "1", "instance": "airflow", "pool": "celery", "schema": SCHEMA} | {
+        "generation": 1
+    }
     assert (headers["task"], "secret" in json.dumps(headers)) == ("execute_workload", False)
 
 

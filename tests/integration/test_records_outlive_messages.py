@@ -18,6 +18,7 @@ from hybrid_executor.executor.submission import publish_unsent, submit
 from hybrid_executor.pools.celery import CeleryPool
 from hybrid_executor.pools.work import Work
 from hybrid_executor.store import RedisSettings, Store, open_store
+from hybrid_executor.targets import Target
 from hybrid_workers.deployment import read_deployment
 
 
@@ -69,7 +70,7 @@ def test_a_callback_keeps_its_attempt_when_redis_fails_after_its_message_was_sen
             reports=Reports(HybridExecutor()),
             make_workloads=lambda _: {},
         )
-        submit(context, [make_callback()])
+        submit(context, [(make_callback(), Target("celery"))])
         [tracked] = context.ledger
         assert sender.sent == [tracked.attempt]
         admin.execute_command("CLIENT", "UNPAUSE")

@@ -21,7 +21,7 @@ REPAIR_MUTANTS = (
     Mutant(
         name="a live attempt is dropped from its pool's set",
         file=f"{_LUA}/sweep.lua",
-        old="if is_wrong_type(known) or not state or is_among(state, terminal) then",
+        old="if is_wrong_type(known) or not state or is_among(state, terminal) or (known[2] and known[2] ~= pool) then",
         new="if true then",
     ),
     Mutant(

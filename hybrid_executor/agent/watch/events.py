@@ -96,13 +96,19 @@ class PodStream:
         for seen in seen_now:
             seen = self._patience.judge(seen, now=time.monotonic())
             before = last.get(seen.identity.uid)
-            if self.memory.is_news(seen) if before is None else seen.diagnosis != before.diagnosis:
+            if self._is_news(seen, before):
                 news.append(seen)
             last[seen.identity.uid] = seen
         if news:
             self._recorder.record(news)
         self._remember(last)
         return version
+
+    def _is_news(self, seen: Sighting, before: Sighting | None) -> bool:
+        """Return whether a sighting says more than the last one; that a pod is gone counts where its record waits."""
+        if before is not None:
+            return seen.diagnosis != before.diagnosis or seen.is_gone != before.is_gone
+        return self.memory.is_news(seen) or (seen.is_gone and self._recorder.holds(seen))
 
     def record_due(self) -> None:
         """Record verdicts that waited for their pod's node or for its log.

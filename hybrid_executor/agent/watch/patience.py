@@ -65,6 +65,11 @@ class Endings:
         held.sighting = seen
         return seen if now >= held.decide_at else None
 
+    def holds(self, seen: Sighting) -> bool:
+        """Return whether the verdict about this pod waits."""
+        held = self._held.get(seen.identity.path)
+        return held is not None and not is_another(held.sighting, seen)
+
     def keep(self, seen: Sighting, *, now: float) -> None:
         """Hold a pod that is being deleted, for at most :data:`REMOVAL_SECONDS`: its verdict comes when it is gone."""
         self._held[seen.identity.path] = _Held(seen, now + REMOVAL_SECONDS)

@@ -90,6 +90,10 @@ class PodRecorder:
         for namespace in {seen.identity.namespace for seen in sightings if finds_no_node(seen)}:
             self._on_shortage(namespace)
 
+    def holds(self, seen: Sighting) -> bool:
+        """Return whether something about this pod waits to be recorded."""
+        return self._endings.holds(seen) or self._unrecorded.holds(seen)
+
     def record_due(self) -> None:
         """Record the verdicts that have waited long enough, and what waits for a record. Cheap where there are none.
 

@@ -52,6 +52,11 @@ class Unrecorded:
         del self._kept[seen.identity.path]
         return False
 
+    def holds(self, seen: Sighting) -> bool:
+        """Return whether a sighting of this pod is kept."""
+        kept = self._kept.get(seen.identity.path)
+        return kept is not None and not is_another(kept.sighting, seen)
+
     def due(self, *, now: float) -> list[tuple[Sighting, str]]:
         """Return the sightings to record now, if their records are there again, with the last lines of their logs."""
         return [(kept.sighting, kept.lines) for kept in self._kept.values() if now >= kept.ask_at]

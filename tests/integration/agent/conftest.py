@@ -223,3 +223,9 @@ def world(redis_url: str, tmp_path: Path) -> Iterator[World]:
     opened = World(redis_url, tmp_path)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def soon_unexpected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is expected to write the record of a pod again a second after it was missed; usually it is two minutes."""
+    monkeypatch.setattr("hybrid_executor.agent.watch.unrecorded.KEPT_SECONDS", 1.0)

@@ -88,8 +88,8 @@ def test_the_metrics_of_warm_pods_are_sent(world: World, statsd: StatsdListener,
     warm.wait_for_ready(2)
     place = {"cluster": "default", "profile": "warm"}
     wait_until(lambda: statsd.last("warm.pods", state="ready", **place) == 2, what="two pods that wait")
-    assert statsd.last("warm.idle_cpu", **place) == pytest.approx(0.2)
-    assert statsd.last("warm.idle_memory", **place) == 2 * 2**20
+    wait_until(lambda: statsd.last("warm.idle_cpu", **place) == pytest.approx(0.2), what="what their idleness costs")
+    wait_until(lambda: statsd.last("warm.idle_memory", **place) == 2 * 2**20, what="what their idleness costs")
     other = json.dumps({"pod": {"metadata": {"labels": {"a": "b"}}}})
     attempts = [*warm.submit(overrides=other), *warm.submit(count=3)]
     world.wait_for(State.SUCCEEDED, attempts)

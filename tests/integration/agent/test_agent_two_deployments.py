@@ -89,6 +89,7 @@ def test_pods_of_another_deployment_are_not_touched_and_the_clash_is_told_once(
     assert "exit code 3" in failed.reason
 
 
+@pytest.mark.usefixtures("soon_unexpected")
 def test_pods_stay_ours_when_redis_loses_its_data(world: World, caplog: pytest.LogCaptureFixture) -> None:
     release = world.directory / "release"
     world.start_agent("agent-1")
@@ -106,6 +107,7 @@ def test_pods_stay_ours_when_redis_loses_its_data(world: World, caplog: pytest.L
     assert "another deployment" not in caplog.text
 
 
+@pytest.mark.usefixtures("soon_unexpected")
 def test_an_agent_that_came_after_the_loss_of_data_learns_which_pods_are_ours(world: World) -> None:
     first = world.start_agent("agent-1")
     release = world.directory / "release"

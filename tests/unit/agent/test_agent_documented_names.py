@@ -10,6 +10,7 @@ from typing import Any, cast
 import fakeredis
 import pytest
 
+from hybrid_executor.agent.data_loss import DataLoss
 from hybrid_executor.agent.launch.launcher import AirflowKubernetesScheduler as DefinedLauncher
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.launcher import AirflowKubernetesScheduler
@@ -98,6 +99,7 @@ def launcher(cluster: Cluster, store: Store) -> Iterator[Launcher]:
         complaints=Complaints(),
         pods_per_second=100.0,
         token_seconds=600.0,
+        data_loss=DataLoss(store.events),
         warm=WarmLaunches(cluster="default", client=client, store=store, factory=factory, complaints=Complaints()),
         shares=Shares(),
     )
