@@ -158,9 +158,10 @@ class Reaper:
 def _waits(record: Record) -> bool:
     """Return whether an agent has to create the record's pod, or to hand the workload over to one that waits.
 
-    An attempt that is to leave its target gets no pod there any more.
+    Of an attempt that is to leave its target, an agent has to find out whether its pod was created. Once it is certain
+    that there is none, its owner moves it.
     """
-    if record.leaving:
+    if record.leaving and record.state is State.SUBMITTED:
         return False
     is_under_way = record.state in LAUNCHABLE or (record.state is State.PENDING and bool(record.hand_over_pod))
     return is_under_way and bool(record.cluster)

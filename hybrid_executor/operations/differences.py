@@ -208,7 +208,8 @@ def _of_message(seen: Snapshot, record: Record) -> Iterator[Difference]:
 
 
 def _of_launch(seen: Snapshot, record: Record) -> Iterator[Difference]:
-    waits = record.state in (State.SUBMITTED, State.LAUNCHING) and not record.leaving  # its scheduler moves it
+    # One that is submitted and is to leave its target is moved by its scheduler.
+    waits = record.state is State.LAUNCHING or (record.state is State.SUBMITTED and not record.leaving)
     launching = seen.launching.get(record.cluster)
     if waits and launching is not None and record.id not in launching and seen.age_seconds(record) >= _SETTLED_SECONDS:
         yield Difference(

@@ -120,6 +120,13 @@ def test_a_launch_is_missed_only_where_the_stream_of_its_cluster_could_be_read()
     assert find(waits, row("queued"), launching={"c": frozenset({A})}) == []
 
 
+def test_a_launch_is_also_missed_of_what_is_to_leave_its_target_and_may_have_a_pod() -> None:
+    leaves = record(State.LAUNCHING, pool="kubernetes", cluster="c", leaving="wait")
+    assert kinds(find(leaves, row("queued"), launching={"c": frozenset()})) == [("no launch", "this command")]
+    parked = record(State.SUBMITTED, pool="kubernetes", cluster="c", leaving="wait")
+    assert find(parked, row("queued"), launching={"c": frozenset()}) == []
+
+
 def test_a_pod_is_missed_only_where_its_namespace_was_asked() -> None:
     runs = record(pool="kubernetes", cluster="c", namespace="n", pod="p")
     assert find(runs, row()) == []

@@ -114,8 +114,11 @@ class LaunchPreparer:
             return Claimed(launch, record, pod, payload, is_new=False, is_warm=bool(record.warm_pod))
         if record.state not in LAUNCHABLE:
             return Dropped(launch)
-        if record.leaving:
-            return Withdrawn(launch, record) if record.state is State.LAUNCHING else Dropped(launch)
+        if record.leaving and record.state is State.SUBMITTED:
+            return Dropped(launch)  # its owner moves it
+        if record.leaving and record.pod:
+            return Withdrawn(launch, record)
+        # A record that was written again after a loss of data does not name its pod: its owner decides.
         if not payload:
             return self._without_workload(launch, record)
         try:

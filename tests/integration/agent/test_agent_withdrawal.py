@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
@@ -87,6 +89,19 @@ def test_an_old_order_does_not_touch_the_pod_of_a_later_launch(world: World) -> 
     world.store.client.xadd(world.store.keys.launch("default"), entry)
     wait_until(world.launch_stream_is_empty, what="the agent to have looked")
     assert len(world.pods()) == 1
+
+
+def test_the_owner_decides_where_redis_has_lost_which_pod_is_to_leave(world: World) -> None:
+    [attempt] = world.submit()
+    lost = replace(world.record(attempt), state=State.LAUNCHING)
+    world.store.client.flushall()
+    world.restore(lost)
+    assert world.store.places.leave({attempt: 1}, because="wait") == [True]
+    world.store.launches("default", consumer="reaper").put_again(attempt, generation=1)
+    world.start_agent()
+    [record] = world.wait_for(State.LOST, [attempt])
+    assert record.category == "workload_lost"
+    assert record.leaving == "wait"
 
 
 def test_what_is_not_done_because_of_an_error_is_done_when_the_owner_asks_again(world: World) -> None:

@@ -86,6 +86,14 @@ def test_an_attempt_that_moved_on_is_not_stuck() -> None:
     assert stuck.update([], now=72.0) == []
 
 
+def test_an_agent_looks_for_the_pod_of_what_is_to_leave_its_target_and_leaves_the_move_to_its_owner() -> None:
+    stuck = StuckLaunches()
+    submitted = Record(id=A, state=State.SUBMITTED, generation=2, cluster="default", leaving="wait")
+    launching = Record(id=B, state=State.LAUNCHING, generation=1, cluster="default", leaving="wait")
+    assert stuck.update([submitted, launching], now=0.0) == []
+    assert stuck.update([submitted, launching], now=31.0) == [launching]
+
+
 def test_members_whose_record_has_expired_are_dropped(store: Store) -> None:
     store.client.delete(store.keys.attempt(A))
     reaper_of(store).repair(now=0.0)
