@@ -217,7 +217,6 @@ class History:
 
     def _lose(self, fault: Fault, number: int) -> None:
         self.world.say(f"{fault}")
-        self.records.forget()
         self.runs.forgotten_at = self.world.now
         if fault.kind == "flush":
             self.server.run([["FLUSHALL"]])
@@ -225,6 +224,7 @@ class History:
             self.server.restart_empty()
         else:
             self.server.fall_back(self._snapshots[number])
+        self.records.forget()
         for other in self.plan.faults:
             if other.kind == "drain" and other.ends_at < fault.at:
                 # The order may be lost, which a person sees.

@@ -119,10 +119,14 @@ class Records:
         server.after_writes.append(self._look)
 
     def forget(self) -> None:
-        """Redis has lost data: what was known before need not hold any more."""
+        """Redis has lost data: what was known before need not hold any more, only what it holds now."""
         self._known.clear()
         self._leases.clear()
         self._is_after_loss = True
+        for key in self._server.all_keys():
+            record = self._server.peek(key) if key.startswith(self._prefix) else None
+            if isinstance(record, dict) and "state" in record:
+                self._known[key.removeprefix(self._prefix)] = record["state"], int(record.get("generation", "0"))
 
     def _look(self, written: Iterable[str]) -> None:
         prefix, owner_prefix = self._prefix, self._owner_prefix
