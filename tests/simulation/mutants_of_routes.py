@@ -76,6 +76,14 @@ ROUTE_MUTANTS = (
         within=2000,
     ),
     Mutant(
+        name="nobody looks after a launch that is to leave its target",
+        file="hybrid_executor/agent/reaper.py",
+        old="    if record.leaving and record.state is State.SUBMITTED:\n",
+        new="    if record.leaving:\n",
+        needs_pods=True,
+        within=2000,
+    ),
+    Mutant(
         name="a launch for another target is made",
         file="hybrid_executor/agent/launch/preparation.py",
         old=" or record.cluster != self._cluster:\n",
