@@ -36,7 +36,7 @@ from hybrid_executor.errors import ConfigError, HybridError, StoreForbidden, Sto
 from hybrid_executor.kube.client import KubeClient, connect
 from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.metrics import table as metric
-from hybrid_executor.store import Store, open_configured_store
+from hybrid_executor.store import open_configured_store
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class Agent:
         """
         try:
             self._check_clusters()
-            if not _wait_for_redis(self._store, stop, self._complaints, has_lost_parent, self._pulse):
+            if not _wait_for_redis(self._ask_redis, stop, self._complaints, has_lost_parent, self._pulse):
                 return 0
             self._start(stop)
             self._maintain(stop, has_lost_parent)
@@ -192,9 +192,19 @@ class Agent:
         if len(errors) == len(self._clusters):
             raise errors[0]
 
-    def _start(self, stop: threading.Event) -> None:
+    def _ask_redis(self) -> None:
+        """Find out whether Redis can be used, and what has to be known of it before anything begins. May be repeated.
+
+        :raises StoreUnavailable: Redis could not be asked.
+        :raises StoreForbidden: Redis refuses the user or password, or a permission is missing.
+        """
+        self._store.ping()
+        self._store.check_permissions()
+        self._store.check_writes()
         self._data_loss.check()
         self._ownership.check()
+
+    def _start(self, stop: threading.Event) -> None:
         lease = self._around.lease("reaper")
         self._keeper.add(lease)
         self._reaper = reaper = Reaper(
@@ -315,18 +325,21 @@ def _connect(kubernetes_settings: KubernetesSettings, profile: Profile) -> KubeC
 
 
 def _wait_for_redis(
-    store: Store, stop: threading.Event, complaints: Complaints, has_lost_parent: Callable[[], bool], pulse: Pulse
+    ask: Callable[[], None],
+    stop: threading.Event,
+    complaints: Complaints,
+    has_lost_parent: Callable[[], bool],
+    pulse: Pulse,
 ) -> bool:
     """Wait until Redis answers and takes writes; return False if the agent has to end before that.
 
-    :raises ConfigError: Redis refuses the user or password, or a permission is missing.
+    :param ask: raises StoreUnavailable if it does not.
+    :raises StoreForbidden: Redis refuses the user or password, or a permission is missing.
     """
     failures = 0
     while not stop.is_set() and not has_lost_parent():
         try:
-            store.ping()
-            store.check_permissions()
-            store.check_writes()
+            ask()
         except StoreForbidden:
             raise
         except StoreUnavailable as error:

@@ -50,13 +50,17 @@ class AgentProcess:
 
     def run(self) -> None:
         """Live until the end of the history."""
-        code = main.run_agent(
-            settings=self._settings,
-            kubernetes_settings=self._kubernetes_settings,
-            name=self.name,
-            stop=threading.Event(),
-        )
-        self.violations.append(f"{self.process.name} ended with code {code}")
+        try:
+            code = main.run_agent(
+                settings=self._settings,
+                kubernetes_settings=self._kubernetes_settings,
+                name=self.name,
+                stop=threading.Event(),
+            )
+        except Exception as error:  # noqa: BLE001 - each is a mistake, and other histories go on
+            self.violations.append(f"{self.process.name} ended with {error!r}")
+        else:
+            self.violations.append(f"{self.process.name} ended with code {code}")
 
 
 @contextmanager

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
+from hybrid_executor.agent.main import Agent
+from hybrid_executor.agent.ownership import Ownership
+from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.states import State
 
 from .conftest import World, wait_until
@@ -37,6 +42,25 @@ def test_another_agent_resumes_from_the_stored_version_without_a_list(world: Wor
     world.start_agent("agent-2")
     world.wait_for(State.SUCCEEDED, [attempt])
     assert world.states(attempt).count("succeeded") == 1
+
+
+def test_an_agent_goes_on_if_redis_does_not_answer_one_of_its_first_questions(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, asked = threading.Event(), list[str]()
+    check = Ownership.check
+
+    def answered_at_last(self: Ownership) -> None:
+        asked.append("")
+        if len(asked) == 1:
+            raise StoreUnavailable("lost")
+        check(self)
+        stop.set()
+
+    monkeypatch.setattr(Ownership, "check", answered_at_last)
+    agent = Agent(settings=world.settings(), kubernetes_settings=world.kubernetes_settings(), name="agent-1", hook=None)
+    assert agent.run(stop, has_lost_parent=lambda: False) == 0
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("verb", ["list", "watch"])
