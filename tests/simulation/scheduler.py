@@ -218,6 +218,7 @@ class Scheduler:
             if is_ours and (row.is_stuck or self.world.now - row.queued_at > STUCK_SECONDS):
                 self.world.say(f"takes {row.name} back")
                 row.is_locked, row.is_stuck = True, False
+                row.taken_back[row.attempt] = self.world.now
                 try:
                     self.executor.revoke_task(ti=row)  # type: ignore[arg-type]
                     row.state, row.attempt = "scheduled", ""

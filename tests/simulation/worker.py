@@ -163,6 +163,10 @@ class Worker:
                 self._reports.lost_process(attempt, "Worker exited prematurely: signal 9", process=slot.pid)
             self._news.wake()
 
+    def forget_acknowledged(self) -> None:
+        """Keep only the messages of what runs: a Redis that has lost all data delivers no other one again."""
+        self.messages = {attempt: self.messages[attempt] for attempt in self.running}
+
     def _give_back(self, message: dict[str, Any]) -> None:
         while True:
             try:
