@@ -88,7 +88,10 @@ class Row:
 
 @dataclass(eq=False)
 class Job:
-    """A scheduler job."""
+    """A scheduler job.
+
+    :ivar is_running: False once another scheduler has found it dead. The next heartbeat of its own makes it True again.
+    """
 
     id: int
     heartbeat_at: float

@@ -226,6 +226,7 @@ class History:
         else:
             self.server.fall_back(self._snapshots[number])
         if fault.kind != "fall_back":
+            self.runs.emptied_at = self.world.now
             for worker in self.workers.values():
                 worker.forget_acknowledged()
         for other in self.plan.faults:

@@ -62,6 +62,7 @@ class Runs:
         so when it wakes.
     :param is_calm: there are no faults: then agents delete the pods of what was taken back at once.
     :ivar forgotten_at: when Redis last lost data.
+    :ivar emptied_at: when it last lost all data.
     """
 
     def __init__(self, world: World, unanswered: Collection[str], held_up: Collection[str], *, is_calm: bool) -> None:
@@ -71,7 +72,7 @@ class Runs:
         self._unanswered = unanswered
         self.violations: list[str] = []
         self.all: list[Run] = []
-        self.forgotten_at = 0.0
+        self.forgotten_at = self.emptied_at = 0.0
 
     def begin(self, attempt: str, process: Process, *, is_claimed: bool) -> Run:
         """Note that an attempt is run.
@@ -100,18 +101,21 @@ class Runs:
         if any(other.is_admitted for other in self.all if other.attempt == run.attempt):
             self.violations.append(f"the task of attempt {run.attempt[:8]} was started twice")
         run.is_admitted = True
-        is_known = run.process.paused_until or run.attempt in self._held_up or self._may_be_deleted_yet(run, row)
-        if row.attempt != run.attempt and not is_known:
+        is_excused = run.process.paused_until or run.attempt in self._held_up or self._may_start_late(run, row)
+        if row.attempt != run.attempt and not is_excused:
             self.violations.append(f"attempt {run.attempt[:8]} started {row.name}, whose attempt is {row.attempt[:8]}")
 
-    def _may_be_deleted_yet(self, run: Run, row: Row) -> bool:
-        """Return whether the run's pod may not be deleted yet, after Airflow has taken its attempt back.
+    def _may_start_late(self, run: Run, row: Row) -> bool:
+        """Return whether a run may start its task after Airflow has taken its attempt back: the API lets any run do so.
 
-        The agent hears of it a moment later, and the API lets any pod of the task start it.
+        The pod may not be deleted yet. Or Redis has lost all data since, and a worker had the message already.
         """
         taken_back_at = row.taken_back.get(run.attempt)
-        is_late = taken_back_at is None or self._world.now - taken_back_at > self._deleted_seconds
-        return not run.is_claimed and not is_late
+        if taken_back_at is None:
+            return False
+        if run.is_claimed:
+            return taken_back_at <= self.emptied_at
+        return self._world.now - taken_back_at <= self._deleted_seconds
 
     def end(self, run: Run) -> None:
         """Note that a run is over."""

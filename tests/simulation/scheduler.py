@@ -122,7 +122,7 @@ class Scheduler:
     def _loop_once(self) -> None:
         world, airflow = self.world, self.airflow
         world.sleep(0.005)
-        self.job.heartbeat_at = world.now
+        self.job.heartbeat_at, self.job.is_running = world.now, True
         if world.now - self._adopted_at > _ADOPT_SECONDS:
             self._adopted_at = world.now
             self._adopt()
