@@ -213,22 +213,25 @@ class History:
             kube.arrange(fault)
 
     def _keep_snapshot(self, number: int) -> None:
-        self._snapshots[number] = self.server.snapshot()
+        running = frozenset(attempt for worker in self.workers.values() for attempt in worker.running)
+        self._snapshots[number] = self.server.snapshot(), running
 
     def _lose(self, fault: Fault, number: int) -> None:
         self.world.say(f"{fault}")
         self.records.forget()
         self.runs.forgotten_at = self.world.now
+        unacknowledged: frozenset[AttemptId] = frozenset()
         if fault.kind == "flush":
             self.server.run([["FLUSHALL"]])
         elif fault.kind == "restart":
             self.server.restart_empty()
         else:
-            self.server.fall_back(self._snapshots[number])
+            snapshot, unacknowledged = self._snapshots[number]
+            self.server.fall_back(snapshot)
         if fault.kind != "fall_back":
             self.runs.emptied_at = self.world.now
-            for worker in self.workers.values():
-                worker.forget_acknowledged()
+        for worker in self.workers.values():
+            worker.forget_ended(but=unacknowledged)
         for other in self.plan.faults:
             if other.kind == "drain" and other.ends_at < fault.at:
                 # The order may be lost, which a person sees.

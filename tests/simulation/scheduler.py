@@ -122,7 +122,7 @@ class Scheduler:
     def _loop_once(self) -> None:
         world, airflow = self.world, self.airflow
         world.sleep(0.005)
-        self.job.heartbeat_at, self.job.is_running = world.now, True
+        self.job.heartbeat_at = world.now
         if world.now - self._adopted_at > _ADOPT_SECONDS:
             self._adopted_at = world.now
             self._adopt()
@@ -140,6 +140,7 @@ class Scheduler:
                 self.violations.append(f"heartbeat() took {world.now - began:.1f} s")
         world.sleep(0.005)
         self._process_events()
+        self.job.is_running = True  # a heartbeat of a job writes its own state, also where others have found it dead
         self._handle_stuck()
         self._purge_silent()
 
