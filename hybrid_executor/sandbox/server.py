@@ -151,12 +151,17 @@ class SandboxServer:
         }
 
     def write_kubeconfig(self, path: Path, *, namespace: str = "default") -> None:
-        """Write the kubeconfig to a file that only its owner may read (JSON, which is YAML too)."""
-        path.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        """Write the kubeconfig to a file that only its owner may read (JSON, which is YAML too).
+
+        Who waits for the file finds all of it.
+        """
+        part = path.with_name(f"{path.name}.part")
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(self.kubeconfig(namespace=namespace), file, indent=2)
             file.write("\n")
+        part.replace(path)
 
     def call(self, function: Callable[[], Any]) -> Any:
         """Run a function in the event loop and return its result, for changes to the objects from other threads."""

@@ -99,8 +99,8 @@ class LaunchQueue:
         """Put launches back that were taken and not tried, at their old place."""
         with self._lock:
             for launch in reversed(launches):
-                self._turns.take_back(launch)
-                self._put_first(launch)
+                lane = self._put_first(launch)
+                self._turns.take_back(launch, lane.barrier or lane)
                 self._end_try(launch)
 
     def open_count(self, now: float) -> int:
@@ -216,10 +216,12 @@ class LaunchQueue:
         else:
             self._turns.remove(lane)
 
-    def _put_first(self, launch: Launch) -> None:
+    def _put_first(self, launch: Launch) -> Lane:
         assert launch.demand is not None
-        self._lane_of(launch.queue, launch.demand).launches.appendleft(launch)
+        lane = self._lane_of(launch.queue, launch.demand)
+        lane.launches.appendleft(launch)
         self._waiting[launch.entry.id] = launch
+        return lane
 
     def _set_up(self, barrier: Barrier, queue: str, demand: Demand) -> None:
         """Attach the refused lane, and each open lane with the same cause, to the barrier."""

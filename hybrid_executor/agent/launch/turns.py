@@ -69,9 +69,17 @@ class SourceTurns:
             queues.remove(queue)
         return None
 
-    def take_back(self, launch: Launch) -> None:
-        """Note that a launch was not tried. What several gave back, take back in the reverse order."""
+    def take_back(self, launch: Launch, source: Source) -> None:
+        """Note that a launch was not tried: its turn is not over. What several gave back, take back in reverse order.
+
+        :param source: where the launch waits again. It is asked first.
+        """
         self._turns.take_back(Barrier.queue if launch.barrier is not None else launch.queue)
+        namespaces = self._sources[source.queue]
+        namespaces.move_to_end(source.demand.namespace, last=False)
+        sources = namespaces[source.demand.namespace]
+        sources.remove(source)
+        sources.appendleft(source)
 
 
 def _first(namespaces: OrderedDict[str, deque[Source]], now: float) -> Launch | None:

@@ -70,6 +70,21 @@ def test_namespaces_have_their_turns_one_after_the_other() -> None:
     assert {one.demand.namespace for one in taken if one.demand} == {"a", "b"}
 
 
+@pytest.mark.parametrize("others", [[demand("b")], [demand("a", cpu="2")], [demand("b"), demand("a", cpu="2")]])
+@pytest.mark.parametrize("taken", [2, 3, 8])
+def test_turns_go_on_where_they_were_when_most_of_what_is_taken_is_put_back(others: list[Demand], taken: int) -> None:
+    queue, _ = filled(demand("a"), count=100)
+    for other in others:
+        queue.add(launch(), other)
+    went = []
+    for _ in range(2 * len(others) + 2):
+        first, *rest = queue.take(taken, now=0.0)
+        queue.put_back(rest)
+        queue.created(first, now=0.0)
+        went.append(first.demand)
+    assert set(went) == {demand("a"), *others}
+
+
 def mixed(shares: str, **counts: int) -> LaunchQueue:
     """Return a queue of launches with equal pods: those of the first queue arrived first."""
     made = LaunchQueue(parse_shares(shares))
