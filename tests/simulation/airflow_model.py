@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import PurePath
 from typing import Any
@@ -47,6 +47,7 @@ class Row:
     :ivar is_stuck: its scheduler is to take it back, as it does with what is queued for too long.
     :ivar run_by: the process that runs it.
     :ivar longest_wait: seconds from a queueing to the start of its run.
+    :ivar taken_back: attempts that its scheduler has taken back, and when.
     """
 
     plan: TaskPlan
@@ -66,6 +67,7 @@ class Row:
     runs: int = 0
     tries_added: int = 0
     longest_wait: float = 0.0
+    taken_back: dict[str, float] = field(default_factory=dict)
 
     @property
     def key(self) -> TaskInstanceKey:
@@ -86,7 +88,10 @@ class Row:
 
 @dataclass(eq=False)
 class Job:
-    """A scheduler job."""
+    """A scheduler job.
+
+    :ivar is_running: False once another scheduler has found it dead. The next heartbeat of its own makes it True again.
+    """
 
     id: int
     heartbeat_at: float

@@ -94,7 +94,7 @@ class History:
         self.network = Network(self.world, self.server, self._faults)
         self.records = Records(self.server)
         self._store = Store(SimulatedRedis.connect(self.server.run), instance=INSTANCE)
-        self.runs = Runs(self.world, self.network.unanswered, self.network.held_up)
+        self.runs = Runs(self.world, self.network.unanswered, self.network.held_up, is_calm=not plan.faults)
         self.schedulers: list[Scheduler] = []
         self.workers: dict[str, Worker] = {}
         self.agents: dict[str, AgentProcess] = {}
@@ -213,18 +213,25 @@ class History:
             kube.arrange(fault)
 
     def _keep_snapshot(self, number: int) -> None:
-        self._snapshots[number] = self.server.snapshot()
+        running = frozenset(attempt for worker in self.workers.values() for attempt in worker.running)
+        self._snapshots[number] = self.server.snapshot(), running
 
     def _lose(self, fault: Fault, number: int) -> None:
         self.world.say(f"{fault}")
         self.runs.forgotten_at = self.world.now
+        unacknowledged: frozenset[AttemptId] = frozenset()
         if fault.kind == "flush":
             self.server.run([["FLUSHALL"]])
         elif fault.kind == "restart":
             self.server.restart_empty()
         else:
-            self.server.fall_back(self._snapshots[number])
+            snapshot, unacknowledged = self._snapshots[number]
+            self.server.fall_back(snapshot)
         self.records.forget()
+        if fault.kind != "fall_back":
+            self.runs.emptied_at = self.world.now
+        for worker in self.workers.values():
+            worker.forget_ended(but=unacknowledged)
         for other in self.plan.faults:
             if other.kind == "drain" and other.ends_at < fault.at:
                 # The order may be lost, which a person sees.
@@ -255,7 +262,10 @@ class History:
             self.server.run([["LREM", "celery", "1", message], ["LPUSH", "celery", json.dumps(known)]])
 
     def _redeliver(self, fault: Fault) -> None:
-        """Deliver a message again that a worker has, as a broker does that has not heard of it for too long."""
+        """Deliver a message again that a worker has, as a broker does that has not heard of it for too long.
+
+        Or one that has ended, as if its acknowledgement had been lost.
+        """
         messages = list(self.workers[fault.target].messages.values())[-1:]
         for message in messages:
             self.world.say(f"{fault}: {message['headers']['id'][:8]}")

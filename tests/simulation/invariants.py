@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _TERMINAL = frozenset(state.value for state in TERMINAL_STATES)
 _LOST_SECONDS = 30.0
+_DELETED_SECONDS = 1.5
 _LONGEST_WAIT_SECONDS = 20.0
 _MOST_TRIPS = 30
 """Round trips to Redis of one heartbeat, with all timed repairs in it and each script sent for the first time."""
@@ -40,12 +41,14 @@ MOST = {"overflow>celery": 1, "spot>celery": 2}
 class Run:
     """One time that a worker or a pod ran an attempt.
 
+    :ivar is_claimed: a worker has claimed it.
     :ivar is_admitted: the API let its task start.
     """
 
     attempt: str
     process: Process
     began_at: float
+    is_claimed: bool = True
     is_admitted: bool = False
     is_over: bool = False
 
@@ -57,16 +60,19 @@ class Runs:
         submitted once more, though it has ended: the API refuses the start of its task.
     :param held_up: attempts that a scheduler was just about to submit when it was paused. Nothing keeps it from doing
         so when it wakes.
+    :param is_calm: there are no faults: then agents delete the pods of what was taken back at once.
     :ivar forgotten_at: when Redis last lost data.
+    :ivar emptied_at: when it last lost all data.
     """
 
-    def __init__(self, world: World, unanswered: Collection[str], held_up: Collection[str]) -> None:
+    def __init__(self, world: World, unanswered: Collection[str], held_up: Collection[str], *, is_calm: bool) -> None:
         self._world = world
+        self._deleted_seconds = _DELETED_SECONDS if is_calm else _LOST_SECONDS
         self._held_up = held_up
         self._unanswered = unanswered
         self.violations: list[str] = []
         self.all: list[Run] = []
-        self.forgotten_at = 0.0
+        self.forgotten_at = self.emptied_at = 0.0
 
     def begin(self, attempt: str, process: Process, *, is_claimed: bool) -> Run:
         """Note that an attempt is run.
@@ -83,7 +89,7 @@ class Runs:
                 self.violations.append(f"attempt {attempt[:8]} has two live runs")
             elif other.is_admitted and is_claimed and not self._may_be_unknown(other):
                 self.violations.append(f"attempt {attempt[:8]} is run again although its task had started")
-        run = Run(attempt, process, now)
+        run = Run(attempt, process, now, is_claimed)
         self.all.append(run)
         return run
 
@@ -95,8 +101,21 @@ class Runs:
         if any(other.is_admitted for other in self.all if other.attempt == run.attempt):
             self.violations.append(f"the task of attempt {run.attempt[:8]} was started twice")
         run.is_admitted = True
-        if row.attempt != run.attempt and not run.process.paused_until and run.attempt not in self._held_up:
+        is_excused = run.process.paused_until or run.attempt in self._held_up or self._may_start_late(run, row)
+        if row.attempt != run.attempt and not is_excused:
             self.violations.append(f"attempt {run.attempt[:8]} started {row.name}, whose attempt is {row.attempt[:8]}")
+
+    def _may_start_late(self, run: Run, row: Row) -> bool:
+        """Return whether a run may start its task after Airflow has taken its attempt back: the API lets any run do so.
+
+        The pod may not be deleted yet. Or Redis has lost all data since, and a worker had the message already.
+        """
+        taken_back_at = row.taken_back.get(run.attempt)
+        if taken_back_at is None:
+            return False
+        if run.is_claimed:
+            return taken_back_at <= self.emptied_at
+        return self._world.now - taken_back_at <= self._deleted_seconds
 
     def end(self, run: Run) -> None:
         """Note that a run is over."""

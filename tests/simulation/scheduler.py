@@ -140,6 +140,7 @@ class Scheduler:
                 self.violations.append(f"heartbeat() took {world.now - began:.1f} s")
         world.sleep(0.005)
         self._process_events()
+        self.job.is_running = True  # a heartbeat of a job writes its own state, also where others have found it dead
         self._handle_stuck()
         self._purge_silent()
 
@@ -218,6 +219,7 @@ class Scheduler:
             if is_ours and (row.is_stuck or self.world.now - row.queued_at > STUCK_SECONDS):
                 self.world.say(f"takes {row.name} back")
                 row.is_locked, row.is_stuck = True, False
+                row.taken_back[row.attempt] = self.world.now
                 try:
                     self.executor.revoke_task(ti=row)  # type: ignore[arg-type]
                     row.state, row.attempt = "scheduled", ""

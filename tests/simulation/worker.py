@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import redis
@@ -162,6 +162,14 @@ class Worker:
             else:
                 self._reports.lost_process(attempt, "Worker exited prematurely: signal 9", process=slot.pid)
             self._news.wake()
+
+    def forget_ended(self, *, but: Collection[AttemptId]) -> None:
+        """Keep only the messages of what runs, and these: a Redis that has lost data delivers no other one again.
+
+        :param but: those whose acknowledgement it has lost.
+        """
+        kept = {*self.running, *but}
+        self.messages = {attempt: message for attempt, message in self.messages.items() if attempt in kept}
 
     def _give_back(self, message: dict[str, Any]) -> None:
         while True:

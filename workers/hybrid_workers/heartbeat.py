@@ -189,11 +189,18 @@ class Heartbeat:
             log.exception("The worker could not %s; trying again", name)
 
     def _keep_what_ran(self, activity: Activity) -> None:
-        """Read what task processes did; where Redis may have fallen back to older data, write it again."""
+        """Read what task processes did; where Redis may have fallen back to older data, write it again.
+
+        Also at the first look: a task process may have run something before it, and Redis may have forgotten that.
+        """
         self._witness.gather(activity.running)
         epoch = self._store().events.present().name
-        if self._epoch not in ("", epoch):
-            log.warning("Redis lost data, or may have lost its last changes; writing again what runs and has run here")
+        if self._epoch != epoch:
+            if self._epoch:
+                log.warning(
+                    "Redis lost data, or may have lost its last changes; writing again what runs and has run here"
+                )
+            self._witness.gather(activity.running)  # what Redis has forgotten may have been told in between
             self._witness.say_again(self._store().attempts, active=activity.running)
         self._epoch = epoch
 

@@ -12,10 +12,11 @@ import pytest
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
-from hybrid_executor.store import Order, Store
+from hybrid_executor.store import Epoch, Order, Store
 from hybrid_workers.activity import Activity, WorkerCard
 from hybrid_workers.heartbeat import Heartbeat
 from hybrid_workers.reports import Reports
+from hybrid_workers.witness import Note, Witness
 from tests.unit.workers.conftest import ATTEMPT, WORKER, record_of
 
 Submit = Callable[..., None]
@@ -32,6 +33,8 @@ class Worker:
         self.reports = Reports()
         self.orders: list[Order] = []
         self.left = 0
+        self.witness = Witness()
+        self.witness.open()
         self.heartbeat = Heartbeat(
             lambda: store,
             self.card,
@@ -40,6 +43,7 @@ class Worker:
             obey=self.orders.extend,
             leave=self.leave,
             queue_prefix="",
+            witness=self.witness,
         )
 
     def leave(self) -> None:
@@ -151,6 +155,33 @@ def test_a_running_record_that_redis_lost_is_written_again(store: Store, worker:
         WORKER,
         "q",
     )
+
+
+ENDED = Note(attempt=ATTEMPT, generation=2, end=State.FAILED.value, fields={"reason": "why"})
+
+
+def test_what_ended_before_the_first_look_and_was_forgotten_by_redis_is_written_again(
+    store: Store, worker: Worker, submit: Submit
+) -> None:
+    submit()  # as a Redis that fell back has it
+    worker.witness.note(ENDED)
+    worker.tell(Activity())
+    assert (record_of(store).state, record_of(store).reason) == (State.FAILED, "why")
+
+
+def test_what_ended_while_it_was_asked_whether_redis_has_forgotten_is_written_again(
+    store: Store, worker: Worker, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.tell(Activity())
+    submit()
+
+    def present() -> Epoch:
+        worker.witness.note(ENDED)
+        return Epoch("another")
+
+    monkeypatch.setattr(store.events, "present", present)
+    worker.tell(Activity())
+    assert record_of(store).state is State.FAILED
 
 
 def test_a_worker_with_news_every_second_still_looks_after_its_records(
