@@ -64,13 +64,13 @@ def component(name: str, code: str, *, environment: dict[str, str] | None = None
 
 
 def exists(pid: int) -> bool:
+    """Return whether a process runs; one that is only not reaped yet does not."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] if Path("/proc").exists() else ""
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    return (
-        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" if Path("/proc").exists() else True
-    )
+    return state != "Z"
 
 
 def test_a_component_starts_when_those_before_it_are_ready(make_stack: Callable[..., Stack], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 _SIZE = 4
+_MOST_LOOKS = 20
 _table: mmap.mmap | None = None
 _nursery = 0
 
@@ -60,8 +61,21 @@ def _parent_of(pid: int) -> int:
     return int(stat.rpartition(")")[2].split()[1])
 
 
-def children_of(pid: int) -> Iterator[int]:
-    """Return the child processes of a process, without a look at all processes. Linux."""
+def children_of(pid: int) -> list[int]:
+    """Return the child processes of a process, without a look at all processes. Linux.
+
+    The kernel's list may lack some while others end (``proc_pid_children(5)``), so it is read until two looks agree.
+    """
+    found = list(_read_children(pid))
+    for _ in range(_MOST_LOOKS):
+        again = list(_read_children(pid))
+        if again == found:
+            break
+        found = again
+    return found
+
+
+def _read_children(pid: int) -> Iterator[int]:
     for file in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             yield from (int(child) for child in file.read_text(encoding="ascii").split())

@@ -21,6 +21,7 @@ from hybrid_workers.processes import find_tree, is_zombie, kill_trees
 
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
+_LAST_LOOKS = 2
 
 
 def die_with(parent: int) -> None:
@@ -67,9 +68,12 @@ def reap_adopted(own: Collection[int]) -> set[int]:
 def end_adopted(own: Collection[int]) -> None:
     """End all adopted processes that are not among ``own``, with all that they have started.
 
-    What one of them has started is adopted when that one ends, so this looks again until there is none.
+    What one of them has started is adopted when that one ends, so this looks again until there is none, twice.
     """
     known = set(own)
-    while living := reap_adopted(known):
+    looks = 0
+    while looks < _LAST_LOOKS:
+        living = reap_adopted(known)
+        looks = 0 if living else looks + 1
         end_trees(living)
         known |= living & reap_adopted(known)  # what cannot be killed is not tried for ever
