@@ -20,13 +20,11 @@ from uuid import uuid4
 import pytest
 import redis
 
-from hybrid_executor.agent.main import Agent
-from hybrid_executor.config import airflow_config, read_settings
-from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.executor import HybridExecutor
 from hybrid_executor.sandbox.objects import PODS
 from tests.fault.churn import ChurnedWorker, Server
 from tests.fault.churn_near_side import make_rows
+from tests.fault.in_process import start_agent, start_executor
 from tests.faulty_sandbox import FaultySandbox
 from tests.integration.agent.conftest import RunningAgent
 from tests.integration.conftest import as_task_instance, make_task, set_options
@@ -189,19 +187,10 @@ class ElasticCourse:
     def start_executor(self) -> None:
         """Start the executor of a new scheduler."""
         job = next(self._jobs)
-        executor = HybridExecutor(parallelism=64)
-        executor.job_id = job
-        executor.start()
-        self.executors[job] = executor
+        self.executors[job] = start_executor(job, parallelism=64)
 
     def _start_agent(self) -> RunningAgent:
-        conf = airflow_config()
-        kubernetes = read_kubernetes_settings(conf)
-        return RunningAgent(
-            Agent(
-                settings=read_settings(conf), kubernetes_settings=kubernetes, name=f"agent-{uuid4().hex[:6]}", hook=None
-            )
-        )
+        return start_agent(f"agent-{uuid4().hex[:6]}")
 
     def start_workers(self) -> None:
         """Start both workers, and wait until they take messages."""

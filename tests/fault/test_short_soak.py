@@ -21,13 +21,11 @@ from typing import Any
 import pytest
 import redis
 
-from hybrid_executor.agent.main import Agent
-from hybrid_executor.config import airflow_config, read_settings
-from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.executor import HybridExecutor
 from hybrid_executor.sandbox.objects import PODS
 from tests.fault.churn import QUEUE, ChurnedWorker, Server
 from tests.fault.churn_near_side import left_in, make_rows
+from tests.fault.in_process import start_agent, start_executor
 from tests.faulty_sandbox import FaultySandbox
 from tests.integration.agent.conftest import RunningAgent
 from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, set_options
@@ -114,18 +112,11 @@ class Small:
     def start_executor(self) -> None:
         """Start the executor of a new scheduler."""
         job = next(self._jobs)
-        executor = HybridExecutor(parallelism=32)
-        executor.job_id = job
-        executor.start()
-        self.executors[job] = executor
+        self.executors[job] = start_executor(job, parallelism=32)
 
     def start_agent(self) -> RunningAgent:
         """Start an agent."""
-        conf = airflow_config()
-        settings = read_settings(conf)
-        return RunningAgent(
-            Agent(settings=settings, kubernetes_settings=read_kubernetes_settings(conf), name="agent", hook=None)
-        )
+        return start_agent("agent")
 
     def beat(self) -> None:
         """Do what the schedulers do in each of their loops."""

@@ -17,7 +17,7 @@ is deleted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from hybrid_executor.agent.identity import ANNOTATION_GENERATION, identify
@@ -25,53 +25,26 @@ from hybrid_executor.agent.launch.entries import Again, Claimed, Failed, HandOve
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.warm.own_pods import OwnHandOver
 from hybrid_executor.agent.warm.tally import WarmTally
-from hybrid_executor.agent.warm.writing import ANSWER_SECONDS, WorkloadWriter, is_usable
+from hybrid_executor.agent.warm.writing import WorkloadWriter, is_usable
 from hybrid_executor.backoff import CREATE
-from hybrid_executor.complaints import Complaints
 from hybrid_executor.errors import KubeError, TaskRejected
 from hybrid_executor.kube.client import KubeClient
-from hybrid_executor.kube.refusal import DEFAULT_PATIENCE_SECONDS
 from hybrid_executor.kube.warm_pod import CLAIMED, WAITING, claim_of, claim_patch, warm_state
 from hybrid_executor.states import State
 from hybrid_executor.store import Store
 
 
 class HandOver:
-    """Hands workloads over in one cluster, to warm pods and to those of :mod:`own_pods`. Safe for several threads.
-
-    :param patience_seconds: see :class:`WorkloadWriter`.
-    :param pause: waits for so many seconds.
-    """
+    """Hands workloads over in one cluster, to warm pods and to those of :mod:`own_pods`. Safe for several threads."""
 
     def __init__(
-        self,
-        *,
-        cluster: str,
-        client: KubeClient,
-        store: Store,
-        factory: PodFactory,
-        tally: WarmTally,
-        complaints: Complaints,
-        answer_seconds: float = ANSWER_SECONDS,
-        patience_seconds: float = DEFAULT_PATIENCE_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-        pause: Callable[[float], None] = time.sleep,
+        self, writer: WorkloadWriter, *, client: KubeClient, store: Store, factory: PodFactory, tally: WarmTally
     ) -> None:
+        self._writer = writer
         self._client = client
         self._factory = factory
         self._tally = tally
-        self._writer = WorkloadWriter(
-            cluster=cluster,
-            client=client,
-            store=store,
-            tally=tally,
-            complaints=complaints,
-            answer_seconds=answer_seconds,
-            patience_seconds=patience_seconds,
-            clock=clock,
-            pause=pause,
-        )
-        self._own = OwnHandOver(self._writer, client=client, store=store, pause=pause)
+        self._own = OwnHandOver(writer, client=client, store=store, pause=time.sleep)
 
     def run(self, claimed: Claimed) -> HandOverResult:
         """Try once to hand a workload over. KubeErrors are returned as a result, not raised.

@@ -10,6 +10,7 @@ from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.warm.choice import WarmChoice
 from hybrid_executor.agent.warm.hand_over import HandOver
 from hybrid_executor.agent.warm.tally import WarmTally
+from hybrid_executor.agent.warm.writing import WorkloadWriter
 from hybrid_executor.complaints import Complaints
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.kube.client import KubeClient
@@ -49,15 +50,15 @@ class WarmLaunches:
         self._choice = WarmChoice(
             store, cluster=cluster, factory=factory, tally=self.tally, distrusts_records=distrusts_records
         )
-        self.hand_over = HandOver(
+        writer = WorkloadWriter(
             cluster=cluster,
             client=client,
             store=store,
-            factory=factory,
             tally=self.tally,
             complaints=complaints,
             patience_seconds=patience_seconds,
         )
+        self.hand_over = HandOver(writer, client=client, store=store, factory=factory, tally=self.tally)
 
     def choose(self, items: Sequence[Prepared]) -> Sequence[Prepared]:
         """Return the launches with those that have a waiting pod now as claimed; see :meth:`WarmChoice.choose`."""

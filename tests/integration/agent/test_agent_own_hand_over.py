@@ -17,7 +17,7 @@ from hybrid_executor.store import LaunchEntry, Record, Renewal
 from tests.faulty_sandbox import Fault
 from tests.integration.agent.conftest import World
 from tests.integration.agent.test_warm_crash_points import DyingAgent
-from tests.integration.agent.warm_world import WarmWorld
+from tests.integration.agent.warm_world import HAND_OVER_FAULTS, WarmWorld
 from tests.waiting import wait_until
 
 OWN = {"profile": "plain"}
@@ -274,17 +274,7 @@ def test_pods_that_wait_while_redis_loses_everything_get_new_workloads(own: Warm
     own.check_once([attempt])
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault("lose_reply", path="/attach", times=3),
-        Fault("drop", path="/attach", times=3),
-        Fault("lose_reply", verb="patch", times=3),
-        Fault("status", verb="patch", times=3, code=503),
-        Fault("status", path="/log", times=3, code=500),
-    ],
-    ids=["lost answers", "cut attachments", "lost patches", "busy server", "no logs"],
-)
+@pytest.mark.parametrize("fault", HAND_OVER_FAULTS)
 def test_faults_in_the_middle_of_hand_overs_run_nothing_twice(own: WarmWorld, fault: Fault) -> None:
     own.start_agent()
     own.world.sandbox.faults.add(fault)

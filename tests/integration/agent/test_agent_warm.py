@@ -12,7 +12,7 @@ from hybrid_executor.kube.warm_pod import CLAIMED, WAITING
 from hybrid_executor.states import State
 from tests.faulty_sandbox import Fault
 from tests.integration.agent.conftest import World
-from tests.integration.agent.warm_world import WarmWorld
+from tests.integration.agent.warm_world import HAND_OVER_FAULTS, WarmWorld
 from tests.waiting import wait_until
 
 
@@ -206,17 +206,7 @@ def test_waiting_pods_of_a_profile_that_has_none_any_more_are_deleted(warm: Warm
     wait_until(lambda: warm.names() == set())
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault("lose_reply", path="/attach", times=3),
-        Fault("drop", path="/attach", times=3),
-        Fault("lose_reply", verb="patch", times=3),
-        Fault("status", verb="patch", times=3, code=503),
-        Fault("status", path="/log", times=3, code=500),
-    ],
-    ids=["lost answers", "cut attachments", "lost patches", "busy server", "no logs"],
-)
+@pytest.mark.parametrize("fault", HAND_OVER_FAULTS)
 def test_faults_in_the_middle_of_hand_overs_run_nothing_twice(warm: WarmWorld, fault: Fault) -> None:
     warm.describe(idle=4)
     warm.start_agent()

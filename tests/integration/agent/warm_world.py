@@ -9,10 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hybrid_executor.config import Settings
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.kube.warm_pod import CLAIMED, WAITING, warm_state
 from hybrid_executor.store import Submission
+from tests.faulty_sandbox import Fault
 from tests.integration.agent.conftest import World
 from tests.waiting import wait_until
 
@@ -46,6 +49,14 @@ spec:
       echo "$HOSTNAME ran $payload" >> {ledger}
       {task}
 """
+
+HAND_OVER_FAULTS = [
+    pytest.param(Fault("lose_reply", path="/attach", times=3), id="lost answers"),
+    pytest.param(Fault("drop", path="/attach", times=3), id="cut attachments"),
+    pytest.param(Fault("lose_reply", verb="patch", times=3), id="lost patches"),
+    pytest.param(Fault("status", verb="patch", times=3, code=503), id="busy server"),
+    pytest.param(Fault("status", path="/log", times=3, code=500), id="no logs"),
+]
 
 
 class WarmWorld:
