@@ -51,7 +51,8 @@ class ExitTimes:
         watched: set[int] = set()
         with selectors.DefaultSelector() as selector:
             while not self._stop.is_set():
-                for pid in (child for slot in slots for child in _children(slot)):
+                # Those of ours that are forked from a parsed Dag file are grandchildren of one of the siblings.
+                for pid in (task for slot in slots for child in _children(slot) for task in (child, *_children(child))):
                     if pid not in watched:
                         watched.add(pid)
                         try:
