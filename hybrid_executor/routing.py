@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.targets import Target, parse_target, place_name, split_outside_brackets
@@ -33,10 +33,15 @@ class Route:
         """The profile of the first target, "" for none."""
         return self.targets[0].profile
 
-    @property
+    @cached_property
     def is_elastic(self) -> bool:
         """There is more than one target, or a condition: it matters on which target an attempt is."""
         return len(self.targets) > 1 or bool(self.targets[0].conditions)
+
+    @cached_property
+    def asks_for_tries(self) -> bool:
+        """Some target takes only some tries of a task."""
+        return any(target.tries is not None for target in self.targets)
 
     def reaches(self, pool: str) -> bool:
         """Return whether some target is in this pool."""

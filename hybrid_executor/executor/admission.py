@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hybrid_executor import compat
@@ -14,8 +14,6 @@ from hybrid_executor.targets import Target
 
 if TYPE_CHECKING:
     from hybrid_executor.compat import AirflowWorkload
-
-_LARGEST_BATCH = 1_000
 
 
 class Room:
@@ -59,6 +57,14 @@ class Room:
                 return target
         return None
 
+    def fill(self, route: Route, *, queue: str, try_number: int, count: int) -> None:
+        """Do what :meth:`take` does for so many workloads."""
+        if not route.is_elastic:
+            self._slots[route.pool] -= min(count, max(0, self._slots[route.pool]))
+            return
+        while count and self.take(route, queue=queue, try_number=try_number) is not None:
+            count -= 1
+
     def move(
         self, route: Route, current: Target | None, *, targets: Sequence[Target], queue: str, try_number: int
     ) -> Target | None:
@@ -98,32 +104,25 @@ class Asking:
 
     def admit(
         self, waiting: Iterable[AirflowWorkload], *, turns: Turns, holding: Mapping[str, int]
-    ) -> list[tuple[AirflowWorkload, Target]]:
-        """Return the workloads that may be submitted now with their targets, at most 1,000.
+    ) -> Iterator[tuple[AirflowWorkload, Target]]:
+        """Yield the workloads that may be submitted now with their targets.
 
         Queues have their turns; see :func:`~hybrid_executor.executor.fair_admission.admit`.
 
         :param waiting: the most urgent one first.
         :param holding: how many slots each queue holds already.
         """
-        return admit(waiting, lane_of=self._lane_of, take=self.ask, turns=turns, holding=holding, most=_LARGEST_BATCH)
+        return admit(waiting, lane_of=self._lane_of, take=self.ask, turns=turns, holding=holding)
 
     def fill(self, waiting: Iterable[AirflowWorkload]) -> None:
         """Let all workloads take their room that find some, in any order."""
-        refused: set[tuple[str, int]] = set()
-        for workload in waiting:
-            if not self._room.slots:
-                return
-            lane = self._lane_of(workload)
-            if lane not in refused and self.ask(workload) is None:
-                refused.add(lane)
+        for (queue, try_number), count in Counter(map(self._lane_of, waiting)).items():
+            self._room.fill(self._routes.find(queue), queue=queue, try_number=try_number, count=count)
 
     def _lane_of(self, workload: AirflowWorkload) -> tuple[str, int]:
         """Return the queue of a workload, and its try where targets take some tries only."""
         queue = self.queue_of(workload)
-        route = self._routes.find(queue)
-        asks_for_tries = any(target.tries is not None for target in route.targets)
-        return queue, compat.try_number_of(workload) if asks_for_tries else 1
+        return queue, compat.try_number_of(workload) if self._routes.find(queue).asks_for_tries else 1
 
     def ask(self, workload: AirflowWorkload) -> Target | None:
         """Return the target that a workload may have now, and take its room; ``None`` where there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from hybrid_executor.fairness import Contest, Turns
@@ -19,9 +19,8 @@ def admit(
     take: Callable[[Item], Place | None],
     turns: Turns,
     holding: Mapping[str, int],
-    most: int,
-) -> list[tuple[Item, Place]]:
-    """Return the workloads that may be submitted now, each with what it got; at most ``most``.
+) -> Iterator[tuple[Item, Place]]:
+    """Yield the workloads that may be submitted now, each with what it got when it was asked for.
 
     :param waiting: the most urgent one first.
     :param lane_of: returns the queue of a workload, and a value that is equal for those of its queue that get something
@@ -32,8 +31,7 @@ def admit(
     queues = _by_queue(waiting, lane_of)
     is_alone = len(queues) == 1
     contest = Contest(turns, queues, holding)
-    admitted: list[tuple[Item, Place]] = []
-    while contest and len(admitted) < most:
+    while contest:
         lanes = queues[contest.first()]
         item = lanes.pop()
         if item is None:
@@ -43,10 +41,9 @@ def admit(
         if place is None:
             lanes.close()
             continue
-        admitted.append((item, place))
         if not is_alone:
             contest.serve()
-    return admitted
+        yield item, place
 
 
 class _Lane(Generic[Item]):

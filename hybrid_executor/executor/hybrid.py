@@ -234,9 +234,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         admitted = self._asking(room).admit(
             (workload for _, workload in waiting), turns=context.turns, holding=context.ledger.by_queue
         )
-        if admitted:
-            self._submit(admitted)
-        return bool(admitted)
+        return submission.in_batches(admitted, self._submit, clock=self.clock)
 
     def _asking(self, room: Room) -> Asking:
         default_queue = self._context.default_queue if self._context is not None else "default"

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from hybrid_executor import compat
 from hybrid_executor.errors import StoreUnavailable, TaskRejected
 from hybrid_executor.events import AttemptId
+from hybrid_executor.executor.clock import Clock
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.hiding import hide_secrets, traceback_of
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.pools.pool import RecordedPool
 from hybrid_executor.pools.work import SENT_FIELD, Work
+from hybrid_executor.routing import Route
 from hybrid_executor.states import State
 from hybrid_executor.store import FULL, Placement, Submission
 from hybrid_executor.targets import Target
@@ -25,6 +28,11 @@ if TYPE_CHECKING:
     from hybrid_executor.compat import AirflowWorkload, Workload, WorkloadKey
 
 log = logging.getLogger(__name__)
+
+_BATCH = 1_000
+_SUBMIT_SECONDS = 0.5
+"""After this, what waits is left for the next heartbeat: what has ended is to be taken in as well."""
+Placed = tuple["AirflowWorkload", Target]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +48,21 @@ class _Prepared:
     is_new_id: bool
 
 
-def submit(context: Context, workloads: Sequence[tuple[AirflowWorkload, Target]]) -> None:
+def in_batches(admitted: Iterator[Placed], submit_batch: Callable[[list[Placed]], None], *, clock: Clock) -> bool:
+    """Submit batch after batch for half a second; return whether there was something.
+
+    :raises StoreUnavailable: as ``submit_batch``; what was submitted before is tracked.
+    """
+    until, is_busy = clock() + _SUBMIT_SECONDS, False
+    while batch := list(islice(admitted, _BATCH)):
+        is_busy = True
+        submit_batch(batch)
+        if clock() >= until:
+            break
+    return is_busy
+
+
+def submit(context: Context, workloads: Sequence[Placed]) -> None:
     """Submit workloads to their targets in one round trip, and track those that are recorded.
 
     Where other schedulers have filled a target in the meantime, a workload stays queued. A workload that cannot be
@@ -49,12 +71,10 @@ def submit(context: Context, workloads: Sequence[tuple[AirflowWorkload, Target]]
 
     :raises StoreUnavailable: Redis could not be asked; the workloads stay queued.
     """
-    prepared = _prepare_all(context, workloads)
-    if not prepared:
-        return
+    prepared: list[_Prepared] = []
     attempts = context.store.attempts
     with context.outage.watch():
-        generations = attempts.submit([item.submission for item in prepared])
+        generations = attempts.submit(item.submission for item in _prepare_all(context, workloads, prepared))
         known = [item for item, generation in zip(prepared, generations, strict=True) if not generation]
         records = attempts.records([item.tracked.attempt for item in known])
     for item, record in zip(known, records, strict=True):
@@ -79,18 +99,20 @@ def submit(context: Context, workloads: Sequence[tuple[AirflowWorkload, Target]]
         log.info("Which messages were sent cannot be recorded now, so they are sent once more: %s", error)
 
 
-def _prepare_all(context: Context, workloads: Sequence[tuple[AirflowWorkload, Target]]) -> list[_Prepared]:
-    prepared = []
+def _prepare_all(context: Context, workloads: Sequence[Placed], prepared: list[_Prepared]) -> Iterator[_Prepared]:
+    """Yield what can be submitted, and add it to ``prepared``."""
     for workload, target in workloads:
         workload_run_id = ""
         try:
             read = compat.read_workload(workload)
             workload_run_id = read.workload_run_id
-            prepared.append(_prepare(context, read, target))
+            item = _prepare(context, read, target)
         except Exception as error:  # noqa: BLE001 - a bad task fails alone, whatever is wrong with it
             key = compat.key_of(workload)
             _refuse(context, key, why_not(error, key), workload_run_id)
-    return prepared
+            continue
+        prepared.append(item)
+        yield item
 
 
 def _prepare(context: Context, workload: Workload, target: Target) -> _Prepared:
@@ -192,9 +214,8 @@ def make_work(
     """
     queue = workload.queue or context.default_queue
     route = context.settings.routes.find(queue)
-    has_next = any(later.pool in context.pools for later in route.after(target.name))
     pods_left = None
-    if target.pool == "kubernetes" and target.tries is not None and has_next:
+    if target.pool == "kubernetes" and target.tries is not None and _has_next(context, route, target):
         pods_left = target.tries - (int(workload.fields.get("try_number", 1)) - 1) - launches_here
     return Work(
         attempt=attempt,
@@ -217,6 +238,10 @@ def make_work(
         ),
         pods_left=pods_left,
     )
+
+
+def _has_next(context: Context, route: Route, target: Target) -> bool:
+    return any(later.pool in context.pools for later in route.after(target.name))
 
 
 def publish(context: Context, pool: RecordedPool, batch: Sequence[Work]) -> list[Work]:

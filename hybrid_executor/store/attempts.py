@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from itertools import chain, islice
 from typing import cast
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ from hybrid_executor.store.changes import FULL, Change, Claim, Outcome, Restorat
 from hybrid_executor.store.epochs import KEPT_SECONDS, SETTLING_SECONDS
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.records import Record, parse_record, unreadable_record
-from hybrid_executor.store.scripts import calls, run_script, run_scripts
+from hybrid_executor.store.scripts import calls, run_as_made, run_script, run_scripts
 from hybrid_executor.store.submit_call import submit_call
 from hybrid_executor.store.translation import translated
 from hybrid_executor.store.wrong_types import WrongType, checked_answers, is_wrong_type, words_for
@@ -48,19 +48,25 @@ class Attempts:
         self._live_seconds = live_seconds
 
     @translated
-    def submit(self, submissions: Sequence[Submission]) -> list[int]:
+    def submit(self, submissions: Iterable[Submission]) -> list[int]:
         """Record attempts as submitted, with payload, message or launch entry, and event; one round trip.
 
+        :param submissions: taken one by one: while they are made, the server works on those before them.
         :return: each attempt's new generation, 0 where its record was not as expected and nothing was done. Where a key
             that it needs holds a value of another type, a number of :class:`WrongType`; see :meth:`explain`. Where its
             target has no room, :data:`~hybrid_executor.store.changes.FULL`.
         """
-        batches = [submissions[start : start + _BATCH] for start in range(0, len(submissions), _BATCH)]
-        make_call = partial(
-            submit_call, self._keys, payload_seconds=self._payload_seconds, live_seconds=self._live_seconds
-        )
-        answers = run_scripts(self._client, [make_call(batch) for batch in batches])
+        each = iter(submissions)
+        first = list(islice(each, _BATCH))
+        if len(first) < _BATCH:
+            answers = run_scripts(self._client, [self._submit_call(first)] if first else [])
+        else:
+            others = iter(lambda: list(islice(each, _BATCH)), [])
+            answers = run_as_made(self._client, map(self._submit_call, chain([first], others)))
         return [int(generation) for answer in answers for generation in answer]
+
+    def _submit_call(self, batch: Sequence[Submission]) -> calls.Submit:
+        return submit_call(self._keys, batch, payload_seconds=self._payload_seconds, live_seconds=self._live_seconds)
 
     def explain(self, submission: Submission, answer: int) -> str:
         """Return in words why :meth:`submit` answered a :class:`WrongType`, "" for every other answer."""

@@ -8,7 +8,7 @@ that a pipeline never runs anything twice.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError
 
 from hybrid_executor.states import State
 from hybrid_executor.store.keys import LUA_CONSTANTS, Key
+from hybrid_executor.store.scripts.streaming import stream
 
 Argument = str | int | float
 Call = tuple[Any, ...]
@@ -64,9 +65,27 @@ def run_scripts(client: redis.Redis, calls: Iterable[Call]) -> list[Any]:
     :raises redis.RedisError: the first error that a script answered with, after all have run.
     """
     wanted = list(calls)
-    if not wanted:
-        return []
-    answers = _send(client, wanted)
+    return _complete(client, wanted, _send(client, wanted)) if wanted else []
+
+
+def run_as_made(client: redis.Redis, calls: Iterable[Call]) -> list[Any]:
+    """Run large scripts, in order, each sent as soon as it is made; return their answers.
+
+    :raises redis.RedisError: as :func:`run_scripts`.
+    """
+    made: list[Call] = []
+
+    def commands() -> Iterator[list[Argument]]:
+        for call in calls:
+            made.append(call)
+            yield ["EVALSHA", load_script(type(call)).digest, *pack(call)]
+
+    answers = stream(client, commands())
+    return _complete(client, made, answers)
+
+
+def _complete(client: redis.Redis, wanted: Sequence[Call], answers: list[Any]) -> list[Any]:
+    """Return all answers: what the server refused because it did not know the script is run again."""
     unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
     if unknown:
         for table in {type(wanted[index]) for index in unknown}:

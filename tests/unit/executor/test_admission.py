@@ -73,3 +73,12 @@ def test_a_move_without_a_place_gives_nothing_back() -> None:
     room, route = Room({"celery": 0, "kubernetes": 5}, counts={"*>kubernetes": 1}), routes.find("a")
     assert room.move(route, route.targets[0], targets=route.targets[1:], queue="a", try_number=1) is None
     assert room.slots == 5
+
+
+def test_many_take_what_each_by_itself_would_take() -> None:
+    for queue, count in (("a", 7), ("etl-1", 12), ("reports", 3)):
+        one_by_one, at_once = (Room({"celery": 5, "kubernetes": 2}, counts={"etl-*>celery": 1}) for _ in range(2))
+        for _ in range(count):
+            take(one_by_one, queue)
+        at_once.fill(ROUTES.find(queue), queue=queue, try_number=1, count=count)
+        assert at_once.slots == one_by_one.slots, queue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from hybrid_executor.executor.fair_admission import admit
 from hybrid_executor.fairness import Turns, parse_shares
@@ -49,10 +50,10 @@ def admitted(
         take=slots.take,
         turns=turns or Turns(parse_shares(shares)),
         holding=holding or {},
-        most=most,
     )
-    assert all(place == "celery" for _, place in found)
-    return [item for item, _ in found]
+    taken = list(islice(found, most))
+    assert all(place == "celery" for _, place in taken)
+    return [item for item, _ in taken]
 
 
 def of(queue: str, count: int) -> list[Waiting]:
