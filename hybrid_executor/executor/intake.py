@@ -12,7 +12,7 @@ from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.pending import AFTER_DATA_LOSS
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
-from hybrid_executor.store import EventBatch
+from hybrid_executor.store import EventBatch, Woken
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +75,11 @@ class Intake:
     def _may_leave(self, tracked: Tracked) -> bool:
         return len(self._context.settings.routes.find(tracked.queue).targets) > 1
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for an event, at most this long; return whether there may be one to read."""
-        return not self._is_placed or self._context.store.events.wait(self._cursor, seconds=seconds)
+    def wait(self, seconds: float) -> Woken:
+        """Wait for events and hints, at most this long."""
+        if not self._is_placed:
+            return Woken(has_events=True)
+        return self._context.store.events.wait(self._cursor, seconds=seconds)
 
     def _read_all_records(self) -> None:
         self._context.pending.to_read |= {tracked.attempt for tracked in self._context.ledger}

@@ -146,6 +146,8 @@ class Loop:
     def wait(self, *, until: Callable[[], bool], ask_every_seconds: float) -> None:
         """Wait for events and take them in, at most ``[hybrid_executor] event_wait``, for ``until`` to hold.
 
+        The wait ends too when Airflow knows the end of a task of this scheduler: it may schedule what follows.
+
         While Redis is not to be asked, only time passes: without a wait, the scheduler would ask its database all the
         time.
 
@@ -156,14 +158,15 @@ class Loop:
         while not until() and (left := deadline - context.clock()) > 0:
             if not context.outage.may_ask():
                 context.sleep(left)
-            elif self._has_event(min(left, ask_every_seconds)):
+                continue
+            with context.outage.watch():
+                woken = self._intake.wait(min(left, ask_every_seconds))
+            if woken.has_events:
                 self.run()
-                if not until():
-                    context.sleep(_PAUSE_SECONDS)
-
-    def _has_event(self, seconds: float) -> bool:
-        with self._context.outage.watch():
-            return self._intake.wait(seconds)
+            if any(context.ledger.get(attempt) for attempt in woken.hinted):
+                return
+            if woken.has_events and not until():
+                context.sleep(_PAUSE_SECONDS)
 
     def _repair(self) -> None:
         # Workers cannot announce themselves to a Redis that refuses writes: their silence means nothing then.

@@ -15,6 +15,7 @@ from hybrid_executor.store.client import RedisSettings, Store, check_server, ope
 from hybrid_executor.store.epochs import Epoch
 from hybrid_executor.store.erasing import Erasing, Erasure
 from hybrid_executor.store.hand_overs import HandOvers, Renewal, Waiter
+from hybrid_executor.store.hints import Hints
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Lease, Leases, Rates
 from hybrid_executor.store.orders import Order, Orders
@@ -26,7 +27,7 @@ from hybrid_executor.store.redis_identity import RedisIdentity
 from hybrid_executor.store.refusals import explain, refusal_of
 from hybrid_executor.store.resource_version import ResourceVersion
 from hybrid_executor.store.starts import Starts
-from hybrid_executor.store.streams import EventBatch, EventStream, LaunchEntry, LaunchStream
+from hybrid_executor.store.streams import EventBatch, EventStream, LaunchEntry, LaunchStream, Woken
 from hybrid_executor.store.view import LaunchPlace, StoreView
 from hybrid_executor.store.warm import BUCKET_SECONDS, Decision, Given, Taken, WarmPodStore, Wish
 from hybrid_executor.store.wrong_types import WrongType, is_wrong_type, words_for
@@ -46,6 +47,7 @@ __all__ = [
     "EventStream",
     "Given",
     "HandOvers",
+    "Hints",
     "Keys",
     "LaunchAck",
     "LaunchEntry",
@@ -78,6 +80,7 @@ __all__ = [
     "Waiter",
     "WarmPodStore",
     "Wish",
+    "Woken",
     "WrongType",
     "broker_needs",
     "check_broker_permissions",

@@ -23,6 +23,7 @@ from hybrid_executor.store.broker_lists import BrokerLists
 from hybrid_executor.store.census import Census
 from hybrid_executor.store.erasing import Erasing
 from hybrid_executor.store.hand_overs import HandOvers
+from hybrid_executor.store.hints import Hints
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.leases import Leases, Rates
 from hybrid_executor.store.orders import Orders
@@ -153,6 +154,7 @@ class Store:
             client, self.keys, retention_seconds=retention_seconds, payload_seconds=payload_seconds
         )
         self.events = EventStream(client, self.keys)
+        self.hints = Hints(client, self.keys)
         self.leases = Leases(client, self.keys)
         self.rates = Rates(client, self.keys)
         self.starts = Starts(client, self.keys)

@@ -79,6 +79,11 @@ class Keys:
         return Key(f"{self.prefix}events")
 
     @property
+    def hints(self) -> Key:
+        """Stream, expiring: attempts whose task has told Airflow its end, for schedulers that wait for events."""
+        return Key(f"{self.prefix}hints")
+
+    @property
     def trimmed(self) -> Key:
         """String: entries of the events stream before this id are gone."""
         return Key(f"{self.prefix}trimmed")
@@ -166,6 +171,7 @@ class Keys:
             *(key("-", "-") for key in (self.warm_ready, self.warm_taken, self.warm_demand, self.warm_shortage)),
             self.orders("-"),
             self.events,
+            self.hints,
             self.trimmed,
             self.epoch,
             self.identities,

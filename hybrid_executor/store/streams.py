@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from uuid import uuid4
 
 import redis
@@ -45,6 +45,17 @@ class EventBatch:
     epoch: str
     is_full: bool
     read_at: int = 0
+
+
+class Woken(NamedTuple):
+    """What ended a wait for events.
+
+    :ivar has_events: there is something to read.
+    :ivar hinted: attempts whose task has told Airflow its end, and whose process has not ended yet.
+    """
+
+    has_events: bool
+    hinted: tuple[AttemptId, ...] = ()
 
 
 class EventStream:
@@ -94,18 +105,24 @@ class EventStream:
         )
 
     @translated
-    def wait(self, cursor: StreamId, *, seconds: float) -> bool:
-        """Wait until there is an entry after ``cursor``; return whether there is one.
+    def wait(self, cursor: StreamId, *, seconds: float) -> Woken:
+        """Wait until there is an entry after ``cursor`` or somebody gives a hint.
 
         :param seconds: the longest wait. Less than the time in which Redis has to answer.
         """
         milliseconds = max(1, int(seconds * 1000))
         try:
-            return bool(self._client.xread({self._keys.events: cursor}, count=1, block=milliseconds))
+            places: dict[Any, Any] = {self._keys.events: cursor, self._keys.hints: "$"}
+            found: Any = self._client.xread(places, count=1, block=milliseconds)
         except ResponseError as error:
             if not is_wrong_type(error) and code_of(error) != "UNBLOCKED":
                 raise
-            return True
+            if is_wrong_type(error) and self._client.type(self._keys.hints) not in ("stream", "none"):
+                self._drop_wrong_type(self._keys.hints, error, otherwise=None)
+            return Woken(has_events=True)
+        by_key: dict[Key, Any] = dict(found or [])
+        hinted = [fields.get("attempt", "") for _, fields in by_key.get(self._keys.hints, [])]
+        return Woken(self._keys.events in by_key, tuple(map(AttemptId, hinted)))
 
     def _is_after(self, trimmed: str | None, cursor: StreamId) -> bool:
         """Return whether the mark of what was trimmed lies after a cursor."""

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import redis
 
-from hybrid_executor.errors import ConfigError
-from hybrid_executor.events import AttemptId
+from hybrid_executor.errors import ConfigError, KeyMisused
+from hybrid_executor.events import STREAM_START, AttemptId
 from hybrid_executor.states import State
-from hybrid_executor.store import Change, Store
+from hybrid_executor.store import Change, Store, Woken
 from tests.integration.conftest import make_task, queue
 from tests.redis_situations import frozen
 from tests.waiting import wait_until
@@ -79,6 +79,45 @@ def test_what_happens_to_other_schedulers_attempts_does_not_end_the_wait(
         executor.heartbeat()
     assert time.monotonic() - began >= 0.5
     assert executor.get_event_buffer() == {}
+
+
+def test_a_wait_ends_when_airflow_knows_the_end_of_a_task_that_still_runs(
+    make_executor: MakeExecutor, store: Store, redis_url: str
+) -> None:
+    executor = make_executor(**WAITING)
+    executor.parallelism = 1
+    first, second = make_task("first"), make_task("second")
+    [attempt, _] = queue(executor, first, second)
+    executor.heartbeat()
+    store.attempts.claim(attempt, worker="w")
+    executor.sync()
+    store.client.config_resetstat()
+    with once_it_waits(redis_url, lambda: store.hints.give(attempt)):
+        executor.heartbeat()
+    assert executor.get_event_buffer() == {}
+    assert executor.running == {first.ti.key}
+    assert questions(store) < 5, "each takes a second at most: the wait was not ended by the hint"
+
+
+def test_a_hint_about_another_schedulers_attempt_does_not_end_the_wait(
+    make_executor: MakeExecutor, store: Store, redis_url: str
+) -> None:
+    executor = make_executor(**WAITING | {"hybrid_executor__event_wait": "0.5"})
+    began = time.monotonic()
+    with once_it_waits(redis_url, lambda: store.hints.give(AttemptId("of another"))):
+        executor.heartbeat()
+    assert time.monotonic() - began >= 0.5
+
+
+def test_hints_that_are_no_stream_are_deleted_by_who_waits(store: Store) -> None:
+    attempt = AttemptId("a")
+    store.client.set(store.keys.hints, "something else", ex=60)
+    with pytest.raises(KeyMisused):
+        store.hints.give(attempt)
+    assert store.events.wait(STREAM_START, seconds=0.01) == Woken(has_events=True)
+    store.hints.give(attempt)
+    assert store.events.wait(STREAM_START, seconds=0.01) == Woken(has_events=False), "it came before the wait"
+    assert 0 < int(str(store.client.ttl(store.keys.hints))) <= 60
 
 
 def test_a_heartbeat_does_not_wait_for_redis_where_airflow_sleeps_by_itself(

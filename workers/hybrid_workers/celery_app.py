@@ -17,6 +17,7 @@ from hybrid_workers.reports import Reports
 from hybrid_workers.run import Patience, Runner, WorkloadRuns
 from hybrid_workers.shown import ShownConnection
 from hybrid_workers.task import register_task
+from hybrid_workers.told_ends import TaskHints
 from hybrid_workers.witness import Witness
 from hybrid_workers.workload import run_with_airflow
 
@@ -31,16 +32,17 @@ def create_worker_app(deployment: Deployment, *, run: Runner | None = None, pati
     app.config_from_object({**_celery_config(deployment), "worker_consumer": "hybrid_workers.consumer:CarefulConsumer"})
     app.amqp.Connection = ShownConnection
     store = ProcessStore(deployment)
-    reports, witness = Reports(), Witness()
+    reports, witness, hints = Reports(), Witness(), TaskHints(store)
     runs = WorkloadRuns(
         store,
         instance=deployment.instance,
         run=run or partial(run_with_airflow, logs_to_stdout=deployment.task_logs_to_stdout),
         patience=patience,
         on_note=witness.note,
+        on_start=hints.begin,
     )
     register_task(app, runs=runs, reports=reports)
-    app.worker_life = WorkerLife(app, store=store, reports=reports, deployment=deployment, witness=witness)
+    app.worker_life = WorkerLife(app, store=store, reports=reports, deployment=deployment, witness=witness, hints=hints)
     app.worker_life.connect()
     return app
 

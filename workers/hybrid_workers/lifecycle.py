@@ -35,6 +35,7 @@ from hybrid_workers.preload import preload
 from hybrid_workers.reports import Reports
 from hybrid_workers.server_orders import note_orders
 from hybrid_workers.titles import show_idle
+from hybrid_workers.told_ends import TaskHints, give_hints
 from hybrid_workers.vitals import Vitals, remove_vitals, write_vitals
 from hybrid_workers.witness import Witness
 
@@ -48,13 +49,21 @@ class WorkerLife:
     """Connects one application's worker to the store. Does nothing in processes that are no worker."""
 
     def __init__(
-        self, app: Celery, *, store: Callable[[], Store], reports: Reports, deployment: Deployment, witness: Witness
+        self,
+        app: Celery,
+        *,
+        store: Callable[[], Store],
+        reports: Reports,
+        deployment: Deployment,
+        witness: Witness,
+        hints: TaskHints,
     ) -> None:
         self._app = app
         self._store = store
         self._reports = reports
         self._deployment = deployment
         self._witness = witness
+        self._hints = hints
         self._card = WorkerCard(name="", identity=deployment.identity)
         self._heartbeat: Heartbeat | None = None
         self._name = ""
@@ -182,6 +191,7 @@ class WorkerLife:
         tie_workloads_to_this_process()
         end_waits_with_the_process()
         note_orders()
+        give_hints(self._hints)
         self._parsed_files.use()
         show_idle(self._name)
 

@@ -89,6 +89,7 @@ class WorkloadRuns:
     :param store: returns the store of the process it is called in.
     :param run: what runs a workload.
     :param on_note: told of each claim and of each end that Redis has confirmed.
+    :param on_start: told of each attempt before its workload is run.
     """
 
     def __init__(
@@ -99,12 +100,14 @@ class WorkloadRuns:
         run: Runner,
         patience: Patience | None = None,
         on_note: Callable[[Note], None] = lambda _: None,
+        on_start: Callable[[AttemptId], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._instance = instance
         self._run = run
         self._patience = patience or Patience()
         self._on_note = on_note
+        self._on_start = on_start
 
     def handle(self, delivery: Delivery) -> tuple[Disposition, Ending]:
         """Do all that a message asks for; return what becomes of the message, and how its workload ended."""
@@ -142,6 +145,7 @@ class WorkloadRuns:
         self._on_note(_claim_note(delivery, workload, granted, token=token))
         log.info("Attempt %s started: %s", delivery.attempt, _name_of(workload))
         begun = time.monotonic()
+        self._on_start(delivery.attempt)
         end, state = (rejection, State.FAILED) if workload is None else self._run_to_end(workload.airflow)
         end = self._report(delivery, workload, granted, end=end, state=state, token=token)
         seconds = time.monotonic() - begun
