@@ -1,22 +1,33 @@
-"""An OpenTelemetry collector for tests, as far as it goes: it takes metrics over HTTP and remembers them."""
+"""An OpenTelemetry collector for tests, as far as it goes: it takes metrics and spans over HTTP and remembers them."""
 
 from __future__ import annotations
 
 import atexit
 import gzip
 import threading
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _PREFIX = "airflow.hybrid_executor."
 
 
-class OtlpReceiver:
-    """Listens on a free port of 127.0.0.1 for as long as the context is open."""
+class Collector:
+    """Listens on a free port of 127.0.0.1 for as long as the context is open, for other processes.
 
-    def __enter__(self) -> OtlpReceiver:
+    :ivar spans: the names of all spans, as they came.
+    :ivar sums: counters and how far they were raised, by all processes together.
+    """
+
+    def __enter__(self) -> Self:
         self._metrics: dict[str, tuple[str, list[dict[str, str]]]] = {}
+        self._lock = threading.Lock()
+        self.spans: list[str] = []
+        self.sums: Counter[str] = Counter()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -24,7 +35,9 @@ class OtlpReceiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
-                receiver._take(body)
+                take = receiver._take_spans if self.path.endswith("/v1/traces") else receiver._take
+                with receiver._lock:
+                    take(body)
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -38,13 +51,6 @@ class OtlpReceiver:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        from airflow._shared.observability.metrics import otel_logger
-        from opentelemetry import metrics
-
-        # The exporter's thread must not go on without its collector, and nothing is left to send when Python ends.
-        atexit.unregister(otel_logger.flush_otel_metrics)
-        provider: Any = metrics.get_meter_provider()
-        provider.shutdown()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -56,14 +62,8 @@ class OtlpReceiver:
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self._server.server_port}",
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
             "OTEL_METRIC_EXPORT_INTERVAL": "200",
+            "OTEL_TRACES_EXPORTER": "otlp_proto_http",
         }
-
-    def flush(self) -> None:
-        """Have everything sent that was recorded."""
-        from opentelemetry import metrics
-
-        provider: Any = metrics.get_meter_provider()
-        provider.force_flush()
 
     def names(self) -> set[str]:
         """Return the names of ours that have come, without the prefix."""
@@ -84,8 +84,38 @@ class OtlpReceiver:
         for resource in request.resource_metrics:
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
+                    self.sums[metric.name] += sum(int(point.as_int) for point in metric.sum.data_points)
                     if metric.name.startswith(_PREFIX):
                         kind = str(metric.WhichOneof("data"))
                         points = getattr(metric, kind).data_points
                         tags = [{item.key: item.value.string_value for item in point.attributes} for point in points]
                         self._metrics[metric.name.removeprefix(_PREFIX)] = (kind, tags)
+
+    def _take_spans(self, body: bytes) -> None:
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+        request = ExportTraceServiceRequest.FromString(body)
+        self.spans += [
+            span.name for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans
+        ]
+
+
+class OtlpReceiver(Collector):
+    """A collector for this very process."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        from airflow._shared.observability.metrics import otel_logger
+        from opentelemetry import metrics
+
+        # The exporter's thread must not go on without its collector, and nothing is left to send when Python ends.
+        atexit.unregister(otel_logger.flush_otel_metrics)
+        provider: Any = metrics.get_meter_provider()
+        provider.shutdown()
+        super().__exit__(kind, error, at)
+
+    def flush(self) -> None:
+        """Have everything sent that was recorded."""
+        from opentelemetry import metrics
+
+        provider: Any = metrics.get_meter_provider()
+        provider.force_flush()

@@ -1,9 +1,9 @@
 """A worker without Redis and Celery: its main process, one slot, and tasks that the slot runs one after the other.
 
 Started as a program, which is one worker after the other. Each is a line of JSON on its standard input:
-``environment``, ``output``, ``parse_seconds``, ``most_files``, and ``steps``: each a task (a list of file, Dag, task,
-map index and version of the bundle) or Python source that the slot executes. The worker shows what came of each task
-in its output.
+``environment``, ``output``, ``parse_seconds``, ``most_files``, ``prepare`` (Python source that the main process
+executes before it forks), and ``steps``: each a task (a list of file, Dag, task, map index and version of the bundle)
+or Python source that the slot executes. The worker shows what came of each task in its output.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ def slot(files: Any, steps: list[Any]) -> None:
     end_waits_with_the_process()
     files.use()
     scope: dict[str, Any] = {
+        "files": files,
         "know": partial(know, files),
         "run": run,
         "os": os,
@@ -129,10 +130,12 @@ def work(told: dict[str, Any]) -> None:
     ours.addHandler(logging.StreamHandler())
     ours.setLevel(logging.DEBUG)
     ours.propagate = False
+    exec(told["prepare"], {})
     files = ParsedFiles()
     files.open(
         parse_seconds=told["parse_seconds"], most_files=told["most_files"], wait_seconds=told.get("wait_seconds", 60.0)
     )
+    files.explain()
     slot_module._PATIENCE_SECONDS = 70.0  # on a busy machine, too
     pid = os.fork()
     if pid == 0:

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -225,11 +225,15 @@ class Bundle:
         are_known: bool = True,
         kind: str = "airflow.dag_processing.bundles.local.LocalDagBundle",
         wait_seconds: float = 60.0,
+        prepare: str = "",
+        options: Mapping[str, str] | None = None,
     ) -> tuple[list[Any], str]:
         """Return what each step showed, and all that the worker wrote.
 
         :param are_known: a task of each file has come to the worker already.
         :param kind: the class of the bundle.
+        :param prepare: what the worker's main process executes before it forks.
+        :param options: further variables of its environment.
         """
         self._wait_until_settled()
         if are_known and parse_seconds:
@@ -240,6 +244,7 @@ class Bundle:
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([{"name": "b", **bundle}]),
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self._folder / "logs"),
             "SEEN": str(self.seen),
+            **(options or {}),
         }
         file = self._folder / "output"
         file.unlink(missing_ok=True)
@@ -247,6 +252,7 @@ class Bundle:
             "parse_seconds": parse_seconds,
             "most_files": most_files,
             "wait_seconds": wait_seconds,
+            "prepare": prepare,
             "steps": steps,
         }
         ended = self._workers.run({**told, "environment": environment, "output": str(file)})

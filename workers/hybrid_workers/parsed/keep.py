@@ -6,11 +6,11 @@ import logging
 import os
 import threading
 
-from hybrid_workers.parsed import lent
+from hybrid_workers.parsed import exporters, lent
 from hybrid_workers.parsed.nursery import WAIT_SECONDS, start_nursery
 from hybrid_workers.parsed.seams import find_missing_seam
 from hybrid_workers.parsed.slot import Slot, ask_for_parsed_files
-from hybrid_workers.parsed.surroundings import count_threads
+from hybrid_workers.parsed.surroundings import count_threads, forks_have_threads
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,17 @@ class ParsedFiles:
         """
         if not parse_seconds:
             return
-        self._obstacle = _find_obstacle()
-        if not self._obstacle:
-            asks, nursery = start_nursery(parse_seconds=parse_seconds, most_files=most_files, wait_seconds=wait_seconds)
-            lent.open_table(nursery)
-            self._slot = Slot(asks, os.environ)
+        if missing := find_missing_seam():
+            self._obstacle = f"{missing} is missing here"
+            return
+        with exporters.stopped():
+            self._obstacle = _find_threads()
+            if not self._obstacle:
+                asks, nursery = start_nursery(
+                    parse_seconds=parse_seconds, most_files=most_files, wait_seconds=wait_seconds
+                )
+                lent.open_table(nursery)
+                self._slot = Slot(asks, os.environ)
 
     def explain(self) -> None:
         """Say why each task parses its file, where that is not what is configured. Before, logging is not set up."""
@@ -47,10 +53,8 @@ class ParsedFiles:
             ask_for_parsed_files(self._slot)
 
 
-def _find_obstacle() -> str:
-    if missing := find_missing_seam():
-        return f"{missing} is missing here"
+def _find_threads() -> str:
     if count_threads() > 1:
         names = ", ".join(sorted(thread.name for thread in threading.enumerate()[1:])) or "those of a library"
         return f"the worker has threads before it forks its processes ({names})"
-    return ""
+    return "a library starts a thread in each process that is forked" if forks_have_threads() else ""

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from hybrid_workers.parsed import exporters
 from hybrid_workers.parsed.channel import close_all, receive, send
 from hybrid_workers.parsed.parse import FileKey, Verdict, parse_and_judge
 from hybrid_workers.parsed.ties import die_with, end_trees, outlive_parent, reap_adopted, watch_parent
@@ -210,6 +211,7 @@ class ParsedParent:
             atexit.register(function, *args, **named)
         if self._verdict.reseeds_numpy:
             sys.modules["numpy.random"].seed()
+        exporters.start_spans()
         from airflow.sdk.execution_time.supervisor import _subprocess_main
 
         main: Any = _subprocess_main

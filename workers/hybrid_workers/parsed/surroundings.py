@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,8 @@ class Surroundings:
 # The importer itself sets a handler for SIGSEGV and one for its time limit.
 _SIGNALS = sorted(set(signal.Signals) - {signal.SIGSEGV, signal.SIGALRM})
 _JEMALLOC_THREAD = "jemalloc_bg_thd"
+_FORK_SECONDS = 2.0
+"""How long a thread may take that only prepares the forked process: OpenTelemetry looks at the process in one."""
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 
@@ -91,6 +94,17 @@ def _name_of_thread(thread: str) -> str:
 def has_children() -> bool:
     """Return whether this process has child processes."""
     return any(file.read_text(encoding="ascii").split() for file in Path("/proc/self/task").glob("*/children"))
+
+
+def forks_have_threads() -> bool:
+    """Fork once; return whether the forked process has threads that libraries start in each, and that stay."""
+    pid = os.fork()
+    if pid == 0:
+        until = time.monotonic() + _FORK_SECONDS
+        while count_threads() > 1 and time.monotonic() < until:
+            time.sleep(0.01)
+        os._exit(count_threads() > 1)
+    return os.waitpid(pid, 0)[1] != 0
 
 
 def end_threads_that_end_before_a_fork() -> None:

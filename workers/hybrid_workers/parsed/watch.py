@@ -45,9 +45,11 @@ _ASKS_FOR_SECRETS = frozenset(
     | {"get_variable_from_secrets", "get_connection_from_secrets"}
 )
 _SECRETS_MODULES = ("execution_time/context.py", "models/variable.py", "models/connection.py")
+_SENDS = frozenset({"incr", "decr", "gauge", "timing", "timer", "start_span"})
+_SENDING_MODULES = ("observability/metrics/stats.py", "opentelemetry/sdk/trace/__init__.py")
 _THREAD_STARTS = frozenset({"start_new_thread", "start_joinable_thread"})
 _NAMES = _CLOCKS | _CHANCE | _BARE_LOOKS | {"strftime"}
-_SEEN_NAMES = _NAMES | _LOOKS | _THREAD_STARTS | _ASKS_FOR_SECRETS
+_SEEN_NAMES = _NAMES | _LOOKS | _THREAD_STARTS | _ASKS_FOR_SECRETS | _SENDS
 _LOOKING_MODULES = ("genericpath.py", "posixpath.py", "pathlib.py", "pathlib/__init__.py", "pathlib/_abc.py")
 _PARSING_CONTEXT = "_AIRFLOW_PARSING_CONTEXT"
 
@@ -161,6 +163,8 @@ class ParseWatch:
                 self._looked(frame)
             if name in _ASKS_FOR_SECRETS and frame.f_code.co_filename.endswith(_SECRETS_MODULES):
                 self.forbid("it asks for a Variable or a Connection")
+            if name in _SENDS and frame.f_code.co_filename.endswith(_SENDING_MODULES) and _has_name(frame):
+                self.forbid("it sends a metric or a span")
         if name in _THREAD_STARTS:
             self.forbid("it starts a thread")
         if name in _NAMES and caller is not None and caller.f_code.co_filename.startswith(self._bundle):
@@ -174,6 +178,11 @@ class ParseWatch:
     def _looked(self, frame: FrameType) -> None:
         values = frame.f_locals
         self.note(next((values[key] for key in ("path", "filename", "self") if key in values), None))
+
+
+def _has_name(frame: FrameType) -> bool:
+    """Return whether a number or a span has a name; Airflow also takes the time without sending it."""
+    return frame.f_locals.get("stat", "") is not None
 
 
 _current: ParseWatch | None = None
