@@ -88,7 +88,7 @@ def test_why_tells_a_story_and_exits_with_1_for_a_failed_task(
     [
         (("nope", "task"), "Unknown Dag 'nope': 'airflow dags list' shows all."),
         (("dag", "nope"), "no run has such a task. 'airflow tasks list dag' shows the tasks"),
-        (("3333",), "that is no attempt id. To ask about a task write: airflow hybrid why DAG TASK [RUN]."),
+        (("3333",), "that is not the id of an attempt. To ask about a task write: airflow hybrid why DAG TASK [RUN]."),
         (("00000000-0000-0000-0000-000000000000",), "it has no record in Redis any more"),
     ],
 )
