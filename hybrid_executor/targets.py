@@ -192,7 +192,8 @@ class _Conditions:
         match = _DURATION.match(values[name] or "")
         if match is None or not float(match[1]):
             self._refuse(
-                f"{name} = {values[name] or ''!r} is not a duration", "write a number with s, m, h or d, such as wait=20s"
+                f"{name} = {values[name] or ''!r} is not a duration",
+                "write a number with s, m, h or d, such as wait=20s",
             )
         return float(match[1]) * _SECONDS[match[2] or "s"]
 

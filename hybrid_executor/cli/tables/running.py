@@ -42,7 +42,7 @@ WORKER_PROBE = ActionCommand(
     func=lazy_load_command("hybrid_executor.cli.worker_command.worker_probe"),
     args=(
         arg("-H", "--celery-hostname", help="Name of the worker (default: all workers on this host)"),
-        arg("--seconds", help="Seconds that a worker may be silent, stuck or without messages (default: 60)", type=float),
+        arg("--seconds", help="Seconds that a worker may be silent, stuck or deaf (default: 60)", type=float),
     ),
 )
 FLOWER = ActionCommand(

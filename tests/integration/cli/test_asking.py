@@ -183,7 +183,7 @@ def test_one_bad_record_ends_no_listing(run: Run, attempts: list[AttemptId], sto
         code, out, _ = run(name)
         assert code in (0, 1)
         assert "etl" in out
-    assert "holds a value that is no record" in " ".join(run("tasks")[1].split())
+    assert "holds a value that is not a record" in " ".join(run("tasks")[1].split())
 
 
 def test_a_redis_that_is_gone_is_the_first_problem_of_status_and_an_error_of_the_others(
