@@ -19,8 +19,8 @@ BUCKET_SECONDS = 10
 _KEPT_SECONDS = 3600
 _LIVE_SECONDS = 30 * 86400
 _SHORTAGE_SECONDS = 30
-_STARTING_SECONDS = 5
-_WAIT_SECONDS = 10
+_STARTING_SECONDS = 15
+WAIT_SECONDS = 10
 """About as long as a pod takes to become ready. Who has waited so long gets a pod of its own."""
 
 
@@ -90,7 +90,7 @@ class WarmPodStore:
                     warm_demand_key=self._keys.warm_demand(wish.cluster, wish.profile),
                     id=wish.attempt,
                     generation=wish.generation,
-                    wait_seconds=_WAIT_SECONDS,
+                    wait_seconds=WAIT_SECONDS,
                     bucket_seconds=BUCKET_SECONDS,
                     kept_seconds=_KEPT_SECONDS,
                     live_seconds=_LIVE_SECONDS,
