@@ -11,7 +11,6 @@ from hybrid_executor.agent.warm.tally import WarmTally
 from hybrid_executor.errors import TaskRejected
 from hybrid_executor.store import Decision, Given, Store, Wish
 
-
 _ASK_AGAIN_SECONDS = 0.5
 _WAITS = "A warm pod is starting; the attempt gets it when it is ready."
 

@@ -1,7 +1,7 @@
 """How many waiting pods of a profile start at the same time. Pure.
 
-Pods that start together on few nodes slow each other down, and the tasks that run there: then it is better when the first
-is ready early than when all are ready late.
+Pods that start together on few nodes slow each other down, and the tasks that run there. Then it is better when the
+first is ready early than when all are ready late.
 """
 
 from __future__ import annotations
