@@ -20,14 +20,13 @@ class Collector:
     """Listens on a free port of 127.0.0.1 for as long as the context is open, for other processes.
 
     :ivar spans: the names of all spans, as they came.
-    :ivar sums: counters and how far they were raised, by all processes together.
     """
 
     def __enter__(self) -> Self:
         self._metrics: dict[str, tuple[str, list[dict[str, str]]]] = {}
         self._lock = threading.Lock()
         self.spans: list[str] = []
-        self.sums: Counter[str] = Counter()
+        self._counts: dict[tuple[str, int, str], int] = {}
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -54,6 +53,15 @@ class Collector:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+    def take_sums(self) -> dict[str, int]:
+        """Return how far counters were raised since the last call, by all processes together."""
+        with self._lock:
+            counts, self._counts = self._counts, {}
+        sums: Counter[str] = Counter()
+        for (name, *_), count in counts.items():
+            sums[name] += count
+        return {name: count for name, count in sums.items() if count}
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that lead here, as OpenTelemetry has them."""
@@ -84,7 +92,9 @@ class Collector:
         for resource in request.resource_metrics:
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
-                    self.sums[metric.name] += sum(int(point.as_int) for point in metric.sum.data_points)
+                    for point in metric.sum.data_points:  # each says how far it has come since its process began
+                        one = (metric.name, point.start_time_unix_nano, str(point.attributes))
+                        self._counts[one] = point.as_int
                     if metric.name.startswith(_PREFIX):
                         kind = str(metric.WhichOneof("data"))
                         points = getattr(metric, kind).data_points

@@ -78,9 +78,8 @@ def test_tasks_export_what_others_export_and_nothing_of_the_worker_is_lost(
         # A slot has what every process has that is forked from one with an exporter.
         assert "OtelBatchSpanRecordProcessor" in threads
         wait_until(lambda: collector.spans.count("of the task") == 2, what=lambda: f"spans: {set(collector.spans)}")
-        exported.append((sorted(collector.spans), {name: rise for name, rise in collector.sums.items() if rise}))
+        exported.append((sorted(collector.spans), collector.take_sums()))
         collector.spans.clear()
-        collector.sums.clear()
     (spans, sums), (spans_of_lent, sums_of_lent) = exported
     # The worker here ends without a flush: only what it was stopped for is certain to have come.
     assert spans_of_lent.count("of the worker") == sums_of_lent.pop("airflow.of_the_worker") == 1000
