@@ -36,7 +36,7 @@ from hybrid_executor.agent.launch.entries import (
 )
 from hybrid_executor.agent.launch.intake import LaunchIntake
 from hybrid_executor.agent.launch.jobs import LaunchJobs
-from hybrid_executor.agent.launch.pace import Pace
+from hybrid_executor.agent.launch.pace import Pace, credit_of
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.launch.preparation import LaunchPreparer
 from hybrid_executor.agent.launch.queue import LaunchQueue
@@ -104,7 +104,7 @@ class AirflowKubernetesScheduler:
         warm: WarmLaunches,
         shares: Shares,
     ) -> None:
-        self.cluster = cluster
+        self.cluster, self._instance = cluster, instance
         self.launched, self.turned_at, self.is_paused = 0, 0.0, False
         self._client = client
         self._remover = remover
@@ -119,8 +119,7 @@ class AirflowKubernetesScheduler:
         self._room_for = settings.launch_concurrency * 3
         self._free = threading.Event()
         self._pool = DelayedPool(f"launch-{cluster}", threads=settings.launch_concurrency, on_free=self._free.set)
-        # Alone, a queue could create at once what the rate allows in a second. Beside others it may catch up with that.
-        credit = min(_BATCH, 2 * pods_per_second)
+        credit = credit_of(pods_per_second)
         self._unread = UnreadLaunches(shares, credit=credit, ask=partial(read_queues, store))
         self._queue = LaunchQueue(shares, credit=credit)
         self.waiting = self._queue.waiting
@@ -144,7 +143,7 @@ class AirflowKubernetesScheduler:
             distrusts_records=lambda: data_loss.is_suspected,
             metrics=metrics,
         )
-        self._withdrawals = Withdrawals(client, remover, agent=agent)
+        self._withdrawals = Withdrawals(client, remover, agent=agent, instance=instance)
         self._jobs = LaunchJobs(creator, self._warm.hand_over, self._withdrawals, on_namespace=on_namespace)
         self._recorder = LaunchRecorder(store, cluster=cluster, delete_pod=self.delete_pod, metrics=metrics)
         self._outcomes = Batcher(f"outcomes-{cluster}", self._record)
@@ -260,7 +259,8 @@ class AirflowKubernetesScheduler:
         elif entry.op == "withdraw":
             self._withdrawals.start(entry, on_done=lambda: self._intake.acknowledge(entry))
         elif entry.op == "delete" and entry.pod:
-            self.delete_pod(entry.pod, entry.namespace, on_done=lambda: self._intake.acknowledge(entry))
+            pod, done = PodRef(entry.namespace, entry.pod), partial(self._intake.acknowledge, entry)
+            self._remover.clean("delete", pod, on_done=done, instance=self._instance)
         else:
             log.warning("Dropped an entry of the launch stream with an unknown operation: %s", entry.op)
             self._intake.acknowledge(entry)
@@ -294,7 +294,7 @@ class AirflowKubernetesScheduler:
             return
         going: list[Launch] = []
         try:
-            granted, wait_seconds = self._pace.admit([launch.entry.attempt for launch in launches])
+            granted, wait_seconds = self._pace.admit(launches)
             going, launches = launches[:granted], launches[granted:]
             self._queue.put_back(launches)
             self._is_held_back = bool(launches)

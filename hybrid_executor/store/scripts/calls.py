@@ -265,10 +265,11 @@ class Lease(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """Take tokens from a bucket."""
+    """Take tokens from a bucket. The first ``early`` of what is wanted may leave it in debt."""
 
     rate_key: Key
     wanted: int
+    early: int
     per_second: float
     capacity: int
 
