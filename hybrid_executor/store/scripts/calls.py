@@ -334,6 +334,17 @@ class QueuePlace(NamedTuple):
     size: int
 
 
+class DropLeft(NamedTuple):
+    """Take messages of a pool off a list that can start nothing, among ``size`` of them after the first ``skip``."""
+
+    queue_key: Key
+    prefix: str
+    pool: str
+    skip: int
+    size: int
+    terminal: tuple[State, ...]
+
+
 class LaunchPlace(NamedTuple):
     """Find an attempt's launch."""
 

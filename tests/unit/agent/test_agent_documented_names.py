@@ -100,7 +100,9 @@ def launcher(cluster: Cluster, store: Store) -> Iterator[Launcher]:
         pods_per_second=100.0,
         token_seconds=600.0,
         data_loss=DataLoss(store.events),
-        warm=WarmLaunches(cluster="default", client=client, store=store, factory=factory, complaints=Complaints()),
+        warm=WarmLaunches(
+            cluster="default", instance="i", client=client, store=store, factory=factory, complaints=Complaints()
+        ),
         shares=Shares(),
     )
     yield launcher
