@@ -427,7 +427,7 @@ def test_a_teams_worker_runs_under_an_acl_that_reaches_nothing_of_another_team(
                 steal()
 
 
-@pytest.mark.parametrize("name", ["status", "tasks", "queues", "why"])
+@pytest.mark.parametrize("name", ["status", "why"])
 def test_commands_on_the_machine_of_a_team_say_nothing_of_another_team(
     name: str,
     make_all: MakeAll,

@@ -128,6 +128,7 @@ def test_the_log_of_another_teams_pod_is_not_shown(world: World, airflow_db: Non
     ti = as_task_instance(workload)
     ti.external_executor_id = attempt
     create_victim(world, attempt=attempt, command="echo a secret of blue; sleep 1000")
+    wait_until(lambda: world.kube.get_pod("default", VICTIM)["status"]["phase"] == "Running")
     wait_until(lambda: "secret" in world.kube.read_pod_log("default", VICTIM, container="base", tail_lines=9))
     point_to(world, attempt, VICTIM)
     messages, lines = logs.read(ti, 1)

@@ -1,4 +1,4 @@
-"""How long the launches of a small queue wait for the rate of creation, alone and beside a large queue. Virtual time."""
+"""How long launches of a small queue wait for the rate of creation, alone and beside a large queue. Virtual time."""
 
 from __future__ import annotations
 
