@@ -172,10 +172,12 @@ class AirflowKubernetesScheduler:
     ) -> None:
         """Delete a pod with its configured grace, in the background, until it is done.
 
-        :param uid: delete only this very pod, not a later one of the same name.
+        :param uid: delete only this very pod, not a later one of the same name. Without it, only a pod of this instance
+            is deleted.
         :param on_done: called when the API server has accepted the deletion, or said that there is no such pod.
         """
-        self._remover.clean("delete", PodRef(namespace, pod_name, uid), on_done=on_done)
+        instance = "" if uid else self._instance
+        self._remover.clean("delete", PodRef(namespace, pod_name, uid), on_done=on_done, instance=instance)
 
     def patch_pod_executor_done(self, *, pod_name: str, namespace: str) -> None:
         """Mark a pod as finished and kept.
@@ -259,8 +261,7 @@ class AirflowKubernetesScheduler:
         elif entry.op == "withdraw":
             self._withdrawals.start(entry, on_done=lambda: self._intake.acknowledge(entry))
         elif entry.op == "delete" and entry.pod:
-            pod, done = PodRef(entry.namespace, entry.pod), partial(self._intake.acknowledge, entry)
-            self._remover.clean("delete", pod, on_done=done, instance=self._instance)
+            self.delete_pod(entry.pod, entry.namespace, on_done=lambda: self._intake.acknowledge(entry))
         else:
             log.warning("Dropped an entry of the launch stream with an unknown operation: %s", entry.op)
             self._intake.acknowledge(entry)
