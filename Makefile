@@ -80,6 +80,7 @@ test: $(VENV)/installed-test
 
 test-teams: $(VENV)/installed-test
 	@HYBRID_TEST_TEAMS=1 $(BIN)/python -m pytest $(TEST_ARGS) tests/e2e/test_teams.py
+	@$(BIN)/python -m pytest -m fault -s $(TEST_ARGS) tests/fault/test_teams.py
 
 # One file: make test-fault TEST_ARGS=tests/fault/test_redis.py. docs/failures.md says what is tested.
 test-fault: $(VENV)/installed-test

@@ -108,6 +108,10 @@ class Turns:
         least = self.least_share(names)
         return sorted(names, key=lambda queue: self.standing(queue, holding, least))
 
+    def is_behind(self, queue: str) -> bool:
+        """Return whether a queue has been served less for its share than others: it has credit for its next slot."""
+        return self._begin(queue) + 1 / self._share(queue) <= self._now + 1e-9
+
     def serve(self, queue: str, *, is_alone: bool = False) -> None:
         """Note that a queue got a slot.
 
@@ -142,7 +146,7 @@ class Turns:
         return rounds, self._begin(queue)
 
     def _begin(self, queue: str) -> float:
-        return max(self._now - self._credit / self._share(queue), self._served.get(queue, 0.0))
+        return max(self._now - self._credit / self._share(queue), self._served.get(queue, float("-inf")))
 
 
 class Contest:

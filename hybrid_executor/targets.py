@@ -173,9 +173,10 @@ class _Conditions:
             return
         for condition in target.conditions:
             if not condition.startswith("max="):
+                other = "celery" if target.name == "kubernetes" else "kubernetes"
                 self._refuse(
                     f"{condition} sends work on to the next target, and this is the last one",
-                    "add a target after it, such as '> kubernetes', or remove the condition",
+                    f"add a target after it, such as '> {other}', or remove the condition",
                 )
 
     def _count(self, values: dict[str, str | None], name: str) -> int | None:

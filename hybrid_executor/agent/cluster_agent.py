@@ -348,6 +348,7 @@ class ClusterAgent:
             version=around.store.version(self.cluster, namespace or ""),
             relist=Relist(
                 cluster=self.cluster,
+                instance=around.settings.instance,
                 namespace=namespace,
                 client=client,
                 selector=selector,

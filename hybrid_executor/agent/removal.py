@@ -19,7 +19,7 @@ from hybrid_executor.backoff import DENIED, RECONNECT, Backoff
 from hybrid_executor.complaints import Complaints
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
-from hybrid_executor.kube.names import done_patch, ending_patch
+from hybrid_executor.kube.names import done_patch, ending_patch, is_of_another
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class _Work:
     pod: PodRef
     cleanup: Cleanup
     on_done: Callable[[], None] | None = None
+    instance: str = ""
     failures: int = field(default=0)
 
 
@@ -88,9 +89,13 @@ class PodRemover:
         """How many pods are not removed or marked yet."""
         return len(self._under_way)
 
-    def clean(self, cleanup: Cleanup, pod: PodRef, *, on_done: Callable[[], None] | None = None) -> None:
+    def clean(
+        self, cleanup: Cleanup, pod: PodRef, *, on_done: Callable[[], None] | None = None, instance: str = ""
+    ) -> None:
         """Delete or mark a pod, unless that is under way already.
 
+        :param instance: look first whether the pod belongs to another installation than this one, and leave such a pod
+            alone; "" where that is known.
         :param on_done: called when the API server has accepted it, or said that there is no such pod.
         """
         key = (pod.namespace, pod.name, pod.uid)
@@ -98,7 +103,7 @@ class PodRemover:
             if cleanup == "leave" or (key in self._under_way and on_done is None):
                 return
             self._under_way.add(key)
-        work = _Work(pod, cleanup, on_done)
+        work = _Work(pod, cleanup, on_done, instance)
         self._pool.submit(lambda: self._do(work))
 
     def mark_done(self, pod: PodRef) -> None:
@@ -134,6 +139,8 @@ class PodRemover:
 
     def _call(self, work: _Work) -> None:
         pod = work.pod
+        if work.instance and not self._is_own(pod, work.instance):
+            return
         if work.cleanup == "delete":
             if self._client.delete_pod(pod.namespace, pod.name, uid=pod.uid or None):
                 log.debug("Deleted pod %s", pod)
@@ -146,6 +153,18 @@ class PodRemover:
         except KubeError as error:
             if error.status != 404:
                 raise
+
+    def _is_own(self, pod: PodRef, instance: str) -> bool:
+        try:
+            found = self._client.get_pod(pod.namespace, pod.name)
+        except KubeError as error:
+            if error.status != 404:
+                raise
+            return False
+        if is_of_another(found, instance):
+            log.warning("Pod %s is not removed: it belongs to another instance than %s", pod, instance)
+            return False
+        return True
 
     def _after_error(self, work: _Work, right: tuple[str, str], error: KubeError) -> None:
         work.failures += 1

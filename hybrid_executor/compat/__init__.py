@@ -6,6 +6,7 @@ classes and attributes, never from its version number. ``hybrid_workers.workload
 * ``workloads``: Airflow's workloads, read once into a value of ours.
 * ``queues``: where an executor keeps the workloads that wait.
 * ``events``: keys of workloads, and the states and events that the scheduler expects for them.
+* ``callbacks``: callbacks whose end Airflow does not know.
 * ``standing``: how tasks and schedulers stand, for people who ask.
 * ``database``: rows of Airflow's database, and workloads made from them.
 * ``providers``: what installed providers add to Airflow.
@@ -17,6 +18,7 @@ Does not belong here: any decision about an attempt.
 
 from typing import TYPE_CHECKING
 
+from hybrid_executor.compat.callbacks import CallbackRow, callback_key, read_unfinished_callbacks
 from hybrid_executor.compat.database import (
     UNFINISHED,
     PlannedTask,
@@ -69,7 +71,9 @@ from hybrid_executor.compat.workloads import (
     Workload,
     is_known,
     key_of,
+    kind_of,
     make_example_workload,
+    parse_workload,
     queue_of,
     read_workload,
     try_number_of,
@@ -84,6 +88,7 @@ __all__ = [
     "UNFINISHED",
     "AirflowWorkload",
     "AuditRow",
+    "CallbackRow",
     "PlannedTask",
     "QueuedCount",
     "SchedulerRow",
@@ -96,6 +101,7 @@ __all__ = [
     "airflow_version",
     "all_teams",
     "assigns_ids",
+    "callback_key",
     "check_queues",
     "count_queued",
     "count_queued_tasks",
@@ -112,11 +118,13 @@ __all__ = [
     "is_task_key",
     "key_in",
     "key_of",
+    "kind_of",
     "kinds_in_pods",
     "knows_dag",
     "make_example_workload",
     "make_workloads",
     "own_session",
+    "parse_workload",
     "queue_of",
     "queued_workloads",
     "read_audit_rows",
@@ -126,6 +134,7 @@ __all__ = [
     "read_schedulers",
     "read_standings",
     "read_tasks",
+    "read_unfinished_callbacks",
     "read_unfinished_tasks",
     "read_workload",
     "task_key",

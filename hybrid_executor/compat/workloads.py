@@ -133,6 +133,18 @@ def _read_connection_test(workload: TestConnection) -> Workload:
     )
 
 
+def parse_workload(kind: Kind, text: str) -> AirflowWorkload:
+    """Return a workload from the JSON that it was submitted as.
+
+    :raises ValueError: it is none of this kind.
+    """
+    names = {"task": "ExecuteTask", "callback": "ExecuteCallback", "connection_test": "TestConnection"}
+    model = getattr(workloads, names.get(kind, ""), None)
+    if model is None:
+        raise ValueError(f"This Airflow release has no workload of the kind {kind}")
+    return cast("AirflowWorkload", model.model_validate_json(text))
+
+
 def is_known(workload: object) -> bool:
     """Return whether a workload is of a kind that this project can run."""
     return isinstance(workload, workloads.ExecuteTask | workloads.ExecuteCallback) or _is_connection_test(workload)
@@ -167,6 +179,13 @@ def queue_of(workload: AirflowWorkload, *, default_queue: str) -> str:
 def try_number_of(workload: AirflowWorkload) -> int:
     """Return which try of its task a workload is, 1 for work that is no task."""
     return workload.ti.try_number if isinstance(workload, workloads.ExecuteTask) else 1
+
+
+def kind_of(workload: AirflowWorkload) -> Kind:
+    """Return the kind of a workload, without reading the rest of it."""
+    if isinstance(workload, workloads.ExecuteTask):
+        return "task"
+    return "connection_test" if _is_connection_test(workload) else "callback"
 
 
 def make_example_workload(planned: PlannedTask, *, queue: str, run_id: str, map_index: int, token: str) -> ExecuteTask:

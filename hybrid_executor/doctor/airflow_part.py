@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -10,11 +11,13 @@ from hybrid_executor import compat
 from hybrid_executor.config import ConfigSource, Settings, airflow_config, table
 from hybrid_executor.config.apart import check_apart
 from hybrid_executor.config.identity import SHARED_SECRETS, read_fingerprints, read_secrets
+from hybrid_executor.config.shape import read_configured_settings
 from hybrid_executor.config.teams import is_multi_team, our_teams, read_executors
 from hybrid_executor.doctor import airflow_checks as judge
 from hybrid_executor.doctor.airflow_checks import HERE, ProviderFacts, SecretFacts
 from hybrid_executor.doctor.findings import Finding, unknown
 from hybrid_executor.doctor.rounds import Check, Subject
+from hybrid_executor.doctor.slot_checks import SlotFacts, judge_slots
 from hybrid_executor.doctor.timeout_checks import Timeouts, judge_timeouts
 from hybrid_executor.doctor.workers_checks import title_of
 from hybrid_executor.doctor.workers_part import read_crew
@@ -45,6 +48,7 @@ class AirflowSubject:
             checks=[
                 Check(name="executor", run=self._executor),
                 Check(name="teams", run=self._teams),
+                Check(name="slots", run=self._slots),
                 Check(name="execution API", run=self._api),
                 Check(name="secrets", run=self._secrets),
                 Check(name="providers", run=self._providers),
@@ -73,6 +77,22 @@ class AirflowSubject:
         except Exception:  # noqa: BLE001 - without the database, it is unknown which teams exist
             known = None
         return judge.judge_teams([team for team in our_teams(self.conf) if team], known=known, trouble=trouble)
+
+    def _slots(self) -> Iterable[Finding]:
+        teams = our_teams(self.conf) if is_multi_team(self.conf) else [self.conf.team]
+        executors = [read_slots(airflow_config(team)) for team in teams if team != self.conf.team]
+        asked = slots_of(self.conf, self.settings)
+        schedulers = 0
+        if self.store is not None:
+            with suppress(StoreUnavailable):
+                schedulers = sum(member.is_alive for member in self.store.presence.members("scheduler"))
+        return judge_slots(
+            [asked, *executors],
+            asked=asked,
+            routes=self.settings.routes,
+            total=read_parallelism(airflow_config()),
+            schedulers=schedulers,
+        )
 
     def _api(self) -> Iterator[Finding]:
         url, is_set = api_address(self.conf)
@@ -112,6 +132,25 @@ class AirflowSubject:
             for package, sections, groups in compat.read_providers()
         ]
         return [judge.judge_providers(providers, section=table.SECTION, group=_GROUP)]
+
+
+def read_parallelism(conf: ConfigSource) -> int:
+    """Return ``[core] parallelism`` as an executor reads it, 0 for no limit."""
+    return int(conf.get("core", "parallelism", fallback=0) or 0)
+
+
+def slots_of(conf: ConfigSource, settings: Settings) -> SlotFacts:
+    """Return the limits of an executor."""
+    pools = {pool: settings.parallelism[pool] for pool in settings.routes.pools}
+    return SlotFacts(team=conf.team, parallelism=read_parallelism(conf), pools=pools)
+
+
+def read_slots(conf: ConfigSource) -> SlotFacts:
+    """Return the limits of another executor.
+
+    :raises ConfigError: its configuration is wrong.
+    """
+    return slots_of(conf, read_configured_settings(conf))
 
 
 def api_address(conf: ConfigSource) -> tuple[str, bool]:

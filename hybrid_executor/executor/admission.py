@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hybrid_executor import compat
+from hybrid_executor.events import Kind
 from hybrid_executor.executor.fair_admission import admit
 from hybrid_executor.fairness import Turns
 from hybrid_executor.routing import Route, Routes
@@ -57,12 +59,14 @@ class Room:
                 return target
         return None
 
-    def fill(self, route: Route, *, queue: str, try_number: int, count: int) -> None:
+    def fill(
+        self, route: Route, *, queue: str, try_number: int, count: int, targets: Sequence[Target] | None = None
+    ) -> None:
         """Do what :meth:`take` does for so many workloads."""
         if not route.is_elastic:
             self._slots[route.pool] -= min(count, max(0, self._slots[route.pool]))
             return
-        while count and self.take(route, queue=queue, try_number=try_number) is not None:
+        while count and self.take(route, queue=queue, try_number=try_number, targets=targets) is not None:
             count -= 1
 
     def move(
@@ -95,12 +99,21 @@ class Asking:
     """Workloads that ask for a target, each by the route of its queue.
 
     :param default_queue: of workloads that name none, or that cannot be read.
+    :param kinds_in_pods: what pods can run.
     """
 
-    def __init__(self, room: Room, routes: Routes, *, default_queue: str) -> None:
+    def __init__(
+        self,
+        room: Room,
+        routes: Routes,
+        *,
+        default_queue: str,
+        kinds_in_pods: Collection[Kind] = compat.kinds_in_pods(),
+    ) -> None:
         self._room = room
         self._routes = routes
         self._default_queue = default_queue
+        self._kinds_in_pods = kinds_in_pods
 
     def admit(
         self, waiting: Iterable[AirflowWorkload], *, turns: Turns, holding: Mapping[str, int]
@@ -116,20 +129,32 @@ class Asking:
 
     def fill(self, waiting: Iterable[AirflowWorkload]) -> None:
         """Let all workloads take their room that find some, in any order."""
-        for (queue, try_number), count in Counter(map(self._lane_of, waiting)).items():
-            self._room.fill(self._routes.find(queue), queue=queue, try_number=try_number, count=count)
+        for (queue, (try_number, runs_anywhere)), count in Counter(map(self._lane_of, waiting)).items():
+            route = self._routes.find(queue)
+            targets = None if runs_anywhere else _without_pods(route)
+            self._room.fill(route, queue=queue, try_number=try_number, count=count, targets=targets)
 
-    def _lane_of(self, workload: AirflowWorkload) -> tuple[str, int]:
-        """Return the queue of a workload, and its try where targets take some tries only."""
+    def _lane_of(self, workload: AirflowWorkload) -> tuple[str, tuple[int, bool]]:
+        """Return the queue of a workload, its try where targets take some tries only, and whether pods can run it.
+
+        The latter two do not matter where a route has one target.
+        """
         queue = self.queue_of(workload)
-        return queue, compat.try_number_of(workload) if self._routes.find(queue).asks_for_tries else 1
+        route = self._routes.find(queue)
+        if not route.is_elastic:
+            return queue, (1, True)
+        return queue, (compat.try_number_of(workload) if route.asks_for_tries else 1, self._runs_anywhere(workload))
 
     def ask(self, workload: AirflowWorkload) -> Target | None:
         """Return the target that a workload may have now, and take its room; ``None`` where there is none."""
         queue = self.queue_of(workload)
         route = self._routes.find(queue)
         try_number = compat.try_number_of(workload) if route.is_elastic else 1
-        return self._room.take(route, queue=queue, try_number=try_number)
+        targets = _without_pods(route) if route.is_elastic and not self._runs_anywhere(workload) else None
+        return self._room.take(route, queue=queue, try_number=try_number, targets=targets)
+
+    def _runs_anywhere(self, workload: AirflowWorkload) -> bool:
+        return compat.kind_of(workload) in self._kinds_in_pods
 
     def queue_of(self, workload: AirflowWorkload) -> str:
         """Return the queue that a workload asks for; the default queue where it cannot be read.
@@ -140,3 +165,11 @@ class Asking:
             return compat.queue_of(workload, default_queue=self._default_queue)
         except Exception:  # noqa: BLE001 - what is wrong with it is reported when it is prepared
             return self._default_queue
+
+
+def _without_pods(route: Route) -> list[Target] | None:
+    """Return the targets for work that pods cannot run; ``None`` for all of a route that has no others.
+
+    Such work waits for a worker also where none is there yet: an autoscaler sees it and starts one.
+    """
+    return [replace(target, is_served=False) for target in route.targets if target.pool != "kubernetes"] or None

@@ -50,13 +50,26 @@ class PodLogs:
             if _is_shared(ti, try_number):
                 # Airflow shows the file too, and the pod prints the same lines.
                 return [f"{_title(record)}: read from the folder of task logs, which it shares"], []
-            settings = self._kubernetes_settings()
-            text = self._client(record.cluster).read_pod_log(
+            settings, client = self._kubernetes_settings(), self._client(record.cluster)
+            if not self._is_own(client, ti, record):
+                return [f"The log of pod {record.pod} is not shown: the pod belongs to another team or deployment"], []
+            text = client.read_pod_log(
                 record.namespace, record.pod, container="base", tail_lines=settings.running_pod_log_lines
             )
         except HybridError as error:
             return [f"The log of the task's pod could not be read: {error}"], []
         return [f"{_title(record)}, last lines"], [iter(without_hand_over(text).splitlines())]
+
+    def _is_own(self, client: KubeClient, ti: TaskInstance, record: Record) -> bool:
+        """Return whether a pod is this attempt's. The record is in the Redis of a team, which may write there any pod.
+
+        A pod that was made for the attempt has a name that is made from it. A warm pod has not.
+        """
+        from hybrid_executor.kube.names import is_of_another, pod_name
+
+        if record.pod == pod_name(ti.dag_id, ti.task_id, record.id, record.launch):
+            return True
+        return not is_of_another(client.get_pod(record.namespace, record.pod), self._settings.instance)
 
     def _find(self, ti: TaskInstance, try_number: int) -> Record | None:
         if "kubernetes" not in self._settings.routes.pools or self._settings.redis is None:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from hybrid_executor.errors import StoreForbidden, StoreUnavailable
 from hybrid_executor.executor import adoption, revocation, submission
 from hybrid_executor.executor.announcement import Announcement
+from hybrid_executor.executor.callbacks import Callbacks
 from hybrid_executor.executor.clock import Timer
 from hybrid_executor.executor.comparison import Comparison
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.intake import Intake
+from hybrid_executor.executor.left_messages import LeftMessages
 from hybrid_executor.executor.lost import LostWork
 from hybrid_executor.executor.moves import Moves
 from hybrid_executor.executor.orphans import Orphans
@@ -51,7 +53,9 @@ class Loop:
         self._comparison = Comparison(context)
         self._lost = LostWork(context, pod_launch_retries=pod_launch_retries)
         self._moves = Moves(context)
+        self._left_messages = LeftMessages(context)
         self._orphans = Orphans(context)
+        self._callbacks = Callbacks(context)
         self._start_reports = StartReports(context)
         self._unserved = UnservedWarnings(context)
         self._queue_report = QueueReport(context)
@@ -70,7 +74,9 @@ class Loop:
             Repair.DECIDE_LOST: self._lost.decide_pending,
             Repair.FIND_UNSENT: self._lost.find_unsent,
             Repair.TAKE_OVER_ORPHANS: self._orphans.take_over,
+            Repair.FOLLOW_CALLBACKS: self._callbacks.follow,
             Repair.SWEEP: self._sweep,
+            Repair.DROP_LEFT: self._left_messages.drop,
             Repair.FIND_UNSERVED: self._unserved.look,
         }
 

@@ -17,7 +17,7 @@ from hybrid_executor.executor.admission import Room
 from hybrid_executor.executor.clock import Timer
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
-from hybrid_executor.executor.resubmission import Plan, end, queued_workloads, send
+from hybrid_executor.executor.resubmission import Plan, end, queued_workloads, send, stored_workloads
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.routing import Route
 from hybrid_executor.states import State
@@ -67,7 +67,7 @@ class Moves:
         """Yield the attempts that are to go on, each with the condition that it does not meet."""
         now = self._context.clock()
         for tracked in self._context.ledger:
-            if tracked.kind != "task" or tracked.stays:
+            if tracked.stays:
                 continue
             if tracked.state is not State.SUBMITTED and tracked.state not in _HAS_POD:
                 continue
@@ -136,8 +136,12 @@ class Moves:
 
     def _move(self, plans: Sequence[Plan]) -> None:
         context = self._context
-        workloads = queued_workloads(context, [plan.tracked for plan in plans])
+        workloads = {
+            **queued_workloads(context, [plan.tracked for plan in plans]),
+            **stored_workloads(context, [plan.tracked for plan in plans if plan.tracked.kind != "task"]),
+        }
         before = {plan.tracked.attempt: plan.tracked.target for plan in plans}
+        from_workers = {plan.tracked.attempt for plan in plans if plan.tracked.pool == "celery"}
         known = [plan for plan in plans if plan.tracked.attempt in workloads]
         for plan in send(context, known, workloads):
             log.info(
@@ -147,13 +151,15 @@ class Moves:
                 plan.target.name,
                 plan.because,
             )
+            if plan.tracked.attempt in from_workers:
+                context.pending.left_queues.add(plan.tracked.queue)
             context.metrics.count(metric.MOVED, target=plan.target.name, queue=plan.tracked.queue, reason=plan.because)
         for plan in plans:
             if plan.tracked.attempt not in workloads:
                 self._without_task(plan.tracked)
 
     def _without_task(self, tracked: Tracked) -> None:
-        """End an attempt whose task Airflow does not have as queued, if nothing can start it; else let it wait on."""
+        """End an attempt that has no workload any more, if nothing can start it; else let it wait where it is."""
         if tracked.leaving:
             end(self._context, tracked)
         else:

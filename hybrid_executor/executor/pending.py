@@ -20,7 +20,9 @@ class Repair(Enum):
     DECIDE_LOST = "decide about lost attempts"
     FIND_UNSENT = "look for unsent messages"
     TAKE_OVER_ORPHANS = "take over what dead schedulers have left"
+    FOLLOW_CALLBACKS = "follow the callbacks of dead schedulers"
     SWEEP = "clean the sets of live attempts"
+    DROP_LEFT = "remove messages of attempts that have gone on"
     FIND_UNSERVED = "look for queues that nobody serves"
 
 
@@ -41,6 +43,7 @@ class Pending:
     :ivar to_read: attempts whose record is to be read, because an event may have been missed.
     :ivar to_decide: attempts that were reported lost. They are to be submitted again or failed.
     :ivar to_renew: attempts whose workload has expired while their pod waited for it.
+    :ivar left_queues: queues in which messages were left behind by attempts that have gone on to another target.
     :ivar repairs: the timed repairs that are due.
     """
 
@@ -52,4 +55,5 @@ class Pending:
     to_read: set[AttemptId] = field(default_factory=set)
     to_decide: set[AttemptId] = field(default_factory=set)
     to_renew: set[AttemptId] = field(default_factory=set)
+    left_queues: set[str] = field(default_factory=set)
     repairs: set[Repair] = field(default_factory=set)

@@ -23,6 +23,8 @@ from hybrid_executor.targets import Target
 if TYPE_CHECKING:
     from airflow.executors.workloads import ExecuteTask
 
+    from hybrid_executor.compat import AirflowWorkload
+
 log = logging.getLogger(__name__)
 
 
@@ -82,6 +84,27 @@ def queued_workloads(context: Context, attempts: Collection[Tracked]) -> dict[At
     return {attempt: workload for attempt, workload in found.items() if not _is_of_another(context, attempt, workload)}
 
 
+def stored_workloads(context: Context, attempts: Sequence[Tracked]) -> dict[AttemptId, AirflowWorkload | Exception]:
+    """Return the workloads of callbacks and connection tests that wait, as they were submitted.
+
+    They keep their token. Where it expires, Redis has forgotten the workload by then.
+
+    :raises StoreUnavailable: Redis could not be asked.
+    """
+    found: dict[AttemptId, AirflowWorkload | Exception] = {}
+    if not attempts:
+        return found
+    stored = context.store.attempts.workloads([tracked.attempt for tracked in attempts])
+    for tracked, (_, payload, _) in zip(attempts, stored, strict=True):
+        if not payload:
+            continue
+        try:
+            found[tracked.attempt] = compat.parse_workload(tracked.kind, payload)
+        except ValueError as error:
+            found[tracked.attempt] = error
+    return found
+
+
 def _is_of_another(context: Context, attempt: AttemptId, workload: ExecuteTask | Exception) -> bool:
     if isinstance(workload, Exception) or not context.trusts_ids:
         return False
@@ -134,7 +157,9 @@ def _why_not_here(
     return "served" if current.is_served and not context.placing.serves(tracked.queue) else ""
 
 
-def send(context: Context, plans: Sequence[Plan], workloads: Mapping[AttemptId, ExecuteTask | Exception]) -> list[Plan]:
+def send(
+    context: Context, plans: Sequence[Plan], workloads: Mapping[AttemptId, AirflowWorkload | Exception]
+) -> list[Plan]:
     """Submit attempts again in one round trip, and note where they are; return those that were submitted.
 
     One that cannot be prepared or recorded fails alone. One that only waits goes on waiting where it is, unless nothing
@@ -169,7 +194,7 @@ def send(context: Context, plans: Sequence[Plan], workloads: Mapping[AttemptId, 
     return sent
 
 
-def _make_work(context: Context, plan: Plan, workload: ExecuteTask | Exception) -> Work:
+def _make_work(context: Context, plan: Plan, workload: AirflowWorkload | Exception) -> Work:
     if isinstance(workload, Exception):
         raise workload
     return make_work(

@@ -77,13 +77,19 @@ def submit(context: Context, workloads: Sequence[Placed]) -> None:
         generations = attempts.submit(item.submission for item in _prepare_all(context, workloads, prepared))
         known = [item for item, generation in zip(prepared, generations, strict=True) if not generation]
         records = attempts.records([item.tracked.attempt for item in known])
+    others = set()
     for item, record in zip(known, records, strict=True):
         if record is not None:
             item.tracked.generation, item.tracked.state = record.generation, record.state
             context.place(item.tracked, record)
+            if item.tracked.kind == "callback" and record.owner != context.owner:
+                others.add(item.tracked.attempt)
     # From here on nothing may raise: what is recorded counts as taken, or a callback would be recorded again.
     for item, generation in zip(prepared, generations, strict=True):
-        if generation == FULL:
+        if item.tracked.attempt in others:
+            log.info("Callback %s was submitted by another scheduler", item.tracked.attempt)
+            context.reports.taken(item.tracked.key)
+        elif generation == FULL:
             log.debug("No place is free on target %s any more for %s", item.tracked.target, item.tracked.key)
         elif generation < 0:
             reason = attempts.explain(item.submission, generation)
@@ -117,6 +123,9 @@ def _prepare_all(context: Context, workloads: Sequence[Placed], prepared: list[_
 
 def _prepare(context: Context, workload: Workload, target: Target) -> _Prepared:
     key, given = workload.key, workload.pre_assigned_id if context.trusts_ids else ""
+    if workload.kind == "callback":
+        # Airflow locks no rows of callbacks, so several schedulers may queue the same one.
+        given = workload.id
     # A new id stays the same when the submission is repeated.
     made_ids = context.pending.made_ids
     attempt = AttemptId(given) if given else made_ids.setdefault(key, AttemptId(str(uuid4())))

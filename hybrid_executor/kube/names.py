@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 from hybrid_executor.kube.request import PodRequest
@@ -106,6 +107,15 @@ def instance_selector(instance: str, *, with_done: bool = False) -> str:
 def attempt_selector(instance: str, attempt_id: str) -> str:
     """Return the label selector of the pods of one attempt (more than one after a relaunch), done ones too."""
     return f"{instance_selector(instance, with_done=True)},{LABEL_ATTEMPT}={make_safe_label_value(attempt_id)}"
+
+
+def is_of_another(pod: Mapping[str, Any], instance: str) -> bool:
+    """Return whether a pod says that it belongs to another installation, such as another team's.
+
+    What Redis says of a pod is not enough: a team may write into its own Redis the name of another team's pod.
+    """
+    label = ((pod.get("metadata") or {}).get("labels") or {}).get(LABEL_INSTANCE)
+    return bool(label) and label != make_safe_label_value(instance)
 
 
 def done_patch() -> dict[str, Any]:

@@ -25,7 +25,7 @@ from hybrid_executor.config import Settings
 from hybrid_executor.errors import ConfigError, HybridError
 from hybrid_executor.insight.facts import read_facts
 from hybrid_executor.scaler.demand import ClusterDemand, Demand, QueueDemand, count_demand
-from hybrid_executor.scaler.reading import Readings
+from hybrid_executor.scaler.reading import FRESH_SECONDS, Readings
 from hybrid_executor.store import Store
 
 log = logging.getLogger(__name__)
@@ -33,17 +33,22 @@ log = logging.getLogger(__name__)
 Handler = Callable[[Request], Awaitable[JSONResponse]]
 
 
-def make_app(store: Store, settings: Settings, *, token_file: Path | None = None) -> Starlette:
+def make_app(
+    store: Store, settings: Settings, *, token_file: Path | None = None, fresh_seconds: float = FRESH_SECONDS
+) -> Starlette:
     """Return the application. Nothing is read yet.
 
     :param token_file: a file with the token that requests must bring; it is read for each request, so that it can be
         replaced. ``None`` for no token.
+    :param fresh_seconds: all requests within this time share one reading.
     :raises ConfigError: the file cannot be read, or is empty.
     """
     if token_file is not None:
         read_token(token_file)
     executor = ThreadPoolExecutor(1, thread_name_prefix="read-store")
-    readings = Readings(lambda: count_demand(read_facts(store, settings), settings), executor)
+    readings = Readings(
+        lambda: count_demand(read_facts(store, settings), settings), executor, fresh_seconds=fresh_seconds
+    )
     answers = Answers(settings, readings, token_file=token_file)
 
     @asynccontextmanager

@@ -7,6 +7,9 @@ from typing import TypeVar
 
 import redis
 
+from hybrid_executor.states import TERMINAL_STATES
+from hybrid_executor.store.keys import Key, Keys
+from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
 from hybrid_executor.store.wrong_types import checked_answers, is_wrong_type
 
@@ -16,13 +19,33 @@ T = TypeVar("T")
 class BrokerLists:
     """Access to the broker's lists. A key that holds a value of another type counts as an empty list."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client = client
+        self._keys = keys
 
     @translated
     def remove_message(self, queue_key: str, message: str) -> bool:
         """Take a message off a list; return whether it was there. Takes time in proportion to the list."""
         return _of_list(lambda: bool(self._client.lrem(queue_key, 1, message)), otherwise=False)
+
+    @translated
+    def drop_left(self, queue_key: str, *, pool: str, skip: int = 0, count: int = 200) -> tuple[int, int]:
+        """Take messages off a list for which no worker could start anything, since their attempts have gone on.
+
+        :param pool: whose messages they are.
+        :param skip: how many messages, from the next one, are not looked at. :param count: how many are looked at.
+        :return: how many were taken off, and the ``skip`` of the next call, -1 after the last message.
+        """
+        call = calls.DropLeft(
+            queue_key=Key(queue_key),
+            prefix=self._keys.prefix,
+            pool=pool,
+            skip=skip,
+            size=count,
+            terminal=TERMINAL_STATES,
+        )
+        dropped, following = run_script(self._client, call)
+        return int(dropped), int(following)
 
     @translated
     def next_message(self, queue_key: str) -> str:

@@ -165,7 +165,7 @@ class Store:
         self.orders = Orders(client, self.keys)
         self.erasing = Erasing(client, self.keys)
         self.identity = RedisIdentity(client, self.keys)
-        self.broker_lists = BrokerLists(client)
+        self.broker_lists = BrokerLists(client, self.keys)
         self.census = Census(client, self.keys)
         self.view = StoreView(client, self.keys)
 

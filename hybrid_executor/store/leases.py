@@ -51,8 +51,14 @@ class Rates:
         self._keys = keys
 
     @translated
-    def take(self, cluster: str, *, wanted: int, per_second: float, capacity: int) -> tuple[int, float]:
-        """Take up to ``wanted`` tokens; return how many were granted and the seconds until one more is there."""
-        call = calls.Rate(rate_key=self._keys.rate(cluster), wanted=wanted, per_second=per_second, capacity=capacity)
+    def take(self, cluster: str, *, wanted: int, early: int = 0, per_second: float, capacity: int) -> tuple[int, float]:
+        """Take up to ``wanted`` tokens; return how many were granted and the seconds until one more is there.
+
+        :param early: how many of them, from the first, may be taken before they are there: at most ``capacity`` tokens.
+            Over any time, no more than ``per_second`` for each second and twice ``capacity`` are granted.
+        """
+        call = calls.Rate(
+            rate_key=self._keys.rate(cluster), wanted=wanted, early=early, per_second=per_second, capacity=capacity
+        )
         granted, wait_milliseconds = run_script(self._client, call)
         return int(granted), int(wait_milliseconds) / 1000

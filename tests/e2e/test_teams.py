@@ -143,7 +143,10 @@ def test_agents_leases_and_members_differ(airflow: LocalAirflow, records: dict[s
     assert keys == {"{hybrid:airflow", "{hybrid:airflow-red", "{hybrid:airflow-blue"}
 
 
-def page(airflow: LocalAirflow, user: str, path: str = "", **query: str) -> httpx.Response:
+def page(
+    airflow: LocalAirflow, user: str, path: str = "", *, form: dict[str, str] | None = None, **query: str
+) -> httpx.Response:
+    """Ask for a page as a user, or send a form."""
     passwords = json.loads((airflow.plan.state_dir / "passwords.json").read_text())
     api = AirflowApi(airflow.addresses.base_url, username=user, password=passwords[user])
     try:
@@ -152,7 +155,8 @@ def page(airflow: LocalAirflow, user: str, path: str = "", **query: str) -> http
         url = f"{airflow.addresses.base_url}/hybrid-executor/{path}"
 
         def ask() -> httpx.Response | None:
-            answer = httpx.get(url, params=query, cookies={"_token": token}, timeout=60)
+            method = "GET" if form is None else "POST"
+            answer = httpx.request(method, url, params=query, data=form, cookies={"_token": token}, timeout=60)
             return None if "data-loading" in answer.text else answer
 
         return wait_until(ask, seconds=60, what="the page is there")  # type: ignore[return-value]
@@ -194,6 +198,12 @@ def test_no_one_acts_on_the_workers_and_attempts_of_another_team(
     assert page(airflow, "ruth", "confirm-revoke", attempt=attempt).status_code == 200
     task = {"dag_id": "of_red", "run_id": records["red"][0].run_id, "task_id": "fails_once"}
     assert page(airflow, "bob", "task", **task).status_code == 403
+    assert page(airflow, "bob", "run", dag_id="of_red", run_id=task["run_id"]).status_code == 403
+    for path, fields in (("do", wanted), ("revoke", {"attempt": attempt})):
+        assert page(airflow, "bob", path, form={**fields, "token": "forged"}).status_code == 403
+        # Whether something exists is told to nobody of another team.
+        unknown = {name: "unknown" if name in ("name", "attempt") else value for name, value in fields.items()}
+        assert page(airflow, "bob", path, form={**unknown, "token": "forged"}).status_code == 403
     assert attempt in page(airflow, "ruth", "task", **task).text
 
 

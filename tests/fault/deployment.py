@@ -24,7 +24,7 @@ from hybrid_executor.standalone.environment import Addresses, component_environm
 from hybrid_executor.standalone.ports import choose_port, is_listening
 from hybrid_executor.standalone.private import plan_private
 from hybrid_executor.standalone.signals import StopWish
-from hybrid_executor.store import RedisSettings, Store, open_store
+from hybrid_executor.store import Member, RedisSettings, Store, open_store
 from hybrid_executor.store.presence import Role
 from tests.e2e.postgres import PostgresServer
 from tests.fault.links import Network
@@ -54,6 +54,8 @@ class Deployment:
     :ivar heartbeats: hears how long each ``heartbeat()`` of each scheduler takes.
     :ivar ended: the parts that had ended by themselves until now.
     """
+
+    expected_dags = 4
 
     def __init__(
         self,
@@ -180,9 +182,12 @@ class Deployment:
     def _beats(self) -> list[Sample]:
         return self.statsd.of("heartbeat.time")
 
+    def _members(self, role: Role) -> list[Member]:
+        return self.store.presence.members(role)
+
     def _alive(self, role: Role) -> set[str]:
         """Return who has announced itself since it was started last."""
-        alive = {m.name.partition("@")[0]: m for m in self.store.presence.members(role) if m.is_alive}
+        alive = {m.name.partition("@")[0]: m for m in self._members(role) if m.is_alive}
         return {n for n, m in alive.items() if n in self.parts and m.fields.get("pid") == str(self.parts[n].pid)}
 
     # ---- start ----
@@ -213,17 +218,29 @@ class Deployment:
         migrate = Part("migrate", airflow_command("db", "migrate"), environment, logs)
         migrate.start()
         wait_until(lambda: not migrate.is_running, what="the database is migrated")
-        commands = {name: airflow_command(name) for name in ("api-server", "dag-processor", "triggerer")}
-        commands |= {name: airflow_command("scheduler") for name in self.schedulers}
-        commands |= {name: airflow_command("hybrid", "agent", "--name", name) for name in self.agents}
-        for name in self.workers:
-            words = ("--concurrency", "4", "--celery-hostname", f"{name}@faults", "--skip-serve-logs")
-            commands[name] = airflow_command("hybrid", "worker", *words)
-        for name, command in commands.items():
+        self._prepare(environment, logs)
+        for name, command in self._commands().items():
             self.parts[name] = Part(name, command, environment | self._own_environment(name), logs)
             self.parts[name].start()
         self.wait_ready()
-        wait_for_dags(self.api, expected=4, timeout_seconds=120, stop=StopWish().stop)
+        wait_for_dags(self.api, expected=self.expected_dags, timeout_seconds=120, stop=StopWish().stop)
+
+    def _prepare(self, environment: dict[str, str], logs: Path) -> None:
+        """Do what is to be done between the migration of the database and the start of the parts."""
+
+    def _commands(self) -> dict[str, tuple[str, ...]]:
+        """Return the command of each part."""
+        commands = {name: airflow_command(name) for name in ("api-server", "dag-processor", "triggerer")}
+        commands |= {name: airflow_command("scheduler") for name in self.schedulers}
+        commands |= {name: self._agent(name) for name in self.agents}
+        return commands | {name: self._worker(name) for name in self.workers}
+
+    def _agent(self, name: str, *words: str) -> tuple[str, ...]:
+        return airflow_command("hybrid", "agent", "--name", name, *words)
+
+    def _worker(self, name: str, *words: str) -> tuple[str, ...]:
+        usual = ("--concurrency", "4", "--celery-hostname", f"{name}@faults", "--skip-serve-logs")
+        return airflow_command("hybrid", "worker", *usual, *words)
 
     def _own_environment(self, name: str) -> dict[str, str]:
         url = self.redis.url_of(name)
@@ -231,6 +248,10 @@ class Deployment:
         if name == self.schedulers[0]:
             own["AIRFLOW__HYBRID_EXECUTOR__AGENT"] = "child"
         return own | (_of_tree(tree) if (tree := self._trees.get(name)) else {})
+
+    def _options(self) -> dict[str, str]:
+        """Return more variables of all parts, which win over all others."""
+        return {}
 
     def _environment(self) -> dict[str, str]:
         self._api_port = choose_port()
@@ -265,6 +286,7 @@ class Deployment:
                 "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "task-logs"),
                 "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
                 "FAULT_MARKS": str(self.marks),
+                **self._options(),
             },
         )
         return component_environment(

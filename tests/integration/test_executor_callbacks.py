@@ -115,3 +115,90 @@ def test_local_work_runs_while_redis_is_unavailable_and_the_rest_stays_queued(
         assert executor.slots_available == 1
     finally:
         executor.end()
+
+
+def wait_for_repairs(executor: Any) -> None:
+    """Let the timed repairs run twice."""
+    for _ in range(3):
+        executor.clock.advance(executor.settings.repair_interval_seconds)
+        executor.heartbeat()
+
+
+def fall_silent(store: Store, job_id: int) -> None:
+    """Let a scheduler be one that has not been heard of for some time."""
+    store.client.delete(store.keys.member("scheduler", str(job_id)))
+
+
+def test_a_callback_that_two_schedulers_queue_is_run_once(
+    make_executor: MakeExecutor, store: Store, callback: Any
+) -> None:
+    """Airflow locks no rows when it queues callbacks."""
+    first, second = make_executor(job_id=1), make_executor(job_id=2)
+    for executor in (first, second):
+        queue_callback(executor, callback)
+    for executor in (first, second, first, second):
+        executor.heartbeat()
+    [attempt] = store.attempts.live("celery")
+    assert store.client.llen("default") == 1
+    assert (len(first.running), len(second.running)) == (1, 0)
+    assert not compat.is_queued(second, first_key := next(iter(first.running))), first_key
+    assert store.attempts.claim(attempt, worker="w").is_granted
+    store.attempts.advance(Change(attempt=attempt, to=State.SUCCEEDED))
+    second.heartbeat()
+    assert second.get_event_buffer() == {}
+    first.heartbeat()
+    assert state_after_events(first, callback) == "success"
+
+
+def test_the_callback_of_a_dead_scheduler_is_followed_to_its_end_by_another(
+    make_executor: MakeExecutor, store: Store, callback: Any
+) -> None:
+    first, second = make_executor(job_id=1), make_executor(job_id=2)
+    queue_callback(first, callback)
+    first.heartbeat()
+    second.heartbeat()
+    state_after_events(first, callback)
+    give_to_executor(callback)
+    [attempt] = store.attempts.live("celery")
+    wait_for_repairs(second)
+    assert second.running == set(), "its scheduler lives"
+    fall_silent(store, 1)
+    second.clock.advance(60)
+    wait_for_repairs(second)
+    assert len(second.running) == 1
+    assert store.attempts.claim(attempt, worker="w").is_granted
+    store.attempts.advance(Change(attempt=attempt, to=State.SUCCEEDED))
+    second.heartbeat()
+    assert state_after_events(second, callback) == "success"
+    assert store.attempts.owned_by(second._context.owner) == set()
+
+
+def test_the_end_of_a_callback_that_its_scheduler_did_not_live_to_see_is_told_by_the_next_one(
+    make_executor: MakeExecutor, store: Store, callback: Any
+) -> None:
+    first = make_executor(job_id=1)
+    queue_callback(first, callback)
+    first.heartbeat()
+    give_to_executor(callback)
+    [attempt] = store.attempts.live("celery")
+    assert store.attempts.claim(attempt, worker="w").is_granted
+    store.attempts.advance(Change(attempt=attempt, to=State.FAILED, fields={"reason": "why"}))
+    fall_silent(store, 1)
+    second = make_executor(job_id=2)
+    wait_for_repairs(second)
+    assert second.get_event_buffer() == {}, "its own scheduler may tell it still"
+    key = store.keys.attempt(attempt)
+    store.client.hset(key, "ended_at", int(store.client.hget(key, "ended_at")) - 21_000)
+    second.clock.advance(21)
+    wait_for_repairs(second)
+    assert state_after_events(second, callback) == "failed"
+
+
+def give_to_executor(callback: Any) -> None:
+    """Let Airflow have given a callback to an executor."""
+    from airflow.utils.state import CallbackState
+    from sqlalchemy.orm import object_session
+
+    session: Any = object_session(callback)
+    callback.state = CallbackState.QUEUED
+    session.commit()

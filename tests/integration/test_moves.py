@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +12,15 @@ from typing import Any
 import pytest
 import redis
 
+from hybrid_executor import compat
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Record, RedisSettings, Store, open_store
 from tests.contract.test_store_places import moved, on_celery
 from tests.integration.conftest import make_task, queue
 from tests.integration.test_owner_repairs import rows_of
+from tests.integration.workers.near_side import callback_json
+from tests.waiting import wait_until
 
 MakeExecutor = Callable[..., Any]
 MakeRow = Callable[..., Any]
@@ -98,7 +103,78 @@ def test_one_that_waits_too_long_moves_and_starts_only_there(
     assert state.value == "success"
     assert store.places.counts(["etl-*>celery", "etl-*>kubernetes"]) == {"etl-*>celery": 0, "etl-*>kubernetes": 0}
     with redis.Redis.from_url(redis_url) as client:
-        assert client.llen("etl-1") == 1  # the worker that takes it drops it
+        assert client.llen("etl-1") == 1  # the worker that takes it drops it, or the next repair does
+
+
+def test_messages_that_are_left_behind_do_not_pile_up_while_no_worker_runs(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = started(make_executor, "etl-*=celery(wait=20s) > kubernetes(max=450), *=celery")
+    strange = ["no JSON", '{"headers": 5}', '{"headers": {"id": "nobody knows it"}}']
+    store.client.lpush("etl-1", *strange)
+    attempts = queue(executor, *(make_row(str(number), queue="etl-1") for number in range(25)))
+    executor.heartbeat()
+    assert store.client.llen("etl-1") == 28
+    beat(executor, seconds=30)
+    wait_until(lambda: (beat(executor), targets(store, attempts))[1] == {"kubernetes": 25}, what="all have moved")
+    assert store.client.llen("etl-1") == 28
+    later = queue(executor, *(make_row(f"later-{number}", queue="etl-1") for number in range(3)))
+    beat(executor, seconds=executor.settings.repair_interval_seconds - 1)
+    wait_until(lambda: (beat(executor, seconds=0.1), store.client.llen("etl-1"))[1] == 6, what="the messages are gone")
+    assert sorted(store.client.lrange("etl-1", -3, -1)) == sorted(strange), "what nobody knows stays"
+    assert targets(store, later) == {"celery": 3}
+    for attempt in later:
+        assert store.attempts.claim(attempt, worker="w", sent_generation=1).is_granted
+
+
+def test_a_callback_and_a_connection_test_do_not_wait_for_a_worker_that_never_comes(
+    make_executor: MakeExecutor, store: Store
+) -> None:
+    """First on a queue whose workers are gone, then on one that never had any."""
+    executor = started(make_executor)
+    ids = {kind: queue_other(executor, kind, "etl-1") for kind in kinds_of_others()}
+    executor.heartbeat()
+    placed = {record_of(store, attempt).kind: attempt for attempt in store.attempts.live("celery")}
+    assert placed.keys() == ids.keys()
+    payloads = {kind: store.attempts.workloads([attempt])[0][1] for kind, attempt in placed.items()}
+    beat(executor, seconds=30)
+    for kind, attempt in placed.items():
+        record, payload, _ = store.attempts.workloads([attempt])[0]
+        assert record is not None
+        assert (record.target, record.moved_because, record.state) == ("kubernetes", "wait", State.SUBMITTED)
+        assert payload == payloads[kind]
+        assert not store.attempts.claim(attempt, worker="w", sent_generation=1).is_granted
+        store.attempts.advance(Change(attempt=attempt, to=State.SUCCEEDED, generation=2))
+    executor.heartbeat()
+    assert {str(state.value) for state, _ in executor.get_event_buffer().values()} == {"success"}
+    for kind in ids:
+        queue_other(executor, kind, "reports")
+    executor.heartbeat()
+    waiting = [record_of(store, attempt) for attempt in store.attempts.live("kubernetes")]
+    assert {record.kind for record in waiting} == ids.keys()
+    assert {record.target for record in waiting} == {"kubernetes"}
+
+
+def kinds_of_others() -> list[str]:
+    """Return what an executor and its pods can run besides tasks in this release of Airflow."""
+    return sorted(compat.kinds_in_pods() - {"task"})
+
+
+def queue_other(executor: Any, kind: str, name: str) -> str:
+    """Queue a callback or a connection test; return its id."""
+    from airflow.executors import workloads
+
+    made = str(uuid.uuid4())
+    if kind == "callback":
+        told = json.loads(callback_json(made, {}))
+        told["callback"]["data"]["queue"] = name
+        workload: Any = workloads.ExecuteCallback.model_validate(told)
+    else:
+        workload = workloads.TestConnection(
+            connection_test_id=made, connection_id="c", timeout=5, queue=name, token="t"
+        )
+    executor.queue_workload(workload, session=None)
+    return made
 
 
 def test_a_worker_that_claims_first_keeps_the_attempt(

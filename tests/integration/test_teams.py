@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from hybrid_executor.cli.definition import get_hybrid_cli_commands
 from hybrid_executor.config import airflow_config
 from hybrid_executor.config.shape import read_configured_settings
+from hybrid_executor.config.teams import VARIABLE
 from hybrid_executor.errors import ConfigError
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.logs import TeamLogs
@@ -23,6 +27,7 @@ from hybrid_executor.insight.overview import read_overview
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, RedisSettings, Store, open_store
 from tests.integration import rows
+from tests.integration.cli.exit_codes import exit_code_of
 from tests.integration.conftest import MovableClock, as_task_instance, make_task, queue, set_options
 from tests.integration.redis_installed import Server
 from tests.integration.workers.near_side import callback_json
@@ -420,3 +425,91 @@ def test_a_teams_worker_runs_under_an_acl_that_reaches_nothing_of_another_team(
         ):
             with pytest.raises(redis.exceptions.NoPermissionError):
                 steal()
+
+
+@pytest.mark.parametrize("name", ["status", "why"])
+def test_commands_on_the_machine_of_a_team_say_nothing_of_another_team(
+    name: str,
+    make_all: MakeAll,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server.client.flushall()
+    for team in ("red", "blue"):
+        create_user(server.client, team, rules_of_team("worker", team))
+    whole = f"redis://127.0.0.1:{server.port}/0"
+    executors = make_all(**{f"{prefix}hybrid_executor__redis_url": whole for prefix in ("", "red___", "blue___")})
+    [secret] = queue(executors["blue"], make_task("of-blue", dag_id="of_blue"))
+    executors["blue"].heartbeat()
+    of_red = f"redis://red:{PASSWORD}@127.0.0.1:{server.port}/0"
+    for variable in [variable for variable in os.environ if "HYBRID_EXECUTOR__" in variable]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv(VARIABLE, "")
+    set_options(monkeypatch, core__executor=f"LocalExecutor;red={OURS};blue={OURS}")
+    set_options(monkeypatch, red___hybrid_executor__redis_url=of_red)
+
+    def run(team: str) -> tuple[object, str, str]:
+        words = ("of_blue",) if name == "why" else ()
+        capsys.readouterr()
+        code = run_command(name, "--team", team, *words)
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    code, out, err = run("blue")
+    assert (code, out) == (2, "")
+    [line] = err.splitlines()
+    assert "Set [blue=hybrid_executor] redis_url" in line
+    # With its own login in place of the other team's, red is refused by Redis.
+    set_options(monkeypatch, blue___hybrid_executor__redis_url=of_red)
+    code, out, err = run("blue")
+    assert not {"of-blue", secret} & set((out + err).split())
+    assert "permission" in out + err
+    assert code != 0
+    # So it is where red calls itself blue.
+    set_options(monkeypatch, red___hybrid_executor__instance="airflow-blue")
+    code, out, err = run("red")
+    assert not {"of-blue", secret} & set((out + err).split())
+    assert code != 0
+    server.client.flushall()
+
+
+def run_command(name: str, *words: str) -> object:
+    """Run a command with the words of a command line; return its exit code."""
+    [group] = get_hybrid_cli_commands()
+    command: Any = next(one for one in group.subcommands if one.name == name)  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser()
+    for argument in command.args:
+        argument.add_to_parser(parser)
+    body = getattr(import_module(f"hybrid_executor.cli.{name}_command"), name)
+    return exit_code_of(body, parser.parse_args(words))
+
+
+def test_a_team_cannot_tell_airflow_how_the_callback_of_another_team_has_ended(
+    make_all: MakeAll, stores: Mapping[str, Store], session: Any
+) -> None:
+    """Whoever has the Redis login of red may write there a record with the id of a callback of blue."""
+    from airflow.executors.workloads.callback import CallbackFetchMethod
+    from airflow.models.callback import ExecutorCallback
+    from airflow.sdk import SyncCallback
+
+    row = ExecutorCallback(SyncCallback("os.getcwd"), fetch_method=CallbackFetchMethod.IMPORT_PATH)
+    row.data = {**row.data, "dag_id": "of_blue"}
+    row.state = "running"
+    session.add(row)
+    session.commit()
+    try:
+        for store in (stores["red"], stores[""], stores["blue"]):
+            fields = {"id": str(row.id), "kind": "callback", "state": "succeeded", "generation": 9, "owner": "1"}
+            store.client.hset(store.keys.attempt(AttemptId(str(row.id))), mapping={**fields, "ended_at": 1})
+            store.client.expire(store.keys.attempt(AttemptId(str(row.id))), 60)
+        executors = make_all()
+        for executor in executors.values():
+            for _ in range(4):
+                executor.clock.advance(10)
+                executor.heartbeat()
+        told = {team: [str(key) for key in executor.get_event_buffer()] for team, executor in executors.items()}
+        assert {team: len(keys) for team, keys in told.items()} == {"": 0, "red": 0, "blue": 1}
+    finally:
+        session.delete(row)
+        session.commit()

@@ -113,6 +113,7 @@ class History:
                 self.kube = Kubernetes(world, self.tasks, plan.faults, self._faults)
             with (
                 mock.patch.object(compat, "read_tasks", self.airflow.read_tasks),
+                mock.patch.object(compat, "read_unfinished_callbacks", list),
                 mock.patch.object(workers_run, "RunProcesses", NoProcesses),
                 mock.patch.object(ending, "count_oom_kills", return_value=0),
                 connected_agents(world, self.network, self.kube.network) if self.kube else nullcontext(),

@@ -343,7 +343,9 @@ class RedisServer(StreamCommands):
     def _lrem(self, key: str, count: str, value: str) -> int:
         known = self._change(key, list)
         is_there = value in known
-        if is_there:
+        if is_there and int(count) < 0:
+            del known[len(known) - 1 - known[::-1].index(value)]
+        elif is_there:
             known.remove(value)
         self._tidy(key)
         return int(is_there)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -55,7 +56,9 @@ def _operation(rng: random.Random) -> tuple[str, Callable[[Store], Any]]:
         payload="secret",
         expected_generation=number,
         queue_key="q",
-        message=f"message of {attempt}",
+        message=json.dumps(
+            {"of": f"message of {attempt}", "headers": {"id": attempt, "hybrid": {"generation": number}}}
+        ),
     )
     launch = Submission(
         attempt=attempt,
@@ -95,7 +98,8 @@ def _operation(rng: random.Random) -> tuple[str, Callable[[Store], Any]]:
         "workload": lambda s: [(_timeless(found[0]), *found[1:]) for found in s.attempts.workloads(_ATTEMPTS)],
         "sets": lambda s: (s.attempts.owned_by(owner), s.attempts.live("celery")),
         "next message": lambda s: s.broker_lists.next_message("q"),
-        "remove message": lambda s: s.broker_lists.remove_message("q", f"message of {attempt}"),
+        "remove message": lambda s: s.broker_lists.remove_message("q", submission.message),
+        "drop left messages": lambda s: s.broker_lists.drop_left("q", pool="celery", skip=number, count=2),
         "lengths": lambda s: (s.broker_lists.lengths(["q", "none"]), s.broker_lists.any_waiting(["q"])),
         "take a message": lambda s: s.client.rpop("q"),
         "give a message back": lambda s: s.client.rpush("q", "back"),

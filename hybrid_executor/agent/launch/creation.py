@@ -18,7 +18,7 @@ from hybrid_executor.backoff import CREATE
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
-from hybrid_executor.kube.names import LABEL_INSTANCE, attempt_selector
+from hybrid_executor.kube.names import LABEL_INSTANCE, attempt_selector, is_of_another
 from hybrid_executor.kube.refusal import Refusal, judge_create_error, missing_attach_right
 from hybrid_executor.kube.rights import AttachRight
 from hybrid_executor.metrics import SILENT, Metrics
@@ -122,12 +122,13 @@ class PodCreator:
         """The name exists: it is our pod, whose creation was not answered, or somebody else's."""
         launch, manifest = ready.launch, ready.manifest
         try:
-            identity = identify(self._client.get_pod(manifest.namespace, manifest.name))
+            pod = self._client.get_pod(manifest.namespace, manifest.name)
         except KubeError as error:
             # The pod is gone again, or the API server does not answer now: try to create it again.
             launch.failures += 1
             launch.last_words = str(error)
             return Again(launch, CREATE.seconds(launch.failures, jitter=random.random()), str(error))
+        identity = identify(pod) if not is_of_another(pod, self._instance) else None
         if identity is not None and (identity.attempt, identity.launch) == (ready.record.id, ready.record.launch):
             return self._take_for_done(ready, identity)
         launch.renames += 1

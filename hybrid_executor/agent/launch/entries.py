@@ -35,6 +35,7 @@ class Launch:
     :ivar is_void: it is not to be launched any more.
     :ivar claim: names this agent's work on it, in the pod that it claims.
     :ivar has_written: the workload may have been written to a pod.
+    :ivar is_early: others wait, and its queue had no launches for a while: it may go on before the rate allows it.
     :ivar looks: how often in vain it was looked whether its pod can get the workload.
     """
 
@@ -52,6 +53,7 @@ class Launch:
     is_void: bool = False
     claim: str = field(default_factory=lambda: uuid4().hex)
     has_written: bool = False
+    is_early: bool = False
     looks: int = 0
 
 

@@ -36,7 +36,7 @@ from hybrid_executor.agent.launch.entries import (
 )
 from hybrid_executor.agent.launch.intake import LaunchIntake
 from hybrid_executor.agent.launch.jobs import LaunchJobs
-from hybrid_executor.agent.launch.pace import Pace
+from hybrid_executor.agent.launch.pace import Pace, credit_of
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.launch.preparation import LaunchPreparer
 from hybrid_executor.agent.launch.queue import LaunchQueue
@@ -104,7 +104,7 @@ class AirflowKubernetesScheduler:
         warm: WarmLaunches,
         shares: Shares,
     ) -> None:
-        self.cluster = cluster
+        self.cluster, self._instance = cluster, instance
         self.launched, self.turned_at, self.is_paused = 0, 0.0, False
         self._client = client
         self._remover = remover
@@ -119,8 +119,7 @@ class AirflowKubernetesScheduler:
         self._room_for = settings.launch_concurrency * 3
         self._free = threading.Event()
         self._pool = DelayedPool(f"launch-{cluster}", threads=settings.launch_concurrency, on_free=self._free.set)
-        # Alone, a queue could create at once what the rate allows in a second. Beside others it may catch up with that.
-        credit = min(_BATCH, 2 * pods_per_second)
+        credit = credit_of(pods_per_second)
         self._unread = UnreadLaunches(shares, credit=credit, ask=partial(read_queues, store))
         self._queue = LaunchQueue(shares, credit=credit)
         self.waiting = self._queue.waiting
@@ -144,7 +143,7 @@ class AirflowKubernetesScheduler:
             distrusts_records=lambda: data_loss.is_suspected,
             metrics=metrics,
         )
-        self._withdrawals = Withdrawals(client, remover, agent=agent)
+        self._withdrawals = Withdrawals(client, remover, agent=agent, instance=instance)
         self._jobs = LaunchJobs(creator, self._warm.hand_over, self._withdrawals, on_namespace=on_namespace)
         self._recorder = LaunchRecorder(store, cluster=cluster, delete_pod=self.delete_pod, metrics=metrics)
         self._outcomes = Batcher(f"outcomes-{cluster}", self._record)
@@ -173,10 +172,12 @@ class AirflowKubernetesScheduler:
     ) -> None:
         """Delete a pod with its configured grace, in the background, until it is done.
 
-        :param uid: delete only this very pod, not a later one of the same name.
+        :param uid: delete only this very pod, not a later one of the same name. Without it, only a pod of this instance
+            is deleted.
         :param on_done: called when the API server has accepted the deletion, or said that there is no such pod.
         """
-        self._remover.clean("delete", PodRef(namespace, pod_name, uid), on_done=on_done)
+        instance = "" if uid else self._instance
+        self._remover.clean("delete", PodRef(namespace, pod_name, uid), on_done=on_done, instance=instance)
 
     def patch_pod_executor_done(self, *, pod_name: str, namespace: str) -> None:
         """Mark a pod as finished and kept.
@@ -294,7 +295,7 @@ class AirflowKubernetesScheduler:
             return
         going: list[Launch] = []
         try:
-            granted, wait_seconds = self._pace.admit([launch.entry.attempt for launch in launches])
+            granted, wait_seconds = self._pace.admit(launches)
             going, launches = launches[:granted], launches[granted:]
             self._queue.put_back(launches)
             self._is_held_back = bool(launches)

@@ -64,7 +64,9 @@ class SourceTurns:
             queue = self._turns.first(queues)
             launch = _first(self._sources[queue], now)
             if launch is not None:
-                self._turns.serve(queue, is_alone=len(self._sources) == 1)
+                is_alone = len(self._sources) == 1
+                launch.is_early = not is_alone and self._turns.is_behind(queue)
+                self._turns.serve(queue, is_alone=is_alone)
                 return launch
             queues.remove(queue)
         return None

@@ -18,6 +18,7 @@ from hybrid_executor.agent.removal import PodRemover
 from hybrid_executor.agent.watch.decision import sight
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
+from hybrid_executor.kube.names import is_of_another
 from hybrid_executor.kube.warm_pod import CLAIMED, warm_state
 from hybrid_executor.store import LaunchEntry
 
@@ -31,11 +32,12 @@ _UNDER_WAY_SECONDS = 60.0
 class Withdrawals:
     """Withdraws the pods of one cluster. Safe for several threads.
 
-    :param agent: this agent's name.
+    :param agent: this agent's name. :param instance: whose pods these are.
     """
 
-    def __init__(self, client: KubeClient, remover: PodRemover, *, agent: str) -> None:
+    def __init__(self, client: KubeClient, remover: PodRemover, *, agent: str, instance: str) -> None:
         self._agent = agent
+        self._instance = instance
         self._client = client
         self._remover = remover
 
@@ -64,6 +66,8 @@ class Withdrawals:
         seen = sight(pod)
         if seen is None or (seen.identity.attempt, seen.identity.generation) != (entry.attempt, entry.generation):
             return
+        if is_of_another(pod, self._instance):
+            return
         if seen.is_terminating or not _waits(pod) or seen.diagnosis.phase != "pending":
             return
         if self._client.delete_pod(entry.namespace, entry.pod, uid=seen.identity.uid, version=seen.identity.version):
@@ -81,7 +85,8 @@ class Withdrawals:
                 return Again(launch, _PAUSE_SECONDS, "Waiting until it is certain that its pod was not created")
             return Parked(launch, record)
         identity = identify(pod)
-        if identity is None or (identity.attempt, identity.launch) != (record.id, record.launch):
+        is_other = identity is None or (identity.attempt, identity.launch) != (record.id, record.launch)
+        if identity is None or is_other or is_of_another(pod, self._instance):
             return Parked(launch, record)
         return Created(launch, record, identity.namespace, identity.name, identity.uid)
 

@@ -44,6 +44,7 @@ def make_launches(around: Surroundings, *, cluster: str, client: KubeClient, fac
     """Return what the launcher needs; it asks nothing of Redis where no profile has warm pods."""
     return WarmLaunches(
         cluster=cluster,
+        instance=around.settings.instance,
         client=client,
         store=around.store,
         factory=factory,

@@ -29,22 +29,34 @@ from hybrid_executor.agent.warm.writing import WorkloadWriter, is_usable
 from hybrid_executor.backoff import CREATE
 from hybrid_executor.errors import KubeError, TaskRejected
 from hybrid_executor.kube.client import KubeClient
+from hybrid_executor.kube.names import is_of_another
 from hybrid_executor.kube.warm_pod import CLAIMED, WAITING, claim_of, claim_patch, warm_state
 from hybrid_executor.states import State
 from hybrid_executor.store import Store
 
 
 class HandOver:
-    """Hands workloads over in one cluster, to warm pods and to those of :mod:`own_pods`. Safe for several threads."""
+    """Hands workloads over in one cluster, to warm pods and to those of :mod:`own_pods`. Safe for several threads.
+
+    :param instance: whose pods these are.
+    """
 
     def __init__(
-        self, writer: WorkloadWriter, *, client: KubeClient, store: Store, factory: PodFactory, tally: WarmTally
+        self,
+        writer: WorkloadWriter,
+        *,
+        instance: str,
+        client: KubeClient,
+        store: Store,
+        factory: PodFactory,
+        tally: WarmTally,
     ) -> None:
+        self._instance = instance
         self._writer = writer
         self._client = client
         self._factory = factory
         self._tally = tally
-        self._own = OwnHandOver(writer, client=client, store=store, pause=time.sleep)
+        self._own = OwnHandOver(writer, instance=instance, client=client, store=store, pause=time.sleep)
 
     def run(self, claimed: Claimed) -> HandOverResult:
         """Try once to hand a workload over. KubeErrors are returned as a result, not raised.
@@ -100,7 +112,8 @@ class HandOver:
             words = f"Pod {claimed.pod}, which this attempt was given, does not exist any more: its task may have run."
             return Failed(claimed.launch, record, words, "deleted", is_lost=True, sources=(State.PENDING,))
         identity = identify(pod)
-        if warm_state(pod) != CLAIMED or identity is None or identity.attempt != record.id:
+        is_other = identity is None or identity.attempt != record.id or is_of_another(pod, self._instance)
+        if warm_state(pod) != CLAIMED or is_other:
             return self._take_back(claimed)
         if claim_of(pod) == claimed.launch.claim and not claimed.launch.has_written:
             return self._writer.give(claimed, pod)

@@ -34,6 +34,7 @@ class WarmLaunches:
         self,
         *,
         cluster: str,
+        instance: str,
         client: KubeClient,
         store: Store,
         factory: PodFactory,
@@ -58,7 +59,9 @@ class WarmLaunches:
             complaints=complaints,
             patience_seconds=patience_seconds,
         )
-        self.hand_over = HandOver(writer, client=client, store=store, factory=factory, tally=self.tally)
+        self.hand_over = HandOver(
+            writer, instance=instance, client=client, store=store, factory=factory, tally=self.tally
+        )
 
     def choose(self, items: Sequence[Prepared]) -> Sequence[Prepared]:
         """Return the launches with those that have a waiting pod now as claimed; see :meth:`WarmChoice.choose`."""

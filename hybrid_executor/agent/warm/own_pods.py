@@ -24,6 +24,7 @@ from hybrid_executor.backoff import Backoff
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.awaiting_pod import AWAITED, begin_patch, hand_over_state
 from hybrid_executor.kube.client import KubeClient
+from hybrid_executor.kube.names import is_of_another
 from hybrid_executor.kube.warm_pod import CLAIMED, claim_of, is_ready
 from hybrid_executor.store import Store
 
@@ -37,17 +38,19 @@ _MOST_QUESTIONS = 8  # half a minute: schedulers read events each second
 class OwnHandOver:
     """Hands workloads over to the pods of their attempts, in one cluster. Safe for several threads.
 
-    :param pause: waits for so many seconds.
+    :param instance: whose pods these are. :param pause: waits for so many seconds.
     """
 
     def __init__(
         self,
         writer: WorkloadWriter,
         *,
+        instance: str,
         client: KubeClient,
         store: Store,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._instance = instance
         self._writer = writer
         self._client = client
         self._store = store
@@ -61,7 +64,7 @@ class OwnHandOver:
         """
         pod = self._find(claimed)
         state = hand_over_state(pod)
-        if not pod or state not in (AWAITED, CLAIMED) or not _is_of(pod, claimed):
+        if not pod or state not in (AWAITED, CLAIMED) or not self._is_own(pod, claimed):
             return Dropped(claimed.launch)  # the watcher decides about a pod that is gone
         if state == CLAIMED:
             return self._go_on(claimed, pod)
@@ -73,6 +76,10 @@ class OwnHandOver:
         if not claimed.payload:
             return self._renew(claimed)
         return self._begin(claimed)
+
+    def _is_own(self, pod: Mapping[str, Any], claimed: Claimed) -> bool:
+        identity = identify(pod)
+        return identity is not None and identity.attempt == claimed.record.id and not is_of_another(pod, self._instance)
 
     def _find(self, claimed: Claimed) -> Mapping[str, Any]:
         try:
@@ -130,11 +137,6 @@ class OwnHandOver:
         self._store.hand_overs.want(claimed.record.id, generation=claimed.record.generation)
         words = "Its workload has expired, and its scheduler makes a new one."
         return Again(launch, _RENEWAL.seconds(launch.failures), words)
-
-
-def _is_of(pod: Mapping[str, Any], claimed: Claimed) -> bool:
-    identity = identify(pod)
-    return identity is not None and identity.attempt == claimed.record.id
 
 
 def _is_terminating(pod: Mapping[str, Any]) -> bool:

@@ -32,6 +32,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.diagnosis import Diagnosis
+from hybrid_executor.kube.names import is_of_another
 from hybrid_executor.kube.warm_pod import WAITING, warm_state
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Record
@@ -46,6 +47,7 @@ T = TypeVar("T")
 class Relist:
     """Lists the pods of one namespace (None: of the whole cluster) and repairs their records.
 
+    :param instance: whose pods these are.
     :param on_waiting: called with each pod that waits for an attempt.
     """
 
@@ -53,6 +55,7 @@ class Relist:
         self,
         *,
         cluster: str,
+        instance: str,
         namespace: str | None,
         client: KubeClient,
         selector: str,
@@ -65,6 +68,7 @@ class Relist:
         on_waiting: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
         self._cluster = cluster
+        self._instance = instance
         self._namespace = namespace
         self._client = client
         self._selector = selector
@@ -147,11 +151,15 @@ class Relist:
     def _look_for(self, record: Record) -> None:
         """Ask for a pod that the list does not show: the list goes by labels, and people can change labels."""
         try:
-            sighting = self._sight(self._client.get_pod(record.namespace, record.pod))
+            pod = self._client.get_pod(record.namespace, record.pod)
         except KubeError as error:
             if error.status != 404:
                 raise
-            sighting = Sighting(identity_of_record(record), vanished(), is_gone=True)
+            pod = {}
+        if not pod or is_of_another(pod, self._instance):
+            sighting: Sighting | None = Sighting(identity_of_record(record), vanished(), is_gone=True)
+        else:
+            sighting = self._sight(pod)
         if sighting is not None:
             self._recorder.record([sighting])
 

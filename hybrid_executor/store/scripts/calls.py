@@ -265,10 +265,11 @@ class Lease(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """Take tokens from a bucket."""
+    """Take tokens from a bucket. The first ``early`` of what is wanted may leave it in debt."""
 
     rate_key: Key
     wanted: int
+    early: int
     per_second: float
     capacity: int
 
@@ -331,6 +332,17 @@ class QueuePlace(NamedTuple):
     attempt: AttemptId
     skip: int
     size: int
+
+
+class DropLeft(NamedTuple):
+    """Take messages of a pool off a list that can start nothing, among ``size`` of them after the first ``skip``."""
+
+    queue_key: Key
+    prefix: str
+    pool: str
+    skip: int
+    size: int
+    terminal: tuple[State, ...]
 
 
 class LaunchPlace(NamedTuple):

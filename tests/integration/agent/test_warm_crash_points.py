@@ -72,6 +72,7 @@ class DyingAgent:
         )
         self._launches = WarmLaunches(
             cluster="default",
+            instance=settings.instance,
             client=DyingClient(world.kube, after),  # type: ignore[arg-type]
             store=world.store,
             factory=factory,

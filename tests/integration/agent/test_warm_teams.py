@@ -135,7 +135,12 @@ def test_a_pod_that_redis_offers_to_the_wrong_team_is_not_claimed(teams: tuple[T
         second.world.kubernetes_settings(), instance=second.instance, profiles=second.settings().profiles
     )
     launches = WarmLaunches(
-        cluster="default", client=second.world.kube, store=second.store, factory=factory, complaints=Complaints()
+        cluster="default",
+        instance=second.instance,
+        client=second.world.kube,
+        store=second.store,
+        factory=factory,
+        complaints=Complaints(),
     )
     claimed = Claimed(Launch(entry), record, f"default/{min(waiting)}", payload, is_new=True)
     assert isinstance(launches.hand_over.run(claimed), TakenBack)

@@ -23,7 +23,7 @@ from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.fairness import Shares
 from hybrid_executor.kube.client import KubeClient
-from hybrid_executor.kube.names import pod_name
+from hybrid_executor.kube.names import LABEL_INSTANCE, pod_name
 from hybrid_executor.states import State
 from hybrid_executor.store import Store, Submission
 
@@ -42,6 +42,9 @@ class Cluster:
     def create_pod(self, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         self.created.append((namespace, manifest["metadata"]["name"]))
         return {**manifest, "metadata": {**manifest["metadata"], "uid": "u-1"}}
+
+    def get_pod(self, namespace: str, name: str) -> dict[str, Any]:
+        return {"metadata": {"namespace": namespace, "name": name, "labels": {LABEL_INSTANCE: "test"}}}
 
     def delete_pod(self, namespace: str, name: str, *, uid: str | None) -> bool:
         self.deleted.append((namespace, name, uid))
@@ -100,7 +103,9 @@ def launcher(cluster: Cluster, store: Store) -> Iterator[Launcher]:
         pods_per_second=100.0,
         token_seconds=600.0,
         data_loss=DataLoss(store.events),
-        warm=WarmLaunches(cluster="default", client=client, store=store, factory=factory, complaints=Complaints()),
+        warm=WarmLaunches(
+            cluster="default", instance="i", client=client, store=store, factory=factory, complaints=Complaints()
+        ),
         shares=Shares(),
     )
     yield launcher

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from hybrid_executor.executor.admission import Room
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from hybrid_executor.executor.admission import Asking, Room
 from hybrid_executor.routing import parse_routes
 
 ROUTES = parse_routes(
@@ -82,3 +88,36 @@ def test_many_take_what_each_by_itself_would_take() -> None:
             take(one_by_one, queue)
         at_once.fill(ROUTES.find(queue), queue=queue, try_number=1, count=count)
         assert at_once.slots == one_by_one.slots, queue
+
+
+def callback(queue: str) -> Any:
+    from airflow.executors.workloads import ExecuteCallback
+
+    data = {"path": "os.getcwd", "kwargs": {}, "queue": queue}
+    told = {
+        "type": "ExecuteCallback",
+        "token": "t",
+        "dag_rel_path": "dag.py",
+        "bundle_info": {"name": "dags", "version": None},
+        "log_path": None,
+        "callback": {"id": str(uuid.uuid4()), "fetch_method": "import_path", "data": data},
+    }
+    return ExecuteCallback.model_validate_json(json.dumps(told))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        (("task", "callback"), ["kubernetes", "celery", "kubernetes"]),
+        # Airflow 3.2: a callback waits for a worker, which an autoscaler starts for it.
+        (("task",), ["celery", "celery", "kubernetes"]),
+    ],
+)
+def test_work_that_pods_cannot_run_goes_to_workers_where_its_route_has_any(
+    kinds: tuple[Any, ...], expected: list[str]
+) -> None:
+    routes = parse_routes("reports=celery(served) > kubernetes, pods=kubernetes, *=celery", profiles=[])
+    asking = Asking(Room(PLENTY, serves=lambda _: False), routes, default_queue="other", kinds_in_pods=kinds)
+    taken = [asking.ask(callback(queue)) for queue in ("reports", "", "pods")]
+    # What has no other target is refused when it is prepared, with the reason.
+    assert [target.name if target else "" for target in taken] == expected
