@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from hybrid_executor.pools.celery_message import read_attempt
 from hybrid_executor.sandbox.objects import PODS
 from tests.fault.deployment import Deployment
 from tests.fault.load import FAILS, TWICE, Load
+from tests.fault.said import repeated
 from tests.store_view import launches_length
 from tests.waiting import wait_until
 
@@ -79,6 +80,12 @@ def check_heartbeats(deployment: Deployment, *, since: int = 0) -> float:
     slowest = deployment.slowest_heartbeat(since=since)
     assert 0 < slowest < HEARTBEAT_SECONDS, f"a heartbeat took {slowest:.1f} s"
     return slowest
+
+
+def check_said_once(deployment: Deployment, *, since: Mapping[str, int], most: int) -> None:
+    """No part has said the same again and again."""
+    found = repeated(deployment.parts, since, most=most)
+    assert not found, f"said more than {most} times: {found}"
 
 
 def _held_unended(deployment: Deployment, held: list[str]) -> list[str]:

@@ -186,7 +186,7 @@ REPAIR_MUTANTS = (
     Mutant(
         name="an attempt whose task runs elsewhere has failed",
         file=f"{_WORKERS}/run.py",
-        old='category="duplicate"), State.REVOKED',
+        old='category="duplicate"), State.LOST',
         new='category="duplicate"), State.FAILED',
         within=3000,
     ),
