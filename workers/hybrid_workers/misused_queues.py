@@ -44,7 +44,7 @@ class MisusedQueues:
                     queues.deselect(queue)
                     self._names.add(queue)
                     log.error(
-                        "Queue %s is not served: the Redis key %s holds a value that is no list of messages. Find out "
+                        "Queue %s is not served: the Redis key %s holds a value that is not a list of messages. Find out "
                         "what writes it, and delete it: redis-cli DEL '%s'",
                         queue,
                         key,
