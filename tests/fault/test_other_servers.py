@@ -7,14 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fault.course import course, wait_begun, wait_records
+from tests.fault.course import course, wait_begun
 from tests.fault.deployment import Deployment
 from tests.leaks import shared
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(1200)]
-_AIRFLOWS_OWN_SECONDS = 300.0
-"""[scheduler] task_instance_heartbeat_timeout: when Airflow itself gives up a task that is not heard of."""
 
 
 def cluster_down(deployment: Deployment) -> None:
@@ -136,29 +134,6 @@ def test_while_airflows_api_server_is_away_tasks_on_workers_start_later_and_cost
         # What ran, and pods that start, may give up, as with upstream's executors: the Task SDK decides that.
         spent = {task: of_task for task, of_task in load.tries([starting]).items() if len(of_task) > 1}
         assert spent == {}
-
-
-def test_a_start_that_airflows_api_server_counts_after_its_process_has_given_up_costs_little_time(
-    deployment: Deployment,
-) -> None:
-    with course(deployment, may_spend_tries=True) as load:
-        for name in deployment.workers:
-            deployment.part(name).pause()
-        run = load.start("workers")
-        wait_records(deployment, run, lambda found: len(found) == 6, what="all are submitted")
-        server = deployment.part("api-server")
-        server.pause()
-        for name in deployment.workers:
-            deployment.part(name).resume()
-        wait_records(
-            deployment, run, lambda found: sum(r.launches > 0 for r in found) >= 3, what="some processes have given up"
-        )
-        server.resume()
-        since = time.monotonic()
-        load.wait(run)
-        took = time.monotonic() - since
-        print(f"all had ended {took:.0f} s after the API server answered again; {load.audit([run])}")
-        assert took < _AIRFLOWS_OWN_SECONDS
 
 
 POSTGRES = [
