@@ -22,8 +22,8 @@ READER = "reader"
 def airflow(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     """HybridExecutor on PostgreSQL with a Celery worker, an agent, the sandbox and an embedded Valkey.
 
-    The API server has a path in ``[api] base_url``. Pods get their token by their standard input. A module uses only DAGs
-    of its own. No Dag file changes, so each is read once.
+    The API server has a path in ``[api] base_url``. Pods get their token by their standard input. A module uses only
+    DAGs of its own. No Dag file changes, so each is read once.
     """
     home = tmp_path_factory.mktemp("hybrid")
     (home / "state").mkdir()
