@@ -35,8 +35,10 @@ SIMULATE_ARGS ?=
 SEED ?= 1
 MINUTES ?= 20
 TASKS ?= 1000
-# The release that make test-fault upgrades from: a tag or a commit. Without one, that test is skipped.
-FROM ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
+# The release that make test-fault upgrades from, a tag or a commit: the last tag before this commit. Before there are
+# tags, the commit from which on records have a schema number. Without git, that test is skipped.
+FIRST_SCHEMA := 53d5a7c
+FROM ?= $(or $(shell git describe --tags --abbrev=0 HEAD^ 2>/dev/null),$(shell git rev-parse --short -q --verify "$(FIRST_SCHEMA)^{commit}"))
 
 comma := ,
 .DEFAULT_GOAL := help

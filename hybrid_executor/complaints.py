@@ -53,6 +53,17 @@ class Complaints:
         :param cause: identifies the trouble where the message varies. Then the complaint is logged exactly when the
             cause is another one than that of the last complaint.
         """
+        is_new = self._is_new(subject, message, args, cause)
+        if is_new:
+            log.log(level, message, *args, stacklevel=2)
+        return is_new
+
+    def unexpected(self, subject: str, message: str, *args: object, error: BaseException) -> None:
+        """Log an unexpected error with its traceback, unless the last one about ``subject`` was of the same class."""
+        if self._is_new(subject, message, args, type(error).__qualname__):
+            log.error(message, *args, exc_info=error, stacklevel=2)
+
+    def _is_new(self, subject: str, message: str, args: tuple[object, ...], cause: str | None) -> bool:
         self._on_report(subject, args)
         said, now = (message, *map(str, args)) if cause is None else cause, self._clock()
         with self._lock:
@@ -63,7 +74,6 @@ class Complaints:
             self._open[subject] = _Complaint(said, now)
             while len(self._open) > _MOST_SUBJECTS:
                 del self._open[next(iter(self._open))]
-        log.log(level, message, *args, stacklevel=2)
         return True
 
     def settle(self, subject: str, message: str, *args: object, level: int = logging.INFO) -> None:

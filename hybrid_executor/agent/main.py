@@ -265,11 +265,13 @@ class Agent:
                         for cluster in self._clusters:
                             cluster.relist_soon()
                 self._pulse.trouble = ""
+                self._complaints.settle("announce", "Agent %s could announce itself again", self.name)
             except HybridError as error:
                 self._pulse.trouble = str(error)
                 self._complaints.report(REDIS, REDIS_UNAVAILABLE, error)
-            except Exception:
-                log.exception("Agent %s could not announce itself and tries again", self.name)
+            except Exception as error:  # noqa: BLE001 - an agent that falls silent is taken for dead
+                words = "Agent %s could not announce itself and tries again"
+                self._complaints.unexpected("announce", words, self.name, error=error)
 
     def _announce(self) -> None:
         self._announced_state = self._duty.state

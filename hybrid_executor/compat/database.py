@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from airflow.executors.workloads import ExecuteTask
     from sqlalchemy.orm import Session
 
+_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
+
 UNFINISHED = ("queued", "running", "restarting")
 """The states in which Airflow waits for an attempt of a task."""
 
@@ -60,13 +62,21 @@ def task_key(row: TaskRow) -> TaskInstanceKey:
 
 @contextmanager
 def own_session() -> Iterator[Session]:
-    """Give a database session of our own, never the scheduler's: its row locks stay as they are."""
+    """Give a database session of our own, never the scheduler's: its row locks stay as they are.
+
+    On PostgreSQL it waits for a lock for at most 2 s and then raises. Airflow asks for adoption in a transaction with
+    locked rows. If somebody waits for the whole table, such as a migration, it waits for this transaction, and we would
+    wait behind it. PostgreSQL cannot see this deadlock, because one of its edges is in this process.
+    """
     from airflow import settings
+    from sqlalchemy import text
 
     if settings.NonScopedSession is None:
         raise RuntimeError("Airflow's database is not set up in this process")
     session = settings.NonScopedSession()
     try:
+        if session.get_bind().dialect.name == "postgresql":
+            session.execute(text(_LOCK_TIMEOUT))
         yield session
     finally:
         session.close()

@@ -52,7 +52,10 @@ def adopt(context: Context, tis: Sequence[TaskInstance]) -> list[TaskInstance]:
     for workload_id, ti in asked.items():
         row, record = rows.get(workload_id), records.get(attempts[workload_id])
         if row is not None and record is not None:
-            if not _remember(context, row, record, now=now):
+            try:
+                _remember(context, row, record, now=now)
+            except Exception:  # noqa: BLE001 - one attempt must not keep the others from being adopted
+                log.exception("Attempt %s could not be adopted; trying again", record.id)
                 continue
         elif row is None or not row.is_beating(context.settings.worker_lost_after_seconds):
             given_back.append(ti)
@@ -64,24 +67,37 @@ def adopt(context: Context, tis: Sequence[TaskInstance]) -> list[TaskInstance]:
 def resume_adoption(context: Context) -> None:
     """Look up what could not be looked up before. It cannot be given back any more: what waits is submitted again.
 
-    A running task without a record is left to Airflow's own heartbeat check.
+    A running task without a record is left to Airflow's own heartbeat check. Airflow may have rolled its adoption back
+    since, and another scheduler may have adopted the task: then nothing is taken over here.
 
     :raises StoreUnavailable: Redis could not be asked; nothing is forgotten.
+    :raises Exception: an attempt could not be adopted. The others have been; this one is looked up again.
     """
+    failure: Exception | None = None
     to_adopt = context.pending.to_adopt
     rows = compat.read_tasks(to_adopt)
+    for workload_id, attempt in list(to_adopt.items()):
+        row = rows.get(workload_id)
+        if row is None or row.attempt != attempt or row.queued_by not in ("", context.owner):
+            del to_adopt[workload_id]
     records = _take_over(context, list(to_adopt.values()))
     now = _server_time(context, records)
     for workload_id, attempt in list(to_adopt.items()):
-        row, record = rows.get(workload_id), records.get(attempt)
-        if row is not None and row.attempt == attempt:
-            if record is not None:
-                if not _remember(context, row, record, now=now):
-                    continue
-            elif row.state == "queued" and (target := _first_target(context, row)) is not None:
-                context.track(_tracked(context, row, _unrecorded(row, target), now=0))
-                context.pending.repairs.add(Repair.COMPARE_ALL)  # finds that it has no record
+        row, record = rows[workload_id], records.get(attempt)
+        if record is not None:
+            try:
+                _remember(context, row, record, now=now)
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one attempt must not keep the others from being adopted
+                failure = error
+                continue
+        elif row.state == "queued" and (target := _first_target(context, row)) is not None:
+            context.track(_tracked(context, row, _unrecorded(row, target), now=0))
+            context.pending.repairs.add(Repair.COMPARE_ALL)  # finds that it has no record
         del to_adopt[workload_id]
+    if failure is not None:
+        raise failure
 
 
 def follow(context: Context, ended: Sequence[tuple[compat.TaskRow, Record]]) -> None:
@@ -125,21 +141,16 @@ def _server_time(context: Context, records: Mapping[AttemptId, Record]) -> int:
         return context.store.view.now()
 
 
-def _remember(context: Context, row: compat.TaskRow, record: Record, *, now: int) -> bool:
-    """Track one attempt from now on; return False where that fails."""
-    try:
-        tracked = _tracked(context, row, record, now=now)
-        if context.ledger.get(record.id) is None:
-            context.metrics.count(metric.ADOPTED)
-        context.track(tracked)
-        if record.trouble:
-            context.fail(tracked, record.trouble)
-        else:
-            context.apply_record(tracked, record, is_new_start=False)
-    except Exception:  # noqa: BLE001 - one attempt must not keep the others from being adopted
-        log.exception("Attempt %s could not be adopted; trying again", record.id)
-        return False
-    return True
+def _remember(context: Context, row: compat.TaskRow, record: Record, *, now: int) -> None:
+    """Track one attempt from now on. May be repeated."""
+    tracked = _tracked(context, row, record, now=now)
+    if context.ledger.get(record.id) is None:
+        context.metrics.count(metric.ADOPTED)
+    context.track(tracked)
+    if record.trouble:
+        context.fail(tracked, record.trouble)
+    else:
+        context.apply_record(tracked, record, is_new_start=False)
 
 
 def _tracked(context: Context, row: compat.TaskRow, record: Record, *, now: int) -> Tracked:

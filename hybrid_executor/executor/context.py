@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.config import Settings
 from hybrid_executor.events import OwnerId
 from hybrid_executor.executor import slots
@@ -38,6 +39,8 @@ class Context:
     :ivar trusts_ids: the scheduler gives each task a new id at each queueing.
     :ivar free_slots: returns the free slots of each pool; ``None`` for what the settings allow besides these attempts.
     :ivar turned_at: when this scheduler last finished a loop in which Redis could be asked.
+    :ivar is_late: what waits to be submitted may be queued by another scheduler since, and that is not checked yet.
+    :ivar complaints: what is said once while it lasts.
     """
 
     settings: Settings
@@ -58,9 +61,12 @@ class Context:
     outage: Outage = field(init=False)
     placing: Placing = field(init=False)
     turned_at: float = float("inf")
+    is_late: bool = False
+    complaints: Complaints = field(init=False)
 
     def __post_init__(self) -> None:
         self.turns = Turns(self.settings.shares)
+        self.complaints = Complaints(clock=self.clock)
         self.outage = Outage(clock=self.clock, check_writes=self.store.check_writes, on_trouble=self._count_trouble)
         self.placing = Placing(
             self.settings.routes,

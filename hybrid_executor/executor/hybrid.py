@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.executors.base_executor import BaseExecutor
 
 from hybrid_executor import compat
+from hybrid_executor.complaints import Complaints
 from hybrid_executor.config import AirflowConfig, Settings, airflow_config, read_settings
 from hybrid_executor.config.identity import read_identity
 from hybrid_executor.config.kubernetes import read_kubernetes_settings
 from hybrid_executor.config.settings import Shape
 from hybrid_executor.config.suspects import warn_of_suspects
 from hybrid_executor.config.teams import read_executors, words_of
-from hybrid_executor.errors import HybridError, StoreUnavailable, TaskRejected
+from hybrid_executor.errors import HybridError, StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor import adoption, opening, revocation, slots, still_queued, submission
 from hybrid_executor.executor.admission import Asking, Room
@@ -71,6 +72,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._complaints = Complaints()
         self._task_event_logs: EventLog = EventLog()
         self._reports = Reports(self)
         self._local = LocalWork({}, self._reports)
@@ -175,11 +177,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
     def queue_workload(self, workload: AirflowWorkload, session: Session) -> None:
         """Let a workload wait for the next heartbeat. Never raises: one of an unknown kind fails alone."""
         try:
-            if not compat.is_known(workload):
-                raise TaskRejected(
-                    f"This release of airflow-hybrid-executor cannot run a {type(workload).__name__} of Airflow "
-                    f"{compat.airflow_version()}: install a newer release, or use another executor for it"
-                )
+            submission.check_known(workload)
             super().queue_workload(workload, session)  # type: ignore[arg-type]
         except Exception as error:  # noqa: BLE001 - an exception here would end the scheduler
             reason = submission.why_not(error, type(workload).__name__)
@@ -192,10 +190,11 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         try:
             if not self._beat():
                 self._wait_for_events()
+            self._complaints.settle("heartbeat", "Heartbeats succeed again")
         except StoreUnavailable:
             pass  # logged by the outage
-        except Exception:  # noqa: BLE001 - an exception here would end the scheduler
-            self.log.exception("A heartbeat failed; the next one tries again")
+        except Exception as error:  # noqa: BLE001 - an exception here would end the scheduler
+            self._complaints.unexpected("heartbeat", "A heartbeat failed; the next one tries again", error=error)
 
     def _beat(self) -> bool:
         """Do the work of a heartbeat, and measure it; return whether there was something to submit."""
@@ -203,9 +202,10 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         try:
             self._task_event_logs.release()
             self._tell_slots()
-            is_busy = self._submit_queued()
-            self.sync()
-            return is_busy
+            try:
+                return self._submit_queued()
+            finally:
+                self.sync()
         finally:
             self.metrics.time(metric.HEARTBEAT_TIME, time.perf_counter() - began)
             self.metrics.flush()

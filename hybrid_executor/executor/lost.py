@@ -27,6 +27,9 @@ _LAUNCHES_ON_WORKERS = 3
 # Each of them takes at least as long as the Task SDK goes on asking, some 10 s by default.
 _LAUNCHES_WITHOUT_API = 20
 _WORKLOAD_LOST = "workload_lost"
+_DUPLICATE = "duplicate"
+# The task of such an attempt may run, in a pod that no agent has found yet, or in a process of an earlier delivery.
+_MAY_RUN = (_WORKLOAD_LOST, _DUPLICATE)
 # Its workload did not reach its pod, so neither the task nor its pod is to blame.
 _LAUNCHES_WITHOUT_WORKLOAD = {_WORKLOAD_LOST: 3, "not_handed_over": 8, "expired": 8}
 _WAITS = ("queued", "scheduled")
@@ -94,8 +97,8 @@ class LostWork:
                 continue
             known[tracked.attempt] = record
             row = rows.get(tracked.workload_id)
-            if record.category == _WORKLOAD_LOST and row is not None and row.is_beating(quiet_seconds):
-                continue  # its pod runs, and no agent has found it yet
+            if record.category in _MAY_RUN and row is not None and row.is_beating(quiet_seconds):
+                continue
             if row is not None and row.attempt == tracked.attempt and row.state in _ENDED_WELL:
                 changes.append(Change(attempt=tracked.attempt, to=State.SUCCEEDED, generation=record.generation))
                 continue
@@ -109,15 +112,15 @@ class LostWork:
                 again[tracked.attempt] = tracked
                 continue
             holder = tracked.holder or "its worker"
+            reason = record.reason or f"{words}: {holder} disappeared without a report of how it ended"
+            if record.category == _DUPLICATE:
+                reason = f"{reason}, which has sent no heartbeat for {quiet_seconds:.0f} s"
             changes.append(
                 Change(
                     attempt=tracked.attempt,
                     to=State.FAILED,
                     generation=record.generation,
-                    fields={
-                        "reason": record.reason or f"{words}: {holder} disappeared without a report of how it ended",
-                        "category": record.category or "worker_lost",
-                    },
+                    fields={"reason": reason, "category": record.category or "worker_lost"},
                 )
             )
         claims = context.store.attempts.advance_all(changes)

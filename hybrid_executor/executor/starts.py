@@ -6,8 +6,6 @@ that state slow each other down, so agents limit how many there are at once.
 
 from __future__ import annotations
 
-import logging
-
 from hybrid_executor import compat
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
@@ -16,14 +14,13 @@ from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.states import State
 
-log = logging.getLogger(__name__)
-
 _POOL = "kubernetes"
 _LOOK_EVERY_SECONDS = 1.0
 _REPORT_EVERY_SECONDS = 10.0
 _LOOK_FOR_SECONDS = 150.0
 _MOST = 500
 _WAITS = ("queued", "scheduled")
+_COMPLAINT = "starts"
 
 
 class StartReports:
@@ -64,8 +61,10 @@ class StartReports:
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - the rate of launches is no reason to disturb a heartbeat
-            log.warning("Which tasks have started cannot be read from Airflow's database now: %s", error)
+            words = "Which tasks have started cannot be read from Airflow's database now: %s"
+            self._context.complaints.report(_COMPLAINT, words, error, cause=type(error).__qualname__)
             return []
+        self._context.complaints.settle(_COMPLAINT, "Which tasks have started can be read again")
         # Only tasks have a row in the database that says it.
         return [
             t for t in unsure if t.kind != "task" or (row := rows.get(t.workload_id)) is None or row.state not in _WAITS

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_COMPLAINT = "still queued"
 _SILENT_SECONDS = 10.0  # less than the 30 s after which Airflow takes a scheduler for dead
 
 
@@ -24,13 +25,21 @@ def still_queued(
     """Return which of the waiting workloads are to be submitted; forget those that Airflow does not wait for any more.
 
     The database is asked only where this scheduler was stopped, or without Redis, for some time: another one may have
-    queued the tasks again.
+    queued the tasks again. Until it has answered, nothing is submitted.
     """
-    is_in_time = context.clock() - context.turned_at <= _SILENT_SECONDS
-    if is_in_time or not waiting or not context.outage.may_ask():
+    context.is_late = context.is_late or context.clock() - context.turned_at > _SILENT_SECONDS
+    if not waiting or not context.is_late or not context.outage.may_ask():
         return waiting
     ids = {key: str(workload.ti.id) for key, workload in waiting if isinstance(workload, ExecuteTask)}
-    rows = compat.read_tasks(ids.values())
+    try:
+        rows = compat.read_tasks(ids.values())
+    except Exception as error:  # noqa: BLE001 - what runs is taken in all the same
+        words = "What waits is not submitted: Airflow's database does not tell whether it is still queued: %s"
+        cause = type(error).__qualname__
+        context.complaints.report(_COMPLAINT, words, error, cause=cause, level=logging.ERROR)
+        return []
+    context.complaints.settle(_COMPLAINT, "What waits is submitted again", level=logging.WARNING)
+    context.is_late = False
     kept = []
     for key, workload in waiting:
         row = rows.get(ids.get(key, ""))

@@ -48,6 +48,18 @@ class _Prepared:
     is_new_id: bool
 
 
+def check_known(workload: object) -> None:
+    """Make sure that this release can run such workloads.
+
+    :raises TaskRejected: it cannot.
+    """
+    if not compat.is_known(workload):
+        raise TaskRejected(
+            f"This release of airflow-hybrid-executor cannot run a {type(workload).__name__} of Airflow "
+            f"{compat.airflow_version()}: install a newer release, or use another executor for it"
+        )
+
+
 def in_batches(admitted: Iterator[Placed], submit_batch: Callable[[list[Placed]], None], *, clock: Clock) -> bool:
     """Submit batch after batch for half a second; return whether there was something.
 

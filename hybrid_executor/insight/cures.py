@@ -45,6 +45,8 @@ _CURES = {
     "unavailable": "Look at the cluster's API server, then clear the task.",
     # Workers.
     "worker_lost": "Find out why the worker ended (memory, node, kill); with retries the task runs again.",
+    "duplicate": "Airflow's API server answered late, and counted its start after its process had given up. Look at "
+    "the load of the API server, or raise [workers] execution_api_timeout. With retries the task runs again.",
     "worker_stopped": "The worker was stopped while it ran the task; with retries it runs again. Drain workers before "
     "you stop them: airflow hybrid drain WORKER --wait.",
     "ended_by_airflow": "Airflow's audit log says who marked or cleared it.",

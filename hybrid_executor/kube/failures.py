@@ -62,7 +62,10 @@ def error_of_status(doing: str, content: Mapping[str, Any]) -> KubeError:
 
 def error_of_silence(doing: str, cause: BaseException) -> KubeUnavailable:
     """Return the error for a call without an answer: refused, reset, timed out, or the certificate is not trusted."""
-    text = " ".join(str(cause).split()) or type(cause).__name__
+    told = cause
+    if isinstance(cause, urllib3.exceptions.MaxRetryError) and cause.reason is not None:
+        told = cause.reason  # without the long URL of the request
+    text = " ".join(str(told).split()) or type(told).__name__
     advice = ""
     if is_broken_file(cause, untrusted=False):
         advice = " Check the files of CA, certificate and key that the kubeconfig or service account names."

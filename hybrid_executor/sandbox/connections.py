@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 log = logging.getLogger(__name__)
@@ -29,16 +30,26 @@ class Connections:
         connections = self
 
         class Recorded(WebSocketsSansIOProtocol):
-            """Notes when a connection closes; all else is uvicorn's. Logs no line for each attachment."""
+            """Notes when a connection closes; all else is uvicorn's. Logs no line for each attachment.
+
+            A connection that is cut before it is accepted is gone: uvicorn would go on with it as if it were open, and
+            answer it twice, which ends the server.
+            """
 
             def __init__(self, *arguments: Any, **named: Any) -> None:
                 super().__init__(*arguments, **named)
                 self.logger = log
 
             async def send(self, message: Any) -> None:
+                if self.transport.is_closing():
+                    raise ClientDisconnected
                 await super().send(message)
                 if self.close_sent:
                     self.handshake_complete = True  # a refusal, of which uvicorn would complain at the end
+
+            def shutdown(self) -> None:
+                if not self.transport.is_closing():
+                    super().shutdown()
 
             def connection_lost(self, exc: Exception | None) -> None:
                 if self.client is not None:

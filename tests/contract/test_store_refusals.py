@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,6 @@ from hybrid_executor.store.refusals import refusal_of
 from tests.contract.store_world import submission
 from tests.integration.redis_installed import Server
 from tests.redis_situations import SITUATIONS, full, programs, serve
-from tests.waiting import PATIENCE_SECONDS
 
 SCRIPT = "return redis.call('SET', KEYS[1], 'x')"
 WAYS: dict[str, Callable[[redis.Redis], object]] = {
@@ -34,6 +32,7 @@ NAMES = {
     "MISCONF": "Redis refuses writes: it cannot save its data to disk (MISCONF)",
     "MASTERDOWN": "Redis refuses commands: it is a replica that has lost its primary (MASTERDOWN)",
     "BUSY": "Redis refuses commands: a script has been running for too long (BUSY)",
+    "LOADING": "Redis is loading its data (LOADING)",
 }
 
 
@@ -80,22 +79,6 @@ def test_each_refusal_is_told_by_its_code_and_has_its_own_name_however_it_was_me
     assert str(caught.value) in {NAMES[known] for known in replica_answers}
     store.check_writes()
     assert store.attempts.claim(submission().attempt, worker="w").is_granted
-
-
-def test_a_server_that_loads_its_data_is_said_to_load(server: Server, tmp_path: Path) -> None:
-    program = server.program
-    data = tmp_path / "data"
-    before = serve(data, program, socket_timeout=PATIENCE_SECONDS)
-    before.client.mset({f"key:{number}": os.urandom(40_000) for number in range(1000)})
-    before.client.save()
-    before.kill()
-    loading = serve(data, program, "--key-load-delay", "4000")  # microseconds; it answers once in 2 MB
-    try:
-        for way in ("in a script in a pipeline", "raw"):
-            refusal = refusal_of(error_of(lambda way=way: WAYS[way](loading.client)))
-            assert str(refusal) == "Redis is loading its data (LOADING)", way
-    finally:
-        loading.kill()
 
 
 def test_a_server_with_too_many_clients_says_so(server: Server, store: Store) -> None:

@@ -14,8 +14,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib import util
 from pathlib import Path
@@ -23,6 +24,7 @@ from types import TracebackType
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 
 from hybrid_executor.standalone.ports import choose_port
 from tests.waiting import PATIENCE_SECONDS
@@ -118,6 +120,67 @@ class PostgresServer:
             cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             yield
             connection.rollback()
+
+    @contextmanager
+    def wanted(self, table: str) -> Iterator[None]:
+        """Wait for the whole of a table again and again, as a migration does, until the end of the block.
+
+        Everybody who comes later waits behind it, until those have ended whose transactions have used the table.
+        """
+
+        def want(cursor: Any, stop: threading.Event) -> None:
+            cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            cursor.connection.rollback()
+            stop.wait(0.02)
+
+        with self._repeated(want):
+            yield
+
+    @contextmanager
+    def deadlocks(self, first: str, second: str) -> Iterator[Callable[[], int]]:
+        """Take two tables in this order again and again, until the end of the block.
+
+        Who has the second one and wants the first is ended by the server with an error. Gives a function that tells how
+        often that has happened.
+        """
+
+        def cross(cursor: Any, stop: threading.Event) -> None:
+            cursor.execute("SET LOCAL deadlock_timeout = '1h'")  # the other one is to be ended
+            cursor.execute(f"LOCK TABLE {first} IN ACCESS EXCLUSIVE MODE")
+            stop.wait(0.1)
+            cursor.execute(f"LOCK TABLE {second} IN ACCESS EXCLUSIVE MODE")
+            cursor.connection.rollback()
+            stop.wait(0.1)
+
+        def count() -> int:
+            with self._session() as cursor:
+                cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+                return int((cursor.fetchone() or (0,))[0])
+
+        before = count()
+        with self.configured(deadlock_timeout="100ms"), self._repeated(cross):
+            yield lambda: count() - before
+
+    @contextmanager
+    def _repeated(self, work: Callable[[Any, threading.Event], object]) -> Iterator[None]:
+        stop = threading.Event()
+        with closing(psycopg2.connect(self._url)) as connection, connection.cursor() as cursor:
+
+            def repeat() -> None:
+                with suppress(psycopg2.errors.QueryCanceled):
+                    while not stop.is_set():
+                        work(cursor, stop)
+                connection.rollback()
+
+            thread = threading.Thread(target=repeat, daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                while thread.is_alive():
+                    connection.cancel()
+                    thread.join(0.1)
 
     @contextmanager
     def crowded(self) -> Iterator[None]:

@@ -91,6 +91,10 @@ def redis_restarted_empty(deployment: Deployment, random: Random) -> None:
     deployment.redis.restart(with_data=False, down_seconds=random.uniform(0, 10))
 
 
+def redis_loading(deployment: Deployment, random: Random) -> None:
+    deployment.redis.restart_loading(random.uniform(2, 15))
+
+
 def redis_flushed(deployment: Deployment, random: Random) -> None:
     with deployment.redis.client() as client:
         client.flushall()
@@ -176,8 +180,8 @@ HAPPENINGS: Mapping[str, Happening] = {
     for happening in (
         *(scheduler_killed, scheduler_paused, scheduler_stopped, agent_killed, agent_paused),
         *(host_lost, worker_paused, worker_cut_off, task_process_killed),
-        *(redis_restarted, redis_restarted_empty, redis_flushed, redis_frozen, redis_full, redis_read_only),
-        *(redis_failed_over, redis_slow, connections_dropped),
+        *(redis_restarted, redis_restarted_empty, redis_loading, redis_flushed, redis_frozen, redis_full),
+        *(redis_read_only, redis_failed_over, redis_slow, connections_dropped),
         *(cluster_down, cluster_refuses, answers_lost, watches_cut, database_cut, api_server_killed),
     )
 }

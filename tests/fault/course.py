@@ -11,23 +11,31 @@ from hybrid_executor.store import Record
 from tests.fault import invariants
 from tests.fault.deployment import Deployment
 from tests.fault.load import Load
+from tests.fault.said import summary, where_it_stands
 from tests.waiting import wait_until
+
+_SAID = 3  # a server that comes back may fail once more
 
 
 @contextmanager
-def course(deployment: Deployment, *, may_spend_tries: bool = False, may_end: Collection[str] = ()) -> Iterator[Load]:
+def course(
+    deployment: Deployment, *, may_spend_tries: bool = False, may_end: Collection[str] = (), troubles: int = 1
+) -> Iterator[Load]:
     """Give the load of one course; at the end everything is healed, and all must have gone well.
 
     :param may_spend_tries: running tasks are killed, so that some need another try.
     :param may_end: parts that may end by themselves.
+    :param troubles: how often something happens. A part may say the same of each.
     """
     deployment.ended.clear()
+    said = where_it_stands(deployment.parts)
     since, begun = deployment.count_heartbeats(), time.monotonic()
     load = Load(deployment.api, deployment.database, deployment.marks)
     yield load
     deployment.heal()
     load.wait(*load.runs)
-    invariants.check_ends(load, load.runs)
+    forgiven = deployment.count_failed_by_api_server(since=said["api-server"])
+    invariants.check_ends(load, load.runs, forgiven=forgiven)
     invariants.check_each_try_is_another_attempt(load, load.runs)
     if not may_spend_tries:
         invariants.check_no_try_was_spent(load, load.runs)
@@ -35,6 +43,8 @@ def course(deployment: Deployment, *, may_spend_tries: bool = False, may_end: Co
     invariants.check_nothing_is_left(deployment)
     invariants.check_lives(deployment, may_end=may_end)
     slowest = invariants.check_heartbeats(deployment, since=since)
+    print(f"said:\n{summary(deployment.parts, said)}")
+    invariants.check_said_once(deployment, since=said, most=_SAID * troubles)
     print(f"{len(load.runs)} runs in {time.monotonic() - begun:.0f} s; longest heartbeat {slowest:.2f} s")
 
 

@@ -175,6 +175,15 @@ class Deployment:
         """Return how many heartbeats have been measured."""
         return len(self._beats())
 
+    def count_failed_by_api_server(self, *, since: int = 0) -> int:
+        """Return how many tasks Airflow's API server has failed although they reported another end.
+
+        It does so, and lets no retry follow, where its session of the database ends just when it saves that end.
+
+        :param since: after how many characters of its output.
+        """
+        return self.parts["api-server"].output.count("Error updating Task Instance state. Setting", since)
+
     def occupied(self) -> list[float]:
         """Return how many tasks executors have told last to be running, each scheduler several times."""
         return self.statsd.of_airflow("executor.running_tasks", lines=2_000)[-10 * len(self.schedulers) :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -15,6 +16,9 @@ from tests.fault.links import Link, Network
 from tests.fault.parts import Part
 from tests.redis_situations import programs
 from tests.waiting import wait_until
+
+# Microseconds for each key; it answers after each kilobyte.
+_LOADS_SLOWLY = ("--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024")
 
 
 class RedisPair:
@@ -65,6 +69,30 @@ class RedisPair:
         self.primary.start()
         self._wait(self.port)
 
+    def restart_loading(self, seconds: float) -> None:
+        """Kill it, and start it again with data that it loads for so long; it answers, and serves nothing meanwhile.
+
+        :param seconds: up to 15.
+        """
+        slowly = {f"loads-slowly:{number}": os.urandom(1_500) for number in range(1_000)}
+        with self.client() as client:
+            client.mset(slowly)  # type: ignore[arg-type]
+            client.bgrewriteaof()  # a file of commands would be read without answers to anybody
+            wait_until(lambda: _is_rewritten(client), what="the data is in a file")
+        self.primary.kill()
+        command = self.primary.command
+        self.primary.command = [*command, *_LOADS_SLOWLY]
+        self.primary.start()
+        self.primary.command = command
+        with self.client() as client:
+            wait_until(lambda: _is_loading(client), what="it loads its data")
+            time.sleep(seconds)
+            assert _is_loading(client), "it has loaded its data too soon"
+            client.config_set("key-load-delay", 0)
+        self._wait(self.port)
+        with self.client() as client:
+            client.delete(*slowly)
+
     def fail_over(self, *, lost_seconds: float) -> None:
         """Let a replica take over that lacks what was written in the last seconds; the primary is gone."""
         way = self._network.link(self.port)
@@ -109,3 +137,15 @@ class RedisPair:
                     return False
 
         wait_until(answers, what="Redis answers")
+
+
+def _is_loading(client: redis.Redis) -> bool:
+    try:
+        return bool(client.info("persistence")["loading"])
+    except redis.ConnectionError:
+        return False
+
+
+def _is_rewritten(client: redis.Redis) -> bool:
+    found = client.info("persistence")
+    return not found["aof_rewrite_in_progress"] and not found["aof_rewrite_scheduled"]

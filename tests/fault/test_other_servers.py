@@ -71,6 +71,13 @@ def postgres_locked(deployment: Deployment) -> None:
         time.sleep(8)
 
 
+def postgres_deadlocks(deployment: Deployment) -> None:
+    """Sessions are ended as victims of deadlocks, while schedulers repair what Redis has lost."""
+    with deployment.postgres.deadlocks("dag_run", "task_instance") as count, deployment.redis.client() as client:
+        client.flushall()
+        wait_until(lambda: count() >= 5, what=lambda: f"sessions are ended: {count()}", every_seconds=0.5)
+
+
 def postgres_crowded(deployment: Deployment) -> None:
     with deployment.postgres.crowded():
         time.sleep(10)
@@ -83,6 +90,14 @@ def api_server_down(deployment: Deployment) -> None:
     server.start()
 
 
+def api_server_frozen(deployment: Deployment) -> None:
+    """It answers late: each request after its client has given up."""
+    server = deployment.part("api-server")
+    server.pause()
+    time.sleep(20)
+    server.resume()
+
+
 KUBERNETES = [cluster_down, throttling, server_errors, cut_watches, forgotten_versions]
 
 
@@ -90,7 +105,7 @@ KUBERNETES = [cluster_down, throttling, server_errors, cut_watches, forgotten_ve
 def test_tasks_that_start_run_and_end_meanwhile_do_so_once_and_cost_no_try(
     deployment: Deployment, happen: Callable[[Deployment], None]
 ) -> None:
-    with course(deployment) as load:
+    with course(deployment, troubles=OFTEN.get(happen, 1)) as load:
         running = load.start("load", seconds=10)
         wait_begun(load, running, "on_worker", "in_pod", "in_pod_a", "in_pod_b")
         starting = load.start("load", seconds=1)
@@ -103,24 +118,29 @@ def test_tasks_that_start_run_and_end_meanwhile_do_so_once_and_cost_no_try(
         )
 
 
-def test_while_airflows_api_server_is_down_tasks_on_workers_start_later_and_cost_no_try(deployment: Deployment) -> None:
+@pytest.mark.parametrize("happen", [api_server_down, api_server_frozen])
+def test_while_airflows_api_server_is_away_tasks_on_workers_start_later_and_cost_no_try(
+    deployment: Deployment, happen: Callable[[Deployment], None]
+) -> None:
     with course(deployment, may_spend_tries=True) as load:
         running = load.start("load", seconds=10)
         wait_begun(load, running, "on_worker", "in_pod", "in_pod_a", "in_pod_b")
         starting = load.start("workers", seconds=1)
         pods = load.start("load", seconds=1)
         began = time.monotonic()
-        api_server_down(deployment)
+        happen(deployment)
         load.wait(running, starting, pods)
-        print(f"all had ended {time.monotonic() - began:.0f} s after the API server was killed")
+        print(f"{happen.__name__}: all had ended {time.monotonic() - began:.0f} s after it had begun")
         # What ran, and pods that start, may give up, as with upstream's executors: the Task SDK decides that.
         spent = {task: of_task for task, of_task in load.tries([starting]).items() if len(of_task) > 1}
         assert spent == {}
 
 
 POSTGRES = [
-    *(postgres_restarted, postgres_cut, postgres_read_only, postgres_in_a_hurry, postgres_locked, postgres_crowded)
+    *(postgres_restarted, postgres_cut, postgres_read_only, postgres_in_a_hurry, postgres_locked, postgres_deadlocks),
+    postgres_crowded,
 ]
+OFTEN = {cut_watches: 10, forgotten_versions: 5, postgres_cut: 12, postgres_deadlocks: 12}
 
 
 @pytest.mark.parametrize("happen", POSTGRES)
@@ -128,7 +148,7 @@ def test_a_database_that_goes_away_or_refuses_loses_no_task(
     deployment: Deployment, happen: Callable[[Deployment], None]
 ) -> None:
     of_airflow = (*deployment.schedulers, "api-server", "dag-processor", "triggerer")
-    with course(deployment, may_spend_tries=True, may_end=of_airflow) as load:
+    with course(deployment, may_spend_tries=True, may_end=of_airflow, troubles=OFTEN.get(happen, 1)) as load:
         running = load.start("load", seconds=10)
         wait_begun(load, running, "on_worker", "in_pod", "in_pod_a", "in_pod_b")
         starting = load.start("load", seconds=1)

@@ -48,6 +48,10 @@ def read_only(deployment: Deployment) -> None:
         client.replicaof("NO", "ONE")
 
 
+def loading(deployment: Deployment) -> None:
+    deployment.redis.restart_loading(10)
+
+
 def disconnected(deployment: Deployment) -> None:
     for _ in range(5):
         for link in deployment.redis.links:
@@ -65,14 +69,15 @@ def failed_over(deployment: Deployment) -> None:
     deployment.redis.fail_over(lost_seconds=1)
 
 
-HAPPENINGS = [restarted, restarted_empty, frozen, flushed, full, read_only, disconnected, slow, failed_over]
+HAPPENINGS = [*(restarted, restarted_empty, loading, frozen, flushed, full, read_only, disconnected, slow, failed_over)]
+OFTEN = {disconnected: 5}
 
 
 @pytest.mark.parametrize("happen", HAPPENINGS)
 def test_what_is_queued_and_what_runs_ends_once_and_costs_no_try(
     deployment: Deployment, happen: Callable[[Deployment], None]
 ) -> None:
-    with course(deployment) as load:
+    with course(deployment, troubles=OFTEN.get(happen, 1)) as load:
         running, waiting = fill(load)
         with ExitStack() as at_end:
             at_end.callback(deployment.heal)

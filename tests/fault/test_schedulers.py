@@ -125,3 +125,15 @@ def test_a_scheduler_that_wakes_after_others_took_over_does_no_harm(deployment: 
         wait_all(load)
         mismatches = [row for row in load.audit(load.runs) if row[1] == "state mismatch"]
         assert mismatches == []
+
+
+def test_an_adoption_ends_although_somebody_waits_for_the_whole_table_of_tasks(deployment: Deployment) -> None:
+    """The adopting scheduler has rows locked, and reads them in a session of its executor's own."""
+    with course(deployment) as load:
+        run = load.start("load", seconds=30)
+        wait_begun(load, run, "on_worker", "in_pod", "in_pod_a", "in_pod_b")
+        victim = owner_of_most(deployment, records(deployment, run))
+        job = deployment.job_of(victim)
+        deployment.part(victim).kill()
+        with deployment.postgres.wanted("task_instance"):
+            wait_adopted(deployment, job)

@@ -46,25 +46,37 @@ class Server:
         assert program is not None
         self.program = program
         self._log = directory / "output"
-        command = [program, *arguments]
+        self._command = [program, *arguments]
         if port is None:
-            command += ["--port", str(self.port)]
-        with self._log.open("wb") as output:
-            self._process = subprocess.Popen(command, cwd=directory, stdout=output, stderr=subprocess.STDOUT)
+            self._command += ["--port", str(self.port)]
         once = Retry(NoBackoff(), 0)
         self.client = redis.Redis(host="127.0.0.1", port=self.port, decode_responses=True, retry=once, **client)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self._answers():
-            if time.monotonic() > deadline:
-                self.kill()
-                raise AssertionError(f"{program} does not answer: {self._log.read_text()}")
-            time.sleep(0.05)
+        self._start()
 
     def kill(self) -> None:
         """End it at once."""
         self.client.close()
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(PATIENCE_SECONDS)
+
+    def restart(self, *arguments: str) -> None:
+        """Kill it, and start it again on the same port and with what it has saved.
+
+        :param arguments: more of them, for this time.
+        """
+        self.kill()
+        self._start(*arguments)
+
+    def _start(self, *arguments: str) -> None:
+        command = [*self._command, *arguments]
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(command, cwd=self.directory, stdout=output, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self._answers():
+            if time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"{self.program} does not answer: {self._log.read_text()}")
+            time.sleep(0.05)
 
     def _answers(self) -> bool:
         try:

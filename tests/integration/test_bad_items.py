@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -217,7 +218,7 @@ def test_a_repair_that_failed_is_done_after_a_pause_and_not_only_in_the_next_rou
             executor.heartbeat()
     finally:
         repair_database()
-    assert "Could not look for lost workers; trying again in 5 s" in caplog.text
+    assert "Could not look for lost workers; trying again every 5 s" in caplog.text
     executor.heartbeat()
     executor.heartbeat()
     assert told(executor) == {}
@@ -250,6 +251,92 @@ def test_an_adoption_that_the_database_failed_is_tried_again(
     second.heartbeat()
     assert second.running == {workload.ti.key}
     assert store.attempts.owned_by(OwnerId("2")) == {attempt}
+
+
+def test_an_adoption_that_failed_is_not_tried_again_once_another_scheduler_has_adopted_the_task(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import update
+
+    from tests.integration.rows import open_session
+    from tests.integration.test_owner_repairs import rows_of
+
+    first = make_executor(job_id=1)
+    workload = make_row()
+    [attempt] = queue(first, workload)
+    first.heartbeat()
+    second = make_executor(job_id=2)
+    rows = rows_of(workload)
+    repair_database = break_database()
+    try:
+        with caplog.at_level(logging.CRITICAL):
+            assert second.try_adopt_task_instances(rows) == []
+    finally:
+        repair_database()
+    with closing(open_session()) as session:
+        session.execute(update(TaskInstance).where(TaskInstance.id == workload.ti.id).values(queued_by_job_id=3))
+        session.commit()
+    store.attempts.adopt([attempt], owner=OwnerId("3"))
+    second.heartbeat()
+    assert second.running == set()
+    assert store.attempts.owned_by(OwnerId("3")) == {attempt}
+    store.attempts.revoke([attempt], reason="the end of the test")
+
+
+def test_a_step_that_goes_on_failing_is_said_once_and_once_more_when_it_works_again(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor = make_executor()
+    rows = [make_row("on-worker", state="running", heard=timedelta(seconds=120))]
+    rows.append(make_row("in-pod", state="running", queue=QUEUE_OF_PODS))
+    attempts = queue(executor, *rows)
+    executor.heartbeat()
+    store.attempts.claim(attempts[0], worker="dead")
+    store.attempts.advance(Change(attempt=attempts[1], to=State.RUNNING))
+    executor.heartbeat()
+    repair_database = break_database()
+    try:
+        with caplog.at_level(logging.WARNING):
+            for _ in range(6):
+                executor.clock.advance(executor.settings.repair_interval_seconds)
+                executor.heartbeat()
+    finally:
+        repair_database()
+    with caplog.at_level(logging.WARNING):
+        executor.clock.advance(executor.settings.repair_interval_seconds)
+        executor.heartbeat()
+    said = Counter(record.getMessage().partition(":")[0] for record in caplog.records)
+    assert said["Could not look for lost workers; trying again every 5 s"] == 1
+    assert said["Which tasks have started cannot be read from Airflow's database now"] == 1
+    assert said["The scheduler can look for lost workers again"] == 1
+    assert max(said.values()) == 1, said
+    assert sum(record.exc_info is not None for record in caplog.records) <= len(said)
+
+
+def test_what_waits_while_the_database_does_not_tell_whether_it_is_still_queued_keeps_no_end_from_being_told(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor = make_executor()
+    runs, waits = make_row("runs"), make_row("waits")
+    [running] = queue(executor, runs)
+    executor.heartbeat()
+    [waiting] = queue(executor, waits)
+    store.attempts.advance(Change(attempt=running, to=State.FAILED, fields={"reason": "why"}))
+    repair_database = break_database()
+    try:
+        executor.clock.advance(40)  # another scheduler may have taken over
+        with caplog.at_level(logging.ERROR):
+            for _ in range(5):
+                executor.heartbeat()
+    finally:
+        repair_database()
+    assert told(executor) == {"runs": ("failed", "why")}
+    assert caplog.text.count("does not tell whether it is still queued") == 1
+    assert "A heartbeat failed" not in caplog.text
+    assert store.attempts.records([waiting]) == [None]
+    executor.heartbeat()
+    assert store.attempts.live("celery") == {waiting}
 
 
 def test_a_launch_that_waited_when_redis_lost_its_data_waits_again_with_its_workload(

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
+from airflow.models.taskinstance import TaskInstance
+from sqlalchemy import update
 
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.integration.conftest import make_task, queue, repaired, wait_for
+from tests.integration.rows import open_session
 from tests.redis_situations import frozen
 
 MakeExecutor = Callable[..., Any]
@@ -30,6 +34,12 @@ def start_on_worker(
     executor.heartbeat()
     executor.clock.advance(seconds_ago)
     return attempt
+
+
+def set_state(workload: Any, state: str) -> None:
+    with closing(open_session()) as session:
+        session.execute(update(TaskInstance).where(TaskInstance.id == workload.ti.id).values(state=state))
+        session.commit()
 
 
 def test_a_task_whose_worker_and_heartbeat_are_silent_is_failed_as_lost(
@@ -152,6 +162,29 @@ def test_a_task_that_could_not_reach_airflows_api_server_is_sent_again_unless_it
     assert record.state == becomes
     told = {key.task_id: (state.value, info) for key, (state, info) in executor.get_event_buffer().items()}
     assert told.get("task") == (("failed", "no answer") if becomes == "failed" else None)
+
+
+@pytest.mark.parametrize(("heard_seconds", "end"), [(2, "success"), (120, "failed")])
+def test_a_task_that_airflow_has_as_running_elsewhere_is_failed_only_if_that_process_is_silent(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, heard_seconds: float, end: str
+) -> None:
+    executor = make_executor()
+    workload = make_row(state="running", heard=timedelta(seconds=heard_seconds))
+    [attempt] = queue(executor, workload)
+    executor.heartbeat()
+    store.attempts.claim(attempt, worker="worker")
+    fields: dict[str, str | int] = {"reason": "Airflow has it as running in another process", "category": "duplicate"}
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields=fields))
+    told = repaired(executor)
+    if end == "success":
+        assert told == {}
+        assert executor.running == {workload.ti.key}
+        set_state(workload, "success")
+        told = repaired(executor)
+    assert told["task"][0] == end
+    if end == "failed":
+        assert told["task"][1].endswith("another process, which has sent no heartbeat for 30 s")
+    assert executor.running == set()
 
 
 def test_a_message_that_left_its_queue_and_reached_nobody_is_sent_again(

@@ -101,7 +101,7 @@ REPAIR_MUTANTS = (
     Mutant(
         name="a scheduler that was stopped submits what another one has queued",
         file=f"{_EXECUTOR}/still_queued.py",
-        old="    if is_in_time or not waiting or not context.outage.may_ask():",
+        old="    if not waiting or not context.is_late or not context.outage.may_ask():",
         new="    if True:",
         within=3000,
     ),
@@ -130,8 +130,8 @@ REPAIR_MUTANTS = (
     Mutant(
         name="an attempt is adopted though Airflow has another one for its task",
         file=f"{_EXECUTOR}/adoption.py",
-        old="        if row is not None and row.attempt == attempt:",
-        new="        if row is not None:",
+        old="        if row is None or row.attempt != attempt or row.queued_by",
+        new="        if row is None or row.queued_by",
         within=1000,
     ),
     Mutant(
@@ -186,7 +186,7 @@ REPAIR_MUTANTS = (
     Mutant(
         name="an attempt whose task runs elsewhere has failed",
         file=f"{_WORKERS}/run.py",
-        old='category="duplicate"), State.REVOKED',
+        old='category="duplicate"), State.LOST',
         new='category="duplicate"), State.FAILED',
         within=3000,
     ),

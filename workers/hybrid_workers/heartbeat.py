@@ -175,9 +175,8 @@ class Heartbeat:
         self._shown_as = f"{self._card.name}-{self._card.life[:8]}"
         self._leave()
 
-    @staticmethod
-    def _do(name: str, step: Callable[[], object]) -> None:
-        """Do one part; whatever is wrong with it, the worker goes on telling that it is alive.
+    def _do(self, name: str, step: Callable[[], object]) -> None:
+        """Do one part; whatever is wrong with it, the worker goes on telling that it is alive. It says so once.
 
         :raises StoreUnavailable, ConfigError: Redis could not be asked, so that no other part can either.
         """
@@ -185,8 +184,10 @@ class Heartbeat:
             step()
         except (StoreUnavailable, ConfigError):
             raise
-        except Exception:  # noqa: BLE001 - a mistake in one part must not make the worker look dead
-            log.exception("The worker could not %s; trying again", name)
+        except Exception as error:  # noqa: BLE001 - a mistake in one part must not make the worker look dead
+            self._complaints.unexpected(name, "The worker could not %s; trying again", name, error=error)
+        else:
+            self._complaints.settle(name, "The worker can %s again", name, level=logging.WARNING)
 
     def _keep_what_ran(self, activity: Activity) -> None:
         """Read what task processes did; where Redis may have fallen back to older data, write it again.

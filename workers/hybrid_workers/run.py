@@ -150,7 +150,7 @@ class WorkloadRuns:
         end = self._report(delivery, workload, granted, end=end, state=state, token=token)
         seconds = time.monotonic() - begun
         log.info("Attempt %s %s after %.1f s %s", delivery.attempt, state.value, seconds, end.reason)
-        return (Disposition.IGNORED if state is State.REVOKED else Disposition.ENDED), end
+        return (Disposition.IGNORED if end.category == "duplicate" else Disposition.ENDED), end
 
     def _claim(self, delivery: Delivery, workload: Workload | None) -> tuple[str, Claim] | None:
         """Return our claim's token and its answer, ``None`` for an unreadable message of an attempt nobody knows."""
@@ -187,7 +187,8 @@ class WorkloadRuns:
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
         except Exception as error:  # noqa: BLE001 - whatever a workload does, its slot goes on and its owner learns of it
             if type(error).__name__ == "TaskAlreadyRunningError":
-                return Ending("The API server says that it runs elsewhere", category="duplicate"), State.REVOKED
+                # Its owner asks Airflow's database whether that process lives.
+                return Ending("Airflow has it as running in another process", category="duplicate"), State.LOST
             log.error("The workload could not be run\n%s", traceback_of(error))
             end = ending.of_exception(error)
             # Its owner asks Airflow's database whether it had started. What had not is sent again.

@@ -131,8 +131,9 @@ class WarmKeeper:
             except KubeError as error:
                 words = "Warm pods of profile %s in cluster %s cannot be looked after: %s"
                 self._complaints.report(subject, words, name, self._cluster, error)
-            except Exception:
-                log.exception("Warm pods of profile %s in cluster %s cannot be looked after", name, self._cluster)
+            except Exception as error:  # noqa: BLE001 - one profile must not keep the others waiting
+                words = "Warm pods of profile %s in cluster %s cannot be looked after"
+                self._complaints.unexpected(subject, words, name, self._cluster, error=error)
             else:
                 words = "Warm pods of profile %s in cluster %s are looked after again"
                 self._complaints.settle(subject, words, name, self._cluster)

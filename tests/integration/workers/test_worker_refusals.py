@@ -45,7 +45,7 @@ def worker(
 
 
 # What each server answers in each situation, and how that is read, is tested without a worker.
-@pytest.mark.parametrize("code", os.environ.get("HYBRID_TEST_REFUSALS", "READONLY OOM MISCONF").split())
+@pytest.mark.parametrize("code", os.environ.get("HYBRID_TEST_REFUSALS", "READONLY OOM MISCONF LOADING").split())
 def test_an_outage_by_refusal_loses_nothing_runs_nothing_twice_and_is_said_once(
     server: Server,
     near: Scheduler,
@@ -64,7 +64,8 @@ def test_an_outage_by_refusal_loses_nothing_runs_nothing_twice_and_is_said_once(
     with SITUATIONS[code](server):
         wait_until(lambda: "The store is unavailable; what runs" in process.output[before:], what="it is noticed")
         gate.touch()
-        wait_until(lambda: probe() == 0 and "and waits: Redis refuses" in capsys.readouterr().out, what="it is shown")
+        why = "Redis is loading its data" if code == "LOADING" else "Redis refuses"
+        wait_until(lambda: probe() == 0 and f"and waits: {why}" in capsys.readouterr().out, what="it is shown")
     near.wait_for(running, State.SUCCEEDED, seconds=40)
     said = process.output[before:]
     [late] = near.submit(near.work(mark=str(mark)))

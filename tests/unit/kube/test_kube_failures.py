@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+import urllib3
+import urllib3.exceptions
 
 from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable
 from hybrid_executor.kube.failures import error_of_answer, error_of_silence, error_of_status
@@ -96,6 +98,17 @@ def test_no_answer_is_unavailable_with_status_zero() -> None:
     assert error.status == 0
     assert "get pod a/b: no answer from the Kubernetes API" in str(error)
     assert "Connection refused" in str(error)
+
+
+def test_no_answer_is_told_without_the_url_of_the_request() -> None:
+    with urllib3.PoolManager(retries=False) as pool, pytest.raises(urllib3.exceptions.NewConnectionError) as refused:
+        pool.request("GET", "http://127.0.0.1:1/api")
+    url = "/api/v1/pods?watch=true&resourceVersion=1017"
+    whole = urllib3.exceptions.MaxRetryError(urllib3.HTTPConnectionPool("127.0.0.1"), url, refused.value)
+    assert url in str(whole)
+    text = str(error_of_silence("watch pods of default", whole))
+    assert "resourceVersion" not in text
+    assert text.endswith("Connection refused")
 
 
 def test_an_untrusted_certificate_says_which_option_to_set() -> None:

@@ -161,7 +161,7 @@ def test_what_the_api_server_runs_elsewhere_is_not_failed(store: Store, submit: 
     submit()
     runs = Runs(does=raising(TaskAlreadyRunningError("runs")))
     assert handler(store, runs).handle(delivery())[0] is Disposition.IGNORED
-    assert record_of(store).state is State.REVOKED
+    assert (record_of(store).state, record_of(store).category) == (State.LOST, "duplicate")
 
 
 def test_a_refusal_of_the_api_server_is_told_with_its_likely_cause(store: Store, submit: Submit) -> None:
