@@ -29,11 +29,12 @@ _AIRFLOW = (
 )
 
 
-def run_mutants(words: str, *, first: int, most: int) -> int:
+def run_mutants(words: str, *, first: int, most: int, redis: str) -> int:
     """Run the mutants whose name or file contains these words; return how many were not noticed.
 
     :param first: the first seed.
     :param most: run at most so many histories for each.
+    :param redis: a server on which a history that notices one is run again, "" for none.
     """
     for name in _AIRFLOW:
         try:
@@ -47,7 +48,7 @@ def run_mutants(words: str, *, first: int, most: int) -> int:
         began = time.perf_counter()
         process = os.fork()
         if process == 0:
-            _run_alone(mutant, loaded, first=first, most=min(most, mutant.within))
+            _run_alone(mutant, loaded, first=first, most=min(most, mutant.within), redis=redis)
         found = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
         missed += not (found or mutant.harmless)
         if mutant.harmless and not found:
@@ -61,7 +62,7 @@ def _chosen(words: str) -> Iterator[Mutant]:
     return (mutant for mutant in MUTANTS if words in f"{mutant.file} {mutant.name}")
 
 
-def _run_alone(mutant: Mutant, loaded: list[str], *, first: int, most: int) -> None:
+def _run_alone(mutant: Mutant, loaded: list[str], *, first: int, most: int, redis: str) -> None:
     """Run histories until one fails, and end this process."""
     code = 2
     try:
@@ -70,15 +71,19 @@ def _run_alone(mutant: Mutant, loaded: list[str], *, first: int, most: int) -> N
         _install(mutant)
         from tests.simulation.history import run_plan
         from tests.simulation.plan import make_plan
+        from tests.simulation.replaying import replay
 
         code = 1
         plans = map(make_plan, itertools.count(first))
         if mutant.is_of_pods:
             plans = (plan for plan in plans if plan.agents)
         for count, plan in enumerate(itertools.islice(plans, most)):
-            found = run_plan(plan).violations
-            if found:
-                print(f"{mutant.name}: after {count + 1} histories: {found[0][:150]}", end="", flush=True)
+            result = run_plan(plan)
+            if result.violations:
+                found = result.violations[0][:150]
+                print(f"{mutant.name}: after {count + 1} histories: {found}", end="", flush=True)
+                if redis:
+                    print(f"\n{replay(result, redis)}", end="", flush=True)
                 code = 0
                 break
         else:
