@@ -31,7 +31,10 @@ def main(arguments: list[str]) -> int:
         "and with --mutants what notices one",
     )
     parser.add_argument(
-        "--mutants", nargs="?", const="", help="remove guards, those with these words in their name or file"
+        "--mutants",
+        nargs="?",
+        const="",
+        help="remove guards: all, or those with these words in name or file",
     )
     parser.add_argument(
         "--within", type=int, default=10_000, help="with --mutants: run at most so many histories for each"

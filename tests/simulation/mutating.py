@@ -32,6 +32,7 @@ _AIRFLOW = (
 def run_mutants(words: str, *, first: int, most: int, redis: str) -> int:
     """Run the mutants whose name or file contains these words; return how many were not noticed.
 
+    :param words: several are separated by commas, and one of them is enough.
     :param first: the first seed.
     :param most: run at most so many histories for each.
     :param redis: a server on which a history that notices one is run again, "" for none.
@@ -59,7 +60,8 @@ def run_mutants(words: str, *, first: int, most: int, redis: str) -> int:
 
 
 def _chosen(words: str) -> Iterator[Mutant]:
-    return (mutant for mutant in MUTANTS if words in f"{mutant.file} {mutant.name}")
+    wanted = [word.strip() for word in words.split(",")]
+    return (mutant for mutant in MUTANTS if any(word in f"{mutant.file} {mutant.name}" for word in wanted))
 
 
 def _run_alone(mutant: Mutant, loaded: list[str], *, first: int, most: int, redis: str) -> None:
