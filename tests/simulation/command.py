@@ -39,6 +39,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--within", type=int, default=10_000, help="with --mutants: run at most so many histories for each"
     )
+    parser.add_argument(
+        "--table", action="store_true", help="with --mutants: write the numbers into the docs"
+    )
     options = parser.parse_args(arguments)
     if options.mutants is not None:
         return int(
