@@ -39,14 +39,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--within", type=int, default=10_000, help="with --mutants: run at most so many histories for each"
     )
-    parser.add_argument(
-        "--table", action="store_true", help="with --mutants: write the numbers into the docs"
-    )
+    parser.add_argument("--table", action="store_true", help="with --mutants: write the numbers into the docs")
     options = parser.parse_args(arguments)
     if options.mutants is not None:
-        return int(
-            run_mutants(options.mutants, first=options.first, most=options.within, redis=options.redis or "") > 0
+        missed = run_mutants(
+            options.mutants,
+            first=options.first,
+            most=options.within,
+            redis=options.redis or "",
+            is_written=options.table,
         )
+        return int(missed > 0)
     if options.seed is not None:
         return _show(options.seed, is_shrinking=options.shrink, redis=options.redis)
     from tests.simulation.history import run_plan
