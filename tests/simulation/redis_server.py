@@ -283,10 +283,12 @@ class RedisServer(StreamCommands):
 
     # ---- sorted sets ----
 
-    def _zadd(self, key: str, score: str, member: str) -> int:
+    def _zadd(self, key: str, *words: str) -> int:
+        *options, score, member = words
         known = self._change(key, SortedSet)
         is_new = member not in known
-        known[member] = float(score)
+        if is_new or "NX" not in options:
+            known[member] = float(score)
         return int(is_new)
 
     def _zrem(self, key: str, *members: str) -> int:

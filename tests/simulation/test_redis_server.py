@@ -120,7 +120,7 @@ def _operation(rng: random.Random) -> tuple[str, Callable[[Store], Any]]:
         "lease": lambda s: s.leases.take("lease", holder=agent, seconds=30),
         "pace": lambda s: (s.starts.admit("c", [attempt], most=2), s.starts.leave("c", [_ATTEMPTS[0]])),
         "rate": lambda s: s.rates.take("c", wanted=1, per_second=0.001, capacity=3)[0],
-        "offer a warm pod": lambda s: _offered(s, agent, ["n/pod"][: number % 2]),
+        "offer a warm pod": lambda s: _offered(s, agent, ["n/pod"][: number % 2], number),
         "give a warm pod": lambda s: s.warm.give(
             [Wish(attempt=attempt, generation=number, cluster="c", profile="p", kind="k")]
         ),
@@ -141,11 +141,11 @@ def _launches(store: Store, agent: str) -> LaunchStream:
     return store.launches("c", consumer=agent)
 
 
-def _offered(store: Store, agent: str, pods: list[str]) -> Any:
+def _offered(store: Store, agent: str, pods: list[str], starting: int) -> Any:
     lease = store.leases.take("warm", holder=agent, seconds=30)
     if lease is None:
         return None
-    taken = store.warm.offer("c", "k", pods, also_seen=["n/other"], lease=lease)
+    taken = store.warm.offer("c", "k", pods, also_seen=["n/other"], starting=starting, lease=lease)
     return None if taken is None else [(item.pod, item.attempt) for item in taken]
 
 
