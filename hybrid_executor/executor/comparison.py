@@ -64,6 +64,7 @@ class Comparison:
                 self._decide_again(tracked, record)
             elif record.state.is_terminal or record.owner == context.owner:
                 self._count_again(tracked, record)
+                _undo_lost_move(tracked, record)
                 context.apply_record(tracked, record)
             elif record.state is not State.UNKNOWN:
                 others.append((tracked, record))
@@ -107,11 +108,24 @@ def _let_go_or_take_back(context: Context, others: Sequence[tuple[Tracked, Recor
         if row is not None and row.attempt == tracked.attempt and row.queued_by == context.owner:
             log.warning("Attempt %s is ours again: Redis has lost that we adopted it", tracked.attempt)
             context.store.attempts.adopt([tracked.attempt], owner=context.owner)
+            _undo_lost_move(tracked, record)
             context.apply_record(tracked, record)
         else:
             log.info("Another scheduler answers for attempt %s now", tracked.attempt)
             context.let_go(tracked)
             context.metrics.count(metric.SLOTS_HEALED, pool=tracked.pool)
+
+
+def _undo_lost_move(tracked: Tracked, record: Record) -> None:
+    """Let an attempt be where its record says, if Redis has lost that it has gone on to another target.
+
+    It waits there again and may go on once more. Else nobody would look after it: its record is that of another target,
+    and its message or launch on this one is lost too.
+    """
+    is_elsewhere = bool(record.target) and record.target != tracked.target
+    if is_elsewhere and record.state is State.SUBMITTED and record.generation < tracked.generation:
+        log.warning("Attempt %s is on target %s again: Redis has lost that it left it", record.id, record.target)
+        tracked.generation = record.generation
 
 
 def _record_again(context: Context, missing: Sequence[Tracked]) -> None:

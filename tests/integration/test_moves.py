@@ -17,7 +17,7 @@ from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Record, RedisSettings, Store, open_store
 from tests.contract.test_store_places import moved, on_celery
-from tests.integration.conftest import make_task, queue
+from tests.integration.conftest import make_task, queue, repaired
 from tests.integration.test_owner_repairs import rows_of
 from tests.integration.workers.near_side import callback_json
 from tests.waiting import wait_until
@@ -333,6 +333,30 @@ def test_redis_may_be_away_in_the_middle_of_a_move(
     assert (record.target, record.generation, record.moves, record.launches) == ("kubernetes", 2, 1, 0)
     assert executor._context.ledger.get(attempt).target == "kubernetes"
     assert (executor._context.ledger.count("celery"), executor._context.ledger.count("kubernetes")) == (0, 1)
+
+
+def test_a_move_that_redis_has_lost_is_made_again(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str
+) -> None:
+    executor = started(make_executor)
+    [attempt] = queue(executor, make_row(queue="etl-1"))
+    executor.heartbeat()
+    key = store.keys.attempt(attempt)
+    with redis.Redis.from_url(redis_url) as client:
+        before = client.dump(key)
+        beat(executor, seconds=20)
+        assert record_of(store, attempt).target == "kubernetes"
+        client.restore(key, 0, before, replace=True)  # as a replica that was behind has it
+        client.delete(store.keys.launch("default"), "etl-1")
+    repaired(executor)
+    for _ in range(2):  # its message may be sent again before that
+        beat(executor, seconds=30)
+    record = record_of(store, attempt)
+    assert (record.state, record.target, record.moves) == (State.SUBMITTED, "kubernetes", 1)
+    stream = store.launches("default", consumer="agent")
+    stream.prepare()
+    launches = stream.take(count=9, wait_milliseconds=0)
+    assert [(entry.op, entry.generation) for entry in launches] == [("launch", record.generation)]
 
 
 def test_a_limit_holds_over_schedulers_that_submit_and_end_at_the_same_time(redis_url: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -12,9 +12,10 @@ from unittest import mock
 from hybrid_executor.agent import delayed_pool, main
 from hybrid_executor.config import Settings
 from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.errors import StoreForbidden
 from hybrid_executor.store import Store
-from tests.simulation.invariants import INSTANCE
 from tests.simulation.kube_network import KubeNetwork
+from tests.simulation.names import INSTANCE
 from tests.simulation.network import Network
 from tests.simulation.threads import ThreadPool
 from tests.simulation.world import Process, World
@@ -36,31 +37,55 @@ class NoPulse:
 
 
 class AgentProcess:
-    """One agent, from its start until it is killed."""
+    """One agent, from its start until it is killed.
+
+    :param on_end: called when it has ended as it should: it was told to, or Redis refuses it when it starts.
+    """
 
     def __init__(
-        self, world: World, process: Process, settings: Settings, kubernetes_settings: KubernetesSettings
+        self,
+        world: World,
+        process: Process,
+        settings: Settings,
+        kubernetes_settings: KubernetesSettings,
+        on_end: Callable[[], None],
     ) -> None:
         self.world = world
         self.process = process
         self.name = f"{process.name}.{process.pid}"
         self._settings = settings
         self._kubernetes_settings = kubernetes_settings
+        self._on_end = on_end
+        self._stop: threading.Event | None = None
         self.violations: list[str] = []
 
+    def stop(self) -> None:
+        """Tell it to end."""
+        if self._stop is not None:
+            self._stop.set()
+
     def run(self) -> None:
-        """Live until the end of the history."""
+        """Live until the end of the history, or until it is told to end."""
+        self._stop = threading.Event()
+        is_told = False
         try:
             code = main.run_agent(
                 settings=self._settings,
                 kubernetes_settings=self._kubernetes_settings,
                 name=self.name,
-                stop=threading.Event(),
+                stop=self._stop,
             )
+            is_told = not code and self._stop.is_set()
+        except StoreForbidden as error:
+            self.world.say(f"ends: {error}", process=self.process)
+            is_told = True
         except Exception as error:  # noqa: BLE001 - each is a mistake, and other histories go on
             self.violations.append(f"{self.process.name} ended with {error!r}")
         else:
-            self.violations.append(f"{self.process.name} ended with code {code}")
+            if not is_told:
+                self.violations.append(f"{self.process.name} ended with code {code}")
+        if is_told:
+            self._on_end()
 
 
 @contextmanager

@@ -47,7 +47,7 @@ class Row:
     :ivar is_stuck: its scheduler is to take it back, as it does with what is queued for too long.
     :ivar run_by: the process that runs it.
     :ivar longest_wait: seconds from a queueing to the start of its run.
-    :ivar taken_back: attempts that its scheduler has taken back, and when.
+    :ivar taken_back: attempts that its scheduler has taken back or reset: when they were queued, and when that was.
     """
 
     plan: TaskPlan
@@ -67,7 +67,7 @@ class Row:
     runs: int = 0
     tries_added: int = 0
     longest_wait: float = 0.0
-    taken_back: dict[str, float] = field(default_factory=dict)
+    taken_back: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def key(self) -> TaskInstanceKey:
@@ -138,6 +138,7 @@ class Airflow:
             state=row.state,
             queue=row.plan.pool,
             attempt=row.attempt,
+            queued_by=str(row.queued_by),
             last_heartbeat_at=beat,
             read_at=datetime.fromtimestamp(self.world.now, timezone.utc),
         )

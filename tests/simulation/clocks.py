@@ -32,7 +32,9 @@ class Clocks(Protocol):
 
 
 _world: Clocks | None = None
-_time, _monotonic, _sleep, _getpid, _urandom = time.time, time.monotonic, time.sleep, os.getpid, os.urandom
+_monotonic, _getpid, _urandom = time.monotonic, os.getpid, os.urandom
+real_time, real_sleep = time.time, time.sleep
+"""The machine's own, whatever runs."""
 
 
 def govern(world: Clocks | None) -> None:
@@ -49,10 +51,10 @@ def monotonic() -> float:
 def install() -> None:
     """Replace the clocks of Python's modules."""
     replaced: dict[str, Any] = {
-        "time": lambda: _time() if _world is None else _world.time(),
-        "time_ns": lambda: int((_time() if _world is None else _world.time()) * 1e9),
+        "time": lambda: real_time() if _world is None else _world.time(),
+        "time_ns": lambda: int((real_time() if _world is None else _world.time()) * 1e9),
         "monotonic": monotonic,
-        "sleep": lambda seconds: _sleep(seconds) if _world is None else _world.sleep(seconds),
+        "sleep": lambda seconds: real_sleep(seconds) if _world is None else _world.sleep(seconds),
     }
     gmtime = time.gmtime
     replaced["gmtime"] = lambda seconds=None: gmtime(_world.time() if seconds is None and _world else seconds)

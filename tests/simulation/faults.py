@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from tests.simulation.plan import Fault
-from tests.simulation.world import EPOCH, Process, World
+from tests.simulation.world import Process, World
 
 _TASK_SLOT = "/"
 
@@ -18,6 +18,7 @@ class FaultsMet:
         self._redis = [fault for fault in faults if fault.is_of_redis]
         self._kube = [fault for fault in faults if fault.is_of_kube]
         self._watch = [fault for fault in faults if fault.is_of_watch]
+        self._attachments = [fault for fault in faults if fault.is_of_attachment]
 
     def of_redis(self, process: Process) -> Fault | None:
         """Return what happens to an exchange with Redis, None for nothing."""
@@ -33,10 +34,14 @@ class FaultsMet:
         """Return what happens to an event of a watch, None for nothing."""
         return self._met(self._watch, process) if self._watch else None
 
+    def of_attachment(self, process: Process) -> Fault | None:
+        """Return what happens to an attachment to a pod, None for nothing."""
+        return self._met(self._attachments, process) if self._attachments else None
+
     def _met(
         self, faults: list[Fault], process: Process, may_meet: Callable[[Fault], bool] = lambda _: True
     ) -> Fault | None:
-        now = self._world.now - EPOCH
+        now = self._world.seconds()
         if faults[0].at > now:
             return None
         name = process.name.partition(_TASK_SLOT)[0]

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 from unittest import mock
 
 from hybrid_executor import compat
-from hybrid_executor.config import Settings, airflow_config, read_settings
-from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
 from hybrid_executor.events import AttemptId
-from hybrid_executor.routing import parse_routes
 from hybrid_executor.store import Order, Store
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.orders import Verb
@@ -23,38 +19,49 @@ from hybrid_executor.store.presence import Role
 from hybrid_executor.store.scripts import calls, load_script
 from hybrid_workers import ending
 from hybrid_workers import run as workers_run
+from tests.simulation import clocks
 from tests.simulation.agent import AgentProcess, connected_agents
-from tests.simulation.airflow_model import Airflow
+from tests.simulation.airflow_model import Airflow, Row
+from tests.simulation.complaints import Complaints, logging_to, prepare_loggers
+from tests.simulation.deployment import kubernetes_settings, settings_of
 from tests.simulation.faults import FaultsMet
-from tests.simulation.invariants import INSTANCE, Records, Runs, judge_end
+from tests.simulation.invariants import Ledgers, Runs, judge_end
+from tests.simulation.invariants_of_records import Records
 from tests.simulation.kubernetes import Kubernetes
+from tests.simulation.names import INSTANCE
 from tests.simulation.network import Network
 from tests.simulation.plan import Action, Fault, Plan, TaskPlan
+from tests.simulation.real_server import RealServer
 from tests.simulation.redis_client import SimulatedRedis
 from tests.simulation.redis_server import RedisServer
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.tasks import Tasks
 from tests.simulation.waits import lengthen_waits
 from tests.simulation.worker import Worker
-from tests.simulation.world import Process, World
+from tests.simulation.world import EPOCH, Process, World
 
 LONGEST_SECONDS = 280.0
 """By then all must have ended: before Airflow's own timer for stuck tasks would hide what was forgotten."""
 
-_LOOK_SECONDS = 3.0
+_LOOK_SECONDS = 1.5
 _TRY_AGAIN_SECONDS = 3.0
-_LOGGERS = ("hybrid_executor", "hybrid_workers")
+_START_AGAIN_SECONDS = 2.0
+_ERASE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a plan."""
+    """What came of a plan.
+
+    :ivar furthest_ahead: seconds by which the clock of a real Redis was ahead, at most.
+    """
 
     plan: Plan
     violations: tuple[str, ...]
     log: tuple[str, ...] = field(repr=False)
     steps: int = 0
     seconds: float = 0.0
+    furthest_ahead: float = 0.0
 
 
 class NoProcesses:
@@ -64,35 +71,26 @@ class NoProcesses:
         """Nothing is left behind."""
 
 
-class Complaints(logging.Handler):
-    """Unexpected errors that were logged: each is a mistake, even where the code goes on."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__(logging.DEBUG)
-        self._world = world
-        self.violations: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        self._world.say(f"[{record.levelname.lower()}] {message}")
-        if record.exc_info:
-            self.violations.append(f"unexpected error: {message}: {record.exc_info[1]!r}")
-
-
 class History:
     """Everything of one history.
 
+    :param address: host and port of a real Redis; None for the simulated one.
     :ivar kube: the API server and its node; None where no task has a pod.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, address: tuple[str, int] | None = None) -> None:
         self.plan = plan
-        self.world = World(plan.seed)
-        self.server = RedisServer(lambda: self.world.now)
+        self.world = World(plan.seed, epoch=EPOCH if address is None else clocks.real_time())
+        self.server = _make_server(address, lambda: self.world.now)
         self.server.know(_scripts())
         self._faults = FaultsMet(self.world, plan.faults)
         self.network = Network(self.world, self.server, self._faults)
-        self.records = Records(self.server)
+        self.records = Records(
+            self.server,
+            most_starting=plan.starting_pods,
+            pods_per_second=plan.pods_per_second,
+            lives=self._lives,
+        )
         self._store = Store(SimulatedRedis.connect(self.server.run), instance=INSTANCE)
         self.runs = Runs(self.world, self.network.unanswered, self.network.held_up, is_calm=not plan.faults)
         self.schedulers: list[Scheduler] = []
@@ -100,17 +98,21 @@ class History:
         self.agents: dict[str, AgentProcess] = {}
         self.kube: Kubernetes | None = None
         self._snapshots: dict[int, Any] = {}
+        self._away: dict[str, float] = {}
         self._looked_at = 0.0
+        self._ledgers = Ledgers(self.world, plan)
 
     def run(self) -> Result:
         """Run it to its end."""
         world, plan = self.world, self.plan
         complaints = Complaints(world)
-        with world.governing(), _logging_to(complaints):
+        with world.governing(), logging_to(complaints):
             self.airflow = Airflow(world, plan.tasks)
             self.tasks = Tasks(world, self.airflow, self.runs)
             if plan.agents:
-                self.kube = Kubernetes(world, self.tasks, plan.faults, self._faults)
+                self.kube = Kubernetes(
+                    world, self.tasks, plan.faults, self._faults, has_lost_data=lambda: self.runs.forgotten_at > 0
+                )
             with (
                 mock.patch.object(compat, "read_tasks", self.airflow.read_tasks),
                 mock.patch.object(compat, "read_unfinished_callbacks", list),
@@ -124,8 +126,11 @@ class History:
                 found = [*complaints.violations, *self.runs.violations, *self.records.violations]
                 for part in (*self.schedulers, *self.agents.values()):
                     found += part.violations
+                found += self._ledgers.violations
+                found += self.kube.owners.violations if self.kube else []
                 found += self._judge()
-        return Result(plan, tuple(dict.fromkeys(found)), tuple(world.log), world.steps, world.seconds())
+        furthest_ahead = self.server.furthest_ahead if isinstance(self.server, RealServer) else 0.0
+        return Result(plan, tuple(dict.fromkeys(found)), tuple(world.log), world.steps, world.seconds(), furthest_ahead)
 
     def _begin(self) -> None:
         plan, world = self.plan, self.world
@@ -141,15 +146,35 @@ class History:
             world.at(action.at, partial(self._act, action))
 
     def _act(self, action: Action) -> None:
+        row = self.airflow.rows[action.task]
+        if action.kind == "erase":
+            self._erase(row)
+            return
         if action.kind != "revoke":
             self.airflow.act(action.kind, action.task)
             return
-        row = self.airflow.rows[action.task]
         if row.attempt:
             self.world.say(f"a person revokes the attempt {row.attempt[:8]} of {row.name}, which is {row.state}")
             self._store.attempts.revoke([AttemptId(row.attempt)], reason="Revoked by a user")
             # It stays queued until Airflow takes it back.
             self.world.after(_TRY_AGAIN_SECONDS, partial(self.airflow.act, "take_back", action.task))
+
+    def _erase(self, row: Row) -> None:
+        """Delete the records of a task's attempts that have ended, as a person does: first read, then delete."""
+        attempts = [AttemptId(attempt) for attempt, known in self.airflow.attempts_of.items() if known is row]
+        for record in self._store.attempts.records(attempts):
+            if record is not None:
+                self.world.say(f"a person deletes the record of {record.id[:8]}, which is {record.state.value}")
+                self.runs.erased.add(record.id)
+                erase = partial(self._store.erasing.erase, record.id, generation=record.generation)
+                self.world.after(_ERASE_SECONDS, lambda erase=erase: erase() and None)
+
+    def _lives(self, life: str) -> bool:
+        """Return whether a worker of this life lives, and was not told to end."""
+        return any(
+            worker.life == life and not worker.is_stopping and not worker.process.is_dead
+            for worker in self.workers.values()
+        )
 
     def _is_over(self) -> bool:
         """Return whether all tasks have ended, no fault is to come, and nothing is left over."""
@@ -171,6 +196,7 @@ class History:
         process = world.make_process(name)
         process.clock_ahead = sum(f.seconds for f in self.plan.faults if f.kind == "clock" and f.target == name)
         world.say("starts", process=process)
+        ended = partial(self._ended, name, process)
         if name.startswith("scheduler"):
             store = Store(self.network.connect(process), instance=INSTANCE)
             scheduler = Scheduler(
@@ -178,18 +204,28 @@ class History:
                 self.airflow,
                 process,
                 store,
-                settings(),
+                settings_of(self.plan),
                 len(self.schedulers) + 1,
                 parallelism=self.plan.parallelism,
+                on_end=ended,
             )
             self.schedulers.append(scheduler)
             world.start(process, scheduler.run)
         elif name.startswith("worker"):
-            worker = self.workers[name] = Worker(world, self.network, process, self.tasks, slots=self.plan.slots)
+            worker = self.workers[name] = Worker(
+                world, self.network, process, self.tasks, slots=self.plan.slots, on_end=ended
+            )
             worker.start()
         else:
-            agent = self.agents[name] = AgentProcess(world, process, settings(), kubernetes_settings())
+            agent = self.agents[name] = AgentProcess(
+                world, process, settings_of(self.plan), kubernetes_settings(), on_end=ended
+            )
             world.start(process, agent.run)
+
+    def _ended(self, name: str, process: Process) -> None:
+        """Start another process in the place of one that has ended by itself."""
+        self.world.kill(process)
+        self.world.after(self._away.pop(name, _START_AGAIN_SECONDS), partial(self._start, name))
 
     def _arrange(self, number: int, fault: Fault) -> None:
         world, kube = self.world, self.kube
@@ -197,12 +233,14 @@ class History:
             world.at(max(0.0, fault.at - fault.seconds), partial(self._keep_snapshot, number))
         if fault.kind in ("flush", "restart", "fall_back"):
             world.at(fault.at, lambda: self._lose(fault, number))
-        elif fault.kind in ("kill", "pause"):
+        elif fault.kind in ("kill", "stop", "pause"):
             world.at(fault.at, lambda: self._hit(fault))
         elif fault.kind == "trim":
             world.at(fault.at, lambda: self._store.events.trim(keep_entries=0, keep_seconds=0))
         elif fault.kind == "other_release":
             world.at(fault.at, self._make_other_release)
+        elif fault.kind == "expire":
+            world.at(fault.at, self._expire_payloads)
         elif fault.kind in ("time_out", "lose_process"):
             world.at(fault.at, lambda: self.workers[fault.target].end_process(fault))
         elif fault.kind == "redeliver":
@@ -240,12 +278,17 @@ class History:
 
     def _hit(self, fault: Fault) -> None:
         world, name = self.world, fault.target
-        process = self._process(name)
+        part = self._part(name)
+        process = part.process
         if process.is_dead:
             return
         world.say(f"{fault}")
         if fault.kind == "pause":
             world.pause(process, fault.seconds)
+            return
+        if fault.kind == "stop":
+            self._away[name] = fault.seconds
+            part.stop()
             return
         world.kill(process)
         world.after(fault.seconds, lambda: self._start(name))
@@ -261,6 +304,11 @@ class History:
             known["headers"]["hybrid"] = {**known["headers"]["hybrid"], "of_a_newer_release": 1}
             known["headers"]["hybrid"].pop("schema", None)
             self.server.run([["LREM", "celery", "1", message], ["LPUSH", "celery", json.dumps(known)]])
+
+    def _expire_payloads(self) -> None:
+        """Let all workloads that wait expire, as where pods wait long for a node."""
+        prefix = Keys(INSTANCE).payload("")
+        self.server.run([["DEL", key] for key in self.server.all_keys() if key.startswith(prefix)])
 
     def _redeliver(self, fault: Fault) -> None:
         """Deliver a message again that a worker has, as a broker does that has not heard of it for too long.
@@ -284,46 +332,25 @@ class History:
         if life:
             self.server.run([["RPUSH", keys.orders(life), json.dumps(asdict(Order(verb)))]])
 
-    def _process(self, name: str) -> Process:
+    def _part(self, name: str) -> Worker | AgentProcess | Scheduler:
         known: dict[str, Worker | AgentProcess | Scheduler] = {**self.workers, **self.agents}
         known.update({scheduler.process.name: scheduler for scheduler in self.schedulers})
-        return known[name].process
-
-
-ROUTES = """
-    overflow   = celery(max=1, wait=4s) > kubernetes
-    spot       = kubernetes(wait=3s, tries=2) > celery(max=2)
-    kubernetes = kubernetes
-    *          = celery
-"""
+        return known[name]
 
 
 @cache
 def _prepare_process() -> None:
     """Do what is done once in a process: what is imported late may draw random numbers, which follow from the seed."""
     lengthen_waits()
-    for name in _LOGGERS:
-        logger = logging.getLogger(name)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
+    prepare_loggers()
     tasks = (
         TaskPlan("first", "celery", -1, 0.0, ("deferred", "failed", "success"), 0.1, 1),
         TaskPlan("second", "kubernetes", -1, 0.0, ("deferred", "failed", "success"), 0.1, 1),
     )
     faults = (Fault(2.0, "refused", seconds=1.0), Fault(4.0, "kube_500", seconds=1.0), Fault(6.0, "flush"))
-    History(Plan(seed=0, schedulers=2, workers=1, slots=2, agents=2, tasks=tasks, faults=faults)).run()
-
-
-@cache
-def settings() -> Settings:
-    """Return the settings of all histories."""
-    return replace(read_settings(airflow_config()), routes=parse_routes(ROUTES, profiles=()))
-
-
-@cache
-def kubernetes_settings() -> KubernetesSettings:
-    """Return the settings of all agents."""
-    return read_kubernetes_settings(airflow_config())
+    plan = Plan(seed=0, schedulers=2, workers=1, slots=2, agents=2, tasks=tasks, faults=faults)
+    History(plan).run()
+    History(replace(plan, pod_token="stdin", warm=1, tasks=(replace(tasks[1], pool="quick"),))).run()
 
 
 @cache
@@ -333,19 +360,19 @@ def _scripts() -> tuple[str, ...]:
     return tuple(load_script(table).source for table in tables)
 
 
-@contextmanager
-def _logging_to(handler: logging.Handler) -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    for logger in loggers:
-        logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeHandler(handler)
+def _make_server(address: tuple[str, int] | None, clock: Callable[[], float]) -> RedisServer:
+    return RedisServer(clock) if address is None else RealServer(clock, host=address[0], port=address[1])
 
 
-def run_plan(plan: Plan) -> Result:
-    """Run a plan."""
+def run_plan(plan: Plan, *, address: tuple[str, int] | None = None) -> Result:
+    """Run a plan.
+
+    :param address: host and port of a real Redis that is empty, in the place of the simulated one.
+    """
     _prepare_process()
-    return History(plan).run()
+    history = History(plan, address)
+    try:
+        return history.run()
+    finally:
+        if isinstance(history.server, RealServer):
+            history.server.close()

@@ -8,17 +8,22 @@ from datetime import datetime, timezone
 from typing import Any
 
 from hybrid_executor.errors import KubeError
+from hybrid_executor.kube.attach import Answer
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.failures import error_of_answer, error_of_silence
 from hybrid_executor.sandbox.history import Change
 from hybrid_executor.sandbox.status import StatusError
 from tests.simulation.faults import FaultsMet
 from tests.simulation.kube_server import KubeServer, event_line, refusal_line
+from tests.simulation.pod_program import Attachment
 from tests.simulation.threads import Places
 from tests.simulation.world import Process, World
 
 _SILENT_SECONDS = 5.0
 """How long a client waits for an answer; shorter than in a deployment, so that more happens in a history."""
+
+_LATEST_LINE_SECONDS = 14.0
+"""A line that was written may arrive when the client has given up: attachments go through several servers."""
 
 _LATEST_SECONDS = 0.3
 """An API server drops a request whose client has given up, unless it is being written just then."""
@@ -34,6 +39,7 @@ _ERRORS: dict[str, tuple[int, str, str]] = {
     "kube_503": (503, "ServiceUnavailable", "apiserver not ready"),
     "kube_504": (504, "Timeout", "Timeout: request did not complete within the allotted timeout"),
 }
+_ATTACH = "ATTACH"
 _ONLY_FOR = {
     "kube_409": ("POST", "PATCH", "DELETE"),
     "kube_410": ("GET",),
@@ -54,7 +60,7 @@ class KubeNetwork:
 
     def connect(self, process: Process) -> KubeClient:
         """Return a client of a process."""
-        return KubeClient(SimulatedTransport(self, process))  # type: ignore[arg-type]
+        return SimulatedClient(SimulatedTransport(self, process))  # type: ignore[arg-type]
 
     def _spread(self, change: Change) -> None:
         self._watches = [watch for watch in self._watches if not watch.is_over]
@@ -70,6 +76,17 @@ class KubeNetwork:
         for watch in self._watches:
             watch.is_cut = True
             watch.wake()
+
+
+class SimulatedClient(KubeClient):
+    """The client, with attachments that are not made of frames."""
+
+    def write_line(
+        self, namespace: str, name: str, *, container: str, line: str, is_answer: Callable[[str], bool], seconds: float
+    ) -> Answer:
+        transport: Any = self.transport
+        answer: Answer = transport.write_line(namespace, name, line, is_answer, seconds)
+        return answer
 
 
 class SimulatedTransport:
@@ -109,11 +126,58 @@ class SimulatedTransport:
     ) -> WatchStream | TextStream:
         """Open a watch, or read a log."""
         if path.endswith("/log"):
-            return TextStream(self._exchange("GET", doing, lambda: b""))
+            return TextStream(
+                self._exchange("GET", doing, lambda: self._network.server.call("GET", path, query, None, ""))
+            )
         self._exchange("GET", doing, lambda: b"")
         parts = path.split("/")
         namespace = parts[4] if "namespaces" in parts else None
         return WatchStream(self._network, self._process, namespace, query, doing)
+
+    def write_line(
+        self, namespace: str, name: str, line: str, is_answer: Callable[[str], bool], seconds: float
+    ) -> Answer:
+        """Attach to a pod, write a line and wait for the answer. The end of the attachment closes the pod's input.
+
+        :raises KubeError: nothing was written.
+        """
+        world, choose, doing = self._network.world, self._process.random.random, f"attach to pod {namespace}/{name}"
+        attachment = Attachment(self._network.server, namespace, name)
+        try:
+            self._exchange(_ATTACH, doing, attachment.open)
+        except BaseException:  # also where this process is killed
+            attachment.close()
+            raise
+        fault, choice = self._network.faults.of_attachment(self._process), choose()
+        if fault is not None:
+            world.say(f"{fault}: {doing}", process=self._process)
+        kind = fault.kind if fault is not None else ""
+        if kind == "attach_late":  # it is on its way, and nobody can call it back
+            world.after(_LATEST_LINE_SECONDS * choice, lambda: attachment.deliver(line))
+            return self._await_answer(attachment, is_answer, seconds, doing)
+        try:
+            world.sleep(0.02 * choose())
+            if kind == "attach_cut":
+                return Answer("", has_come=False, trouble=f"{doing}: the connection was cut")
+            attachment.write(line)
+            if kind == "attach_unanswered":
+                world.sleep(0.0 if choice < 0.5 else seconds)
+                return Answer("", has_come=False, trouble=f"{doing}: the answer is lost")
+            return self._await_answer(attachment, is_answer, seconds, doing)
+        finally:
+            attachment.close()
+
+    def _await_answer(
+        self, attachment: Attachment, is_answer: Callable[[str], bool], seconds: float, doing: str
+    ) -> Answer:
+        world, program = self._network.world, attachment.program
+        until = world.now + seconds
+        while program is not None and not program.has_ended and (left := until - world.now) > 0:
+            if any(is_answer(printed) for printed in program.printed):
+                world.sleep(0.02 * self._process.random.random())
+                return Answer("\n".join(program.printed), has_come=True)
+            program.wait(left)
+        return Answer("", has_come=False, trouble=f"{doing}: no answer, or the attachment has ended")
 
     def _exchange(self, method: str, doing: str, act: Callable[[], bytes]) -> bytes:
         world, times = self._network.world, self._process.random

@@ -14,6 +14,7 @@ import msgspec
 from hybrid_executor.sandbox.cluster import Cluster
 from hybrid_executor.sandbox.history import Change
 from hybrid_executor.sandbox.listing import list_objects
+from hybrid_executor.sandbox.logs import log_query, restart_to_read
 from hybrid_executor.sandbox.objects import NAMESPACES, PODS, QUOTAS
 from hybrid_executor.sandbox.pods import Pods
 from hybrid_executor.sandbox.queries import (
@@ -23,10 +24,12 @@ from hybrid_executor.sandbox.queries import (
     list_query,
     selection_of,
 )
-from hybrid_executor.sandbox.status import StatusError, no_such_path
+from hybrid_executor.sandbox.status import StatusError, bad_request, forbidden, no_such_path
 from hybrid_executor.sandbox.watching import event_type
+from tests.simulation.pod_program import PodProgram
 
 _PATH = re.compile(r"/api/v1(?:/namespaces/([^/]+))?/(pods|events)(?:/([^/]+)(/log)?)?$")
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _QUOTA = "few-pods"
 encode = msgspec.json.encode
 
@@ -34,25 +37,31 @@ encode = msgspec.json.encode
 class KubeServer:
     """One cluster.
 
-    :ivar on_change: is called with each change of an object.
+    :ivar may_attach: agents have the right to attach to pods.
+    :ivar programs: by the name of each pod on the node, the program that waits for its workload; None where there is no
+        such program, or its container does not run yet.
     """
 
     def __init__(self, namespace: str) -> None:
         self.cluster = Cluster(namespaces=("default",) if namespace == "default" else ("default", namespace))
         self.pods = Pods(self.cluster)
         self.namespace = namespace
+        self.may_attach = True
+        self.programs: dict[str, PodProgram | None] = {}
 
     def call(self, method: str, path: str, query: Mapping[str, str], body: Any, content_type: str) -> bytes:
         """Answer a request.
 
         :raises StatusError: it is refused.
         """
+        if path == _REVIEWS:
+            return encode({"status": {"allowed": self.may_attach}})
         found = _PATH.match(path)
         if found is None:
             raise no_such_path()
         namespace, plural, name, is_log = found.groups()
         if is_log:
-            return b""
+            return self._log(namespace or "", name, query)
         if plural == "events":
             return encode({"items": []})
         return encode(self._answer(method, namespace, name, query, body, content_type))
@@ -71,6 +80,26 @@ class KubeServer:
         if method == "DELETE":
             return PODS.typed(pods.delete(namespace or "", name or "", deletion_of(query, body)))
         return PODS.typed(pod)
+
+    def _log(self, namespace: str, name: str, query: Mapping[str, str]) -> bytes:
+        """Return what a pod has printed."""
+        pod = self.cluster.get(PODS, namespace, name)
+        restart_to_read(pod, log_query(pod, query))
+        program = self.programs.get(name)
+        return "".join(f"{line}\n" for line in program.printed).encode() if program is not None else b""
+
+    def attach(self, namespace: str, name: str) -> PodProgram | None:
+        """Attach to a pod; return None where nothing runs that reads a line.
+
+        :raises StatusError: 400, 403 or 404.
+        """
+        pod = self.cluster.get(PODS, namespace, name)
+        if not self.may_attach:
+            raise forbidden(PODS, name, 'User "agent" cannot create resource "pods/attach"')
+        if not pod["spec"].get("nodeName"):
+            raise bad_request(f"pod {name} does not have a host assigned")
+        program = self.programs.get(name)
+        return program if program is not None and program.attach() else None
 
     @staticmethod
     def selection(namespace: str | None, query: Mapping[str, str]) -> Selection:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hybrid_executor.agent.identity import identify
+from hybrid_executor.kube.warm_pod import NOTHING_RAN
 from hybrid_executor.sandbox.history import Change
 from hybrid_executor.sandbox.objects import PODS, Object, is_being_deleted, timestamp
 from hybrid_executor.sandbox.pod_status import (
@@ -23,19 +24,24 @@ from hybrid_executor.sandbox.pod_status import (
 )
 from hybrid_executor.sandbox.pods import Deletion, has_ended
 from tests.simulation.airflow_model import NotWaiting, TaskAlreadyRunningError
+from tests.simulation.invariants_of_pods import PodOwners
 from tests.simulation.kube_server import KubeServer
 from tests.simulation.plan import Fault
+from tests.simulation.pod_program import PodProgram
 from tests.simulation.tasks import Tasks
 from tests.simulation.world import Process, World
 
 _NODE = "node"
 _PULL_AGAIN_SECONDS = 4.0
+_IMPORT_SECONDS = 1.5
 
 
 @dataclass(eq=False)
 class NodePod:
     """One pod on the node.
 
+    :ivar attempt: whose workload it runs; "" before it has one.
+    :ivar program: what waits for its workload; None where that is in its arguments.
     :ivar process: runs its container; None before its start.
     :ivar is_over: its container has ended.
     """
@@ -47,6 +53,7 @@ class NodePod:
     times: random.Random
     started_at: str = ""
     process: Process | None = None
+    program: PodProgram | None = None
     is_over: bool = False
     problems: list[str] = field(default_factory=list)
 
@@ -57,10 +64,13 @@ class Kubelet:
     :param faults: of these, those of pods.
     """
 
-    def __init__(self, world: World, server: KubeServer, tasks: Tasks, faults: tuple[Fault, ...]) -> None:
+    def __init__(
+        self, world: World, server: KubeServer, tasks: Tasks, faults: tuple[Fault, ...], owners: PodOwners
+    ) -> None:
         self._world = world
         self._server = server
         self._tasks = tasks
+        self._owners = owners
         self._pods: dict[str, NodePod] = {}
         self._faults = [fault for fault in faults if fault.is_of_pod]
         server.listen(self._on_change)
@@ -98,19 +108,23 @@ class Kubelet:
             if pod is not None:
                 self._world.say(f"pod {pod.name} is gone")
                 self._end(pod)
+                self._server.programs.pop(pod.name, None)
         elif is_being_deleted(change.after) and not is_being_deleted(change.before or {"metadata": {}}):
             pod = self._pods[uid]
             self._later(pod, pod.times.choice((0.05, 0.5, 3.0)), self._remove)
 
     def _take(self, uid: str, stored: Object) -> None:
         identity = identify(stored)
-        assert identity is not None
         name = stored["metadata"]["name"]
+        attempt, launch = (identity.attempt, identity.launch) if identity is not None else (name, 0)
         container = stored["spec"]["containers"][0]
-        times = random.Random(f"{self._world.seed} {identity.attempt} {identity.launch}")
-        pod = NodePod(uid, name, identity.attempt, ContainerRecord(container["name"], container["image"]), times)
+        times = random.Random(f"{self._world.seed} {attempt} {launch}")
+        pod = NodePod(uid, name, attempt, ContainerRecord(container["name"], container["image"]), times)
+        if container.get("stdin"):
+            pod.program, pod.attempt = PodProgram(self._world), ""
         self._pods[uid] = pod
-        self._world.say(f"pod {name} is created for {identity.attempt[:8]}, launch {identity.launch}")
+        whom = f"{attempt[:8]}, launch {launch}" if identity is not None else "whoever needs it"
+        self._world.say(f"pod {name} is created for {whom}")
         self._later(pod, 0.02 + times.random(), self._bind)
 
     def _later(self, pod: NodePod, seconds: float, act: Callable[[NodePod], None]) -> None:
@@ -141,11 +155,30 @@ class Kubelet:
             self._finish(pod, 128, reason="StartError")
         else:
             pod.record.state, pod.record.container_id = running(timestamp()), "x"
-            pod.process = self._world.make_process(f"pod-{pod.attempt[:6]}")
+            pod.process = process = self._world.make_process(f"pod-{pod.attempt[:6] or pod.name[-6:]}")
             self._report(pod)
-            workload = json.loads(stored["spec"]["containers"][0]["args"][-1])
-            process = pod.process
-            self._world.start(process, lambda: self._run(pod, process, workload))
+            arguments = stored["spec"]["containers"][0]["args"]
+            if pod.program is not None:
+                self._server.programs[pod.name] = program = pod.program
+                self._world.start(process, lambda: self._await_workload(pod, process, program, float(arguments[3])))
+            else:
+                self._world.start(process, lambda: self._run(pod, process, json.loads(arguments[-1])))
+
+    def _await_workload(self, pod: NodePod, process: Process, program: PodProgram, seconds: float) -> None:
+        """Do what the program of a pod without a workload does."""
+        self._world.sleep(_IMPORT_SECONDS * pod.times.random() ** 2)
+        program.say("ready")
+        line = program.read_line(seconds)
+        self._world.sleep(0.02 * pod.times.random())
+        if line is None:
+            self._finish(pod, NOTHING_RAN)
+            return
+        attempt, _, workload = line.partition(" ")
+        program.is_waiting, pod.attempt = False, attempt
+        program.say(f"accepted {attempt}")
+        self._world.say(f"pod {pod.name} accepts {attempt[:8]}", process=process)
+        self._owners.accepts(self._stored(pod), attempt)
+        self._run(pod, process, json.loads(workload))
 
     def _run(self, pod: NodePod, process: Process, workload: dict[str, Any]) -> None:
         self._world.sleep(0.5 * pod.times.random())
@@ -166,13 +199,16 @@ class Kubelet:
 
     def _end(self, pod: NodePod) -> None:
         pod.is_over = True
+        if pod.program is not None:
+            pod.program.end()
         if pod.process is not None:
             self._world.kill(pod.process)
 
     def _remove(self, pod: NodePod) -> None:
         if pod.process is not None and not pod.is_over:
             self._end(pod)
-            pod.record.state = terminated(143, started_at=pod.started_at, container_id="x")
+            code = NOTHING_RAN if pod.program is not None and pod.program.is_waiting else 143
+            pod.record.state = terminated(code, started_at=pod.started_at, container_id="x")
             self._report(pod)
         self._server.pods.delete(self._server.namespace, pod.name, Deletion(grace_seconds=0))
 

@@ -1,6 +1,7 @@
 """Guards of the store, the executor and the workers, each removed alone: the simulation must notice.
 
-``python -m tests.simulation --mutants`` runs them, and those of ``mutants_of_agents``. A mutant is loaded in a process
+``python -m tests.simulation --mutants`` runs them, and those of the modules
+``mutants_of_...``. A mutant is loaded in a process
 of its own, so that nothing of it remains: see ``mutating``.
 """
 
@@ -8,6 +9,8 @@ from __future__ import annotations
 
 from tests.simulation.mutant import Mutant
 from tests.simulation.mutants_of_agents import AGENT_MUTANTS
+from tests.simulation.mutants_of_hand_overs import HAND_OVER_MUTANTS
+from tests.simulation.mutants_of_limits import LIMIT_MUTANTS
 from tests.simulation.mutants_of_repairs import REPAIR_MUTANTS
 from tests.simulation.mutants_of_routes import ROUTE_MUTANTS
 
@@ -341,4 +344,6 @@ MUTANTS = (
     *AGENT_MUTANTS,
     *REPAIR_MUTANTS,
     *ROUTE_MUTANTS,
+    *HAND_OVER_MUTANTS,
+    *LIMIT_MUTANTS,
 )

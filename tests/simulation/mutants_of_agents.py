@@ -65,6 +65,13 @@ AGENT_MUTANTS = (
         old="        if now < self._until:\n            return 0\n",
         new="        if True:\n            return 0\n",
     ),
+    Mutant(
+        name="a try for others never ends where its pod was there already",
+        file=f"{_AGENT}/launch/launcher.py",
+        old="            self._queue.settled(launch)  # it may have been tried for others that are refused\n",
+        new="            pass\n",
+        within=10_000,
+    ),
     # ---- pods that are followed ----
     Mutant(
         name="the end of an old pod ends its successor",

@@ -91,6 +91,14 @@ ROUTE_MUTANTS = (
         within=1000,
     ),
     Mutant(
+        name="a move that Redis has lost is not undone",
+        file="hybrid_executor/executor/comparison.py",
+        old="    if is_elsewhere and record.state is State.SUBMITTED and record.generation < tracked.generation:",
+        new="    if False:",
+        needs_pods=True,
+        within=10_000,
+    ),
+    Mutant(
         name="a scheduler does not move what waits too long",
         file="hybrid_executor/executor/moves.py",
         old='            return "wait"\n',

@@ -17,6 +17,7 @@ from importlib.machinery import SourceFileLoader
 from types import CodeType
 
 from tests.simulation.mutant import Mutant
+from tests.simulation.mutant_table import update_table
 from tests.simulation.mutants import MUTANTS
 
 _AIRFLOW = (
@@ -29,11 +30,14 @@ _AIRFLOW = (
 )
 
 
-def run_mutants(words: str, *, first: int, most: int) -> int:
+def run_mutants(words: str, *, first: int, most: int, redis: str, is_written: bool) -> int:
     """Run the mutants whose name or file contains these words; return how many were not noticed.
 
+    :param words: several are separated by commas, and one of them is enough.
     :param first: the first seed.
     :param most: run at most so many histories for each.
+    :param redis: a server on which a history that notices one is run again, "" for none.
+    :param is_written: write what was found into the documentation.
     """
     for name in _AIRFLOW:
         try:
@@ -44,25 +48,36 @@ def run_mutants(words: str, *, first: int, most: int) -> int:
     missed = 0
     for mutant in _chosen(words):
         mutant.mutated()
-        began = time.perf_counter()
+        began, most_here = time.perf_counter(), min(most, mutant.within)
+        reading, writing = os.pipe()
         process = os.fork()
         if process == 0:
-            _run_alone(mutant, loaded, first=first, most=min(most, mutant.within))
+            _run_alone(mutant, loaded, first=first, most=most_here, redis=redis, told=writing)
+        os.close(writing)
+        with os.fdopen(reading) as told:
+            count = told.read()
         found = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
         missed += not (found or mutant.harmless)
         if mutant.harmless and not found:
             print(f" ({mutant.harmless})", end="")
         print(f"  {time.perf_counter() - began:.0f} s", flush=True)
+        if is_written:
+            update_table(MUTANTS, {mutant.name: count or _in_words(mutant, most_here)})
     print(f"{missed} mutants were not noticed")
     return missed
 
 
 def _chosen(words: str) -> Iterator[Mutant]:
-    return (mutant for mutant in MUTANTS if words in f"{mutant.file} {mutant.name}")
+    wanted = [word.strip() for word in words.split(",")]
+    return (mutant for mutant in MUTANTS if any(word in f"{mutant.file} {mutant.name}" for word in wanted))
 
 
-def _run_alone(mutant: Mutant, loaded: list[str], *, first: int, most: int) -> None:
-    """Run histories until one fails, and end this process."""
+def _in_words(mutant: Mutant, most: int) -> str:
+    return f"not in {most}" + (f". {mutant.harmless}" if mutant.harmless else "")
+
+
+def _run_alone(mutant: Mutant, loaded: list[str], *, first: int, most: int, redis: str, told: int) -> None:
+    """Run histories until one fails, write how many they were to ``told``, and end this process."""
     code = 2
     try:
         for name in loaded:
@@ -70,15 +85,20 @@ def _run_alone(mutant: Mutant, loaded: list[str], *, first: int, most: int) -> N
         _install(mutant)
         from tests.simulation.history import run_plan
         from tests.simulation.plan import make_plan
+        from tests.simulation.replaying import replay
 
         code = 1
         plans = map(make_plan, itertools.count(first))
         if mutant.is_of_pods:
             plans = (plan for plan in plans if plan.agents)
         for count, plan in enumerate(itertools.islice(plans, most)):
-            found = run_plan(plan).violations
-            if found:
-                print(f"{mutant.name}: after {count + 1} histories: {found[0][:150]}", end="", flush=True)
+            result = run_plan(plan)
+            if result.violations:
+                found = result.violations[0][:150]
+                print(f"{mutant.name}: after {count + 1} histories: {found}", end="", flush=True)
+                os.write(told, str(count + 1).encode())
+                if redis:
+                    print(f"\n{replay(result, redis)}", end="", flush=True)
                 code = 0
                 break
         else:

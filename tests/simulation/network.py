@@ -14,7 +14,7 @@ import redis
 
 from tests.simulation.faults import FaultsMet
 from tests.simulation.redis_client import SimulatedRedis
-from tests.simulation.redis_server import RedisServer
+from tests.simulation.redis_server import REFUSALS, RedisServer
 from tests.simulation.redis_streams import blocks_on
 from tests.simulation.threads import Places
 from tests.simulation.world import Process, World
@@ -24,7 +24,6 @@ ANSWER_SECONDS = 2.0
 
 _ATTEMPT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RETRIES = 1  # redis-py's own, as the store asks for
-_REFUSALS = ("READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY")
 
 
 class Network:
@@ -81,10 +80,10 @@ class Network:
             world.after(0.1 + 5 * choice, lambda: server.run(commands) and None)
             world.sleep(ANSWER_SECONDS)
             raise redis.TimeoutError("late")
-        answers = self._run(commands, refusal=kind if kind in _REFUSALS else "")
+        answers = self._run(commands, refusal=kind if kind in REFUSALS else "")
         world.sleep(0.004 * back if back < 0.97 else 6 * (back - 0.97))
         if kind == "unanswered":
-            self.lost_messages += any(command[0] == "RPOP" for command in commands)
+            self.lost_messages += any(command[0] == "LMPOP" for command in commands)
             world.sleep(0.0 if choice < 0.5 else ANSWER_SECONDS)
             raise redis.ConnectionError("the answer is lost")
         return answers

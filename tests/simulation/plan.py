@@ -10,24 +10,26 @@ from typing import Literal
 RunEnd = Literal["success", "failed", "deferred"]
 FaultKind = Literal[
     "lost", "unanswered", "late", "refused",
-    "READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY",
-    "flush", "restart", "fall_back", "trim", "other_release",
-    "kill", "pause", "clock", "drain", "time_out", "lose_process", "redeliver",
+    "READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY", "NOAUTH", "NOPERM",
+    "flush", "restart", "fall_back", "trim", "other_release", "expire",
+    "kill", "stop", "pause", "clock", "drain", "time_out", "lose_process", "redeliver",
     "kube_lost", "kube_unanswered", "kube_late", "kube_401", "kube_403", "kube_404", "kube_409", "kube_410",
     "kube_429", "kube_500", "kube_503", "kube_504",
     "watch_late", "watch_twice", "watch_never", "watch_cut", "watch_expired",
+    "attach_cut", "attach_unanswered", "attach_late", "no_attach",
     "quota", "start_error", "pull_fails", "evict", "oom", "delete_pod", "lose_node",
 ]  # fmt: skip
-Pool = Literal["celery", "kubernetes", "overflow", "spot"]
-"""The queue of a task. The last two have routes with two targets: from workers to pods, and from pods to workers."""
-ActionKind = Literal["clear", "mark_success", "mark_failed", "revoke", "take_back"]
+Pool = Literal["celery", "kubernetes", "overflow", "spot", "quick"]
+"""The queue of a task. Two have routes with two targets: from workers to pods, and from pods to workers. The last one
+may have warm pods."""
+ActionKind = Literal["clear", "mark_success", "mark_failed", "revoke", "take_back", "erase"]
 
 _NETWORK: tuple[FaultKind, ...] = (
     "lost", "unanswered", "unanswered", "unanswered", "late", "late", "refused", "READONLY", "OOM", "MISCONF",
-    "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY",
+    "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY", "NOAUTH", "NOPERM",
 )  # fmt: skip
 _DATA: tuple[FaultKind, ...] = ("flush", "restart", "fall_back", "fall_back")
-_ACTIONS: tuple[ActionKind, ...] = ("clear", "clear", "mark_success", "mark_failed", "revoke", "take_back")
+_ACTIONS: tuple[ActionKind, ...] = ("clear", "clear", "mark_success", "mark_failed", "revoke", "take_back", "erase")
 _KUBE: tuple[FaultKind, ...] = (
     "kube_lost", "kube_unanswered", "kube_unanswered", "kube_unanswered", "kube_late", "kube_late", "kube_401",
     "kube_403", "kube_404", "kube_409", "kube_410", "kube_429", "kube_500", "kube_503", "kube_504",
@@ -35,8 +37,9 @@ _KUBE: tuple[FaultKind, ...] = (
 _WATCH: tuple[FaultKind, ...] = ("watch_late", "watch_twice", "watch_never")
 _CUTS: tuple[FaultKind, ...] = ("watch_cut", "watch_cut", "watch_expired")
 _POD: tuple[FaultKind, ...] = ("start_error", "pull_fails", "evict", "oom", "delete_pod", "lose_node")
+_ATTACHMENTS: tuple[FaultKind, ...] = ("attach_cut", "attach_unanswered", "attach_late")
 _OF_REDIS, _OF_KUBE, _OF_WATCH = frozenset(_NETWORK), frozenset(_KUBE), frozenset(_WATCH)
-_OF_POD = frozenset(_POD)
+_OF_POD, _OF_ATTACHMENT = frozenset(_POD), frozenset(_ATTACHMENTS)
 
 _POOLS: tuple[tuple[Pool, ...], ...] = (("celery",), ("kubernetes",), ("celery", "kubernetes"))
 
@@ -74,7 +77,7 @@ class Fault:
     :ivar target: the process; "*" for all. A fault of a network meets its next exchange, or, with a length, all of them
         for so long.
     :ivar seconds: how long it lasts. Of "fall_back": how much is lost. Of "kill": after what time another one starts.
-        Of "drain": after what time it is to work again. Of "clock": how much its clock is ahead.
+        Of "stop": the same. Of "drain": after what time it is to work again. Of "clock": how much its clock is ahead.
     """
 
     at: float
@@ -103,6 +106,11 @@ class Fault:
         return self.kind in _OF_POD
 
     @property
+    def is_of_attachment(self) -> bool:
+        """It meets attachments to pods."""
+        return self.kind in _OF_ATTACHMENT
+
+    @property
     def ends_at(self) -> float:
         """When it can do nothing any more by itself."""
         return self.at + (0.0 if self.kind in ("fall_back", "clock") else self.seconds)
@@ -113,6 +121,11 @@ class Plan:
     """One history.
 
     :ivar parallelism: most tasks that one scheduler has at the same time, in each pool.
+    :ivar starting_pods: most pods that start at the same time; 0 for the limit that adapts.
+    :ivar pods_per_second: how many pods may be created.
+    :ivar pod_token: how pods get their workload, as the option of that name.
+    :ivar warm: how many pods wait for a task of the queue "quick"; 0 for none.
+    :ivar warm_seconds: how long one of them waits before it is replaced.
     """
 
     seed: int
@@ -121,6 +134,11 @@ class Plan:
     slots: int
     agents: int = 0
     parallelism: int = 16
+    starting_pods: int = 0
+    pods_per_second: float = 10.0
+    pod_token: Literal["args", "stdin"] = "args"
+    warm: int = 0
+    warm_seconds: float = 600.0
     tasks: tuple[TaskPlan, ...] = ()
     actions: tuple[Action, ...] = ()
     faults: tuple[Fault, ...] = field(default=())
@@ -174,9 +192,14 @@ def make_plan(seed: int) -> Plan:
         faults.append(_fault(rng, 1, 14, ("time_out", "lose_process", "redeliver", "redeliver"), worker, 0.0))
     if flavour in ("processes", "all"):
         for _ in range(rng.randint(1, 3)):
-            kind: FaultKind = rng.choice(("kill", "pause"))
-            seconds = rng.uniform(1, 12) if kind == "kill" else rng.choice((rng.uniform(1, 8), rng.uniform(17, 30)))
-            faults.append(_fault(rng, 0.5, 13, (kind,), rng.choice(processes), seconds))
+            kind: FaultKind = rng.choice(("kill", "kill", "stop", "pause", "pause"))
+            seconds = rng.choice((rng.uniform(1, 8), rng.uniform(17, 30))) if kind == "pause" else rng.uniform(1, 12)
+            fault = _fault(rng, 0.5, 13, (kind,), rng.choice(processes), seconds)
+            if kind == "stop" and fault.target.startswith("worker") and rng.random() < 0.5:
+                # Its last words come late, when the next one has begun.
+                fault = replace(fault, seconds=1.0)
+                faults.append(Fault(fault.at, "late", fault.target))
+            faults.append(fault)
         if agents and rng.random() < 0.6:
             faults += [_fault(rng, 1, 14, _POD, "*", 0.0) for _ in range(rng.randint(1, 3))]
     if flavour in ("data", "all"):
@@ -184,7 +207,7 @@ def make_plan(seed: int) -> Plan:
             faults.append(_fault(rng, 1, 14, _DATA, "*", rng.uniform(0.1, 2.0)))
     if "celery" in pools and "kubernetes" in pools:
         tasks = tuple(_elastic(seed, task) for task in tasks)
-    return Plan(
+    plan = Plan(
         seed=seed,
         schedulers=schedulers,
         workers=workers,
@@ -194,6 +217,50 @@ def make_plan(seed: int) -> Plan:
         tasks=tasks,
         actions=actions,
         faults=tuple(sorted(faults, key=lambda fault: fault.at)),
+    )
+    plan = _with_long_task(plan, random.Random(f"long {seed}"))
+    return _with_pods(plan, random.Random(f"pods {seed}"), agent_names) if agents else plan
+
+
+def _with_long_task(plan: Plan, rng: random.Random) -> Plan:
+    """Let a task run so long that a scheduler which was paused, and has lost it, can be seen to let it go."""
+    pauses = [f for f in plan.faults if f.kind == "pause" and f.target.startswith("scheduler") and f.seconds > 16]
+    if plan.schedulers < 2 or not pauses or rng.random() < 0.6:
+        return plan
+    first = replace(plan.tasks[0], begins_at=0.0, runs=("success",), seconds=95.0, retries=0)
+    return replace(plan, tasks=(first, *plan.tasks[1:]))
+
+
+def _with_pods(plan: Plan, rng: random.Random, agents: Sequence[str]) -> Plan:
+    """Choose how pods get their workload, and how many may start. The choice of everything else stays as it is."""
+    way = rng.choice(("args", "args", "stdin", "warm", "both"))
+    starting_pods, pods_per_second = rng.choice((0, 0, 0, 1, 2)), rng.choice((10.0, 10.0, 10.0, 1.0))
+    plan = replace(plan, starting_pods=starting_pods, pods_per_second=pods_per_second)
+    if way == "args":
+        return plan
+    faults = list(plan.faults)
+    if faults:
+        for _ in range(rng.choice((0, 1, 2, 4))):
+            faults.append(_fault(rng, 0.5, 14, _ATTACHMENTS, rng.choice([*agents, "*"]), 0.0))
+        if rng.random() < 0.15:
+            faults.append(_fault(rng, 0.5, 12, ("expire",), "*", 0.0))
+        if rng.random() < 0.1:
+            faults.append(_fault(rng, 0.5, 10, ("no_attach",), "*", rng.uniform(1, 10)))
+    plan = replace(
+        plan,
+        pod_token="stdin" if way != "warm" else "args",
+        faults=tuple(sorted(faults, key=lambda fault: fault.at)),
+    )
+    if way == "stdin":
+        return plan
+    return replace(
+        plan,
+        warm=rng.choice((1, 1, 2, 3)),
+        warm_seconds=rng.choice((600.0, 600.0, 9.0)),
+        tasks=tuple(
+            replace(task, pool="quick") if task.pool == "kubernetes" and rng.random() < 0.8 else task
+            for task in plan.tasks
+        ),
     )
 
 

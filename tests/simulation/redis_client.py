@@ -20,6 +20,8 @@ _CLASSES = {
     "LOADING": exceptions.BusyLoadingError,
     "MASTERDOWN": exceptions.MasterDownError,
     "NOSCRIPT": exceptions.NoScriptError,
+    "NOAUTH": exceptions.AuthenticationError,
+    "NOPERM": exceptions.NoPermissionError,
 }
 
 
@@ -63,6 +65,9 @@ class SimulatedRedis(redis.Redis):
         return client
 
     def __del__(self) -> None:
+        """There is no connection to close."""
+
+    def close(self) -> None:
         """There is no connection to close."""
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> SimulatedPipeline:

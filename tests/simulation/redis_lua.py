@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -10,6 +11,9 @@ from lupa.lua51 import LuaRuntime, lua_type
 
 from tests.simulation.redis_streams import ReplyError
 from tests.simulation.redis_text import text_of
+
+_OWN = re.compile(r"^local \w+ = .*\b(?:KEYS|ARGV)\b.*$", re.MULTILINE)
+"""Where the lines begin that are of one run; what stands before them only names things."""
 
 
 class Server(Protocol):
@@ -34,7 +38,10 @@ class Lua:
         """Run a script on a server."""
         function = self._compiled.get(digest)
         if function is None:
-            function = self._compiled[digest] = self._runtime.execute(f"return function(KEYS, ARGV) {source}\nend")
+            begin = _OWN.search(source)
+            shared, own = (source[: begin.start()], source[begin.start() :]) if begin else ("", source)
+            text = f"{shared}\nreturn function(KEYS, ARGV) {own}\nend"
+            function = self._compiled[digest] = self._runtime.execute(text)
         self._server = server
         try:
             return self._to_reply(function(self._runtime.table_from(keys), self._runtime.table_from(texts)))

@@ -19,10 +19,10 @@ from tests.simulation.redis_text import text_of
 
 WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
 _WRITES = frozenset(
-    "SET DEL HSET HSETNX HDEL SADD SREM LPUSH RPUSH LREM LTRIM RPOP XADD XDEL XACK XREADGROUP XCLAIM XAUTOCLAIM ZADD "
-    "ZREM ZREMRANGEBYSCORE EXPIRE PEXPIRE FLUSHALL".split()
+    "SET DEL HSET HSETNX HINCRBY HDEL SADD SREM LPUSH RPUSH LREM LTRIM RPOP LMPOP XADD XDEL XACK XREADGROUP XCLAIM "
+    "XAUTOCLAIM ZADD ZREM ZREMRANGEBYSCORE EXPIRE PEXPIRE FLUSHALL".split()
 ) | {"XGROUP CREATE", "XGROUP DELCONSUMER"}
-_REFUSALS = {
+REFUSALS = {
     "READONLY": "READONLY You can't write against a read only replica.",
     "OOM": "OOM command not allowed when used memory > 'maxmemory'.",
     "MISCONF": "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
@@ -30,8 +30,11 @@ _REFUSALS = {
     "LOADING": "LOADING Redis is loading the dataset in memory",
     "MASTERDOWN": "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
     "BUSY": "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    "NOAUTH": "NOAUTH Authentication required.",
+    "NOPERM": "NOPERM User airflow has no permissions to run this command",
 }
-_OF_ALL_COMMANDS = frozenset({"LOADING", "MASTERDOWN", "BUSY"})
+OF_ALL_COMMANDS = frozenset({"LOADING", "MASTERDOWN", "BUSY", "NOAUTH", "NOPERM"})
+"""Refusals of all commands; the others are of writes."""
 
 
 @cache
@@ -87,8 +90,8 @@ class RedisServer(StreamCommands):
 
     def call(self, name: str, arguments: list[str]) -> Any:
         """Run one command."""
-        if self.refusal and (self.refusal in _OF_ALL_COMMANDS or name in _WRITES):
-            raise ReplyError(_REFUSALS[self.refusal])
+        if self.refusal and (self.refusal in OF_ALL_COMMANDS or name in _WRITES):
+            raise ReplyError(REFUSALS[self.refusal])
         run = self._commands.get(name)
         if run is None:
             run = getattr(self, f"_{name.lower().replace(' ', '_')}", None)
@@ -96,7 +99,7 @@ class RedisServer(StreamCommands):
                 raise ReplyError(f"ERR unknown command '{name}'")
             self._commands[name] = run
         answer = run(*arguments)
-        if name in _WRITES and arguments:
+        if name in _WRITES and arguments and name != "LMPOP":
             self._written[arguments[0]] = None
         return answer
 
@@ -233,6 +236,11 @@ class RedisServer(StreamCommands):
             return 0
         return self._hset(key, name, value)
 
+    def _hincrby(self, key: str, name: str, amount: str) -> int:
+        known = self._change(key, dict)
+        known[name] = str(int(known.get(name, "0")) + int(amount))
+        return int(known[name])
+
     def _hdel(self, key: str, *names: str) -> int:
         known = self._change(key, dict)
         gone = sum(known.pop(name, None) is not None for name in names)
@@ -275,10 +283,12 @@ class RedisServer(StreamCommands):
 
     # ---- sorted sets ----
 
-    def _zadd(self, key: str, score: str, member: str) -> int:
+    def _zadd(self, key: str, *words: str) -> int:
+        *options, score, member = words
         known = self._change(key, SortedSet)
         is_new = member not in known
-        known[member] = float(score)
+        if is_new or "NX" not in options:
+            known[member] = float(score)
         return int(is_new)
 
     def _zrem(self, key: str, *members: str) -> int:
@@ -293,7 +303,11 @@ class RedisServer(StreamCommands):
 
     def _zrange(self, key: str, first: str, last: str, *options: str) -> list[str]:
         known = sorted(self._read(key, SortedSet).items(), key=lambda pair: (pair[1], pair[0]))
-        return [text for member, score in known for text in (member, repr(score))]
+        begin, end = (int(place) + len(known) if int(place) < 0 else int(place) for place in (first, last))
+        chosen = known[max(0, begin) : max(0, end + 1)]
+        if "WITHSCORES" not in options:
+            return [member for member, _ in chosen]
+        return [text for member, score in chosen for text in (member, repr(score))]
 
     def _zcard(self, key: str) -> int:
         return len(self._read(key, SortedSet))
@@ -315,10 +329,18 @@ class RedisServer(StreamCommands):
         return len(known)
 
     def _rpop(self, key: str) -> str | None:
-        known = self._change(key, list)
+        known = self._read(key, list)
         value: str | None = known.pop() if known else None
         self._tidy(key)
         return value
+
+    def _lmpop(self, count: str, *words: str) -> list[Any] | None:
+        for key in words[: int(count)]:
+            value = self._rpop(key)
+            if value is not None:
+                self._written[key] = None
+                return [key, [value]]
+        return None
 
     def _llen(self, key: str) -> int:
         return len(self._read(key, list))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from airflow.utils.state import TaskInstanceState
 
 from hybrid_executor import compat
 from hybrid_executor.config import Settings
+from hybrid_executor.errors import StoreForbidden
 from hybrid_executor.events import OwnerId
 from hybrid_executor.executor import HybridExecutor
 from hybrid_executor.executor.context import Context
@@ -19,11 +21,12 @@ from hybrid_executor.pools.celery import CeleryPool
 from hybrid_executor.pools.kubernetes import KubernetesPool
 from hybrid_executor.store import Store
 from tests.simulation.airflow_model import JOB_LOST_SECONDS, STUCK_SECONDS, TASK_LOST_SECONDS, Airflow, Job, Row
-from tests.simulation.invariants import INSTANCE
+from tests.simulation.names import INSTANCE
 from tests.simulation.world import Process, World
 
 LOOP_SECONDS = 2.0
 _ADOPT_SECONDS = 5.0
+_BEATS_SECONDS = 10.0
 POD_LAUNCH_RETRIES = 1
 """Airflow's default of ``[kubernetes_executor] pod_launch_failure_retries``."""
 
@@ -83,6 +86,7 @@ class SimulatedExecutor(HybridExecutor):
 class Scheduler:
     """One process with Airflow's loop.
 
+    :param on_end: called when it has ended as it should: it was told to, or Redis refuses it when it starts.
     :ivar violations: what it saw that must not be.
     """
 
@@ -96,6 +100,7 @@ class Scheduler:
         job_id: int,
         *,
         parallelism: int,
+        on_end: Callable[[], None],
     ) -> None:
         self.world = world
         self.airflow = airflow
@@ -109,15 +114,30 @@ class Scheduler:
         self._store = store
         self._settings = settings
         self._adopted_at = 0.0
+        self._on_end = on_end
+        self._is_stopping = False
         self.is_open = False
 
+    def stop(self) -> None:
+        """Tell it to end."""
+        self._is_stopping = True
+
     def run(self) -> None:
-        """Live until the end of the history."""
-        self.executor.open(self._store, self._settings, self.airflow)
+        """Live until the end of the history, or until it is told to end."""
+        try:
+            self.executor.open(self._store, self._settings, self.airflow)
+        except StoreForbidden as error:
+            self.world.say(f"ends: {error}", process=self.process)
+            self._on_end()
+            return
         self.is_open = True
-        while True:
+        while not self._is_stopping:
             self._loop_once()
             self.world.sleep(LOOP_SECONDS)
+        self.executor.end()
+        self.is_open = self.job.is_running = False
+        self.world.say("has ended", process=self.process)
+        self._on_end()
 
     def _loop_once(self) -> None:
         world, airflow = self.world, self.airflow
@@ -179,7 +199,9 @@ class Scheduler:
             given_back = list(self.executor.try_adopt_task_instances(orphans))  # type: ignore[arg-type]
             for row in orphans:
                 if row in given_back:
+                    self._judge_reset(row)
                     self.world.say(f"resets {row.name}")
+                    row.taken_back[row.attempt] = row.queued_at, now
                     row.state, row.due_at, row.attempt = "", now, ""
                 else:
                     row.queued_by = self.job.id
@@ -213,13 +235,19 @@ class Scheduler:
         if row.state == "running" and runner is not None and not runner.is_dead and not runner.paused_until:
             self.violations.append(f"{row.name} was failed while it runs: {state.value} {info}")
 
+    def _judge_reset(self, row: Row) -> None:
+        runner = row.run_by
+        beats = self.world.now - row.heartbeat_at < _BEATS_SECONDS
+        if row.state == "running" and beats and runner is not None and not runner.is_dead:
+            self.violations.append(f"{row.name} was reset while it runs")
+
     def _handle_stuck(self) -> None:
         for row in self.airflow.rows:
             is_ours = row.state == "queued" and row.queued_by == self.job.id and not row.is_locked
             if is_ours and (row.is_stuck or self.world.now - row.queued_at > STUCK_SECONDS):
                 self.world.say(f"takes {row.name} back")
                 row.is_locked, row.is_stuck = True, False
-                row.taken_back[row.attempt] = self.world.now
+                row.taken_back[row.attempt] = row.queued_at, self.world.now
                 try:
                     self.executor.revoke_task(ti=row)  # type: ignore[arg-type]
                     row.state, row.attempt = "scheduled", ""

@@ -45,6 +45,12 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
     for place in range(len(plan.tasks) - 1, -1, -1):
         if len(plan.tasks) > 1 and not any(action.task >= place for action in plan.actions):
             yield replace(plan, tasks=plan.tasks[:place] + plan.tasks[place + 1 :])
+    if plan.warm:
+        yield replace(plan, warm=0)
+    if plan.pod_token != "args":
+        yield replace(plan, pod_token="args")
+    if plan.starting_pods or plan.pods_per_second < 10:
+        yield replace(plan, starting_pods=0, pods_per_second=10.0)
     if plan.schedulers > 1 and not any(f"scheduler-{plan.schedulers - 1}" == f.target for f in plan.faults):
         yield replace(plan, schedulers=plan.schedulers - 1)
     if plan.workers > 1 and not any(f"worker-{plan.workers - 1}" == f.target for f in plan.faults):

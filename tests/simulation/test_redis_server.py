@@ -23,9 +23,12 @@ from hybrid_executor.store import (
     Order,
     Placement,
     RedisSettings,
+    Renewal,
     Restoration,
     Store,
     Submission,
+    Waiter,
+    Wish,
     open_store,
 )
 from tests.simulation.redis_client import SimulatedRedis
@@ -121,6 +124,16 @@ def _operation(rng: random.Random) -> tuple[str, Callable[[Store], Any]]:
         "lease": lambda s: s.leases.take("lease", holder=agent, seconds=30),
         "pace": lambda s: (s.starts.admit("c", [attempt], most=2), s.starts.leave("c", [_ATTEMPTS[0]])),
         "rate": lambda s: s.rates.take("c", wanted=1, per_second=0.001, capacity=3)[0],
+        "offer a warm pod": lambda s: _offered(s, agent, ["n/pod"][: number % 2], number),
+        "give a warm pod": lambda s: s.warm.give(
+            [Wish(attempt=attempt, generation=number, cluster="c", profile="p", kind="k")]
+        ),
+        "demand for warm pods": lambda s: sum(s.warm.demand("c", "p").values()),
+        "hand over": lambda s: s.hand_overs.due([Waiter(attempt, number, "n", "pod")]),
+        "want a workload": lambda s: s.hand_overs.want(attempt, generation=number),
+        "renew a workload": lambda s: s.hand_overs.renew([Renewal(attempt, number, "new secret")]),
+        "erase": lambda s: s.erasing.erase(attempt, generation=number, is_forced=bool(number % 2)),
+        "take from several lists": lambda s: s.client.lmpop(2, "none", "q", direction="RIGHT"),
         "wrong type": lambda s: (s.client.delete(f"{{hybrid:test}}:owner:{owner}"), _set(s, f"owner:{owner}"))[0] * 0,
         "flush": lambda s: s.client.flushall() if number == 0 else None,
     }
@@ -130,6 +143,14 @@ def _operation(rng: random.Random) -> tuple[str, Callable[[Store], Any]]:
 
 def _launches(store: Store, agent: str) -> LaunchStream:
     return store.launches("c", consumer=agent)
+
+
+def _offered(store: Store, agent: str, pods: list[str], starting: int) -> Any:
+    lease = store.leases.take("warm", holder=agent, seconds=30)
+    if lease is None:
+        return None
+    taken = store.warm.offer("c", "k", pods, also_seen=["n/other"], starting=starting, lease=lease)
+    return None if taken is None else [(item.pod, item.attempt) for item in taken]
 
 
 def _taken_over(store: Store, agent: str) -> list[LaunchEntry]:

@@ -28,10 +28,12 @@ def test_nothing_is_lost_or_run_twice_whatever_order_and_faults_a_seed_chooses()
     assert "200 histories, 0 failed" in done.stdout
 
 
-def test_a_removed_guard_is_noticed() -> None:
-    done = _simulate("--mutants", "a claim takes what runs or has ended")
+def test_a_removed_guard_is_noticed_and_is_the_same_on_a_real_server() -> None:
+    done = _simulate("--mutants", "a claim takes what runs or has ended", "--redis", "valkey")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "is run again although its task had started" in done.stdout
+    found, there = (line for line in done.stdout.splitlines() if "is run again although its task had started" in line)
+    assert found.startswith("a claim takes what runs or has ended: after ")
+    assert there.startswith("On a real Valkey it is the same: ")
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -10,9 +10,13 @@ from importlib import import_module
 
 _WAITS: dict[str, dict[str, float]] = {
     "hybrid_executor.agent.launch.launcher": {"_WAIT_MILLISECONDS": 4000},
+    "hybrid_executor.agent.launch.pace": {"_WAIT_SECONDS": 1.0},
     "hybrid_executor.agent.leases": {"_TICK_SECONDS": 30.0},
     "hybrid_executor.agent.main": {"_TICK_SECONDS": 1.5, "_ORDERS_EVERY_SECONDS": 3.0, "_CHECK_EVERY_SECONDS": 4.0},
     "hybrid_executor.agent.reaper": {"_LOOK_SECONDS": 3.0},
+    "hybrid_executor.agent.warm.choice": {"_ASK_AGAIN_SECONDS": 1.0},
+    "hybrid_executor.agent.warm.keeper": {"_TURN_SECONDS": 2.0, "_TICK_SECONDS": 2.0},
+    "hybrid_executor.agent.warm.own_pods": {"_LOOK_SECONDS": 0.3},
     "hybrid_executor.agent.watch.watcher": {"_TICK_SECONDS": 1.0},
     "hybrid_executor.executor.loop": {"_ORDERS_SECONDS": 4.0},
     "hybrid_executor.executor.starts": {"_LOOK_EVERY_SECONDS": 3.0},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import redis
@@ -21,7 +21,7 @@ from hybrid_workers.heartbeat import Heartbeat
 from hybrid_workers.reports import Reports
 from hybrid_workers.run import Delivery, Disposition, WorkloadRuns
 from hybrid_workers.witness import Note, Witness
-from tests.simulation.invariants import INSTANCE, QUEUES
+from tests.simulation.names import INSTANCE, QUEUES
 from tests.simulation.network import Network
 from tests.simulation.plan import Fault
 from tests.simulation.tasks import Tasks
@@ -47,9 +47,22 @@ class DirectWitness(Witness):
 
 
 class Worker:
-    """One worker, from its start until it is killed."""
+    """One worker, from its start until it is killed.
 
-    def __init__(self, world: World, network: Network, process: Process, tasks: Tasks, *, slots: int) -> None:
+    :param on_end: called when it has ended because it was told to.
+    :ivar life: names this life in its announcement.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        network: Network,
+        process: Process,
+        tasks: Tasks,
+        *,
+        slots: int,
+        on_end: Callable[[], None],
+    ) -> None:
         self.world = world
         self.network = network
         self.process = process
@@ -60,7 +73,9 @@ class Worker:
         self.running: dict[AttemptId, Process] = {}
         self.messages: dict[AttemptId, dict[str, Any]] = {}
         self._client = network.connect(process)
-        self._is_draining = False
+        self._is_draining = self.is_stopping = False
+        self._on_end = on_end
+        self.life = f"{process.pid:032x}"
         self._news = network.writes_to(*QUEUES)
         self._witness = DirectWitness()
         self._reports = Reports()
@@ -70,7 +85,7 @@ class Worker:
             concurrency=slots,
             processes=slots,
             started_at=world.now,
-            life=f"{process.pid:032x}",
+            life=self.life,
         )
         store = Store(self._client, instance=INSTANCE)
         self._heartbeat = Heartbeat(
@@ -85,8 +100,23 @@ class Worker:
 
     def start(self) -> None:
         """Begin to consume and to send heartbeats."""
-        self.world.start(self.process, self._heartbeat._run)
+        self.world.start(self.process, self._heartbeat._thread.start)
         self.world.start(self.process, self._consume)
+
+    def stop(self) -> None:
+        """Tell it to end, as Celery's warm shutdown: it takes nothing more, and what runs goes on to its end."""
+        if not self.is_stopping:
+            self.is_stopping = True
+            self.world.start(self.process, self._finish)
+
+    def _finish(self) -> None:
+        while self.running:
+            self.world.sleep(_TRY_AGAIN_SECONDS)
+        while self.waiting:
+            self._give_back(self.waiting.popleft())
+        self._heartbeat.stop()
+        self.world.say("has ended", process=self.process)
+        self._on_end()
 
     def _look(self) -> Activity:
         return Activity(
@@ -103,15 +133,15 @@ class Worker:
     def _consume(self) -> None:
         while True:
             took = has_failed = False
-            if not self._is_draining and len(self.running) + len(self.waiting) < self.slots + 1:
+            if not (self._is_draining or self.is_stopping) and len(self.running) + len(self.waiting) < self.slots + 1:
                 try:
-                    text = next((text for queue in QUEUES if (text := self._client.rpop(queue)) is not None), None)
+                    found: Any = self._client.lmpop(len(QUEUES), *QUEUES, direction="RIGHT")
                 except (redis.RedisError, OSError):
-                    text, has_failed = None, True
-                if text is not None:
-                    self.waiting.append(json.loads(str(text)))
+                    found, has_failed = None, True
+                if found is not None:
+                    self.waiting.append(json.loads(found[1][0]))
                     took = True
-            while self.waiting and len(self.running) < self.slots:
+            while self.waiting and len(self.running) < self.slots and not self.is_stopping:
                 message = self.waiting.popleft()
                 attempt = AttemptId(message["headers"]["id"])
                 if attempt in self.running:

@@ -19,7 +19,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from tests.simulation import clocks
 
 EPOCH = 1_700_000_000.0
-"""The first moment of each history, seconds since 1970."""
+"""The first moment of each history on the simulated Redis, seconds since 1970."""
 
 _LOOK_SECONDS = 0.5
 _GRAIN_SECONDS = 1e-6
@@ -61,13 +61,14 @@ class Waiting:
 class World:
     """One history's time and processes.
 
+    :param epoch: its first moment, seconds since 1970.
     :ivar now: seconds since 1970.
     :ivar log: what happened, in order.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, epoch: float = EPOCH) -> None:
         self.seed = seed
-        self.now = EPOCH
+        self.now = self._epoch = epoch
         self.log: list[str] = []
         self.random = random.Random(seed)
         self.machine = Process("machine", 1, self.random)
@@ -85,11 +86,11 @@ class World:
     def say(self, text: str, *, process: Process | None = None) -> None:
         """Write a line of the history."""
         who = process or self.current
-        self.log.append(f"{self.now - EPOCH:9.3f} {who.name:<14} {text}")
+        self.log.append(f"{self.seconds():9.3f} {who.name:<14} {text}")
 
     def seconds(self) -> float:
         """Return seconds since the history began."""
-        return self.now - EPOCH
+        return self.now - self._epoch
 
     def time(self) -> float:
         """Stand in for ``time.time``."""
@@ -97,7 +98,7 @@ class World:
 
     def monotonic(self) -> float:
         """Stand in for ``time.monotonic``."""
-        return self.now - EPOCH + 1000
+        return self.seconds() + 1000
 
     def getpid(self) -> int:
         """Return the id of the process that runs now."""
@@ -128,7 +129,7 @@ class World:
 
     def at(self, seconds: float, act: Callable[[], None]) -> None:
         """Do something so many seconds after the history's beginning. It must not wait."""
-        self._push(EPOCH + seconds, act, self.machine)
+        self._push(self._epoch + seconds, act, self.machine)
 
     def after(self, seconds: float, act: Callable[[], None]) -> None:
         """Do something after so many seconds. It must not wait."""
@@ -197,7 +198,7 @@ class World:
 
     def run(self, seconds: float) -> None:
         """Run until the time is over, or until ``is_over``, which is asked now and then."""
-        end = EPOCH + seconds
+        end = self._epoch + seconds
         while self._queue:
             at, _, what, process = heapq.heappop(self._queue)
             if at >= self._next_look:

@@ -318,6 +318,8 @@ class AirflowKubernetesScheduler:
             work = item
             self._pool.submit(lambda: self._hand_on(self._jobs.run(work)))
             return
+        if isinstance(item, Abandoned | HandedOver | TakenBack):
+            self._queue.settled(launch)  # it may have been tried for others that are refused
         if isinstance(item, Abandoned):
             # Not acknowledged before: if this agent ends, another one deletes it.
             done = partial(self._intake.acknowledge, launch.entry)

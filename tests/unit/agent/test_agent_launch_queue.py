@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from unittest.mock import Mock
 
 import pytest
 
-from hybrid_executor.agent.launch.entries import Launch
+from hybrid_executor.agent.launch.entries import Abandoned, HandedOver, HandOverResult, Launch, TakenBack
+from hybrid_executor.agent.launch.launcher import AirflowKubernetesScheduler
 from hybrid_executor.agent.launch.queue import LaunchQueue, Wait
 from hybrid_executor.events import AttemptId, StreamId
 from hybrid_executor.fairness import Shares, parse_shares
 from hybrid_executor.kube.demand import Demand, demand_of
 from hybrid_executor.kube.quantities import quantity
 from hybrid_executor.kube.refusal import Refusal
-from hybrid_executor.store import LaunchEntry
+from hybrid_executor.states import State
+from hybrid_executor.store import LaunchEntry, Record
 
 _numbers = itertools.count(1)
 
@@ -210,6 +213,24 @@ def test_what_was_under_way_when_others_were_refused_says_nothing_new() -> None:
     refuse(queue, third, over(pods="1"), now=0.9)
     assert queue.open_count(1.0) == 1
     assert len(queue.take(9, now=1.0)) == 1
+
+
+@pytest.mark.parametrize("kind", [HandedOver, Abandoned, TakenBack])
+def test_the_next_one_tries_where_the_pod_of_the_first_was_there_already(kind: type[HandOverResult]) -> None:
+    queue, [first, second] = filled(demand(), count=2)
+    queue.take(2, now=0)
+    for one in (second, first):
+        refuse(queue, one, CLOSED)
+    assert queue.take(2, now=100) == [first]
+    launcher = Mock(spec=AirflowKubernetesScheduler, _queue=queue, _outcomes=Mock(), _intake=Mock())
+    record = Record(id=first.entry.attempt, state=State.PENDING, generation=1)
+    outcomes: dict[type, HandOverResult] = {
+        HandedOver: HandedOver(first, record, "a", "pod", "uid", node="n"),
+        Abandoned: Abandoned(first, record, "a", "pod", "uid"),
+        TakenBack: TakenBack(first, record, "it ended"),
+    }
+    AirflowKubernetesScheduler._hand_on(launcher, outcomes[kind])
+    assert queue.take(2, now=100) == [second]
 
 
 def test_a_refusal_lasts_for_as_long_as_the_server_asked() -> None:

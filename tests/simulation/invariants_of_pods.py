@@ -1,0 +1,73 @@
+"""What must hold for pods: whose they are while they live, and what is left of them at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from hybrid_executor.agent.identity import identify
+from hybrid_executor.kube.names import done_patch
+from hybrid_executor.sandbox.history import Change
+from hybrid_executor.sandbox.objects import PODS
+from hybrid_executor.store.keys import Keys
+from tests.simulation.names import INSTANCE
+
+if TYPE_CHECKING:
+    from tests.simulation.history import History
+    from tests.simulation.kube_server import KubeServer
+
+
+class PodOwners:
+    """A pod has one attempt in its life, and a launch of an attempt has its workload in one pod.
+
+    :param has_lost_data: returns whether Redis has lost data: then a launch may be made again.
+    """
+
+    def __init__(self, server: KubeServer, *, has_lost_data: Callable[[], bool]) -> None:
+        self._has_lost_data = has_lost_data
+        self._accepted: dict[tuple[str, int], str] = {}
+        self.violations: list[str] = []
+        server.listen(self._look)
+
+    def _look(self, change: Change) -> None:
+        if change.resource is not PODS or change.before is None or change.after is None:
+            return
+        before, after = identify(change.before), identify(change.after)
+        if before is not None and (after is None or after.attempt != before.attempt):
+            became = "nobody's" if after is None else f"of attempt {after.attempt[:8]}"
+            self.violations.append(f"pod {before.name} of attempt {before.attempt[:8]} became {became}")
+
+    def accepts(self, stored: dict[str, Any], attempt: str) -> None:
+        """Note that a pod has accepted a workload by its standard input."""
+        name, identity = stored["metadata"]["name"], identify(stored)
+        if identity is None or identity.attempt != attempt:
+            whose = "nobody" if identity is None else f"attempt {identity.attempt[:8]}"
+            self.violations.append(f"pod {name} of {whose} has got the workload of attempt {attempt[:8]}")
+            return
+        other = self._accepted.setdefault((attempt, identity.generation), name)
+        if other != name and not self._has_lost_data():
+            self.violations.append(
+                f"one launch of attempt {attempt[:8]} has its workload in the pods {other} and {name}"
+            )
+
+
+def left_pods(history: History) -> list[str]:
+    """A pod is gone in the end, or it has ended, is kept, and is marked so.
+
+    Pods of a Redis that no agent remembers after it lost its data may belong to another deployment: they are left. So
+    are pods that wait for an attempt.
+    """
+    assert history.kube is not None
+    found, keys, server = [], Keys(INSTANCE), history.server
+    known = server.peek(keys.identities) or ()
+    for pod in history.kube.server.all_pods():
+        identity = identify(pod)
+        if identity is None or (identity.redis_id not in known and server.peek(keys.attempt(identity.attempt)) is None):
+            continue
+        has_ended = pod["status"].get("phase") in ("Succeeded", "Failed")
+        is_marked = all(
+            item in pod["metadata"]["labels"].items() for item in done_patch()["metadata"]["labels"].items()
+        )
+        if not (has_ended and is_marked):
+            found.append(f"pod {pod['metadata']['name']} is left over, {pod['status'].get('phase')}")
+    return found

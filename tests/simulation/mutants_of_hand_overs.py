@@ -1,0 +1,200 @@
+"""Guards of workloads that are handed over to pods that wait for them, each removed alone: warm pods, and ``stdin``."""
+
+from __future__ import annotations
+
+from tests.simulation.mutant import Mutant
+
+_LUA = "hybrid_executor/store/scripts"
+_WARM = "hybrid_executor/agent/warm"
+_KUBE = "hybrid_executor/kube"
+
+HAND_OVER_MUTANTS = (
+    # ---- whose a pod is ----
+    Mutant(
+        name="a pod that waits no more is claimed",
+        file=f"{_KUBE}/warm_pod.py",
+        old="    patch = [own, *change_label(LABEL_WARM, WAITING, CLAIMED)]\n",
+        new='    patch = [own, {"op": "replace", "path": path_of("labels", LABEL_WARM), "value": CLAIMED}]\n',
+        needs_pods=True,
+        within=3000,
+    ),
+    Mutant(
+        name="it is decided again whether a launch gets a waiting pod",
+        file=f"{_LUA}/givewarm.lua",
+        old="local state, is_decided = known[1], tonumber(known[6] or '-1') == generation",
+        new="local state, is_decided = known[1], false",
+        needs_pods=True,
+        within=3000,
+    ),
+    Mutant(
+        name="a launch of another generation gets a waiting pod",
+        file=f"{_LUA}/givewarm.lua",
+        old="if is_wrong_type(known) or not known[1] or (tonumber(known[2] or '0') or 0) ~= generation then\n"
+        "  return {0, ''}",
+        new="if is_wrong_type(known) or not known[1] then\n  return {0, ''}",
+        needs_pods=True,
+        within=3000,
+    ),
+    Mutant(
+        name="what is not to be launched gets a waiting pod",
+        file=f"{_LUA}/givewarm.lua",
+        old="if state ~= 'submitted' then\n  return {0, ''}\nend\n",
+        new="",
+        needs_pods=True,
+        within=3000,
+    ),
+    Mutant(
+        name="a waiting pod that is given away is not told",
+        file=f"{_LUA}/givewarm.lua",
+        old="shared('XADD', events_key, '*', 'attempt', id, 'state', 'pending', 'generation', generation, 'owner', "
+        "known[3] or '',\n  'pool', known[4] or '', 'holder', name)\n",
+        new="",
+        needs_pods=True,
+        within=1000,
+    ),
+    Mutant(
+        name="a waiting pod is given away again",
+        file=f"{_LUA}/givewarm.lua",
+        old="redis.call('ZREM', warm_ready_key, pod)\n",
+        new="",
+        needs_pods=True,
+        within=1000,
+    ),
+    Mutant(
+        name="an old keeper says which pods wait",
+        file=f"{_LUA}/offerwarm.lua",
+        old="if (tonumber(shared('HGET', lease_key, 'fence') or '0') or 0) > fence then",
+        new="if false then",
+        needs_pods=True,
+        within=1000,
+    ),
+    Mutant(
+        name="a pod that was given away a moment ago is offered again",
+        file=f"{_LUA}/offerwarm.lua",
+        old="    seen[taken[i]] = nil\n",
+        new="",
+        needs_pods=True,
+        within=1000,
+    ),
+    Mutant(
+        name="a waiting pod that was claimed since is deleted",
+        file=f"{_WARM}/keeper.py",
+        old="            if self._client.delete_pod(pod.namespace, pod.name, uid=pod.uid, version=pod.version):",
+        new="            if self._client.delete_pod(pod.namespace, pod.name, uid=pod.uid):",
+        within=3000,
+    ),
+    Mutant(
+        name="after a loss of data an attempt gets a waiting pod beside its own",
+        file=f"{_WARM}/choice.py",
+        old="        if not reason and self._distrusts_records():",
+        new="        if False:",
+        within=3000,
+    ),
+    # ---- the hand-over ----
+    Mutant(
+        name="a pod of another attempt gets the workload",
+        file=f"{_WARM}/hand_over.py",
+        old="        if warm_state(pod) != CLAIMED or identity is None or identity.attempt != record.id:",
+        new="        if warm_state(pod) != CLAIMED:",
+        within=3000,
+    ),
+    Mutant(
+        name="a workload is written though its attempt is not wanted any more",
+        file=f"{_WARM}/writing.py",
+        old="        if not self.is_wanted(claimed):",
+        new="        if False:",
+        within=3000,
+    ),
+    Mutant(
+        name="a workload with a lost answer counts as not accepted",
+        file=f"{_WARM}/writing.py",
+        old='            if acceptance_in(self.read_log(claimed), claimed.record.id) == "accepted":',
+        new="            if False:",
+        within=1000,
+    ),
+    Mutant(
+        name="a workload with a lost answer counts as accepted",
+        file=f"{_WARM}/writing.py",
+        old='            if acceptance_in(self.read_log(claimed), claimed.record.id) == "accepted":',
+        new="            if True:",
+        within=1000,
+    ),
+    Mutant(
+        name="a pod that has not accepted its workload is left",
+        file=f"{_WARM}/writing.py",
+        old="        return Abandoned(claimed.launch, claimed.record, claimed.namespace, claimed.name, _uid_of(pod))",
+        new="        return Again(claimed.launch, 60.0)",
+        within=1000,
+    ),
+    Mutant(
+        name="a workload is written to a pod that is not ready",
+        file=f"{_WARM}/own_pods.py",
+        old="        if not self._is_ready(claimed):",
+        new="        if False:",
+        within=1000,
+    ),
+    Mutant(
+        name="two agents hand over to one pod",
+        file=f"{_KUBE}/awaiting_pod.py",
+        old="    return [*change_label(LABEL_WORKLOAD, AWAITED, CLAIMED), claimed]",
+        new='    return [{"op": "replace", "path": path_of("labels", LABEL_WORKLOAD), "value": CLAIMED}, claimed]',
+        needs_pods=True,
+        within=3000,
+    ),
+    Mutant(
+        name="a pod that waits for its workload counts as running",
+        file="hybrid_executor/agent/watch/decision.py",
+        old="        diagnosis = of_awaiting_pod(diagnosis, runs=awaits)\n",
+        new="        pass\n",
+        within=1000,
+    ),
+    Mutant(
+        name="a claimed pod that runs counts as a started task",
+        file="hybrid_executor/agent/watch/decision.py",
+        old='    if diagnosis.phase == "running":\n'
+        '        return replace(diagnosis, phase="pending", category=Category.RUNNING)\n',
+        new="",
+        within=3000,
+    ),
+    Mutant(
+        name="a claimed pod that has accepted nothing may have run its task",
+        file="hybrid_executor/agent/watch/decision.py",
+        old='    if diagnosis.phase == "failed" and diagnosis.exit_code == NOTHING_RAN:\n'
+        "        return replace(diagnosis, category=Category.NOT_HANDED_OVER, task_may_have_started=False)\n",
+        new="",
+        within=1000,
+    ),
+    Mutant(
+        name="a pod that waits is not handed over",
+        file=f"{_LUA}/due.lua",
+        old="if is_wrong_type(check(redis.pcall('XADD', prefix .. LAUNCH .. (known[3] or ''), '*', 'op', 'launch', "
+        "'attempt', id,\n    'generation', generation))) then\n  return -3\nend\n",
+        new="",
+        needs_pods=True,
+    ),
+    Mutant(
+        name="a hand-over is put on the stream again and again",
+        file=f"{_LUA}/due.lua",
+        old=" or (tonumber(known[4] or '-1') or -1) == generation then",
+        new=" then",
+        needs_pods=True,
+        within=1000,
+    ),
+    # ---- workloads that have expired ----
+    Mutant(
+        name="an expired workload is not asked for",
+        file=f"{_LUA}/want.lua",
+        old="  'wants', 'workload')\n",
+        new="  'wants', '')\n",
+        needs_pods=True,
+        within=1000,
+    ),
+    Mutant(
+        name="what runs gets a new workload",
+        file=f"{_LUA}/renew.lua",
+        old="\n    or not is_among(known[1], states) then",
+        new=" then",
+        needs_pods=True,
+        within=3000,
+    ),
+)
