@@ -46,14 +46,15 @@ comma := ,
 help:
 	@sed -n 's/^#   //p' Makefile
 
-# uv is much faster than pip. If uv cannot be installed or fails, pip is used.
+# uv is much faster than pip. If uv cannot be installed or fails, pip is used. Without bytecode, all processes of the first
+# Airflow would compile the same modules at the same time.
 define install
 	@if [ ! -x $(BIN)/python ]; then echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); fi
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 		|| { echo "Python 3.10 or newer is needed: make PYTHON=python3.12 $@"; rm -rf $(VENV); exit 1; }
 	@echo "installing into $(VENV)"
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet uv 2>/dev/null || true
-	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --editable '.[$(1)]' 2>$(VENV)/uv.log \
+	@$(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[$(1)]' 2>$(VENV)/uv.log \
 		|| $(BIN)/python -m pip --disable-pip-version-check install --quiet --editable '.[$(1)]'
 	@touch $@
 endef

@@ -6,6 +6,7 @@ import os
 import selectors
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import psutil
@@ -27,7 +28,9 @@ def cpu_seconds(guard_pid: int) -> float:
 
 
 class ExitTimes:
-    """Notes when each process that task supervisors start has exited, to some hundred microseconds.
+    """Notes when each process below a worker has exited, to some hundred microseconds.
+
+    Those of tasks are among them: children of their supervisors, or of a process that has parsed their Dag file.
 
     :ivar by_pid: Unix times.
     """
@@ -47,11 +50,10 @@ class ExitTimes:
         self._thread.join()
 
     def _watch(self) -> None:
-        slots = _slots_of(self._guard)
         watched: set[int] = set()
         with selectors.DefaultSelector() as selector:
             while not self._stop.is_set():
-                for pid in (child for slot in slots for child in _children(slot)):
+                for pid in _below(self._guard):
                     if pid not in watched:
                         watched.add(pid)
                         try:
@@ -100,17 +102,15 @@ class FreeTimes:
         self.by_message[event["uuid"]] = event["timestamp"]
 
 
-def _slots_of(guard_pid: int) -> list[int]:
-    """Return the pids of the worker's pool processes: the largest family of siblings below the guard."""
-    families: dict[int, list[int]] = {}
-    for process in psutil.Process(guard_pid).children(recursive=True):
-        families.setdefault(process.ppid(), []).append(process.pid)
-    return max(families.values(), key=len)
+def _below(pid: int) -> Iterator[int]:
+    for child in _children(pid):
+        yield child
+        yield from _below(child)
 
 
 def _children(pid: int) -> list[int]:
     try:
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
             return [int(child) for child in file.read().split()]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return []

@@ -83,7 +83,7 @@ def split_outside_brackets(text: str, separators: str, *, option: str) -> list[s
     found = [part.strip() for part in parts if part.strip()]
     if depth:
         raise ConfigError(
-            f"{option}: {found[-1] if found else text!r} has a bracket without its partner; write conditions as in "
+            f"{option}: {found[-1] if found else text!r} has an unmatched bracket; write conditions as in "
             "celery(max=200, wait=20s)."
         )
     return found
@@ -183,7 +183,7 @@ class _Conditions:
             return None
         text = values[name] or ""
         if not text.isdecimal() or not int(text):
-            self._refuse(f"{name} = {text!r} is no number from 1 on", f"write a number, such as {name}=2")
+            self._refuse(f"{name} = {text!r} is not a whole number from 1 up", f"write a number, such as {name}=2")
         return int(text)
 
     def _duration(self, values: dict[str, str | None], name: str) -> float | None:
@@ -192,7 +192,8 @@ class _Conditions:
         match = _DURATION.match(values[name] or "")
         if match is None or not float(match[1]):
             self._refuse(
-                f"{name} = {values[name] or ''!r} is no duration", "write a number with s, m, h or d, such as wait=20s"
+                f"{name} = {values[name] or ''!r} is not a duration",
+                "write a number with s, m, h or d, such as wait=20s",
             )
         return float(match[1]) * _SECONDS[match[2] or "s"]
 

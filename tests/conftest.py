@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
 import socket
@@ -24,6 +25,8 @@ from hybrid_executor.standalone.ports import choose_port
 from tests.leaks import find_lasting_keys, find_leaks, shared, take_stock
 from tests.waiting import PATIENCE_SECONDS
 
+# What is imported while tests are collected stays, so the garbage collector need not look at it again and again.
+gc.disable()
 # It finds the memory of the process's title only before the environment is changed.
 setproctitle.getproctitle()
 # Airflow reads its configuration when it is imported, so its home is set before anything imports it.
@@ -53,6 +56,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         folder = {item: item.path.relative_to(Path(__file__).parent).parts[0] for item in items}
         items.sort(key=lambda item: _SLOWEST_FIRST.index(folder[item]))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -63,7 +63,9 @@ def _run(bench: Bench, side: Side, *, slots: int, tasks: int) -> dict[str, Any]:
             rows = wait_for_tasks(deployment, _ROWS, tasks)
             wait_until(lambda: len(free.by_message) >= tasks, deployment, what="every slot is free again")
             cpu = {name: (cpu_seconds(pids[name]) - before[name]) / tasks for name in _COMPONENTS}
-        free_ms = [1000 * (free.by_message[row["attempt"]] - exits.by_pid[row["pid"]]) for row in rows]
+        # A process that ended between two looks was not seen.
+        seen = [row for row in rows if row["pid"] in exits.by_pid]
+        free_ms = [1000 * (free.by_message[row["attempt"]] - exits.by_pid[row["pid"]]) for row in seen]
     seconds = (max(row["ended"] for row in rows) - min(row["queued"] for row in rows)).total_seconds()
     waited = [(row["started"] - row["queued"]).total_seconds() for row in rows]
     numbers = {

@@ -75,7 +75,7 @@ def _text_of(path: str) -> str:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): name a file that exists.") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is no text in UTF-8: name an airflow.cfg or a file with variables.") from error
+        raise ConfigError(f"{path} is not text in UTF-8: name an airflow.cfg or a file with variables.") from error
 
 
 def _request(args: Namespace) -> Request:

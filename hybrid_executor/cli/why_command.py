@@ -152,7 +152,7 @@ def _unknown(story: Story, subject: str, args: Namespace, *, knows_dag: bool) ->
             "it has no record in Redis any more (see [hybrid_executor] record_retention), and Airflow's database does "
             "not have it. Ask by task: airflow hybrid why DAG TASK [RUN]"
             if _ATTEMPT.match(args.dag_id)
-            else "that is no attempt id. To ask about a task write: airflow hybrid why DAG TASK [RUN]"
+            else "that is not the id of an attempt. To ask about a task write: airflow hybrid why DAG TASK [RUN]"
         )
         return f"Unknown {subject}: {hint}."
     if not knows_dag:

@@ -129,7 +129,7 @@ def ask_health(url: str) -> str:
     import urllib3
 
     if urlsplit(url).scheme not in ("http", "https"):
-        return "this is no http or https address"
+        return "this is not an http or https address"
     pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=_ANSWER_SECONDS))
     try:
         answer = pool.request("GET", f"{url.rstrip('/')}/health")

@@ -10,7 +10,7 @@ from typing import Any
 from hybrid_executor.store import Member
 
 FORGOTTEN_SECONDS = 3600.0
-"""A worker or agent that ended without a word is shown for so long; one that says goodbye is not shown at all."""
+"""A worker or agent that ended unexpectedly is shown for so long; one that says goodbye is not shown at all."""
 
 _WATCH = "watch:"
 

@@ -186,7 +186,7 @@ def _of_agents(facts: Facts, settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 severity="warning",
                 subject=f"agent {agent.name}",
-                what=f"Agent {agent.name} ended without a word {in_words(agent.heartbeat_age)} ago.",
+                what=f"Agent {agent.name} ended unexpectedly {in_words(agent.heartbeat_age)} ago.",
                 cure="Other agents take over its work. Start it again if none is left; it is not listed any more "
                 "after an hour."
                 if alive

@@ -107,7 +107,7 @@ def _advise_on_use(one: Effective, *, old: Executors, plan: Plan) -> Iterator[Fi
                 path,
                 use.line,
                 f"{use.where}: executor={use.executor!r} is not configured",
-                "remove it; write queue= where the task shall run elsewhere",
+                "remove it; write queue= where the task should run elsewhere",
                 "it breaks the import of the Dag, today as well",
             )
         return

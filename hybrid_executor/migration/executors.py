@@ -121,7 +121,7 @@ def _split(names: str) -> Sequence[str]:
 def _parse_entry(text: str, whole: str) -> Entry:
     alias, sign, name = text.rpartition(":")
     if (sign and not name) or ":" in alias:
-        raise ConfigError(f"[core] executor = {whole}: {text!r} is no executor; write alias:import.path.of.Class.")
+        raise ConfigError(f"[core] executor = {whole}: {text!r} is not an executor; write alias:import.path.of.Class.")
     if not sign and name in _CORE:
         alias = name
     path = _CORE.get(name, name)

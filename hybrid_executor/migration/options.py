@@ -96,7 +96,7 @@ def _set_redis(configuration: Configuration, plan: Plan, redis_url: str | None) 
         # The other executor's default.
         redis_url = redis_url or GENERATED_BROKER
     changed = configuration.set(table.SECTION, "redis_url", redis_url or UNKNOWN_REDIS)
-    because = "the broker is no Redis" if broker and uses_broker else "no Redis is configured"
+    because = "the broker is not a Redis" if broker and uses_broker else "no Redis is configured"
     return changed, [
         Finding(
             kind="change" if redis_url else "blocked",

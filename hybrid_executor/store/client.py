@@ -131,7 +131,7 @@ def _credential_provider(path: str) -> redis.CredentialProvider:
         ) from error
     if not isinstance(provider, redis.CredentialProvider):
         raise ConfigError(
-            f"The credential_provider of the Redis URL, {path}, is no redis.CredentialProvider: derive it from that."
+            f"The credential_provider of the Redis URL, {path}, is not a redis.CredentialProvider: derive it from that."
         )
     return provider
 

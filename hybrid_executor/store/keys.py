@@ -111,6 +111,14 @@ class Keys:
         """Hash: pods of one kind that were given to an attempt a moment ago."""
         return Key(f"{self.prefix}warm-taken:{cluster}:{kind}")
 
+    def warm_starting(self, cluster: str, kind: str) -> Key:
+        """String, expiring: how many pods of one kind start, and will wait for an attempt."""
+        return Key(f"{self.prefix}warm-starting:{cluster}:{kind}")
+
+    def warm_waiters(self, cluster: str, kind: str) -> Key:
+        """Sorted set: attempts that wait until such a pod is ready, by the time since when they wait."""
+        return Key(f"{self.prefix}warm-waiters:{cluster}:{kind}")
+
     def warm_demand(self, cluster: str, profile: str) -> Key:
         """Hash: how many attempts of a profile asked for a waiting pod, by time."""
         return Key(f"{self.prefix}warm-demand:{cluster}:{profile}")
@@ -163,7 +171,8 @@ class Keys:
             *(key("-") for key in named),
             *members,
             self.version("-", "-"),
-            *(key("-", "-") for key in (self.warm_ready, self.warm_taken, self.warm_demand, self.warm_shortage)),
+            *(key("-", "-") for key in (self.warm_ready, self.warm_taken, self.warm_starting, self.warm_waiters)),
+            *(key("-", "-") for key in (self.warm_demand, self.warm_shortage)),
             self.orders("-"),
             self.events,
             self.trimmed,

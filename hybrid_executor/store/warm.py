@@ -19,6 +19,9 @@ BUCKET_SECONDS = 10
 _KEPT_SECONDS = 3600
 _LIVE_SECONDS = 30 * 86400
 _SHORTAGE_SECONDS = 30
+_STARTING_SECONDS = 15
+WAIT_SECONDS = 10
+"""About as long as a pod takes to become ready. Who has waited so long gets a pod of its own."""
 
 
 class Decision(IntEnum):
@@ -27,6 +30,7 @@ class Decision(IntEnum):
     NOTHING_TO_LAUNCH = 0
     NOW = 1
     BEFORE = 2
+    NOT_YET = 3
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,12 @@ class WarmPodStore:
                     events_key=self._keys.events,
                     warm_ready_key=self._keys.warm_ready(wish.cluster, wish.kind),
                     warm_taken_key=self._keys.warm_taken(wish.cluster, wish.kind),
+                    warm_starting_key=self._keys.warm_starting(wish.cluster, wish.kind),
+                    warm_waiters_key=self._keys.warm_waiters(wish.cluster, wish.kind),
                     warm_demand_key=self._keys.warm_demand(wish.cluster, wish.profile),
                     id=wish.attempt,
                     generation=wish.generation,
+                    wait_seconds=WAIT_SECONDS,
                     bucket_seconds=BUCKET_SECONDS,
                     kept_seconds=_KEPT_SECONDS,
                     live_seconds=_LIVE_SECONDS,
@@ -95,11 +102,19 @@ class WarmPodStore:
 
     @translated
     def offer(
-        self, cluster: str, kind: str, pods: Sequence[str], *, also_seen: Sequence[str] = (), lease: Lease
+        self,
+        cluster: str,
+        kind: str,
+        pods: Sequence[str],
+        *,
+        also_seen: Sequence[str] = (),
+        starting: int = 0,
+        lease: Lease,
     ) -> list[Taken] | None:
         """Say which pods of a kind wait; return those pods that were given away already.
 
         :param also_seen: pods that wait and are not to be given to anybody.
+        :param starting: how many will be ready soon. Attempts wait for them, if this is said again every few seconds.
         :return: ``None`` where another keeper holds the lease by now: nothing was changed.
         """
         answer = run_script(
@@ -108,7 +123,10 @@ class WarmPodStore:
                 lease_key=self._keys.lease(lease.name),
                 warm_ready_key=self._keys.warm_ready(cluster, kind),
                 warm_taken_key=self._keys.warm_taken(cluster, kind),
+                warm_starting_key=self._keys.warm_starting(cluster, kind),
                 fence=lease.fence,
+                starting=starting,
+                starting_seconds=_STARTING_SECONDS,
                 kept_seconds=_KEPT_SECONDS,
                 offered_count=len(pods),
                 pods=(*pods, *(pod for pod in also_seen if pod not in pods)),

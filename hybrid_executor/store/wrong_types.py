@@ -30,8 +30,8 @@ def is_wrong_type(error: object) -> bool:
 def words_for(wrong_type: WrongType, key: str) -> str:
     """Return the reason for a person."""
     return (
-        f"The Redis key {key} holds a value that is no {_HOLDS[wrong_type]}: find out what writes it, delete the key "
-        f"(redis-cli DEL '{key}'), and clear the task."
+        f"The Redis key {key} holds a value that is not a {_HOLDS[wrong_type]}: find out what writes it, delete the "
+        f"key (redis-cli DEL '{key}'), and clear the task."
     )
 
 

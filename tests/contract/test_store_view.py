@@ -92,7 +92,7 @@ def test_a_key_of_another_type_counts_as_empty_and_is_not_deleted(store: Store) 
         store.client.set(key, "x", ex=60)
     store.client.sadd(store.keys.live("celery"), "bad")
     [bad] = [record for record in store.view.live("celery", ["queue"]) if record.id == "bad"]
-    assert "holds a value that is no record" in bad.trouble
+    assert "holds a value that is not a record" in bad.trouble
     assert store.view.live("kubernetes", ["queue"]) == []
     assert store.view.place_in_launches("c", MANY[0]) is None
     assert store.view.place_in_queue("list", MANY[0]) is None

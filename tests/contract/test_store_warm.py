@@ -24,6 +24,7 @@ from hybrid_executor.store import (
 )
 
 P, Q = "default/p", "default/q"
+COLD_NOW, NOT_YET = Given(Decision.NOW, ""), Given(Decision.NOT_YET, "")
 COLD_BEFORE, NOTHING = Given(Decision.BEFORE, ""), Given(Decision.NOTHING_TO_LAUNCH, "")
 
 
@@ -54,9 +55,9 @@ def lease(store: Store, holder: str = "keeper") -> Lease:
     return taken
 
 
-def offer(store: Store, *pods: str) -> dict[str, AttemptId]:
+def offer(store: Store, *pods: str, starting: int = 0) -> dict[str, AttemptId]:
     """Offer pods; return those that were given away, and to which attempt."""
-    taken = store.warm.offer("c", "k", pods, lease=lease(store))
+    taken = store.warm.offer("c", "k", pods, starting=starting, lease=lease(store))
     assert taken is not None
     return {item.pod: item.attempt for item in taken}
 
@@ -153,6 +154,43 @@ def test_a_keeper_that_has_lost_its_lease_changes_nothing(store: Store) -> None:
     assert store.warm.give([wish(submit(store))]) == [Given(Decision.NOW, "")]
 
 
+def test_as_many_attempts_as_pods_start_wait_and_get_them_in_their_order(store: Store) -> None:
+    offer(store, starting=2)
+    first, second, third = (submit(store) for _ in range(3))
+    assert store.warm.give([wish(first), wish(second), wish(third)]) == [NOT_YET, NOT_YET, COLD_NOW]
+    store.client.zincrby(store.keys.warm_waiters("c", "k"), -1, first)  # they asked in one millisecond
+    offer(store, P, starting=1)
+    assert store.warm.give([wish(second)]) == [NOT_YET]
+    assert store.warm.give([wish(first)]) == [Given(Decision.NOW, P)]
+    offer(store, Q)
+    assert store.warm.give([wish(second)]) == [Given(Decision.NOW, Q)]
+    assert record(store, first).state is record(store, second).state is State.PENDING
+    assert sum(store.warm.demand("c", "warm").values()) == 3
+
+
+def test_nobody_waits_for_pods_that_do_not_start_any_more(store: Store) -> None:
+    offer(store, starting=1)
+    attempt = submit(store)
+    assert store.warm.give([wish(attempt)]) == [NOT_YET]
+    offer(store)
+    assert store.warm.give([wish(attempt)]) == [COLD_NOW]
+    assert store.warm.give([wish(attempt)]) == [COLD_BEFORE]
+
+
+@pytest.mark.parametrize("seconds", [10, 60])
+def test_nobody_waits_longer_than_a_pod_takes_to_start(store: Store, seconds: int) -> None:
+    offer(store, starting=1)
+    waiter, ghost = submit(store), submit(store)
+    store.warm.give([wish(waiter)])
+    waiters = store.keys.warm_waiters("c", "k")
+    store.client.zincrby(waiters, -10_000, waiter)
+    assert store.warm.give([wish(waiter)]) == [COLD_NOW]
+    assert int(store.client.zcard(waiters)) == 0
+    store.client.zadd(waiters, {ghost: store.now_milliseconds() - 1000 * seconds})
+    store.client.expire(waiters, 60)
+    assert store.warm.give([wish(submit(store))]) == [COLD_NOW if seconds == 10 else NOT_YET]
+
+
 def test_demand_counts_each_attempt_once(store: Store) -> None:
     offer(store, P)
     first, second = submit(store), submit(store)
@@ -172,10 +210,10 @@ def test_a_shortage_of_quota_is_forgotten_by_itself(store: Store) -> None:
 
 
 def test_nothing_is_kept_for_ever(store: Store) -> None:
-    offer(store, P, Q)
-    store.warm.give([wish(submit(store))])
+    offer(store, P, Q, starting=1)
+    store.warm.give([wish(submit(store)) for _ in range(3)])
     keys = [str(key) for key in store.client.keys("*warm-*")]
-    assert len(keys) == 3
+    assert len(keys) == 4
     assert all(int(store.client.ttl(key)) > 0 for key in keys)
 
 

@@ -83,7 +83,7 @@ def test_a_key_that_holds_something_else_fails_the_task_that_needs_it_alone(
         "pod": "failed",
         "taken": "failed",
     }
-    assert "The Redis key broken holds a value that is no list of messages" in events["list"][1]
+    assert "The Redis key broken holds a value that is not a list of messages" in events["list"][1]
     assert queue_length(store, "default") == len(executor.running) == 20
 
 
@@ -99,7 +99,7 @@ def test_a_message_that_a_broker_of_its_own_never_accepts_fails_its_task_alone(
         executor.heartbeat()
         [(task, (state, reason))] = told(executor).items()
         assert (task, state) == ("bad", "failed")
-        assert "The Redis key broken holds a value that is no list of messages" in reason
+        assert "The Redis key broken holds a value that is not a list of messages" in reason
         assert broker.llen("default") == 1
         assert store.attempts.live("celery") == {good}
         broker.flushdb()
@@ -137,7 +137,7 @@ def test_repairs_go_on_whatever_one_key_record_or_row_holds(
     assert events["lost"][0] == "failed"
     assert "worker lost" in events["lost"][1]
     assert events["x"][0] == "failed"
-    assert "holds a value that is no record" in events["x"][1]
+    assert "holds a value that is not a record" in events["x"][1]
     assert "newer" not in events
     assert executor.running == {newer.ti.key}
 

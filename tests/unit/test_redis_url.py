@@ -154,7 +154,7 @@ def test_certificates_are_checked_by_default_on_both_sides() -> None:
         ({"sentinel_kwargs": "x"}, "sentinel_kwargs is not a JSON object"),
         ({"no_such_argument": 1}, "redis_options .*no_such_argument"),
         ({"credential_provider": "no.such.Class"}, "credential_provider .*no.such.Class, cannot be made"),
-        ({"credential_provider": "builtins.dict"}, "is no redis.CredentialProvider"),
+        ({"credential_provider": "builtins.dict"}, "is not a redis.CredentialProvider"),
     ],
 )
 def test_a_further_argument_that_cannot_be_used_is_named(options: dict[str, Any], words: str) -> None:

@@ -44,8 +44,8 @@ class MisusedQueues:
                     queues.deselect(queue)
                     self._names.add(queue)
                     log.error(
-                        "Queue %s is not served: the Redis key %s holds a value that is no list of messages. Find out "
-                        "what writes it, and delete it: redis-cli DEL '%s'",
+                        "Queue %s is not served: the Redis key %s holds a value that is not a list of messages. Find "
+                        "out what writes it, and delete it: redis-cli DEL '%s'",
                         queue,
                         key,
                         key,

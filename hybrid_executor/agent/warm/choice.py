@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from hybrid_executor.agent.launch.entries import Claimed, Dropped, Prepared, Ready
+from hybrid_executor.agent.launch.entries import Again, Claimed, Dropped, Prepared, Ready
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.warm.tally import WarmTally
 from hybrid_executor.errors import TaskRejected
 from hybrid_executor.store import Decision, Given, Store, Wish
+
+_ASK_AGAIN_SECONDS = 0.5
+_WAITS = "A warm pod is starting; the attempt gets it when it is ready."
 
 
 class WarmChoice:
@@ -85,6 +88,8 @@ class WarmChoice:
     def _follow(self, ready: Ready, wish: Wish, given: Given) -> Prepared:
         if given.decision is Decision.NOTHING_TO_LAUNCH:
             return Dropped(ready.launch)
+        if given.decision is Decision.NOT_YET:
+            return Again(ready.launch, _ASK_AGAIN_SECONDS, _WAITS)
         if given.pod:
             return Claimed(ready.launch, ready.record, given.pod, ready.payload, given.decision is Decision.NOW)
         if given.decision is Decision.NOW:

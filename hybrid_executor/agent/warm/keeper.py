@@ -19,6 +19,7 @@ from hybrid_executor.agent.leases import KeptLease
 from hybrid_executor.agent.ownership import Ownership
 from hybrid_executor.agent.warm.inventory import Plan, WaitingPodSeen, make_plan, see, wanted_pods
 from hybrid_executor.agent.warm.making import WaitingPodMaker
+from hybrid_executor.agent.warm.start_pace import StartPace
 from hybrid_executor.backoff import CREATE, DENIED
 from hybrid_executor.complaints import REDIS, REDIS_UNAVAILABLE, Complaints
 from hybrid_executor.config import Profile
@@ -47,9 +48,11 @@ class _Kept:
     """What is known of one profile's pods from turn to turn. Times are monotonic seconds.
 
     :ivar ready: uids of pods that have said that they are ready. :ivar failures: pods in a row that did not get ready.
+    :ivar pace: how many may start at the same time.
     """
 
     profile: Profile
+    pace: StartPace = field(default_factory=StartPace)
     ready: set[str] = field(default_factory=set)
     kinds: set[str] = field(default_factory=set)
     failures: int = 0
@@ -140,9 +143,9 @@ class WarmKeeper:
         if namespace is None:
             return
         pods = self._list(namespace, kept.profile.name)
-        self._note_ready(kept, pods)
-        wanted = self._wanted(kept, namespace) if waiting is not None else 0
         now = self._client.server_time.timestamp() if self._client.server_time else self._wall_clock()
+        self._note_ready(kept, pods, now=now)
+        wanted = self._wanted(kept, namespace) if waiting is not None else 0
         warm = kept.profile.warm
         assert warm is not None
         plan = make_plan(
@@ -178,7 +181,7 @@ class WarmKeeper:
         pods = [see(pod) for pod in found]
         return [pod for pod in pods if pod.profile == profile and self._ownership.is_own(pod.redis_id)]
 
-    def _note_ready(self, kept: _Kept, pods: Iterable[WaitingPodSeen]) -> None:
+    def _note_ready(self, kept: _Kept, pods: Iterable[WaitingPodSeen], *, now: float) -> None:
         """Ask pods that run whether they are ready; those that are stay so."""
         alive = {pod.uid for pod in pods}
         kept.ready &= alive
@@ -196,6 +199,7 @@ class WarmKeeper:
             if is_ready(text):
                 kept.ready.add(pod.uid)
                 kept.failures = 0
+                kept.pace.started(now - pod.created_at)
                 self._maker.is_ready(pod.name)
 
     def _wanted(self, kept: _Kept, namespace: str) -> int:
@@ -229,7 +233,11 @@ class WarmKeeper:
         for known in {kind, *kept.kinds, *(pod.kind for pod in pods)} - {""}:
             offered = [pod.path for pod in plan.offered if known == kind]
             held = [pod.path for pod in pods if pod.kind == known and pod.uid in kept.ready and not pod.is_terminating]
-            answer = self._store.warm.offer(self._cluster, known, offered, also_seen=held, lease=lease)
+            # Nobody waits for pods that end before they are ready.
+            starting = len(plan.starting) if known == kind and kept.failures < _FAILURES_AT_ONCE else 0
+            answer = self._store.warm.offer(
+                self._cluster, known, offered, also_seen=held, starting=starting, lease=lease
+            )
             if answer is None:
                 return None
             taken |= {item.pod for item in answer if now - item.since < _TAKEN_SECONDS * 1000}
@@ -275,9 +283,10 @@ class WarmKeeper:
             self._on_freed(namespace)
 
     def _create(self, kept: _Kept, waiting: WaitingPod, plan: Plan) -> None:
-        if not plan.create or self._clock() < kept.not_before:
+        count = min(plan.create, kept.pace.at_once - len(plan.starting))
+        if count <= 0 or self._clock() < kept.not_before:
             return
-        names = [f"{_slug(kept.profile.name)}-{uuid4().hex[:12]}" for _ in range(plan.create)]
+        names = [f"{_slug(kept.profile.name)}-{uuid4().hex[:12]}" for _ in range(count)]
         error = self._maker.make(waiting, names)
         if error is not None:
             kept.not_before = self._clock() + CREATE.seconds(5, retry_after=error.seconds)

@@ -14,7 +14,7 @@ STATUS = ActionCommand(
         arg(
             "-w",
             "--watch",
-            help="Show it again and again, after so many seconds (default: 2), until Ctrl-C",
+            help="Refresh every so many seconds (default: 2), until Ctrl-C",
             metavar="SECONDS",
             nargs="?",
             type=float,
@@ -99,7 +99,7 @@ TASKS = ActionCommand(
         arg("--older-than", help="Only those in their state for longer, such as 90s, 15m or 2h", metavar="DURATION"),
         arg("--failed", help="Those that failed, were lost or revoked", action="store_true"),
         arg("--ended", help="Also those that ended lately", action="store_true"),
-        arg("--limit", help="Most lines (default: 100)", metavar="NUMBER", type=int, default=100),
+        arg("--limit", help="Maximum number of lines (default: 100)", metavar="NUMBER", type=int, default=100),
         OUTPUT,
         JSON,
     ),
@@ -116,7 +116,7 @@ EVENTS = ActionCommand(
     func=lazy_load_command("hybrid_executor.cli.events_command.events"),
     args=(
         arg("-f", "--follow", help="Go on until Ctrl-C; begin now if --since is not given", action="store_true"),
-        arg("--since", help="Begin so long ago, such as 90s, 15m or 2h (default: 10m)", metavar="DURATION"),
+        arg("--since", help="Begin this long ago, such as 90s, 15m or 2h (default: 10m)", metavar="DURATION"),
         arg(
             "-o",
             "--output",

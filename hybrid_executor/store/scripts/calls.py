@@ -341,27 +341,36 @@ class LaunchPlace(NamedTuple):
 
 
 class GiveWarm(NamedTuple):
-    """Give a waiting pod to an attempt, or decide that it gets none."""
+    """Give a waiting pod to an attempt, or decide that it gets none. It may wait for one that starts."""
 
     attempt_key: Key
     events_key: Key
     warm_ready_key: Key
     warm_taken_key: Key
+    warm_starting_key: Key
+    warm_waiters_key: Key
     warm_demand_key: Key
     id: AttemptId
     generation: int
+    wait_seconds: int
     bucket_seconds: int
     kept_seconds: int
     live_seconds: int
 
 
 class OfferWarm(NamedTuple):
-    """Say which pods of one kind wait. ``fence`` is the keeper's. The first ``offered_count`` may be given away."""
+    """Say which pods of one kind wait. ``fence`` is the keeper's. The first ``offered_count`` may be given away.
+
+    ``starting`` more will be, soon; this is known for ``starting_seconds``.
+    """
 
     lease_key: Key
     warm_ready_key: Key
     warm_taken_key: Key
+    warm_starting_key: Key
     fence: int
+    starting: int
+    starting_seconds: int
     kept_seconds: int
     offered_count: int
     pods: Texts

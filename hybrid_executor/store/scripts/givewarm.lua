@@ -4,11 +4,17 @@
 --
 -- warm_ready_key: sorted set of waiting pods, "namespace/name", by the time in ms when each was first offered
 -- warm_taken_key: hash of pods that were given away and may still look as if they waited, to "attempt ms"
+-- warm_starting_key: how many pods start, and will be offered soon
+-- warm_waiters_key: sorted set of attempts that wait for one of these, by the time in ms since when
 -- warm_demand_key: hash of attempts that asked, by their time in units of "bucket_seconds"
 --
 -- With a pod the record becomes pending, and from then on no agent creates a pod for this generation.
 --
--- Answers {code, pod}; code 1: decided now, 2: decided before, 0: there is nothing to launch. The pod is "" for none.
+-- A pod that starts is ready sooner than one that is not created yet. So as long as enough of them start for those that
+-- came before and for this one, the attempt waits, at most wait_seconds. Those that wait longest get the first ones.
+--
+-- Answers {code, pod}; code 1: decided now, 2: decided before, 3: not decided, ask again soon, 0: there is nothing to
+-- launch. The pod is "" for none.
 local known = check(redis.pcall('HMGET', attempt_key, 'state', 'generation', 'owner', 'pool', 'warm', 'warm_generation'))
 if is_wrong_type(known) or not known[1] or (tonumber(known[2] or '0') or 0) ~= generation then
   return {0, ''}
@@ -24,10 +30,31 @@ end
 if state ~= 'submitted' then
   return {0, ''}
 end
-local now = string.format('%d', server_time())
-shared('HINCRBY', warm_demand_key, string.format('%d', math.floor(tonumber(now) / 1000 / bucket_seconds)), 1)
-redis.call('EXPIRE', warm_demand_key, kept_seconds)
-pod = shared('ZRANGE', warm_ready_key, 0, 0)[1] or ''
+local time = server_time()
+local now = string.format('%d', time)
+-- Who has not asked for so long does not wait any more: the attempt was revoked, or its agent has ended.
+shared('ZREMRANGEBYSCORE', warm_waiters_key, '-inf', time - 1500 * wait_seconds)
+local since, ahead = tonumber(redis.call('ZSCORE', warm_waiters_key, id) or ''), 0
+for _, waiter in ipairs(redis.call('ZRANGE', warm_waiters_key, 0, -1)) do
+  if waiter == id then
+    break
+  end
+  ahead = ahead + 1
+end
+if not since then
+  shared('HINCRBY', warm_demand_key, string.format('%d', math.floor(time / 1000 / bucket_seconds)), 1)
+  redis.call('EXPIRE', warm_demand_key, kept_seconds)
+end
+local ready = shared('ZCARD', warm_ready_key)
+if ahead >= ready and time - (since or time) < 1000 * wait_seconds then
+  if ahead < ready + (tonumber(shared('GET', warm_starting_key) or '0') or 0) then
+    redis.call('ZADD', warm_waiters_key, 'NX', now, id)
+    redis.call('EXPIRE', warm_waiters_key, kept_seconds)
+    return {3, ''}
+  end
+end
+pod = ahead < ready and redis.call('ZRANGE', warm_ready_key, 0, 0)[1] or ''
+redis.call('ZREM', warm_waiters_key, id)
 redis.call('HSET', attempt_key, 'warm', pod, 'warm_generation', generation)
 local namespace, name = pod:match('^(.-)/(.+)$')
 if not name then

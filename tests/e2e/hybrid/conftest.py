@@ -22,8 +22,8 @@ READER = "reader"
 def airflow(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     """HybridExecutor on PostgreSQL with a Celery worker, an agent, the sandbox and an embedded Valkey.
 
-    The API server has two processes, and a path in ``[api] base_url``. Pods get their token by their standard input. A
-    module uses only DAGs of its own.
+    The API server has a path in ``[api] base_url``. Pods get their token by their standard input. A module uses only
+    DAGs of its own. No Dag file changes, so each is read once.
     """
     home = tmp_path_factory.mktemp("hybrid")
     (home / "state").mkdir()
@@ -40,7 +40,7 @@ def airflow(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) 
                         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.airflow_url,
                         "AIRFLOW__CELERY__TASK_LOGS_TO_STDOUT": "True",
                         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-                        "AIRFLOW__API__WORKERS": "2",
+                        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
                         "AIRFLOW__HYBRID_EXECUTOR__POD_TOKEN": "stdin",
                         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"admin:admin,{READER}:viewer",
                     },

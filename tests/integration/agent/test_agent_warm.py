@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,6 +120,23 @@ def test_a_pod_that_is_not_ready_is_not_used(warm: WarmWorld) -> None:
     attempts = warm.submit()
     [record] = warm.world.wait_for(State.SUCCEEDED, attempts)
     assert record.pod not in warm.names()
+
+
+def test_an_attempt_gets_the_pod_that_starts_and_no_second_one_is_made(
+    warm: WarmWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hybrid_executor.store.warm.WAIT_SECONDS", 600)
+    may_start = tmp_path / "may-start"
+    warm.write_template(before_ready=f"until [ -e {may_start} ]; do sleep 0.1; done")
+    warm.start_agent()
+    wait_until(lambda: warm.world.store.client.keys("*:warm-starting:*"))
+    starting = warm.names()
+    [attempt] = warm.submit()
+    wait_until(lambda: "A warm pod is starting" in warm.world.record(attempt).note)
+    may_start.touch()
+    [record] = warm.world.wait_for(State.SUCCEEDED, [attempt])
+    assert record.pod in starting
+    assert record.note == ""
 
 
 def test_pods_that_end_before_they_are_ready_are_not_made_again_and_again(

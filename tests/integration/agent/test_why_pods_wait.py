@@ -77,7 +77,7 @@ def test_a_dead_agent_is_shown_as_silent_and_a_stopped_one_is_not_shown(world: W
     world.store.presence.announce("agent", "dead", {"clusters": "default"}, seconds=30)
     world.store.client.delete(world.store.keys.member("agent", "dead"))
     assert asked.status().agents[0].state == "silent"
-    assert "Agent dead ended without a word" in asked.wait_until_status_says("Agent dead")
+    assert "Agent dead ended unexpectedly" in asked.wait_until_status_says("Agent dead")
 
 
 def test_a_full_quota(world: World, asked: Asked, tmp_path: Any) -> None:

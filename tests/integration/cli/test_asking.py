@@ -88,7 +88,7 @@ def test_why_tells_a_story_and_exits_with_1_for_a_failed_task(
     [
         (("nope", "task"), "Unknown Dag 'nope': 'airflow dags list' shows all."),
         (("dag", "nope"), "no run has such a task. 'airflow tasks list dag' shows the tasks"),
-        (("3333",), "that is no attempt id. To ask about a task write: airflow hybrid why DAG TASK [RUN]."),
+        (("3333",), "that is not the id of an attempt. To ask about a task write: airflow hybrid why DAG TASK [RUN]."),
         (("00000000-0000-0000-0000-000000000000",), "it has no record in Redis any more"),
     ],
 )
@@ -183,7 +183,7 @@ def test_one_bad_record_ends_no_listing(run: Run, attempts: list[AttemptId], sto
         code, out, _ = run(name)
         assert code in (0, 1)
         assert "etl" in out
-    assert "holds a value that is no record" in " ".join(run("tasks")[1].split())
+    assert "holds a value that is not a record" in " ".join(run("tasks")[1].split())
 
 
 def test_a_redis_that_is_gone_is_the_first_problem_of_status_and_an_error_of_the_others(

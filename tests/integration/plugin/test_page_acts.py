@@ -97,6 +97,18 @@ def test_draining_a_worker_tells_it_and_leaves_a_row(visitor: Visitor, store: St
     assert json.loads(row.extra) == {"worker": "celery@a"}
 
 
+def test_each_page_of_an_action_may_come_from_another_api_server(visitor: Visitor, store: Store) -> None:
+    announce_worker(store, "celery@a")
+    other = Visitor()
+    try:
+        form = {"action": "drain-worker", "name": "celery@a", "token": visitor.token("op")}
+        with obedient(store, "celery@a"):
+            answer = other.post("do", form, user="op")
+        assert "celery@a: draining" in follow(visitor, answer)
+    finally:
+        other.close()
+
+
 def test_adding_a_queue_names_it_in_the_row(visitor: Visitor, store: Store) -> None:
     announce_worker(store, "celery@a")
     with obedient(store, "celery@a") as orders:

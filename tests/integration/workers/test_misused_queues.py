@@ -18,7 +18,7 @@ def test_one_bad_queue_keeps_no_other_waiting_and_is_served_again_when_its_key_i
         worker = start_worker(queues="bad,good")
         [attempt] = fresh_scheduler.submit(fresh_scheduler.work(queue="good"))
         fresh_scheduler.wait_for(attempt, State.SUCCEEDED)
-        assert worker.output.count("Queue bad is not served: the Redis key bad holds a value that is no list") == 1
+        assert worker.output.count("Queue bad is not served: the Redis key bad holds a value that is not a list") == 1
         assert fresh_scheduler.worker_fields(worker.name)["queues"] == "good"
         assert worker.output.count("Connection to broker lost") == 0
         assert client.get("bad") == "what somebody else wrote"

@@ -237,5 +237,5 @@ def test_in_pods(attempt: AttemptView, around: dict[str, Any], expected: str) ->
 
 
 def test_a_record_that_cannot_be_read_says_why() -> None:
-    broken = AttemptView(id="a", state="unknown", trouble="The Redis key x holds a value that is no record.")
+    broken = AttemptView(id="a", state="unknown", trouble="The Redis key x holds a value that is not a record.")
     assert explain(broken, situation()).waits_for == broken.trouble
