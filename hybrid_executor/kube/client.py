@@ -20,6 +20,7 @@ from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError, KubeGone, KubeUnavailable
 from hybrid_executor.kube.attach import Answer, write_line
 from hybrid_executor.kube.connection import open_transport
+from hybrid_executor.kube.node_words import without_node_words
 from hybrid_executor.kube.transport import RawStream, Transport
 
 DEFAULT_PAGE_SIZE = 500
@@ -295,7 +296,8 @@ class KubeClient:
 
         Lines may be of any length, so the last lines are bounded in bytes too: where they are more than ``most_bytes``,
         fewer are read, and of one line that is longer only its beginning. Nothing is read for longer than ``seconds``.
-        Without ``tail_lines``, ``first_bytes`` limits what is read of a long log, from its beginning.
+        Without ``tail_lines``, ``first_bytes`` limits what is read of a long log, from its beginning. An error that the
+        node has put at the end of its answer is left out.
         With ``follow``: lines without their newline, as they come, until the container ends; KubeUnavailable after
         ``silence_seconds`` without a line.
         """
@@ -303,13 +305,16 @@ class KubeClient:
         query = {"container": container}
         doing = f"read log of pod {namespace}/{name}"
         if tail_lines is not None and not follow:
-            return self._read_tail(path, query, lines=tail_lines, most_bytes=most_bytes, seconds=seconds, doing=doing)
+            return without_node_words(
+                self._read_tail(path, query, lines=tail_lines, most_bytes=most_bytes, seconds=seconds, doing=doing)
+            )
         if tail_lines is not None:
             query["tailLines"] = str(tail_lines)
         if first_bytes is not None:
             query["limitBytes"] = str(first_bytes)
         if not follow:
-            return self.transport.call("GET", path, doing=doing, query=query, accept="*/*").decode("utf-8", "replace")
+            read = self.transport.call("GET", path, doing=doing, query=query, accept="*/*")
+            return without_node_words(read.decode("utf-8", "replace"))
         stream = self.transport.stream(
             path, doing=doing, query={**query, "follow": "true"}, silence_seconds=silence_seconds, accept="*/*"
         )

@@ -13,7 +13,7 @@ mkdir -p "$work/context"
     --include=python3,python3-venv,dumb-init,ca-certificates,procps,postgresql,redis-server bookworm "$work/rootfs"
 tar -C "$work/rootfs" -c --exclude=./var/cache --exclude=./var/lib/apt . | docker import - hybrid-test-rootfs >/dev/null
 [[ -d $work/context/wheels ]] || python3 -m pip download --dest "$work/context/wheels" --only-binary :all: \
-    "apache-airflow==${airflow##*:}" "celery[redis]" kubernetes tenacity psycopg2-binary asyncpg async-timeout \
+    "apache-airflow==${airflow##*:}" "celery[redis]" "redis[hiredis]" kubernetes tenacity psycopg2-binary asyncpg async-timeout \
     apache-airflow-providers-celery apache-airflow-providers-cncf-kubernetes setuptools wheel
 cp "$here"/{Dockerfile,entrypoint,postgres-entrypoint} "$work/context"
 build() { DOCKER_BUILDKIT=0 docker build --quiet --target "$1" --tag "$2" --build-arg AIRFLOW_VERSION="${airflow##*:}" "$work/context"; }

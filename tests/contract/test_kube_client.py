@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from urllib3 import PoolManager
 
 from hybrid_executor.errors import KubeError, KubeGone
 from hybrid_executor.kube.client import KubeClient
@@ -200,9 +201,10 @@ def test_a_waiting_watch_is_ended_from_another_thread(cluster: Cluster) -> None:
 
 
 def test_wrong_credentials_are_an_error_and_never_an_empty_list(cluster: Cluster) -> None:
-    stranger = KubeClient(
-        Transport(cluster.transport.pool, cluster.client.host, credentials=lambda: {"authorization": "Bearer wrong"})
-    )
+    known = cluster.transport.pool.connection_pool_kw
+    # A client certificate would authenticate it, whatever its token says.
+    pool = PoolManager(**{name: value for name, value in known.items() if name not in ("cert_file", "key_file")})
+    stranger = KubeClient(Transport(pool, cluster.client.host, credentials=lambda: {"authorization": "Bearer wrong"}))
     with pytest.raises(KubeError) as caught:
         stranger.list_pods(cluster.namespace, "")
     assert (caught.value.status, caught.value.reason) == (401, "Unauthorized")
