@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hybrid_executor.agent.identity import identify
+from hybrid_executor.kube.awaiting_pod import AWAITED, hand_over_state
 from hybrid_executor.kube.names import done_patch
 from hybrid_executor.sandbox.history import Change
 from hybrid_executor.sandbox.objects import PODS
@@ -55,14 +56,17 @@ def left_pods(history: History) -> list[str]:
     """A pod is gone in the end, or it has ended, is kept, and is marked so.
 
     Pods of a Redis that no agent remembers after it lost its data may belong to another deployment: they are left. So
-    are pods that wait for an attempt.
+    are pods that wait for an attempt, and those that wait for a workload whose record is lost: they end by themselves.
     """
     assert history.kube is not None
     found, keys, server = [], Keys(INSTANCE), history.server
     known = server.peek(keys.identities) or ()
     for pod in history.kube.server.all_pods():
         identity = identify(pod)
-        if identity is None or (identity.redis_id not in known and server.peek(keys.attempt(identity.attempt)) is None):
+        has_record = identity is not None and server.peek(keys.attempt(identity.attempt)) is not None
+        if identity is None or (identity.redis_id not in known and not has_record):
+            continue
+        if hand_over_state(pod) == AWAITED and not has_record:
             continue
         has_ended = pod["status"].get("phase") in ("Succeeded", "Failed")
         is_marked = all(
