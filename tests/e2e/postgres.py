@@ -158,7 +158,7 @@ class PostgresServer:
                 return int((cursor.fetchone() or (0,))[0])
 
         before = count()
-        with self.configured(deadlock_timeout="100ms"), self._repeated(cross):
+        with self._repeated(cross):  # others look for a deadlock once, a second after they began to wait
             yield lambda: count() - before
 
     @contextmanager
