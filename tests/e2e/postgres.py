@@ -137,31 +137,6 @@ class PostgresServer:
             yield
 
     @contextmanager
-    def deadlocks(self, first: str, second: str) -> Iterator[Callable[[], int]]:
-        """Take two tables in this order again and again, until the end of the block.
-
-        Who has the second one and wants the first is ended by the server with an error. Gives a function that tells how
-        often that has happened.
-        """
-
-        def cross(cursor: Any, stop: threading.Event) -> None:
-            cursor.execute("SET LOCAL deadlock_timeout = '1h'")  # the other one is to be ended
-            cursor.execute(f"LOCK TABLE {first} IN ACCESS EXCLUSIVE MODE")
-            stop.wait(0.1)
-            cursor.execute(f"LOCK TABLE {second} IN ACCESS EXCLUSIVE MODE")
-            cursor.connection.rollback()
-            stop.wait(0.1)
-
-        def count() -> int:
-            with self._session() as cursor:
-                cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-                return int((cursor.fetchone() or (0,))[0])
-
-        before = count()
-        with self.configured(deadlock_timeout="100ms"), self._repeated(cross):
-            yield lambda: count() - before
-
-    @contextmanager
     def _repeated(self, work: Callable[[Any, threading.Event], object]) -> Iterator[None]:
         stop = threading.Event()
         with closing(psycopg2.connect(self._url)) as connection, connection.cursor() as cursor:

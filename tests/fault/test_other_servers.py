@@ -71,13 +71,6 @@ def postgres_locked(deployment: Deployment) -> None:
         time.sleep(8)
 
 
-def postgres_deadlocks(deployment: Deployment) -> None:
-    """Sessions are ended as victims of deadlocks, while schedulers repair what Redis has lost."""
-    with deployment.postgres.deadlocks("dag_run", "task_instance") as count, deployment.redis.client() as client:
-        client.flushall()
-        wait_until(lambda: count() >= 5, what=lambda: f"sessions are ended: {count()}", every_seconds=0.5)
-
-
 def postgres_crowded(deployment: Deployment) -> None:
     with deployment.postgres.crowded():
         time.sleep(10)
@@ -137,10 +130,9 @@ def test_while_airflows_api_server_is_away_tasks_on_workers_start_later_and_cost
 
 
 POSTGRES = [
-    *(postgres_restarted, postgres_cut, postgres_read_only, postgres_in_a_hurry, postgres_locked, postgres_deadlocks),
-    postgres_crowded,
+    *(postgres_restarted, postgres_cut, postgres_read_only, postgres_in_a_hurry, postgres_locked, postgres_crowded)
 ]
-OFTEN = {cut_watches: 10, forgotten_versions: 5, postgres_cut: 12, postgres_deadlocks: 12}
+OFTEN = {cut_watches: 10, forgotten_versions: 5, postgres_cut: 12}
 
 
 @pytest.mark.parametrize("happen", POSTGRES)
