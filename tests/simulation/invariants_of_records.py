@@ -136,10 +136,10 @@ class Records:
             self.violations.append(f"{key} went from {before[0]} to {holder} without a new fencing number")
 
     def _look_at_rate(self, key: str) -> None:
-        """Nobody takes more tokens than there are, and no more are kept than pods of one second."""
+        """No more tokens are kept, and no more are owed, than pods of one second."""
         tokens = float(self._server.peek(key)["tokens"])
-        if not 0 <= tokens <= self._most_tokens:
-            self.violations.append(f"{key} has {tokens} tokens, and may have {self._most_tokens}")
+        if abs(tokens) > self._most_tokens:
+            self.violations.append(f"{key} has {tokens} tokens, and may have or owe {self._most_tokens}")
 
     def _look_at_starting(self, key: str) -> None:
         """No more pods start than may."""

@@ -43,7 +43,8 @@ LIMIT_MUTANTS = (
     Mutant(
         name="more pods are created than the rate allows",
         file=f"{_LUA}/rate.lua",
-        old="local granted = math.min(wanted, math.floor(tokens))\n",
+        old="local granted = math.max(0, math.min(wanted, math.floor(tokens)), "
+        "math.min(early, math.floor(tokens + capacity)))\n",
         new="local granted = wanted\n",
         needs_pods=True,
         within=1000,
