@@ -165,6 +165,7 @@ class Attempts:
             live_seconds=self._live_seconds,
             operation="launch" if change.relaunch else "delete" if change.delete_pod else "",
             acknowledged_id=change.ack.entry_id if change.ack else "",
+            only_pod=change.only_pod,
             fields=_flat(change.fields),
         )
 

@@ -86,6 +86,8 @@ class Change:
     :ivar delete_pod: ask the cluster's agents to delete the record's pod.
     :ivar may_park: the record's pod is gone and its task has not started. An attempt that is to leave its target then
         waits for its owner, as SUBMITTED, whatever ``to`` is. So does one that is launched again too often there.
+    :ivar only_pod: change nothing where the record has another pod on its way, or running; "" for any pod. Without its
+        record, which Redis has lost, an attempt may have got a second pod in the same generation.
     :ivar fields: record fields to write; ``holder`` and ``reason`` also travel in the event.
     """
 
@@ -97,6 +99,7 @@ class Change:
     relaunch: bool = False
     delete_pod: bool = False
     may_park: bool = False
+    only_pod: str = ""
     fields: Mapping[str, str | int] = field(default_factory=dict)
     ack: LaunchAck | None = None
 

@@ -8,7 +8,7 @@ import pytest
 
 from hybrid_executor.events import STREAM_START, AttemptId
 from hybrid_executor.states import State
-from hybrid_executor.store import Change, Renewal, Store, Waiter
+from hybrid_executor.store import Change, Outcome, Renewal, Store, Waiter, Wish
 from tests.contract.store_world import A, pod_submission
 
 B = AttemptId("b")
@@ -51,6 +51,37 @@ def test_a_hand_over_is_due_once_for_each_launch(pending: Store) -> None:
     assert pending.hand_overs.due([waiter(A, 1)]) == 0, "an old pod must not get the workload of its successor"
     assert pending.hand_overs.due([waiter(A, 2)]) == 1
     assert entries(pending) == [(A, 2), (A, 2)]
+
+
+def test_a_pod_that_failed_before_it_started_says_nothing_about_another_pod_of_the_same_generation(
+    pending: Store,
+) -> None:
+    """Redis lost the record while the first pod was starting, and the attempt was launched again."""
+
+    def failed(pod: str) -> Change:
+        sources = (State.SUBMITTED, State.LAUNCHING, State.PENDING)
+        return Change(
+            attempt=A, to=State.SUBMITTED, generation=1, sources=sources, relaunch=True, may_park=True, only_pod=pod
+        )
+
+    refused = pending.attempts.advance(failed("old"))
+    assert (refused.outcome, refused.state, refused.generation) == (Outcome.STALE, "pending", 1)
+    assert entries(pending) == []
+    assert pending.attempts.advance(failed("p")).is_granted
+    assert entries(pending) == [(A, 2)]
+
+
+def test_an_old_pod_does_not_get_the_workload_of_an_attempt_that_was_given_a_warm_pod(store: Store) -> None:
+    store.attempts.submit([pod_submission(A)])
+    entries(store)
+    lease = store.leases.take("warm:c", holder="keeper", seconds=30)
+    assert lease is not None
+    store.warm.offer("c", "k", ["n/warm"], lease=lease)
+    wish = Wish(attempt=A, generation=1, cluster="c", profile="p", kind="k")
+    assert [given.pod for given in store.warm.give([wish])] == ["n/warm"]
+    assert store.hand_overs.due([waiter(A, 1)]) == 0
+    assert pod_of(store) == "n/warm"
+    assert entries(store) == []
 
 
 @pytest.mark.parametrize("state", [State.RUNNING, State.SUCCEEDED, State.REVOKED, State.LOST])

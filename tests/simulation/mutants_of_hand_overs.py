@@ -181,6 +181,22 @@ HAND_OVER_MUTANTS = (
         needs_pods=True,
         within=1000,
     ),
+    Mutant(
+        name="a pod that failed before its start speaks for another pod",
+        file=f"{_LUA}/advance.lua",
+        old=" and pod and pod ~= '' and pod ~= only_pod then",
+        new=" and false then",
+        needs_pods=True,
+        harmless="An agent that has just started must launch what Redis has lost; a test of the store notices it",
+    ),
+    Mutant(
+        name="an old pod gets the workload of an attempt with a warm pod",
+        file=f"{_LUA}/due.lua",
+        old="if (known[6] or '') ~= '' and (tonumber(known[7] or '-1') or -1) == generation then\n  return 0\nend\n",
+        new="",
+        needs_pods=True,
+        harmless="The launch names its warm pod first; a test of the store notices it",
+    ),
     # ---- workloads that have expired ----
     Mutant(
         name="an expired workload is not asked for",

@@ -205,6 +205,7 @@ def failure_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSett
     if diagnosis.node:
         fields["node"] = diagnosis.node
     to = State.FAILED
+    only_pod = "" if diagnosis.task_may_have_started else pod.name
     may_launch = settings.may_launch_again(pod.failed_launches + 1) and not is_permanent(diagnosis, settings)
     if diagnosis.category is Category.NOT_HANDED_OVER:
         # Neither the task nor its pod is to blame. After some tries, its owner makes a new workload.
@@ -218,6 +219,7 @@ def failure_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSett
             generation=pod.generation,
             sources=BEFORE_START,
             relaunch=True,
+            only_pod=only_pod,
             fields={**fields, "holder": "", "note": f"Launched again: {words}"},
         )
     return Change(
@@ -225,6 +227,7 @@ def failure_for(diagnosis: Diagnosis, pod: PodIdentity, settings: KubernetesSett
         to=to,
         generation=pod.generation,
         sources=_UNDECIDED,
+        only_pod=only_pod,
         fields={**fields, "pod": pod.name, "namespace": pod.namespace, "holder": pod.name},
     )
 

@@ -6,8 +6,8 @@
 -- An attempt that is to leave its target ("leaving") becomes "submitted" when its pod is gone, and on no stream.
 --
 -- Answers {code, state, generation, holder}; code 1: changed, 0: not legal from its state (a duplicate, late or
--- superseded, or a record of a newer release), -1: no such record, -2: another generation, -3: the key of the record or
--- of the launch stream holds another type.
+-- superseded, or a record of a newer release), -1: no such record, -2: another generation or another pod, -3: the key of
+-- the record or of the launch stream holds another type.
 local BEFORE_START = ',submitted,launching,pending,'
 local known = check(redis.pcall('HMGET', attempt_key, 'state', 'generation', 'owner', 'pool', 'cluster', 'holder',
   'namespace', 'pod', 'schema', 'route', 'target', 'leaving', 'pods_left'))
@@ -27,6 +27,11 @@ if not state then
   return {-1, '', 0, ''}
 end
 if generation and generation ~= known_generation then
+  acknowledge()
+  return {-2, state, known_generation, holder}
+end
+-- A pod that failed before its task started says nothing about the pod that the attempt has now.
+if only_pod ~= '' and is_among(state, ',launching,pending,running,') and pod and pod ~= '' and pod ~= only_pod then
   acknowledge()
   return {-2, state, known_generation, holder}
 end

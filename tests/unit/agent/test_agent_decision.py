@@ -119,6 +119,14 @@ def test_only_what_has_its_payload_is_launched_again_and_only_what_is_undecided_
     assert lost.sources == (*BEFORE_START, State.RUNNING)
 
 
+def test_only_a_pod_whose_task_may_have_started_tells_of_an_attempt_that_has_another_pod_by_now() -> None:
+    early, late = change_for(DELETED_EARLY, identity(), SETTINGS), change_for(OOM, identity(), SETTINGS)
+    assert early is not None
+    assert late is not None
+    assert early.only_pod == identity().name
+    assert late.only_pod == ""
+
+
 def test_a_record_written_anew_is_changed_by_the_pod_that_is_older() -> None:
     change = change_for(DONE, identity(generation=3), SETTINGS)
     assert change is not None
