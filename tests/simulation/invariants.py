@@ -71,27 +71,31 @@ class Runs:
         self.forgotten_at = self.emptied_at = 0.0
         self.erased: set[str] = set()
 
-    def begin(self, attempt: str, process: Process, *, is_claimed: bool) -> Run:
+    def begin(self, attempt: str, process: Process, *, taken_at: float | None) -> Run:
         """Note that an attempt is run.
 
-        :param is_claimed: a worker has claimed it. A pod has no claim: the API refuses the start of a task that has
-            started before, if a pod is created twice because its creation was not answered.
+        :param taken_at: when the worker that has claimed it took its message, ``None`` in a pod. A pod has no claim:
+            the API refuses the start of a task that has started before, if a pod is created twice because its creation
+            was not answered. It refuses a worker too that had the message when Redis lost all data.
         """
-        now = self._world.now
+        now, is_claimed = self._world.now, taken_at is not None
+        had_message = taken_at is not None and taken_at <= self.emptied_at
         for other in self.all:
             if other.attempt != attempt:
                 continue
             is_alive = not other.is_over and not other.process.is_dead
             if is_alive and not other.process.paused_until and now - other.began_at < _LOST_SECONDS:
                 self.violations.append(f"attempt {attempt[:8]} has two live runs")
-            elif other.is_admitted and is_claimed and not self._may_be_unknown(other):
+            elif other.is_admitted and is_claimed and not self._may_be_unknown(other, had_message=had_message):
                 self.violations.append(f"attempt {attempt[:8]} is run again although its task had started")
         run = Run(attempt, process, now, is_claimed)
         self.all.append(run)
         return run
 
-    def _may_be_unknown(self, run: Run) -> bool:
-        return run.attempt in self.erased or (run.attempt in self._unanswered and run.began_at <= self.forgotten_at)
+    def _may_be_unknown(self, run: Run, *, had_message: bool) -> bool:
+        if run.attempt in self.erased or (had_message and run.began_at <= self.emptied_at):
+            return True
+        return run.attempt in self._unanswered and run.began_at <= self.forgotten_at
 
     def admitted(self, run: Run, row: Row) -> None:
         """Note that its task has started."""

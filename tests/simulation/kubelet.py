@@ -183,7 +183,7 @@ class Kubelet:
     def _run(self, pod: NodePod, process: Process, workload: dict[str, Any]) -> None:
         self._world.sleep(0.5 * pod.times.random())
         try:
-            code = self._tasks.run(workload["ti"]["id"], pod.attempt, process, is_claimed=False)
+            code = self._tasks.run(workload["ti"]["id"], pod.attempt, process)
         except (TaskAlreadyRunningError, NotWaiting) as refusal:
             self._world.say(str(refusal))
             code = 1

@@ -15,13 +15,14 @@ class Tasks:
         self._airflow = airflow
         self._runs = runs
 
-    def run(self, task_id: str, attempt: str, process: Process, *, is_claimed: bool) -> int:
+    def run(self, task_id: str, attempt: str, process: Process, *, taken_at: float | None = None) -> int:
         """Run a task in this process; return the exit code.
 
+        :param taken_at: when its worker took the message, ``None`` in a pod.
         :raises TaskAlreadyRunningError, NotWaiting: the API refuses its start.
         """
         world, airflow = self._world, self._airflow
-        run = self._runs.begin(attempt, process, is_claimed=is_claimed)
+        run = self._runs.begin(attempt, process, taken_at=taken_at)
         try:
             world.say(f"runs {attempt[:8]}", process=process)
             row = airflow.begin_run(task_id, process)

@@ -72,6 +72,7 @@ class Worker:
         self.waiting: deque[dict[str, Any]] = deque()
         self.running: dict[AttemptId, Process] = {}
         self.messages: dict[AttemptId, dict[str, Any]] = {}
+        self._taken_at: dict[AttemptId, float] = {}
         self._client = network.connect(process)
         self._is_draining = self.is_stopping = False
         self._on_end = on_end
@@ -139,7 +140,9 @@ class Worker:
                 except (redis.RedisError, OSError):
                     found, has_failed = None, True
                 if found is not None:
-                    self.waiting.append(json.loads(found[1][0]))
+                    taken = json.loads(found[1][0])
+                    self.waiting.append(taken)
+                    self._taken_at[AttemptId(taken["headers"]["id"])] = self.world.now
                     took = True
             while self.waiting and len(self.running) < self.slots and not self.is_stopping:
                 message = self.waiting.popleft()
@@ -170,7 +173,9 @@ class Worker:
         runs = WorkloadRuns(
             lambda: store,
             instance=INSTANCE,
-            run=lambda workload: self._tasks.run(str(workload.ti.id), attempt, slot, is_claimed=True),
+            run=lambda workload: self._tasks.run(
+                str(workload.ti.id), attempt, slot, taken_at=self._taken_at.get(attempt)
+            ),
             on_note=self._witness.note,
         )
         disposition, end = runs.handle(delivery)
