@@ -77,6 +77,15 @@ def test_an_attempt_gets_a_pod_in_the_step_that_takes_it_from_all_others(store: 
     assert record(store, second).state is State.SUBMITTED
 
 
+def test_the_owner_is_told_where_the_pod_is_so_that_it_can_write_the_record_again(store: Store) -> None:
+    offer(store, P)
+    attempt = submit(store)
+    cursor = store.events.end()
+    store.warm.give([wish(attempt)])
+    [event] = store.events.read(cursor).events
+    assert (event.attempt, event.state, event.holder, event.namespace) == (attempt, State.PENDING, "p", "default")
+
+
 def test_whoever_asks_again_for_the_same_generation_gets_the_same_answer(store: Store) -> None:
     first, second = submit(store), submit(store)
     assert store.warm.give([wish(first)]) == [Given(Decision.NOW, "")]

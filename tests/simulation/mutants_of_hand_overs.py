@@ -47,7 +47,7 @@ HAND_OVER_MUTANTS = (
         name="a waiting pod that is given away is not told",
         file=f"{_LUA}/givewarm.lua",
         old="shared('XADD', events_key, '*', 'attempt', id, 'state', 'pending', 'generation', generation, 'owner', "
-        "known[3] or '',\n  'pool', known[4] or '', 'holder', name)\n",
+        "known[3] or '',\n  'pool', known[4] or '', 'holder', name, 'namespace', namespace, 'schema', SCHEMA)\n",
         new="",
         needs_pods=True,
         within=1000,

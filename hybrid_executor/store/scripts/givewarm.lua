@@ -67,5 +67,5 @@ redis.call('HSET', attempt_key, 'state', 'pending', 'pending_at', now, 'pod', na
   'holder', name, 'note', '', 'reason', '')
 redis.call('EXPIRE', attempt_key, live_seconds)
 shared('XADD', events_key, '*', 'attempt', id, 'state', 'pending', 'generation', generation, 'owner', known[3] or '',
-  'pool', known[4] or '', 'holder', name)
+  'pool', known[4] or '', 'holder', name, 'namespace', namespace, 'schema', SCHEMA)
 return {1, pod}
