@@ -197,6 +197,13 @@ HAND_OVER_MUTANTS = (
         needs_pods=True,
         harmless="The launch names its warm pod first; a test of the store notices it",
     ),
+    Mutant(
+        name="nobody looks after a warm pod whose record does not name it",
+        file="hybrid_executor/agent/watch/recording.py",
+        old="            if (sighting.awaits or sighting.was_warm)\n",
+        new="            if sighting.awaits\n",
+        harmless="Redis must lose a record just when an agent has claimed the pod; a test notices it",
+    ),
     # ---- workloads that have expired ----
     Mutant(
         name="an expired workload is not asked for",

@@ -21,6 +21,7 @@ from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.names import LABEL_INSTANCE, attempt_selector, is_of_another
 from hybrid_executor.kube.refusal import Refusal, judge_create_error, missing_attach_right
 from hybrid_executor.kube.rights import AttachRight
+from hybrid_executor.kube.warm_pod import CLAIMED, warm_state
 from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.metrics import table as metric
 
@@ -65,7 +66,8 @@ class PodCreator:
         try:
             existing = self._find_existing(ready) if self._distrusts_records() else None
             if existing is not None:
-                return self._take_for_done(ready, existing)
+                identity, is_claimed = existing
+                return self._take_for_done(ready, identity, is_claimed=is_claimed)
             if manifest.awaits_workload and not self._attach.is_granted(manifest.namespace):
                 return self._after_error(ready, missing_attach_right(patience_seconds=self._patience_seconds))
             pod = self._run_pod(manifest.pod)
@@ -91,13 +93,13 @@ class PodCreator:
         )
         return Failed(created.launch, created.record, words, "rejected", unwanted=created)
 
-    def _find_existing(self, ready: Ready) -> PodIdentity | None:
-        """Return an existing pod of this attempt, of any launch, None for none."""
+    def _find_existing(self, ready: Ready) -> tuple[PodIdentity, bool] | None:
+        """Return an existing pod of this attempt, of any launch, and whether it was a warm pod; None for none."""
         selector = attempt_selector(self._instance, ready.record.id)
         for pod in self._client.list_pods(ready.manifest.namespace, selector).items:
             identity = identify(pod)
             if identity is not None and identity.attempt == ready.record.id:
-                return identity
+                return identity, warm_state(pod) == CLAIMED
         return None
 
     def _after_error(self, ready: Ready, refusal: Refusal) -> Tried:
@@ -137,8 +139,11 @@ class PodCreator:
             return Failed(launch, ready.record, words, "rejected")
         return Again(launch, 0.0)
 
-    def _take_for_done(self, ready: Ready, identity: PodIdentity) -> Tried:
-        """Treat an existing pod as the created one."""
+    def _take_for_done(self, ready: Ready, identity: PodIdentity, *, is_claimed: bool = False) -> Tried:
+        """Treat an existing pod as the created one.
+
+        :param is_claimed: it waits for its workload, or has it; its record, which told that, was lost.
+        """
         if identity.generation != ready.record.generation:
             # It was launched before Redis lost its data. Now it belongs to the record that was written again.
             annotation = {ANNOTATION_GENERATION: str(ready.record.generation)}
@@ -146,4 +151,4 @@ class PodCreator:
                 self._client.patch_pod(identity.namespace, identity.name, {"metadata": {"annotations": annotation}})
             except KubeError as error:
                 log.warning("The new generation of pod %s could not be written to it: %s", identity.path, error)
-        return Created(ready.launch, ready.record, identity.namespace, identity.name, identity.uid)
+        return Created(ready.launch, ready.record, identity.namespace, identity.name, identity.uid, is_claimed)

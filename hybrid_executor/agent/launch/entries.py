@@ -137,13 +137,17 @@ class Ready:
 
 @dataclass(frozen=True)
 class Created:
-    """The pod of this launch exists."""
+    """The pod of this launch exists.
+
+    :ivar is_claimed: it was a warm pod, and it is to be found out whether it has its workload.
+    """
 
     launch: Launch
     record: Record
     namespace: str
     name: str
     uid: str
+    is_claimed: bool = False
 
 
 @dataclass(frozen=True)

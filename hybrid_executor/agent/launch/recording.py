@@ -20,7 +20,7 @@ from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
-from hybrid_executor.store import Change, Claim, LaunchAck, Outcome, Store
+from hybrid_executor.store import Change, Claim, LaunchAck, Outcome, Store, Waiter
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class LaunchRecorder:
 
     def __init__(self, store: Store, *, cluster: str, delete_pod: DeletePod, metrics: Metrics = SILENT) -> None:
         self._attempts = store.attempts
+        self._hand_overs = store.hand_overs
         self._metrics = metrics
         self._server_time = store.view.now
         self._cluster = cluster
@@ -73,9 +74,17 @@ class LaunchRecorder:
         )
         outcomes = [item for item in items if not isinstance(item, Again)]
         claims = self._attempts.advance_all([self._change(outcome) for outcome in outcomes])
+        self._have_handed_over([outcome for outcome in outcomes if isinstance(outcome, Created) and outcome.is_claimed])
         self._count([outcome for outcome in outcomes if isinstance(outcome, Created)])
         for outcome, claim in zip(outcomes, claims, strict=True):
             self._follow_up(outcome, claim)
+
+    def _have_handed_over(self, claimed: Sequence[Created]) -> None:
+        """Let an agent find out whether these pods have their workload; no other pod of a launch needs that."""
+        if claimed:
+            self._hand_overs.due(
+                [Waiter(item.record.id, item.record.generation, item.namespace, item.name) for item in claimed]
+            )
 
     def _follow_up(self, outcome: LaunchOutcome, claim: Claim) -> None:
         if isinstance(outcome, Created | HandedOver):

@@ -52,6 +52,7 @@ class Sighting:
     :ivar grace_seconds: how long its containers may take to end.
     :ivar started_after: seconds from its creation to the start of its task's container; None where it does not run.
     :ivar awaits: that container runs and gets the workload from an agent, if it has not got it yet.
+    :ivar was_warm: the same of a pod that was a warm one. An agent looks after it already, unless Redis has lost that.
     """
 
     identity: PodIdentity
@@ -63,6 +64,7 @@ class Sighting:
     grace_seconds: float = _DEFAULT_GRACE_SECONDS
     started_after: float | None = None
     awaits: bool = False
+    was_warm: bool = False
 
 
 def sight_safely(
@@ -90,10 +92,11 @@ def sight(
     diagnosis = diagnose(pod, event_type=event_type, fatal_pending_reasons=fatal_pending_reasons)
     is_terminating = (pod.get("metadata") or {}).get("deletionTimestamp") is not None
     started_after = _started_after(pod) if diagnosis.phase == "running" else None
-    awaits = False
+    awaits = was_warm = False
     state = hand_over_state(pod)
-    if state in (AWAITED, CLAIMED) and is_of_one_attempt(pod):
-        awaits = started_after is not None and not is_terminating and event_type != "DELETED"
+    if state in (AWAITED, CLAIMED):
+        gets_workload = started_after is not None and not is_terminating and event_type != "DELETED"
+        awaits, was_warm = (gets_workload, False) if is_of_one_attempt(pod) else (False, gets_workload)
     if state == CLAIMED:
         diagnosis, started_after = of_claimed_pod(diagnosis), started_after if awaits else None
     elif state == AWAITED:
@@ -112,6 +115,7 @@ def sight(
         grace_seconds=_DEFAULT_GRACE_SECONDS if grace is None else float(grace),
         started_after=started_after,
         awaits=awaits,
+        was_warm=was_warm,
     )
 
 

@@ -177,12 +177,17 @@ class PodRecorder:
         return removed
 
     def _have_handed_over(self, changes: Sequence[tuple[Sighting, Change]], claims: Sequence[Claim]) -> None:
-        """Let agents hand workloads over to the pods that wait for theirs."""
+        """Let agents hand workloads over to the pods that wait for theirs.
+
+        A warm pod that its record does not name is looked at as well: Redis has lost that it was given away.
+        """
         waiters = [
             Waiter(identity.attempt, claim.generation, identity.namespace, identity.name)
             for (sighting, _), claim in zip(changes, claims, strict=True)
             for identity in [sighting.identity]
-            if sighting.awaits and claim.state == State.PENDING and claim.generation <= identity.generation
+            if (sighting.awaits or sighting.was_warm)
+            and claim.state == State.PENDING
+            and claim.generation <= identity.generation
         ]
         if waiters and self._hand_overs is not None:
             self._hand_overs.due(waiters)

@@ -276,7 +276,7 @@ def _compare_live(sighting: Sighting, record: Record, settings: KubernetesSettin
         if change.to is State.LOST:
             pod = PodRef(identity.namespace, identity.name, identity.uid)
             repairs.cleanups.append((cleanup_for(sighting, settings), pod))
-        elif sighting.awaits and not record.hand_over_pod:
+        elif (sighting.awaits or sighting.was_warm) and not record.hand_over_pod:
             repairs.sightings.append(sighting)
     elif change is not None:
         repairs.sightings.append(sighting)

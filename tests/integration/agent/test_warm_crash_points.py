@@ -145,6 +145,27 @@ def test_a_pod_that_ends_while_its_attempt_waits_for_it_is_replaced(world: World
     assert warm.ran() == {}
 
 
+def test_a_pod_that_was_claimed_before_redis_lost_its_attempt_does_not_keep_it_waiting(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The agent died after the patch, and Redis has lost the record that says which pod it was."""
+    warm = WarmWorld(world, idle=1)
+    agent = warm.start_agent("first")
+    [pod] = warm.wait_for_ready(1)
+    agent.stop()
+    [attempt] = warm.submit()
+    DyingAgent(warm, after="patch_pod").work()
+    store = world.store
+    store.client.delete(store.keys.attempt(attempt))
+    store.client.xtrim(store.keys.launch("default"), maxlen=0)
+    warm.start_agent("second")
+    wait_until(lambda: "have no record" in caplog.text, what="the agent to find the pod without a record")
+    warm.submit(attempt=attempt)
+    world.wait_for(State.SUCCEEDED, [attempt])
+    warm.check_once([attempt])
+    wait_until(lambda: pod not in warm.names(CLAIMED))
+
+
 def test_a_revoked_attempt_is_not_handed_over(world: World) -> None:
     warm = WarmWorld(world, idle=1)
     agent = warm.start_agent("first")

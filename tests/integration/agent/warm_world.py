@@ -86,9 +86,14 @@ class WarmWorld:
     def start_agent(self, name: str = "agent-1", **rest: Any) -> Any:
         return self.world.start_agent(name, settings=self.settings(), **rest)
 
-    def submit(self, *, count: int = 1, profile: str = "warm", overrides: str = "") -> list[AttemptId]:
-        """Submit attempts whose tasks note their attempt in the ledger."""
-        attempts = [AttemptId(str(uuid.uuid4())) for _ in range(count)]
+    def submit(
+        self, *, count: int = 1, profile: str = "warm", overrides: str = "", attempt: AttemptId | None = None
+    ) -> list[AttemptId]:
+        """Submit attempts whose tasks note their attempt in the ledger.
+
+        :param attempt: submit this one, not new ones.
+        """
+        attempts = [attempt] if attempt else [AttemptId(str(uuid.uuid4())) for _ in range(count)]
         about: dict[str, str | int] = {"dag_id": "dag", "task_id": "task", "run_id": "run", "try_number": 1}
         self.world.store.attempts.submit(
             [
