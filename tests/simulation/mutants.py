@@ -79,8 +79,8 @@ MUTANTS = (
     Mutant(
         name="a change of another generation is made",
         file=f"{_LUA}/advance.lua",
-        old="if generation and generation ~= known_generation then",
-        new="if false then",
+        old="if (generation and generation ~= known_generation) or is_of_other_pod then",
+        new="if is_of_other_pod then",
     ),
     Mutant(
         name="a change from an illegal state is made",

@@ -26,12 +26,10 @@ if not state then
   acknowledge()
   return {-1, '', 0, ''}
 end
-if generation and generation ~= known_generation then
-  acknowledge()
-  return {-2, state, known_generation, holder}
-end
 -- A pod that failed before its task started says nothing about the pod that the attempt has now.
-if only_pod ~= '' and is_among(state, ',launching,pending,running,') and pod and pod ~= '' and pod ~= only_pod then
+local is_of_other_pod = only_pod ~= '' and is_among(state, ',launching,pending,running,') and pod and pod ~= ''
+  and pod ~= only_pod
+if (generation and generation ~= known_generation) or is_of_other_pod then
   acknowledge()
   return {-2, state, known_generation, holder}
 end
