@@ -67,7 +67,7 @@ class Moves:
         """Yield the attempts that are to go on, each with the condition that it does not meet."""
         now = self._context.clock()
         for tracked in self._context.ledger:
-            if tracked.stays:
+            if tracked.stays and not tracked.leaving:
                 continue
             if tracked.state is not State.SUBMITTED and tracked.state not in _HAS_POD:
                 continue

@@ -299,6 +299,26 @@ def test_a_task_that_cannot_run_on_the_next_target_waits_where_it_is(
     assert store.attempts.claim(attempt, worker="w", sent_generation=1).is_granted
 
 
+def test_an_attempt_that_airflow_waits_for_no_longer_ends_when_its_last_pod_on_a_target_is_gone(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    """Its task was marked while it waited for its turn: it could not go on, and it waited where it was."""
+    executor = started(make_executor, "etl-*=kubernetes(wait=20s, tries=2) > celery, *=celery")
+    [attempt] = queue(executor, make_row(queue="etl-1", state="success"))
+    executor.heartbeat()
+    beat(executor, seconds=30)
+    assert (record_of(store, attempt).state, record_of(store, attempt).target) == (State.SUBMITTED, "kubernetes")
+    for generation in (1, 2):
+        place: dict[str, str | int] = {"pod": "p", "namespace": "n"}
+        store.attempts.advance(Change(attempt=attempt, to=State.PENDING, generation=generation, fields=place))
+        store.attempts.advance(Change(attempt=attempt, to=State.SUBMITTED, generation=generation, relaunch=True))
+    assert record_of(store, attempt).leaving == "tries"
+    beat(executor)
+    beat(executor)
+    assert record_of(store, attempt).state is State.REVOKED
+    assert executor.running == set()
+
+
 def test_redis_may_be_away_in_the_middle_of_a_move(
     make_executor: MakeExecutor, make_row: MakeRow, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,14 @@ ROUTE_MUTANTS = (
         harmless="It is launched once more on its target, and is withdrawn again",
     ),
     Mutant(
+        name="what waits where it is does not end when its last pod is gone",
+        file="hybrid_executor/executor/moves.py",
+        old="            if tracked.stays and not tracked.leaving:\n",
+        new="            if tracked.stays:\n",
+        needs_pods=True,
+        harmless="A person must mark it while it waits, and two of its pods must fail then; a test notices it",
+    ),
+    Mutant(
         name="a pod that may still be created counts as absent",
         file="hybrid_executor/agent/launch/withdrawal.py",
         old="            if self._may_be_under_way(withdrawn):\n",
