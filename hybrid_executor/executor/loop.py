@@ -22,6 +22,7 @@ from hybrid_executor.executor.renewal import renew_workloads
 from hybrid_executor.executor.revived import end_revived
 from hybrid_executor.executor.starts import StartReports
 from hybrid_executor.executor.steps import Steps
+from hybrid_executor.executor.still_queued import note_turn
 from hybrid_executor.executor.unserved import UnservedWarnings
 
 _KEEP_EVENTS = 10_000
@@ -134,7 +135,7 @@ class Loop:
             if context.metrics.is_on:
                 steps.do("count what waits", self._queue_report.step)
             steps.do("announce this scheduler", self._announcement.say)
-        context.turned_at = context.clock()
+        note_turn(context)
 
     def end(self) -> None:
         """Take back what others are told of this scheduler."""

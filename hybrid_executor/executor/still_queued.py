@@ -27,7 +27,7 @@ def still_queued(
     The database is asked only where this scheduler was stopped, or without Redis, for some time: another one may have
     queued the tasks again. Until it has answered, nothing is submitted.
     """
-    context.is_late = context.is_late or context.clock() - context.turned_at > _SILENT_SECONDS
+    _look_at_clock(context)
     if not waiting or not context.is_late or not context.outage.may_ask():
         return waiting
     ids = {key: str(workload.ti.id) for key, workload in waiting if isinstance(workload, ExecuteTask)}
@@ -55,3 +55,13 @@ def still_queued(
 def _is_of(context: Context, row: compat.TaskRow, workload: Any) -> bool:
     given = workload.ti.external_executor_id
     return not context.trusts_ids or not given or row.attempt in ("", given)
+
+
+def note_turn(context: Context) -> None:
+    """Note that a loop in which Redis could be asked has ended. The scheduler may have been stopped in its middle."""
+    _look_at_clock(context)
+    context.turned_at = context.clock()
+
+
+def _look_at_clock(context: Context) -> None:
+    context.is_late = context.is_late or context.clock() - context.turned_at > _SILENT_SECONDS

@@ -58,8 +58,9 @@ def test_adopted_attempts_are_answered_for_without_touching_them(
     assert second.get_event_buffer()[running.ti.key][1] == "why"
 
 
+@pytest.mark.parametrize("is_in_a_loop", [False, True], ids=["between two loops", "in the middle of a loop"])
 def test_a_scheduler_that_was_stopped_submits_nothing_that_another_one_has_queued_since(
-    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, is_in_a_loop: bool
 ) -> None:
     executor = make_executor()
     executor.heartbeat()
@@ -69,6 +70,8 @@ def test_a_scheduler_that_was_stopped_submits_nothing_that_another_one_has_queue
         session.execute(update(TaskInstance).where(TaskInstance.id == taken.ti.id).values(external_executor_id="new"))
         session.commit()
     executor.clock.advance(40)
+    if is_in_a_loop:
+        executor.sync()  # its rest
     executor.heartbeat()
     assert store.attempts.records([stale]) == [None]
     assert executor.running == {ours.ti.key}

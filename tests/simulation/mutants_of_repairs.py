@@ -106,6 +106,13 @@ REPAIR_MUTANTS = (
         within=3000,
     ),
     Mutant(
+        name="a scheduler that was stopped in the middle of a loop submits what another one has queued",
+        file=f"{_EXECUTOR}/still_queued.py",
+        old="    _look_at_clock(context)\n    context.turned_at",
+        new="    context.turned_at",
+        harmless="It must be stopped while a task waits for a place on its target; a test notices it",
+    ),
+    Mutant(
         name="a lost attempt that came back with older data is not decided",
         file=f"{_EXECUTOR}/comparison.py",
         old="            elif record.owner == context.owner and record.state is State.LOST:",
