@@ -129,6 +129,8 @@ class LostWork:
         submit_again(context, again, known)
 
     def _may_repeat(self, record: Record) -> bool:
+        if record.leaving:
+            return True  # its pod was deleted for that
         most = self._pod_launch_retries if record.pool == "kubernetes" else _LAUNCHES_ON_WORKERS
         if record.category == "api_unreachable":
             most = _LAUNCHES_WITHOUT_API

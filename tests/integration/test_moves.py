@@ -7,12 +7,19 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 import redis
 
 from hybrid_executor import compat
+from hybrid_executor.agent.removal import PodRemover
+from hybrid_executor.agent.watch.log_tails import LogTails
+from hybrid_executor.agent.watch.recording import PodRecorder
+from hybrid_executor.agent.watch.relist import missing
+from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Record, RedisSettings, Store, open_store
@@ -297,6 +304,34 @@ def test_a_task_that_cannot_run_on_the_next_target_waits_where_it_is(
     beat(executor, seconds=30)
     assert (record_of(store, attempt).target, record_of(store, attempt).state) == ("celery", State.SUBMITTED)
     assert store.attempts.claim(attempt, worker="w", sent_generation=1).is_granted
+
+
+@pytest.mark.parametrize("is_to_leave", [True, False])
+def test_a_pod_that_was_deleted_for_a_move_and_that_nobody_saw_go_is_no_failure(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, is_to_leave: bool
+) -> None:
+    """No pod may be launched again here. Airflow's database tells that the task has not started."""
+    options = {"kubernetes_executor__pod_launch_failure_retries": "0"}
+    executor = started(make_executor, "etl-*=kubernetes(wait=20s) > celery, *=celery", **options)
+    [attempt] = queue(executor, make_row(queue="etl-1"))
+    executor.heartbeat()
+    place: dict[str, str | int] = {"pod": "p", "namespace": "n"}
+    store.attempts.advance(Change(attempt=attempt, to=State.PENDING, generation=1, fields=place))
+    beat(executor, seconds=30 if is_to_leave else 1)
+    recorder = PodRecorder(
+        store.attempts,
+        settings=replace(KubernetesSettings(), pod_launch_failure_retries=0),
+        remover=cast(PodRemover, Mock()),
+        log_tails=cast(LogTails, Mock(holds=lambda _: False, ready=lambda **_: [])),
+    )
+    recorder.record([missing(record_of(store, attempt))])
+    beat(executor)
+    beat(executor)
+    record = record_of(store, attempt)
+    if is_to_leave:
+        assert (record.state, record.target, record.leaving) == (State.SUBMITTED, "celery", "")
+    else:
+        assert record.state is State.FAILED
 
 
 def test_an_attempt_that_airflow_waits_for_no_longer_ends_when_its_last_pod_on_a_target_is_gone(

@@ -69,6 +69,13 @@ ROUTE_MUTANTS = (
         harmless="It is launched once more on its target, and is withdrawn again",
     ),
     Mutant(
+        name="a pod that was deleted for a move counts as failed where nobody saw it go",
+        file="hybrid_executor/agent/watch/recording.py",
+        old="if change is not None and sighting.was_to_leave and change.to is State.FAILED:",
+        new="if change is not None and False:",
+        harmless="The watch must miss its end, and its attempt must have lost another pod; a test notices it",
+    ),
+    Mutant(
         name="what waits where it is does not end when its last pod is gone",
         file="hybrid_executor/executor/moves.py",
         old="            if tracked.stays and not tracked.leaving:\n",

@@ -157,7 +157,7 @@ class Relist:
                 raise
             pod = {}
         if not pod or is_of_another(pod, self._instance):
-            sighting: Sighting | None = Sighting(identity_of_record(record), vanished(), is_gone=True)
+            sighting: Sighting | None = missing(record)
         else:
             sighting = self._sight(pod)
         if sighting is not None:
@@ -240,6 +240,11 @@ def identity_of_record(record: Record) -> PodIdentity:
         uid="",
         version="",
     )
+
+
+def missing(record: Record) -> Sighting:
+    """Return the sighting of the record's pod, which does not exist any more."""
+    return Sighting(identity_of_record(record), vanished(), is_gone=True, was_to_leave=bool(record.leaving))
 
 
 def vanished() -> Diagnosis:
