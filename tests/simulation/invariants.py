@@ -22,7 +22,7 @@ _LOST_SECONDS = 30.0
 _DELETED_SECONDS = 1.5
 _LONGEST_WAIT_SECONDS = 20.0
 _STARTING_SECONDS = 8.0
-"""How long a pod counts as starting, where only few may start at the same time."""
+"""How long a pod counts as starting, where only few may start or run at the same time."""
 
 _LEDGERS_EVERY_SECONDS = 3.0
 _LET_GO_SECONDS = 40.0
@@ -241,7 +241,8 @@ def _is_mild(plan: Plan) -> bool:
 
 def _long_waits(plan: Plan, airflow: Airflow) -> list[str]:
     """No task waits for a timed repair: all would run one after the other in this time."""
-    each = _STARTING_SECONDS if plan.starting_pods or plan.pods_per_second < len(plan.tasks) else 0.0
+    starts_in_turn = plan.starting_pods or min(plan.pods_per_second, plan.parallelism) < len(plan.tasks)
+    each = _STARTING_SECONDS if starts_in_turn else 0.0
     most = _LONGEST_WAIT_SECONDS + sum(
         (task.seconds + each) * len(task.runs) * (task.retries + 1) for task in plan.tasks
     )
