@@ -29,7 +29,7 @@ class Submit(NamedTuple):
     """Record attempts as submitted. ``proposal`` names an epoch that may have to begin.
 
     ``destinations`` is a list of ``Destination`` as JSON; see :mod:`~hybrid_executor.store.submit_call`. ``items`` are
-    four for each attempt: its ``Sent`` as JSON, the message for the queue, the payload and the overrides, each "" for none.
+    four for each attempt: its ``Sent`` as JSON, the message for the queue, the payload, overrides; each "" for none.
     """
 
     events_key: Key
