@@ -25,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 DEMO_ARGS ?=
 TEST_ARGS ?=
 # Tests mostly wait for servers, so run more of them at the same time than there are cores.
-TEST_PROCESSES ?= 6
+TEST_PROCESSES ?= 8
 MATRIX_ARGS ?=
 BENCH_ARGS ?=
 BENCH_JSON ?= bench.json

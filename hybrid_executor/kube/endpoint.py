@@ -6,6 +6,7 @@ no error shows a token.
 
 from __future__ import annotations
 
+import inspect
 import os
 import ssl
 from collections.abc import Callable, Mapping
@@ -100,7 +101,12 @@ class _Credentials:
     @property
     def renews(self) -> bool:
         """The library replaces a token that is about to expire (account of a pod, exec plugin)."""
-        return getattr(self._configuration, "refresh_api_key_hook", None) is not None
+        from kubernetes.config.kube_config import KubeConfigLoader
+
+        hook = getattr(self._configuration, "refresh_api_key_hook", None)
+        loader = inspect.getclosurevars(hook).nonlocals.get("self") if inspect.isfunction(hook) else None
+        # For a kubeconfig there always is a hook. It does something only where the loader knows when the token expires.
+        return hook is not None and (not isinstance(loader, KubeConfigLoader) or hasattr(loader, "expiry"))
 
     def __call__(self) -> Mapping[str, str]:
         from kubernetes.config import ConfigException

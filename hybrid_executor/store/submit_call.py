@@ -4,14 +4,51 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TypedDict
 from uuid import uuid4
 
+from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import TERMINAL_STATES
 from hybrid_executor.store.changes import Submission
 from hybrid_executor.store.epochs import KEPT_SECONDS, SETTLING_SECONDS
 from hybrid_executor.store.keys import Key, Keys
 from hybrid_executor.store.scripts import calls
 from hybrid_executor.targets import place_name
+
+
+class Destination(TypedDict):
+    """What attempts of one call share; ``..._key`` is an index of ``KEYS``, 0 for none.
+
+    ``route`` is "" where nobody counts; at most ``most`` attempts may be in the set ``place_key``, 0 for no limit.
+    """
+
+    owner: OwnerId
+    pool: str
+    route: str
+    target: str
+    most: int
+    place_key: int
+    owner_key: int
+    live_key: int
+    launch_key: int
+    queue_key: int
+
+
+class Sent(TypedDict):
+    """One attempt, as JSON: the server parses it faster than the client packs each part.
+
+    ``destination`` is an index of the destinations, from 1; the key of the record is ``KEYS[first_key]``, those of
+    payload and overrides follow it. ``because`` is why it goes on to another target. An attempt that ``only_waits`` is
+    submitted again only if nothing can have started it, and that is no further launch.
+    """
+
+    id: AttemptId
+    expected_generation: int
+    because: str
+    only_waits: bool
+    destination: int
+    first_key: int
+    fields: list[str]
 
 
 class _Batch:
@@ -21,7 +58,7 @@ class _Batch:
         self._keys = keys
         self._indexes: dict[tuple[object, ...], int] = {}
         self.keys = [keys.events, keys.epoch, keys.home, keys.unsettled]
-        self.destinations: list[calls.Destination] = []
+        self.destinations: list[Destination] = []
 
     def place(self, key: Key) -> int:
         """Add a key; return its index in the script."""
@@ -36,7 +73,7 @@ class _Batch:
         if destination not in self._indexes:
             keys, route = self._keys, placement.route
             self.destinations.append(
-                calls.Destination(
+                Destination(
                     owner=item.owner,
                     pool=item.pool,
                     route=route,
@@ -60,7 +97,7 @@ def submit_call(
     batch = _Batch(keys)
     items: list[str] = []
     for item in submissions:
-        submission = calls.Submission(
+        submission = Sent(
             id=item.attempt,
             expected_generation=item.expected_generation,
             because=item.placement.because,

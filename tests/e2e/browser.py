@@ -23,6 +23,7 @@ SCREENSHOTS = os.environ.get("HYBRID_TEST_SCREENSHOTS")
 """A folder for screenshots of the documentation; none are made without it."""
 
 _MOST_TABS = 400
+_LOOK_SECONDS = 0.1
 _FOCUSED = "const e = document.activeElement; return e === document.body ? '' : e.cloneNode(false).outerHTML"
 
 
@@ -54,7 +55,9 @@ class Browser:
             except StaleElementReferenceException:
                 return None
 
-        found = wait_until(look, what=lambda: f"{css} {text!r} is shown; there is: {self.text()[:2000]}")
+        found = wait_until(
+            look, what=lambda: f"{css} {text!r} is shown; there is: {self.text()[:2000]}", every_seconds=_LOOK_SECONDS
+        )
         assert found is not None
         return found
 
@@ -70,7 +73,7 @@ class Browser:
         wait_until(
             lambda: words in self.text(),
             what=lambda: f"{words!r} is shown; there is: {self.text()[:3000]}",
-            every_seconds=0.1,
+            every_seconds=_LOOK_SECONDS,
         )
 
     def enter_frame(self, holds: str = "main h2, main form, main .box") -> None:
@@ -90,7 +93,11 @@ class Browser:
             except (NoSuchElementException, StaleElementReferenceException, WebDriverException):
                 return False
 
-        wait_until(try_to_enter, what=lambda: f"there is a page in a frame; there is: {self.text()[:2000]}")
+        wait_until(
+            try_to_enter,
+            what=lambda: f"there is a page in a frame; there is: {self.text()[:2000]}",
+            every_seconds=_LOOK_SECONDS,
+        )
 
     def tab_to(self, is_there: Callable[[str], bool]) -> str:
         """Press Tab until an element has the focus whose tag is as wanted; return the tag as HTML."""

@@ -39,6 +39,9 @@ from hybrid_executor.store import Attempts, Change, Claim, HandOvers, Outcome, S
 
 log = logging.getLogger(__name__)
 
+SHORTAGE_SECONDS = 60.0
+"""A pod that found no node for so long, though others gave way, needs something else."""
+
 
 class PodRecorder:
     """Writes the diagnoses of pods to their attempts' records.
@@ -46,7 +49,7 @@ class PodRecorder:
     :param starts: told which pods have started, None for nobody.
     :param hand_overs: told which pods wait for their workload, None for nobody.
     :param on_end: called with each namespace where a pod ended.
-    :param on_shortage: called with each namespace where a pod finds no node.
+    :param on_shortage: called with each namespace where a pod has found no node for less than a minute.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class PodRecorder:
         self._log_tails = log_tails
         self._endings = Endings()
         self._unrecorded = Unrecorded()
+        self._without_node: dict[str, float] = {}
 
     def record(self, sightings: Sequence[Sighting]) -> None:
         """Record sightings in their order; verdicts that have to wait are held.
@@ -87,8 +91,15 @@ class PodRecorder:
         self._count_starts(sightings)
         for namespace in {seen.identity.namespace for seen in sightings if seen.has_ended or seen.is_gone}:
             self._on_end(namespace)
-        for namespace in {seen.identity.namespace for seen in sightings if finds_no_node(seen)}:
+        for namespace in {seen.identity.namespace for seen in sightings if self._needs_room(seen, now=now)}:
             self._on_shortage(namespace)
+
+    def _needs_room(self, seen: Sighting, *, now: float) -> bool:
+        """Return whether others should make room for a pod."""
+        if seen.is_gone or not finds_no_node(seen):
+            self._without_node.pop(seen.identity.uid, None)
+            return False
+        return now - self._without_node.setdefault(seen.identity.uid, now) < SHORTAGE_SECONDS
 
     def holds(self, seen: Sighting) -> bool:
         """Return whether something about this pod waits to be recorded."""

@@ -16,7 +16,7 @@ the instance's ``prefix``, and the names of the kinds of keys from :mod:`~hybrid
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
@@ -25,46 +25,11 @@ from hybrid_executor.store.keys import Key
 Texts = tuple[str | int, ...]
 
 
-class Destination(TypedDict):
-    """What attempts of one :class:`Submit` share; ``..._key`` is an index of ``KEYS``, 0 for none.
-
-    ``route`` is "" where nobody counts; at most ``most`` attempts may be in the set ``place_key``, 0 for no limit.
-    """
-
-    owner: OwnerId
-    pool: str
-    route: str
-    target: str
-    most: int
-    place_key: int
-    owner_key: int
-    live_key: int
-    launch_key: int
-    queue_key: int
-
-
-class Submission(TypedDict):
-    """One attempt of a :class:`Submit`, as JSON: the server parses it faster than the client packs each part.
-
-    ``destination`` is an index of the destinations, from 1; the key of the record is ``KEYS[first_key]``, those of
-    payload and overrides follow it. ``because`` is why it goes on to another target. An attempt that ``only_waits`` is
-    submitted again only if nothing can have started it, and that is no further launch.
-    """
-
-    id: AttemptId
-    expected_generation: int
-    because: str
-    only_waits: bool
-    destination: int
-    first_key: int
-    fields: list[str]
-
-
 class Submit(NamedTuple):
     """Record attempts as submitted. ``proposal`` names an epoch that may have to begin.
 
-    ``destinations`` is a list of :class:`Destination` as JSON. ``items`` are four for each attempt: a
-    :class:`Submission`, the message for the queue, the payload and the overrides, each "" for none.
+    ``destinations`` is a list of ``Destination`` as JSON; see :mod:`~hybrid_executor.store.submit_call`. ``items`` are
+    four for each attempt: its ``Sent`` as JSON, the message for the queue, the payload, overrides; each "" for none.
     """
 
     events_key: Key

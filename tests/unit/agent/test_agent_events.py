@@ -50,10 +50,17 @@ class World:
         self.remover = PodRemover(client, cluster="default", complaints=Complaints(), threads=1)
         self.logs = DelayedPool("logs", threads=1)
         log_tails = LogTails(client, self.logs)
+        self.shortages: list[str] = []
         self.stream = PodStream(
             client=client,
             attempts=self.store.attempts,
-            recorder=PodRecorder(self.store.attempts, settings=SETTINGS, remover=self.remover, log_tails=log_tails),
+            recorder=PodRecorder(
+                self.store.attempts,
+                settings=SETTINGS,
+                remover=self.remover,
+                log_tails=log_tails,
+                on_shortage=self.shortages.append,
+            ),
             remover=self.remover,
             settings=SETTINGS,
         )
@@ -123,6 +130,22 @@ def test_the_version_is_that_of_the_last_event_bookmarks_included(world: World) 
     bookmark = {"type": "BOOKMARK", "object": {"kind": "Pod", "metadata": {"resourceVersion": "77"}}}
     assert world.stream.take_in([event("Pending", version="5"), bookmark]) == "77"
     assert world.stream.take_in([]) == ""
+
+
+def test_others_give_way_to_a_pod_without_a_node_for_a_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def finds_no_node(version: str) -> dict[str, Any]:
+        found = event("Pending", version=version)
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": version}
+        found["object"]["status"]["conditions"] = [condition]
+        return found
+
+    world.take_in(finds_no_node("1"))
+    world.take_in(finds_no_node("2"))
+    assert world.shortages == ["ns", "ns"]
+    monkeypatch.setattr("hybrid_executor.agent.watch.recording.SHORTAGE_SECONDS", 0)
+    world.take_in(finds_no_node("3"))
+    assert world.shortages == ["ns", "ns"]
+    assert "finds no node" in world.note()
 
 
 def test_an_event_of_an_older_launch_touches_nothing(world: World) -> None:

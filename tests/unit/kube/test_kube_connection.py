@@ -15,7 +15,9 @@ from urllib3.util import Retry
 
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import ConfigError, KubeUnavailable
+from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.connection import keepalive_options, open_transport
+from hybrid_executor.kube.examination import read_credentials
 
 
 def kubeconfig(path: Path, user: dict[str, object], *, server: str = "http://127.0.0.1:1") -> str:
@@ -209,6 +211,18 @@ def test_a_service_account_whose_token_vanished_is_unavailable_and_not_a_crash(
     token.unlink()
     with pytest.raises(KubeUnavailable, match="could not be renewed"):
         transport.credentials()
+
+
+def test_a_token_that_stands_in_a_kubeconfig_is_not_renewed_and_that_of_a_plugin_is(tmp_path: Path) -> None:
+    def renews(user: dict[str, object]) -> bool:
+        file = kubeconfig(tmp_path / "config", user)
+        [credential] = read_credentials(
+            KubeClient(open_transport(KubernetesSettings(in_cluster=False, config_file=file)))
+        )
+        return credential.is_renewed
+
+    assert not renews({"token": "t"})
+    assert renews(exec_plugin(tmp_path, "2120-01-01T00:00:00Z"))
 
 
 TOKEN = Path("/nonexistent")
