@@ -17,10 +17,8 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-_SPAN_EXPORTERS = (
-    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
-    "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
-)
+# That of gRPC has threads and locks outside of Python, which nobody can stop for certain.
+_SPAN_EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 _EXPORT = "opentelemetry.sdk.trace.export"
 _STATS = ("airflow._shared.observability.metrics", "airflow.sdk._shared.observability.metrics")
 _STOP_MILLISECONDS = 5_000  # to send what was recorded; a collector that does not answer must not delay the worker
@@ -72,7 +70,7 @@ def _stop_spans() -> Callable[[], Any] | None:
     if type(provider) is not sdk.TracerProvider or len(active) != 1 or type(active[0]) is not export.BatchSpanProcessor:
         return None
     make: Any = type(active[0].span_exporter)
-    if make.__module__ not in _SPAN_EXPORTERS:
+    if make.__module__ != _SPAN_EXPORTER:
         return None
     active[0].shutdown()
     # Tracers keep their provider, and that its list of processors.
