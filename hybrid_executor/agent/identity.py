@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybrid_executor.events import AttemptId
-from hybrid_executor.kube.names import ANNOTATION_ATTEMPT, ANNOTATION_MOVES, LABEL_ATTEMPT, LABEL_LAUNCH, LABEL_REDIS
+from hybrid_executor.kube.names import (
+    ANNOTATION_ATTEMPT,
+    ANNOTATION_MOVES,
+    LABEL_ATTEMPT,
+    LABEL_LAUNCH,
+    LABEL_REDIS,
+    is_of_another,
+)
 
 ANNOTATION_GENERATION = "hybrid-executor/generation"
 """The generation of the record that the pod was launched for. It keeps an old pod from changing a newer launch."""
@@ -65,6 +72,11 @@ def identify(pod: Mapping[str, Any]) -> PodIdentity | None:
         redis_id=labels.get(LABEL_REDIS) or "",
         moves=_number(annotations.get(ANNOTATION_MOVES), otherwise=0),
     )
+
+
+def identify_own(pod: Mapping[str, Any], instance: str) -> PodIdentity | None:
+    """Return the pod's identity, None also for a pod of another installation than ``instance``."""
+    return None if is_of_another(pod, instance) else identify(pod)
 
 
 def _number(text: str | None, *, otherwise: int) -> int:

@@ -14,9 +14,20 @@ import pytest
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store import RedisSettings, Store, open_store
 from tests.integration import rows
+from tests.integration.redis_installed import Server
+from tests.redis_situations import programs, serve
 from tests.waiting import wait_until
 
 QUEUE_OF_PODS = "kubernetes"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of a module's own, which can be made to refuse; see :mod:`tests.redis_situations`."""
+    program = os.environ.get("HYBRID_TEST_SERVER") or programs()["valkey"]
+    started = serve(tmp_path_factory.mktemp("server") / "data", program)
+    yield started
+    started.kill()
 
 
 class MovableClock:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from hybrid_executor.events import OwnerId
+from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.integration.conftest import QUEUE_OF_PODS, make_task, queue, repaired
@@ -230,13 +230,13 @@ def test_a_repair_that_failed_is_done_after_a_pause_and_not_only_in_the_next_rou
     assert "worker lost" in reason
 
 
-def test_an_adoption_that_the_database_failed_is_tried_again(
-    make_executor: MakeExecutor, make_row: MakeRow, store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
+def adopt_without_database(
+    make_executor: MakeExecutor, workload: Any, caplog: pytest.LogCaptureFixture
+) -> tuple[Any, AttemptId]:
+    """Let a second executor adopt the task of a first one while the database fails; return it and the attempt."""
     from tests.integration.test_owner_repairs import rows_of
 
     first = make_executor(job_id=1)
-    workload = make_row()
     [attempt] = queue(first, workload)
     first.heartbeat()
     second = make_executor(job_id=2)
@@ -247,6 +247,14 @@ def test_an_adoption_that_the_database_failed_is_tried_again(
             assert second.try_adopt_task_instances(rows) == []
     finally:
         repair_database()
+    return second, attempt
+
+
+def test_an_adoption_that_the_database_failed_is_tried_again(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    workload = make_row()
+    second, attempt = adopt_without_database(make_executor, workload, caplog)
     assert second.running == set()
     second.heartbeat()
     assert second.running == {workload.ti.key}
@@ -260,20 +268,9 @@ def test_an_adoption_that_failed_is_not_tried_again_once_another_scheduler_has_a
     from sqlalchemy import update
 
     from tests.integration.rows import open_session
-    from tests.integration.test_owner_repairs import rows_of
 
-    first = make_executor(job_id=1)
     workload = make_row()
-    [attempt] = queue(first, workload)
-    first.heartbeat()
-    second = make_executor(job_id=2)
-    rows = rows_of(workload)
-    repair_database = break_database()
-    try:
-        with caplog.at_level(logging.CRITICAL):
-            assert second.try_adopt_task_instances(rows) == []
-    finally:
-        repair_database()
+    second, attempt = adopt_without_database(make_executor, workload, caplog)
     with closing(open_session()) as session:
         session.execute(update(TaskInstance).where(TaskInstance.id == workload.ti.id).values(queued_by_job_id=3))
         session.commit()

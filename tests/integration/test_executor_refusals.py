@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,16 +17,8 @@ from hybrid_executor.store import RedisSettings, Store, open_store
 from tests.integration.conftest import make_task, queue, set_options, wait_for
 from tests.integration.redis_installed import Server
 from tests.integration.workers.near_side import callback_json
-from tests.redis_situations import RIGHTS, SITUATIONS, full, programs, serve
+from tests.redis_situations import RIGHTS, SITUATIONS, full
 from tests.store_view import alive, queue_length
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    program = os.environ.get("HYBRID_TEST_SERVER") or programs()["valkey"]
-    started = serve(tmp_path_factory.mktemp("refusing") / "data", program)
-    yield started
-    started.kill()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,20 +27,11 @@ from tests.integration.redis_installed import Server
 from tests.integration.workers.near_side import INSTANCE, Scheduler, callback_json, wait_until
 from tests.integration.workers.real_worker import Daemon, Home, make_home
 from tests.redis_acl import PASSWORD, create_user, documented_rules
-from tests.redis_situations import programs, serve
 from tests.waiting import PATIENCE_SECONDS
 
 RULES = documented_rules()
 # redis-py tells its name and version where it may, and takes no notice where it may not.
 _UNIMPORTANT = ("client|setinfo", "client|setname", "client")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    program = os.environ.get("HYBRID_TEST_SERVER") or programs()["valkey"]
-    started = serve(tmp_path_factory.mktemp("guarded") / "data", program)
-    yield started
-    started.kill()
 
 
 @pytest.fixture

@@ -33,7 +33,6 @@ from tests.integration.redis_installed import Server
 from tests.integration.workers.near_side import callback_json
 from tests.integration.workers.real_worker import Daemon, make_home
 from tests.redis_acl import PASSWORD, create_user, documented_rules
-from tests.redis_situations import programs, serve
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.redis
@@ -353,14 +352,6 @@ def test_the_log_of_a_teams_pod_is_found_by_the_executor_of_all_teams(
 
 
 # ---- who can reach what ----
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    program = os.environ.get("HYBRID_TEST_SERVER") or programs()["valkey"]
-    started = serve(tmp_path_factory.mktemp("shared") / "data", program)
-    yield started
-    started.kill()
 
 
 def rules_of_team(part: str, team: str) -> list[str]:

@@ -94,9 +94,8 @@ HAND_OVER_MUTANTS = (
     Mutant(
         name="a pod of another attempt gets the workload",
         file=f"{_WARM}/hand_over.py",
-        old="        is_other = identity is None or identity.attempt != record.id or "
-        "is_of_another(pod, self._instance)",
-        new="        is_other = False",
+        old="        if warm_state(pod) != CLAIMED or identity is None or identity.attempt != record.id:",
+        new="        if warm_state(pod) != CLAIMED:",
         within=3000,
     ),
     Mutant(

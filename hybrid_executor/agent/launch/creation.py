@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hybrid_executor.agent.identity import ANNOTATION_GENERATION, PodIdentity, identify
+from hybrid_executor.agent.identity import ANNOTATION_GENERATION, PodIdentity, identify, identify_own
 from hybrid_executor.agent.launch.entries import Again, Created, Failed, Ready, Refused, Tried
 from hybrid_executor.backoff import CREATE
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.client import KubeClient
-from hybrid_executor.kube.names import LABEL_INSTANCE, attempt_selector, is_of_another
+from hybrid_executor.kube.names import LABEL_INSTANCE, attempt_selector
 from hybrid_executor.kube.refusal import Refusal, judge_create_error, missing_attach_right
 from hybrid_executor.kube.rights import AttachRight
 from hybrid_executor.kube.warm_pod import CLAIMED, warm_state
@@ -130,7 +130,7 @@ class PodCreator:
             launch.failures += 1
             launch.last_words = str(error)
             return Again(launch, CREATE.seconds(launch.failures, jitter=random.random()), str(error))
-        identity = identify(pod) if not is_of_another(pod, self._instance) else None
+        identity = identify_own(pod, self._instance)
         if identity is not None and (identity.attempt, identity.launch) == (ready.record.id, ready.record.launch):
             return self._take_for_done(ready, identity)
         launch.renames += 1

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hybrid_executor.agent.identity import identify
+from hybrid_executor.agent.identity import identify_own
 from hybrid_executor.agent.launch.entries import Again, Created, Parked, Withdrawn
 from hybrid_executor.agent.removal import PodRemover
 from hybrid_executor.agent.watch.decision import sight
@@ -84,9 +84,8 @@ class Withdrawals:
             if self._may_be_under_way(withdrawn):
                 return Again(launch, _PAUSE_SECONDS, "Waiting until it is certain that its pod was not created")
             return Parked(launch, record)
-        identity = identify(pod)
-        is_other = identity is None or (identity.attempt, identity.launch) != (record.id, record.launch)
-        if identity is None or is_other or is_of_another(pod, self._instance):
+        identity = identify_own(pod, self._instance)
+        if identity is None or (identity.attempt, identity.launch) != (record.id, record.launch):
             return Parked(launch, record)
         return Created(launch, record, identity.namespace, identity.name, identity.uid)
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from hybrid_executor.agent.identity import ANNOTATION_GENERATION, identify
+from hybrid_executor.agent.identity import ANNOTATION_GENERATION, identify_own
 from hybrid_executor.agent.launch.entries import Again, Claimed, Failed, HandOverResult, TakenBack
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.warm.own_pods import OwnHandOver
@@ -29,7 +29,6 @@ from hybrid_executor.agent.warm.writing import WorkloadWriter, is_usable
 from hybrid_executor.backoff import CREATE
 from hybrid_executor.errors import KubeError, TaskRejected
 from hybrid_executor.kube.client import KubeClient
-from hybrid_executor.kube.names import is_of_another
 from hybrid_executor.kube.warm_pod import CLAIMED, WAITING, claim_of, claim_patch, warm_state
 from hybrid_executor.states import State
 from hybrid_executor.store import Store
@@ -111,9 +110,8 @@ class HandOver:
         if not pod:
             words = f"Pod {claimed.pod}, which this attempt was given, does not exist any more: its task may have run."
             return Failed(claimed.launch, record, words, "deleted", is_lost=True, sources=(State.PENDING,))
-        identity = identify(pod)
-        is_other = identity is None or identity.attempt != record.id or is_of_another(pod, self._instance)
-        if warm_state(pod) != CLAIMED or is_other:
+        identity = identify_own(pod, self._instance)
+        if warm_state(pod) != CLAIMED or identity is None or identity.attempt != record.id:
             return self._take_back(claimed)
         if claim_of(pod) == claimed.launch.claim and not claimed.launch.has_written:
             return self._writer.give(claimed, pod)

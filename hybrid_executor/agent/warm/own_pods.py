@@ -17,14 +17,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hybrid_executor.agent.identity import identify
+from hybrid_executor.agent.identity import identify_own
 from hybrid_executor.agent.launch.entries import Again, Claimed, Dropped, HandOverResult
 from hybrid_executor.agent.warm.writing import WorkloadWriter, is_usable
 from hybrid_executor.backoff import Backoff
 from hybrid_executor.errors import KubeError
 from hybrid_executor.kube.awaiting_pod import AWAITED, begin_patch, hand_over_state
 from hybrid_executor.kube.client import KubeClient
-from hybrid_executor.kube.names import is_of_another
 from hybrid_executor.kube.warm_pod import CLAIMED, claim_of, is_ready
 from hybrid_executor.store import Store
 
@@ -78,8 +77,8 @@ class OwnHandOver:
         return self._begin(claimed)
 
     def _is_own(self, pod: Mapping[str, Any], claimed: Claimed) -> bool:
-        identity = identify(pod)
-        return identity is not None and identity.attempt == claimed.record.id and not is_of_another(pod, self._instance)
+        identity = identify_own(pod, self._instance)
+        return identity is not None and identity.attempt == claimed.record.id
 
     def _find(self, claimed: Claimed) -> Mapping[str, Any]:
         try:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,23 +10,13 @@ import pytest
 from hybrid_executor.states import State
 from tests.integration.agent.conftest import World, wait_until
 from tests.integration.redis_installed import Server
-from tests.redis_situations import RIGHTS, SITUATIONS, programs, serve
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    program = os.environ.get("HYBRID_TEST_SERVER") or programs()["valkey"]
-    started = serve(tmp_path_factory.mktemp("refusing") / "data", program)
-    yield started
-    started.kill()
+from tests.redis_situations import RIGHTS, SITUATIONS
 
 
 @pytest.fixture
-def world(server: Server, tmp_path: Path) -> Iterator[World]:
+def redis_url(server: Server) -> str:
     server.client.flushall()
-    opened = World(f"redis://127.0.0.1:{server.port}/0", tmp_path)
-    yield opened
-    opened.close()
+    return f"redis://127.0.0.1:{server.port}/0"
 
 
 @pytest.mark.parametrize("code", ["OOM", "READONLY", "MISCONF"])

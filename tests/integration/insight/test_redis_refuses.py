@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,18 +12,10 @@ from hybrid_executor.store import RedisSettings, Store, open_store
 from tests.integration.conftest import queue
 from tests.integration.insight.conftest import Asked
 from tests.integration.redis_installed import Server
-from tests.redis_situations import SITUATIONS, frozen, programs, serve
+from tests.redis_situations import SITUATIONS, frozen
 
 ANSWERS = ("OOM", "READONLY", "NOREPLICAS")
 """Situations in which Redis answers questions. With MISCONF Redis refuses even the PING of new connections."""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    program = os.environ.get("HYBRID_TEST_SERVER") or programs()["valkey"]
-    started = serve(tmp_path_factory.mktemp("refusing") / "data", program)
-    yield started
-    started.kill()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,17 +11,9 @@ from kombu import Connection
 from hybrid_executor.errors import StoreRefused
 from hybrid_workers.debts import Debts, keep_what_is_refused
 from tests.integration.redis_installed import Server
-from tests.redis_situations import full, programs, read_only, serve
+from tests.redis_situations import full, read_only
 
 BODY = {"body": "x", "headers": {}, "properties": {"delivery_tag": "a tag", "delivery_info": {}}}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    program = os.environ.get("HYBRID_TEST_SERVER") or programs()["valkey"]
-    started = serve(tmp_path_factory.mktemp("refusing") / "data", program)
-    yield started
-    started.kill()
 
 
 @pytest.fixture

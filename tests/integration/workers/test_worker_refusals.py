@@ -14,15 +14,7 @@ from hybrid_workers.probe import probe
 from tests.integration.redis_installed import Server
 from tests.integration.workers.near_side import Scheduler, WorkerProcess, runs, start_worker_process, wait_until
 from tests.redis_acl import PASSWORD, create_user, documented_rules
-from tests.redis_situations import SITUATIONS, full, programs, serve
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    program = os.environ.get("HYBRID_TEST_SERVER") or programs()["valkey"]
-    started = serve(tmp_path_factory.mktemp("refusing") / "data", program)
-    yield started
-    started.kill()
+from tests.redis_situations import SITUATIONS, full
 
 
 @pytest.fixture(scope="module")
