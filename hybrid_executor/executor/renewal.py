@@ -6,13 +6,14 @@ import logging
 
 from hybrid_executor import compat
 from hybrid_executor.executor.context import Context
+from hybrid_executor.executor.resubmission import queued_workloads
 from hybrid_executor.store import Renewal
 
 log = logging.getLogger(__name__)
 
 
 def renew_workloads(context: Context) -> None:
-    """Make new workloads for the attempts that wait for one, as far as Airflow still has their tasks queued.
+    """Make new workloads for the attempts that wait for one, as far as Airflow still has their tasks queued as them.
 
     An attempt that gets none here is launched again by its agent after a while, so that its end is decided as always.
 
@@ -21,12 +22,13 @@ def renew_workloads(context: Context) -> None:
     pending = context.pending
     asked = set(pending.to_renew)
     waiting = [tracked for tracked in map(context.ledger.get, asked) if tracked is not None and tracked.kind == "task"]
-    made = context.make_workloads([tracked.workload_id for tracked in waiting]) if waiting else {}
+    made = queued_workloads(context, waiting) if waiting else {}
     renewals = []
     for tracked in waiting:
-        workload = made.get(tracked.workload_id)
+        workload = made.get(tracked.attempt)
         if workload is None or isinstance(workload, Exception):
-            log.info("No new workload can be made for attempt %s: %s", tracked.attempt, workload or "it is not queued")
+            why_not = workload or "Airflow no longer waits for it"
+            log.info("No new workload can be made for attempt %s: %s", tracked.attempt, why_not)
             continue
         payload = compat.read_workload(workload).airflow.model_dump_json()
         renewals.append(Renewal(tracked.attempt, tracked.generation, payload))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from airflow.models.taskinstance import TaskInstance
+from sqlalchemy import update
 
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.integration.conftest import QUEUE_OF_PODS, queue
+from tests.integration.rows import open_session
 
 pytestmark = pytest.mark.redis
 
@@ -43,6 +47,25 @@ def test_a_task_that_is_still_queued_gets_a_new_token_and_keeps_its_attempt(
     assert new["token"] not in ("", old["token"])
     assert store.attempts.workload(attempts[1])[1] == "", "Airflow does not have it queued"
     assert executor.get_event_buffer() == {}
+
+
+def test_an_attempt_whose_task_is_queued_as_another_one_by_now_gets_no_token(
+    make_executor: Callable[..., Any], make_row: Callable[..., Any], store: Store
+) -> None:
+    """Its pod would start the task, and the other one's pod would be refused and fail it."""
+    executor = make_executor()
+    stays, was_reset = make_row("stays", queue=QUEUE_OF_PODS), make_row("was_reset", queue=QUEUE_OF_PODS)
+    attempts = queue(executor, stays, was_reset)
+    executor.heartbeat()
+    for attempt in attempts:
+        pending(store, attempt)
+        store.hand_overs.want(attempt, generation=1)
+    with open_session() as session:
+        of_task = TaskInstance.id == was_reset.ti.id
+        session.execute(update(TaskInstance).where(of_task).values(external_executor_id=str(uuid4())))
+        session.commit()
+    executor.heartbeat()
+    assert [bool(store.attempts.workload(attempt)[1]) for attempt in attempts] == [True, False]
 
 
 def test_an_attempt_that_has_started_in_between_gets_no_token(

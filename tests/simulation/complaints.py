@@ -28,6 +28,7 @@ class Complaints(logging.Handler):
 
 def prepare_loggers() -> None:
     """Let the product's loggers tell nobody but the running history, for the rest of this process."""
+    logging._srcfile = None  # type: ignore[attr-defined] - no line says where it was logged, and to find that takes long
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)

@@ -213,6 +213,15 @@ HAND_OVER_MUTANTS = (
         within=1000,
     ),
     Mutant(
+        name="an attempt gets a new workload though its task is queued as another one",
+        file="hybrid_executor/executor/renewal.py",
+        old="        workload = made.get(tracked.attempt)\n",
+        new="        workload = made.get(tracked.attempt) or context.make_workloads([tracked.workload_id]).get("
+        "tracked.workload_id)\n",
+        needs_pods=True,
+        harmless="Its task must be reset while its scheduler is paused and its pod waits; a test notices it",
+    ),
+    Mutant(
         name="what runs gets a new workload",
         file=f"{_LUA}/renew.lua",
         old="\n    or not is_among(known[1], states) then",

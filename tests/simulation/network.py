@@ -109,5 +109,7 @@ class Network:
 
     def _wake(self, written: Collection[str]) -> None:
         for keys, places in self._blocked.items():
-            if any(key in written for key in keys):
-                places.wake()
+            for key in keys:
+                if key in written:
+                    places.wake()
+                    break

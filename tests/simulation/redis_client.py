@@ -36,12 +36,19 @@ class SimulatedPipeline(Pipeline):
     """Sends all its commands at once."""
 
     def __init__(self, client: SimulatedRedis) -> None:
-        super().__init__(client.connection_pool, client.response_callbacks, False, None)
-        self._client = client
+        self._client = client  # and nothing of redis-py's own, which takes longer than all else of a short pipeline
+        self.command_stack = []
+
+    def __del__(self) -> None:
+        """There is no connection to give back."""
+
+    def execute_command(self, *arguments: Any, **options: Any) -> SimulatedPipeline:
+        self.command_stack.append((arguments, options))
+        return self
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         commands, self.command_stack = self.command_stack, []
-        answers = self._client.exchange([(arguments, options) for arguments, options in commands])
+        answers = self._client.exchange(commands)
         if raise_on_error:
             for answer in answers:
                 if isinstance(answer, Exception):

@@ -65,13 +65,13 @@ class Lua:
             return self._runtime.table_from({"err": str(error)})
 
     def _from_reply(self, reply: Any) -> Any:
-        if reply is None:
-            return False
-        if isinstance(reply, list):
-            return self._runtime.table_from([self._from_reply(item) for item in reply])
-        return reply
+        if type(reply) is list:
+            return self._runtime.table_from([item if type(item) is str else self._from_reply(item) for item in reply])
+        return False if reply is None else reply
 
     def _to_reply(self, value: Any) -> Any:
+        if type(value) is str or type(value) is int:
+            return value
         if lua_type(value) == "table":
             items: list[Any] = []
             while (item := value[len(items) + 1]) is not None:

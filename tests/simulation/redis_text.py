@@ -7,6 +7,8 @@ from typing import Any
 
 def text_of(value: Any) -> str:
     """Return a value as a client sends it."""
+    if type(value) is int:
+        return str(value)
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, float):

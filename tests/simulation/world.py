@@ -211,9 +211,10 @@ class World:
             if process.paused_until > at and not process.is_dead:
                 self._push(process.paused_until, what, process)
                 continue
-            self.now = max(self.now, at)
+            if at > self.now:
+                self.now = at
             self.steps += 1
-            if isinstance(what, Waiting):
+            if type(what) is Waiting:
                 if what.is_over:
                     continue
                 what.is_over = True
