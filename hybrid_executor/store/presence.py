@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import redis
 
@@ -14,7 +14,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
-from hybrid_executor.store.wrong_types import is_wrong_type
+from hybrid_executor.store.wrong_types import checked_answers, is_wrong_type
 
 log = logging.getLogger(__name__)
 
@@ -93,12 +93,10 @@ class Presence:
     @translated
     def members(self, role: Role) -> list[Member]:
         """Return all that announced themselves in the last day, by name."""
-        clock, micros = self._client.time()
-        known = self._heard(role)
+        now, known = self._heard(role)
         pipeline = self._client.pipeline(transaction=False)
         for name, _ in known:
             pipeline.hgetall(self._keys.member(role, name))
-        now = clock + micros / 1e6
         return sorted(
             (
                 Member(role=role, name=name, fields=_fields(answer), silent_seconds=max(0.0, now - float(heard)))
@@ -107,16 +105,16 @@ class Presence:
             key=lambda member: member.name,
         )
 
-    def _heard(self, role: Role) -> list[tuple[str, float]]:
-        """Return names and times; none where the key holds another type, which the next announcement deletes."""
-        try:
-            return cast(
-                "list[tuple[str, float]]", self._client.zrange(self._keys.members(role), 0, -1, withscores=True)
-            )
-        except redis.ResponseError as error:
-            if is_wrong_type(error):
-                return []
-            raise
+    def _heard(self, role: Role) -> tuple[float, list[tuple[str, float]]]:
+        """Return what time it is on the server, and names with the times when each was heard of.
+
+        None are there where the key holds another type, which the next announcement deletes.
+        """
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.time()
+        pipeline.zrange(self._keys.members(role), 0, -1, withscores=True)
+        (clock, micros), known = cast("list[Any]", checked_answers(pipeline.execute(raise_on_error=False)))
+        return clock + micros / 1e6, [] if isinstance(known, Exception) else known
 
     def in_hand(self) -> set[AttemptId]:
         """Return every attempt that a live worker says it runs or holds.
