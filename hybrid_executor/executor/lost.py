@@ -27,11 +27,12 @@ _LAUNCHES_ON_WORKERS = 3
 # Each of them takes at least as long as the Task SDK goes on asking, some 10 s by default.
 _LAUNCHES_WITHOUT_API = 20
 _WORKLOAD_LOST = "workload_lost"
+_NOT_HANDED_OVER = "not_handed_over"
 _DUPLICATE = "duplicate"
 # The task of such an attempt may run, in a pod that no agent has found yet, or in a process of an earlier delivery.
 _MAY_RUN = (_WORKLOAD_LOST, _DUPLICATE)
 # Its workload did not reach its pod, so neither the task nor its pod is to blame.
-_LAUNCHES_WITHOUT_WORKLOAD = {_WORKLOAD_LOST: 3, "not_handed_over": 8, "expired": 8}
+_LAUNCHES_WITHOUT_WORKLOAD = {_WORKLOAD_LOST: 3, _NOT_HANDED_OVER: 8, "expired": 8}
 _WAITS = ("queued", "scheduled")
 _ENDED_WELL = ("success", "skipped", "deferred", "up_for_reschedule")
 
@@ -135,7 +136,10 @@ class LostWork:
         if record.category == "api_unreachable":
             most = _LAUNCHES_WITHOUT_API
         if most >= 0:
-            most = max(most, _LAUNCHES_WITHOUT_WORKLOAD.get(record.category, 0))
+            # Nobody saw its pod go, and an agent deletes one that has not accepted its workload.
+            is_given_up = record.category == "deleted" and bool(record.hand_over_pod)
+            category = _NOT_HANDED_OVER if is_given_up else record.category
+            most = max(most, _LAUNCHES_WITHOUT_WORKLOAD.get(category, 0))
         return most < 0 or record.launches < most
 
     def find_unsent(self) -> None:

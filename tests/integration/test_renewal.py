@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
 from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import update
 
+from hybrid_executor.agent.removal import PodRemover
+from hybrid_executor.agent.watch.log_tails import LogTails
+from hybrid_executor.agent.watch.recording import PodRecorder
+from hybrid_executor.agent.watch.relist import missing
+from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
-from hybrid_executor.store import Change, Store
+from hybrid_executor.store import Change, Store, Waiter
 from tests.integration.conftest import QUEUE_OF_PODS, queue
 from tests.integration.rows import open_session
 
@@ -95,3 +102,38 @@ def test_an_attempt_whose_workload_did_not_reach_its_pods_is_launched_more_often
     assert record is not None
     assert (record.state, bool(payload)) == (state, state is State.SUBMITTED)
     assert record.reason == ("" if payload else "The pod ended before it got its task.")
+
+
+@pytest.mark.parametrize(
+    ("is_handed_over", "task_state", "state"),
+    [(True, "queued", State.SUBMITTED), (True, "running", State.FAILED), (False, "queued", State.FAILED)],
+)
+def test_a_pod_that_nobody_saw_go_while_it_waited_for_its_workload_is_no_failure(
+    make_executor: Callable[..., Any],
+    make_row: Callable[..., Any],
+    store: Store,
+    is_handed_over: bool,
+    task_state: str,
+    state: State,
+) -> None:
+    """An agent may have deleted it. Airflow's database tells whether the task has started."""
+    executor = make_executor(kubernetes_executor__pod_launch_failure_retries="0")
+    [attempt] = queue(executor, make_row("task", queue=QUEUE_OF_PODS, state=task_state))
+    executor.heartbeat()
+    pending(store, attempt)
+    if is_handed_over:
+        store.hand_overs.due([Waiter(attempt, 1, "n", "p")])
+    recorder = PodRecorder(
+        store.attempts,
+        settings=replace(KubernetesSettings(), pod_launch_failure_retries=0),
+        remover=cast(PodRemover, Mock()),
+        log_tails=cast(LogTails, Mock(holds=lambda _: False, ready=lambda **_: [])),
+    )
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    recorder.record([missing(record)])
+    executor.heartbeat()
+    executor.heartbeat()
+    record, payload, _ = store.attempts.workload(attempt)
+    assert record is not None
+    assert (record.state, bool(payload)) == (state, state is State.SUBMITTED)

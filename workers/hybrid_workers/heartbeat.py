@@ -82,6 +82,7 @@ class Heartbeat:
         self._received: frozenset[AttemptId] = frozenset()
         self._obeyed: set[str] = set()
         self._records: Mapping[AttemptId, Record] = {}
+        self._has_restored = False
         self._complaints = Complaints()
         self._failures = 0
         self._closed_until = 0.0
@@ -196,14 +197,14 @@ class Heartbeat:
         """
         self._witness.gather(activity.running)
         epoch = self._store().events.present().name
-        if self._epoch != epoch:
-            if self._epoch:
+        if self._epoch != epoch or self._has_restored:
+            if self._epoch not in ("", epoch):
                 log.warning(
                     "Redis lost data, or may have lost its last changes; writing again what runs and has run here"
                 )
             self._witness.gather(activity.running)  # what Redis has forgotten may have been told in between
             self._witness.say_again(self._store().attempts, active=activity.running)
-        self._epoch = epoch
+        self._epoch, self._has_restored = epoch, False
 
     def _note_received(self, activity: Activity) -> None:
         news = activity.waiting - self._received
@@ -241,6 +242,7 @@ class Heartbeat:
         if lost:
             log.warning("Redis lost the records of %d running attempts; writing them again", len(lost))
             self._store().attempts.restore([_restoration(record) for record in lost])
+            self._has_restored = True  # one may have ended since it was looked at: the next look says so
         kept = {attempt: record for attempt, record in found.items() if record and record.state is State.RUNNING}
         self._records = {**{record.id: record for record in lost}, **kept}
 

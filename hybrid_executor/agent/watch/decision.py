@@ -53,7 +53,8 @@ class Sighting:
     :ivar started_after: seconds from its creation to the start of its task's container; None where it does not run.
     :ivar awaits: that container runs and gets the workload from an agent, if it has not got it yet.
     :ivar was_warm: the same of a pod that was a warm one. An agent looks after it already, unless Redis has lost that.
-    :ivar was_to_leave: nobody saw how it ended, and its attempt was to go on to another target.
+    :ivar may_be_deleted_by_agent: nobody saw how it ended. Its attempt was to go on to another target, or an agent was
+        handing the workload over to it: agents delete such pods.
     """
 
     identity: PodIdentity
@@ -66,7 +67,7 @@ class Sighting:
     started_after: float | None = None
     awaits: bool = False
     was_warm: bool = False
-    was_to_leave: bool = False
+    may_be_deleted_by_agent: bool = False
 
 
 def sight_safely(

@@ -161,8 +161,8 @@ class PodRecorder:
         notes: dict[AttemptId, dict[str, str]] = {}
         for sighting in sightings:
             change = change_for(sighting.diagnosis, sighting.identity, self._settings)
-            if change is not None and sighting.was_to_leave and change.to is State.FAILED:
-                change = replace(change, to=State.LOST)  # an agent has deleted it, which is no failure
+            if change is not None and sighting.may_be_deleted_by_agent and change.to is State.FAILED:
+                change = replace(change, to=State.LOST)  # which is no failure: its owner knows whether it has started
             if change is not None and lines:
                 reason = with_lines(str(change.fields["reason"]), container=sighting.diagnosis.container, lines=lines)
                 change = replace(change, fields={**change.fields, "reason": reason})

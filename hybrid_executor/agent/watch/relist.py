@@ -244,7 +244,13 @@ def identity_of_record(record: Record) -> PodIdentity:
 
 def missing(record: Record) -> Sighting:
     """Return the sighting of the record's pod, which does not exist any more."""
-    return Sighting(identity_of_record(record), vanished(), is_gone=True, was_to_leave=bool(record.leaving))
+    is_handed_over = record.state is State.PENDING and bool(record.hand_over_pod)
+    return Sighting(
+        identity_of_record(record),
+        vanished(),
+        is_gone=True,
+        may_be_deleted_by_agent=is_handed_over or bool(record.leaving),
+    )
 
 
 def vanished() -> Diagnosis:

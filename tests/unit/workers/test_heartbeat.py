@@ -184,6 +184,21 @@ def test_what_ended_while_it_was_asked_whether_redis_has_forgotten_is_written_ag
     assert record_of(store).state is State.FAILED
 
 
+def test_what_ended_and_is_written_again_as_running_ends_at_the_next_look(
+    store: Store, worker: Worker, submit: Submit, clock: Clock
+) -> None:
+    submit()
+    store.attempts.claim(ATTEMPT, worker=WORKER, token="1-x")
+    worker.tell(RUNNING)
+    worker.witness.note(ENDED)
+    store.client.flushall()
+    clock.now += 6
+    worker.tell(RUNNING)  # the worker was stopped after it had looked at what runs
+    assert record_of(store).state is State.RUNNING
+    worker.tell(Activity())
+    assert (record_of(store).state, record_of(store).reason) == (State.FAILED, "why")
+
+
 def test_a_worker_with_news_every_second_still_looks_after_its_records(
     store: Store, worker: Worker, submit: Submit, clock: Clock
 ) -> None:
