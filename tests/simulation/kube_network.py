@@ -115,11 +115,18 @@ class SimulatedTransport:
         **_: object,
     ) -> bytes:
         """Send a request and return the answer."""
-        answer = self._exchange(
-            method, doing, lambda: self._network.server.call(method, path, query or {}, body, content_type)
-        )
+        answer = self._exchange(method, doing, lambda: self._ask(method, path, query or {}, body, content_type))
         self.server_time = datetime.fromtimestamp(self._network.world.now, timezone.utc)
         return answer
+
+    def _ask(self, method: str, path: str, query: Mapping[str, str], body: Any, content_type: str) -> bytes:
+        """Let the server answer by its own clock: it writes the times of objects."""
+        caller = self._network.world.current
+        ahead, caller.clock_ahead = caller.clock_ahead, 0.0
+        try:
+            return self._network.server.call(method, path, query, body, content_type)
+        finally:
+            caller.clock_ahead = ahead
 
     def stream(
         self, path: str, *, doing: str, query: Mapping[str, str], silence_seconds: float, accept: str = ""

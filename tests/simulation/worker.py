@@ -201,9 +201,11 @@ class Worker:
     def forget_ended(self, *, but: Collection[AttemptId]) -> None:
         """Keep only the messages of what runs, and these: a Redis that has lost data delivers no other one again.
 
+        Those of a worker that is dead are lost with it.
+
         :param but: those whose acknowledgement it has lost.
         """
-        kept = {*self.running, *but}
+        kept = {*but} if self.process.is_dead else {*self.running, *but}
         self.messages = {attempt: message for attempt, message in self.messages.items() if attempt in kept}
 
     def _give_back(self, message: dict[str, Any]) -> None:

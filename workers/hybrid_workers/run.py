@@ -217,6 +217,9 @@ class WorkloadRuns:
                 )
                 if again.is_granted or again.holder in ("", delivery.worker):
                     answer = finish(again.generation)
+                if answer.outcome is Outcome.STALE and answer.holder == delivery.worker:
+                    # This worker's heartbeat has written it again in between, in the generation that was claimed first.
+                    answer = finish(answer.generation)
         except HybridError as error:
             log.error("The end of attempt %s could not be reported and is kept: %s", delivery.attempt, error)
             return replace(end, untold=state.value)

@@ -12,7 +12,7 @@ import pytest
 
 from hybrid_executor.events import SCHEMA, OwnerId
 from hybrid_executor.states import State
-from hybrid_executor.store import Change, Store
+from hybrid_executor.store import Change, Claim, Restoration, Store
 from hybrid_workers.run import Disposition, Patience, WorkloadRuns
 from tests.unit.workers.conftest import ATTEMPT, WORKER, delivery, record_of, workload_text
 
@@ -200,6 +200,32 @@ def test_an_end_is_recorded_though_redis_lost_the_record_meanwhile(store: Store,
     handler(store, runs).handle(delivery())
     record = record_of(store)
     assert (record.state, record.owner, record.holder) == (State.SUCCEEDED, "1", WORKER)
+
+
+def test_an_end_is_recorded_though_the_heartbeat_writes_the_lost_record_again_in_between(
+    store: Store, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit()
+    claim, lost = store.attempts.claim, []
+    written = Restoration(
+        attempt=ATTEMPT,
+        owner=OwnerId("1"),
+        pool="celery",
+        state=State.RUNNING,
+        generation=2,
+        fields={"holder": WORKER},
+        replaces_older=True,
+    )
+
+    def claim_again(*args: Any, **rest: Any) -> Claim:
+        answer = claim(*args, **rest)
+        if lost:
+            store.attempts.restore([written])
+        return answer
+
+    monkeypatch.setattr(store.attempts, "claim", claim_again)
+    handler(store, Runs(does=lambda: lost.append(store.client.flushall()))).handle(delivery())
+    assert (record_of(store).state, record_of(store).generation) == (State.SUCCEEDED, 2)
 
 
 def test_celerys_way_to_end_a_task_process_is_left_to_celery(store: Store, submit: Submit) -> None:
