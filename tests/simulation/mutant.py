@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.simulation.plan import FaultKind, Plan
+
 _ROOT = Path(__file__).parents[2]
 
 
@@ -15,6 +17,8 @@ class Mutant:
     :ivar within: how many histories the simulation has to notice it.
     :ivar harmless: why no history notices it, "" for one that is to be noticed.
     :ivar needs_pods: it concerns pods, though it is no part of the agent.
+    :ivar needs_warm: it concerns warm pods.
+    :ivar needs: faults without which the guard has nothing to do; one of them is enough.
     """
 
     name: str
@@ -23,6 +27,8 @@ class Mutant:
     new: str
     within: int = 300
     needs_pods: bool = False
+    needs_warm: bool = False
+    needs: tuple[FaultKind, ...] = ()
     harmless: str = ""
 
     @property
@@ -40,7 +46,8 @@ class Mutant:
             raise ValueError(f"mutant {self.name}: {self.file} holds its text {text.count(self.old)} times")
         return text.replace(self.old, self.new)
 
-    @property
-    def is_of_pods(self) -> bool:
-        """Only histories with pods can notice it."""
-        return self.needs_pods or self.file.startswith("hybrid_executor/agent/")
+    def may_be_noticed_in(self, plan: Plan) -> bool:
+        """Return whether the guard can have something to do in a history."""
+        if (self.needs_pods or self.file.startswith("hybrid_executor/agent/")) and not plan.agents:
+            return False
+        return (bool(plan.warm) or not self.needs_warm) and (not self.needs or plan.has(*self.needs))

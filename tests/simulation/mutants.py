@@ -43,18 +43,24 @@ MUTANTS = (
         file=f"{_LUA}/claim.lua",
         old="if state == 'running' and token ~= '' and known[6] == token then",
         new="if false then",
+        needs=("unanswered",),
+        within=1000,
     ),
     Mutant(
         name="a claim does not wait after a fail-over",
         file=f"{_LUA}/claim.lua",
         old="if unsettled > 0 and (tonumber(known[7] or '0') or 0) <= unsettled then",
         new="if false then",
+        needs=("fall_back",),
+        within=1000,
     ),
     Mutant(
         name="a claim does not raise the generation",
         file=f"{_LUA}/claim.lua",
         old="generation = generation + 1\n",
         new="generation = generation + 0\n",
+        needs=("flush", "restart", "fall_back"),
+        within=1000,
     ),
     Mutant(
         name="a claim without a record does not become live",
@@ -126,12 +132,16 @@ MUTANTS = (
         file=f"{_LUA}/submit.lua",
         old=" or (known[2] and is_among(known[2], terminal)) then",
         new=" then",
+        needs=("unanswered", "late"),
+        within=1000,
     ),
     Mutant(
         name="a submission by another owner leaves the attempt with the first",
         file=f"{_LUA}/submit.lua",
         old="    if known[3] and known[3] ~= owner then",
         new="    if false then",
+        needs=("kill", "pause"),
+        within=1000,
     ),
     # ---- adopt.lua, restore.lua, forget.lua ----
     Mutant(
@@ -157,12 +167,16 @@ MUTANTS = (
         file=f"{_LUA}/restore.lua",
         old="if known[1] and (not replaces_older or known[3] or (tonumber(known[2] or '0') or 0) >= generation) then",
         new="if false then",
+        needs=("flush", "restart", "fall_back"),
+        within=1000,
     ),
     Mutant(
         name="a restoration replaces what has ended",
         file=f"{_LUA}/restore.lua",
         old=" or known[3] or ",
         new=" or ",
+        needs=("flush", "restart", "fall_back"),
+        within=1000,
     ),
     # ---- own.lua ----
     Mutant(
@@ -170,12 +184,16 @@ MUTANTS = (
         file=f"{_LUA}/own.lua",
         old="local has_moved = known and home ~= '' and known_home and known_home ~= home",
         new="local has_moved = false",
+        needs=("fall_back",),
+        within=1000,
     ),
     Mutant(
         name="after a fail-over nothing waits",
         file=f"{_LUA}/own.lua",
         old="    redis.call('SET', unsettled_key, string.format('%d', server_time()), 'EX', settling_seconds)\n",
         new="",
+        needs=("fall_back",),
+        within=1000,
     ),
     # ---- the executor ----
     Mutant(
@@ -189,12 +207,14 @@ MUTANTS = (
         file=f"{_EXECUTOR}/intake.py",
         old="if batch.epoch != self._epoch:",
         new="if False:",
+        needs=("flush", "restart", "fall_back"),
     ),
     Mutant(
         name="no record is read after a loss of data",
         file=f"{_EXECUTOR}/intake.py",
         old="                self._read_all_records()\n                context.pending.repairs |= AFTER_DATA_LOSS\n",
         new="",
+        needs=("flush", "restart", "fall_back"),
     ),
     Mutant(
         name="a refused adoption is given back",
@@ -291,12 +311,15 @@ MUTANTS = (
         file=f"{_EXECUTOR}/comparison.py",
         old="        if missing:\n",
         new="        if False:\n",
+        needs=("flush", "restart", "fall_back"),
     ),
     Mutant(
         name="attempts that came back are not ended",
         file=f"{_EXECUTOR}/revived.py",
         old="    context.store.attempts.revoke(revived,",
         new="    context.store.attempts.revoke([],",
+        needs=("fall_back",),
+        within=1000,
     ),
     # ---- the worker ----
     Mutant(
@@ -304,6 +327,7 @@ MUTANTS = (
         file=f"{_WORKERS}/run.py",
         old="if answer.outcome in (Outcome.MISSING, Outcome.STALE) and answer.generation < claim.generation:",
         new="if False:",
+        needs=("flush", "restart", "fall_back"),
     ),
     Mutant(
         name="a refused claim is run",
@@ -328,12 +352,14 @@ MUTANTS = (
         file=f"{_WORKERS}/heartbeat.py",
         old="            self._witness.say_again(self._store().attempts, active=activity.running)\n",
         new="            pass\n",
+        needs=("flush", "restart", "fall_back"),
     ),
     Mutant(
         name="a worker does not write lost records again",
         file=f"{_WORKERS}/heartbeat.py",
         old="            self._store().attempts.restore([_restoration(record) for record in lost])\n",
         new="            pass\n",
+        needs=("flush", "restart", "fall_back"),
     ),
     Mutant(
         name="a worker does not note what it received",

@@ -17,6 +17,8 @@ HAND_OVER_MUTANTS = (
         new='    patch = [own, {"op": "replace", "path": path_of("labels", LABEL_WARM), "value": CLAIMED}]\n',
         needs_pods=True,
         within=3000,
+        needs_warm=True,
+        needs=("fall_back",),
     ),
     Mutant(
         name="it is decided again whether a launch gets a waiting pod",
@@ -25,6 +27,7 @@ HAND_OVER_MUTANTS = (
         new="local state, is_decided = known[1], false",
         needs_pods=True,
         within=3000,
+        needs_warm=True,
     ),
     Mutant(
         name="a launch of another generation gets a waiting pod",
@@ -34,6 +37,7 @@ HAND_OVER_MUTANTS = (
         new="if is_wrong_type(known) or not known[1] then\n  return {0, ''}",
         needs_pods=True,
         within=3000,
+        needs_warm=True,
     ),
     Mutant(
         name="what is not to be launched gets a waiting pod",
@@ -42,6 +46,7 @@ HAND_OVER_MUTANTS = (
         new="",
         needs_pods=True,
         within=3000,
+        needs_warm=True,
     ),
     Mutant(
         name="a waiting pod that is given away is not told",
@@ -67,6 +72,8 @@ HAND_OVER_MUTANTS = (
         new="if false then",
         needs_pods=True,
         within=1000,
+        needs_warm=True,
+        needs=("pause", "refused"),
     ),
     Mutant(
         name="a pod that was given away a moment ago is offered again",
@@ -75,6 +82,7 @@ HAND_OVER_MUTANTS = (
         new="",
         needs_pods=True,
         within=1000,
+        needs_warm=True,
     ),
     Mutant(
         name="a waiting pod that was claimed since is deleted",
@@ -82,6 +90,7 @@ HAND_OVER_MUTANTS = (
         old="            if self._client.delete_pod(pod.namespace, pod.name, uid=pod.uid, version=pod.version):",
         new="            if self._client.delete_pod(pod.namespace, pod.name, uid=pod.uid):",
         within=3000,
+        needs_warm=True,
     ),
     Mutant(
         name="after a loss of data an attempt gets a waiting pod beside its own",
@@ -89,6 +98,8 @@ HAND_OVER_MUTANTS = (
         old="        if not reason and self._distrusts_records():",
         new="        if False:",
         within=3000,
+        needs_warm=True,
+        needs=("flush", "restart", "fall_back"),
     ),
     # ---- the hand-over ----
     Mutant(
@@ -97,6 +108,7 @@ HAND_OVER_MUTANTS = (
         old="        if warm_state(pod) != CLAIMED or identity is None or identity.attempt != record.id:",
         new="        if warm_state(pod) != CLAIMED:",
         within=3000,
+        needs_warm=True,
     ),
     Mutant(
         name="a workload is written though its attempt is not wanted any more",
@@ -111,6 +123,7 @@ HAND_OVER_MUTANTS = (
         old='            if acceptance_in(self.read_log(claimed), claimed.record.id) == "accepted":',
         new="            if False:",
         within=1000,
+        needs=("attach_unanswered",),
     ),
     Mutant(
         name="a workload with a lost answer counts as accepted",
@@ -118,6 +131,7 @@ HAND_OVER_MUTANTS = (
         old='            if acceptance_in(self.read_log(claimed), claimed.record.id) == "accepted":',
         new="            if True:",
         within=1000,
+        needs=("attach_cut", "attach_late"),
     ),
     Mutant(
         name="a pod that has not accepted its workload is left",
@@ -125,6 +139,7 @@ HAND_OVER_MUTANTS = (
         old="        return Abandoned(claimed.launch, claimed.record, claimed.namespace, claimed.name, _uid_of(pod))",
         new="        return Again(claimed.launch, 60.0)",
         within=1000,
+        needs=("attach_cut", "attach_late"),
     ),
     Mutant(
         name="a workload is written to a pod that is not ready",
@@ -211,6 +226,7 @@ HAND_OVER_MUTANTS = (
         new="  'wants', '')\n",
         needs_pods=True,
         within=1000,
+        needs=("expire",),
     ),
     Mutant(
         name="an attempt gets a new workload though its task is queued as another one",

@@ -88,9 +88,7 @@ def _run_alone(mutant: Mutant, loaded: list[str], *, first: int, most: int, redi
         from tests.simulation.replaying import replay
 
         code = 1
-        plans = map(make_plan, itertools.count(first))
-        if mutant.is_of_pods:
-            plans = (plan for plan in plans if plan.agents)
+        plans = filter(mutant.may_be_noticed_in, map(make_plan, itertools.count(first)))
         for count, plan in enumerate(itertools.islice(plans, most)):
             result = run_plan(plan)
             if result.violations:
