@@ -189,6 +189,10 @@ def judge_end(history: History) -> list[str]:
         and not any(fault.is_of_pod or fault.kind == "attach_late" for fault in plan.faults)
     ):
         found += _wrong_ends(airflow)
+    if not plan.has("kill", "pause", "stop", "flush", "restart", "fall_back"):
+        begun = {run.attempt for run in history.runs.all}
+        claimed = (attempt for attempt in history.records.claimed if attempt not in begun)
+        found += [f"attempt {attempt[:8]} was claimed by a worker that lives, and never run" for attempt in claimed]
     if not history.network.lost_messages and _is_mild(plan):
         found += _long_waits(plan, airflow)
     return found

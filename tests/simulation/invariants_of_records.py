@@ -24,6 +24,7 @@ class Records:
     :param most_starting: how many pods may start at the same time, 0 for a limit that adapts.
     :param pods_per_second: how many pods may be created.
     :param lives: returns whether a worker of this life lives, and does not end.
+    :ivar claimed: attempts that workers have claimed.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Records:
             (keys.member("worker", ""), self._look_at_worker),
         )
         self._known: dict[str, tuple[str, int]] = {}
+        self.claimed: dict[str, None] = {}
         self._leases: dict[str, tuple[str, int, int]] = {}
         self._workers: dict[str, str] = {}
         self._owners: dict[str, None] = {}
@@ -101,6 +103,8 @@ class Records:
         state, generation, name = record["state"], int(record.get("generation", "0")), attempt[:8]
         before = self._known.get(attempt)
         self._known[attempt] = state, generation
+        if state == "running" and record.get("pool") == "celery":
+            self.claimed[attempt] = None
         if before is not None:
             if before[0] in TERMINAL and state != before[0]:
                 self.violations.append(f"attempt {name} was {before[0]} and is {state}")
