@@ -75,7 +75,7 @@ class Unawaited:
                 sources=_NOT_STARTED,
                 raises_generation=True,
                 delete_pod=True,
-                fields={"reason": reason},
+                fields={"reason": reason, "category": "unawaited"},
             )
             for tracked, reason in zip(unawaited, reasons, strict=True)
         ]

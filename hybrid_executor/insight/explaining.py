@@ -91,7 +91,7 @@ def _lost(attempt: AttemptView, around: Situation) -> Explanation:
 def _ended(attempt: AttemptView) -> Explanation:
     place = f"in pod {attempt.namespace}/{attempt.pod}" if attempt.pool == "kubernetes" and attempt.pod else ""
     place = place or (f"on worker {attempt.holder}" if attempt.holder and attempt.pool == "celery" else "")
-    where = f"ended {place}".strip()
+    where = "ended before it started" if attempt.category == "unawaited" else f"ended {place}".strip()
     if attempt.state == "succeeded":
         return Explanation(where=where)
     return Explanation(where=where, advice=cure_for(attempt.category, attempt.reason))

@@ -32,4 +32,7 @@ def test_why_says_that_airflow_does_not_wait_for_it(
     )
     for _ in range(2):
         repaired(executor)
-    assert asked.why().ended_because == "Airflow does not wait for it any more: its task instance is skipped"
+    story = asked.why()
+    assert story.where == "ended before it started"
+    assert story.ended_because == "Airflow does not wait for it any more: its task instance is skipped"
+    assert story.advice.startswith("Airflow's audit log says who skipped, marked or cleared it")
