@@ -40,7 +40,7 @@ def queues(args: Namespace) -> int:
             ],
             [
                 *("queue", "pool", Column("waiting", is_number=True), Column("for", is_number=True)),
-                *(Column("running", is_number=True), Column("free slots", is_number=True)),
+                *(Column("running", is_number=True), Column("free slots", title="free", is_number=True)),
                 *([Column("share", is_number=True)] if settings.shares.shares else []),
                 Column("served by", style=_style),
             ],

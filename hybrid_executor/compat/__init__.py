@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from hybrid_executor.compat.callbacks import CallbackRow, callback_key, read_unfinished_callbacks
 from hybrid_executor.compat.database import (
+    UNAWAITED,
     UNFINISHED,
     PlannedTask,
     TaskRow,
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MISMATCH",
+    "UNAWAITED",
     "UNFINISHED",
     "AirflowWorkload",
     "AuditRow",

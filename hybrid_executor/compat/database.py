@@ -24,6 +24,9 @@ _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 UNFINISHED = ("queued", "running", "restarting")
 """The states in which Airflow waits for an attempt of a task."""
 
+UNAWAITED = ("", "scheduled", "skipped", "success", "failed", "upstream_failed", "removed")
+"""The states in which Airflow waits for no attempt of a task, and which it may have before an attempt has started."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRow:

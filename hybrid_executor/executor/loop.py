@@ -23,6 +23,7 @@ from hybrid_executor.executor.revived import end_revived
 from hybrid_executor.executor.starts import StartReports
 from hybrid_executor.executor.steps import Steps
 from hybrid_executor.executor.still_queued import note_turn
+from hybrid_executor.executor.unawaited import Unawaited
 from hybrid_executor.executor.unserved import UnservedWarnings
 
 _KEEP_EVENTS = 10_000
@@ -55,6 +56,7 @@ class Loop:
         self._lost = LostWork(context, pod_launch_retries=pod_launch_retries)
         self._moves = Moves(context)
         self._left_messages = LeftMessages(context)
+        self._unawaited = Unawaited(context)
         self._orphans = Orphans(context)
         self._callbacks = Callbacks(context)
         self._start_reports = StartReports(context)
@@ -74,6 +76,7 @@ class Loop:
             Repair.FIND_LOST_WORKERS: self._lost.find_lost_workers,
             Repair.DECIDE_LOST: self._lost.decide_pending,
             Repair.FIND_UNSENT: self._lost.find_unsent,
+            Repair.TAKE_BACK_UNAWAITED: self._unawaited.look,
             Repair.TAKE_OVER_ORPHANS: self._orphans.take_over,
             Repair.FOLLOW_CALLBACKS: self._callbacks.follow,
             Repair.SWEEP: self._sweep,

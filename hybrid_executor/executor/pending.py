@@ -19,6 +19,7 @@ class Repair(Enum):
     FIND_LOST_WORKERS = "look for lost workers"
     DECIDE_LOST = "decide about lost attempts"
     FIND_UNSENT = "look for unsent messages"
+    TAKE_BACK_UNAWAITED = "take back what Airflow does not wait for any more"
     TAKE_OVER_ORPHANS = "take over what dead schedulers have left"
     FOLLOW_CALLBACKS = "follow the callbacks of dead schedulers"
     SWEEP = "clean the sets of live attempts"

@@ -59,6 +59,7 @@ _CURES = {
     "bad_message": "Run the same release of airflow-hybrid-executor and of Airflow on schedulers and workers.",
     "exit_code": "See the task's log.",
     "exit_nonzero": "See the task's log.",
+    "unawaited": "Airflow's audit log says who skipped, marked or cleared it, or ended its Dag run.",
     "revoked": "Somebody or Airflow took the attempt back. Clear the task to run it again.",
 }
 _QUOTA = (

@@ -9,12 +9,17 @@ from hybrid_executor.insight.attempts import AttemptView
 from hybrid_executor.insight.cures import cure_for
 from hybrid_executor.insight.situation import Explanation, Situation
 
+_NOT_STARTED = ("submitted", "launching", "pending")
+
 
 def explain(attempt: AttemptView, around: Situation) -> Explanation:
     """Return where an attempt is, what it waits for now, and what to do about it."""
     if attempt.trouble:
         return Explanation(where="unknown", waits_for=attempt.trouble, advice="Delete the key and clear the task.")
-    explained = _leaving(attempt) if attempt.leaving else _with_onward(_explain(attempt, around), around)
+    if around.unawaited and attempt.state in _NOT_STARTED:
+        explained = _unawaited(attempt, around)
+    else:
+        explained = _leaving(attempt) if attempt.leaving else _with_onward(_explain(attempt, around), around)
     if around.redis and attempt.state not in ("succeeded", "failed", "revoked"):
         return Explanation(
             where=explained.where,
@@ -22,6 +27,18 @@ def explain(attempt: AttemptView, around: Situation) -> Explanation:
             advice="Let Redis accept writes again; see airflow hybrid status.",
         )
     return explained
+
+
+def _unawaited(attempt: AttemptView, around: Situation) -> Explanation:
+    """Airflow has skipped, marked or cleared its task, and tells no executor of that."""
+    takes = "The scheduler takes it back within about a minute" + (" and its pod is deleted" if attempt.pod else "")
+    if around.is_owner_alive is False:
+        takes = "Its scheduler is not alive; another one takes it back"
+    return Explanation(
+        where=f"in pod {attempt.namespace}/{attempt.pod}" if attempt.pod else _explain(attempt, around).where,
+        waits_for=f"Nothing: Airflow does not wait for it any more, its task instance is {around.unawaited}. {takes}.",
+        advice="Wait.",
+    )
 
 
 def _leaving(attempt: AttemptView) -> Explanation:
@@ -74,7 +91,7 @@ def _lost(attempt: AttemptView, around: Situation) -> Explanation:
 def _ended(attempt: AttemptView) -> Explanation:
     place = f"in pod {attempt.namespace}/{attempt.pod}" if attempt.pool == "kubernetes" and attempt.pod else ""
     place = place or (f"on worker {attempt.holder}" if attempt.holder and attempt.pool == "celery" else "")
-    where = f"ended {place}".strip()
+    where = "ended before it started" if attempt.category == "unawaited" else f"ended {place}".strip()
     if attempt.state == "succeeded":
         return Explanation(where=where)
     return Explanation(where=where, advice=cure_for(attempt.category, attempt.reason))

@@ -37,6 +37,7 @@ class AirflowSide:
 
     :ivar unmet: what Airflow's own check names; ``None`` where it could not be made.
     :ivar pool: where its queue is routed to. :ivar occupied, limit: slots of that pool in its scheduler; 0 for unknown.
+    :ivar in_queue: how many of the occupied slots its own queue has. :ivar share: of its queue.
     :ivar redis: why Redis cannot be used, "" where it can.
     :ivar is_elastic: its queue's route has several targets or conditions. :ivar closed: why each of them does not take
         it now, as ``target: reason``; nothing if one of them does.
@@ -49,6 +50,8 @@ class AirflowSide:
     pool: str
     occupied: int = 0
     limit: int = 0
+    in_queue: int = 0
+    share: float = 1.0
     redis: str = ""
     is_elastic: bool = False
     closed: Sequence[str] = ()
@@ -145,7 +148,7 @@ def _queued(task: Standing, around: AirflowSide) -> Explanation:
         return Explanation(
             where=where,
             waits_for=f"Pool {around.pool} is full: {around.occupied} of {around.limit} slots of this scheduler are "
-            "used.",
+            f"used.{_turn(task, around)}",
             advice=f"Wait until tasks end, or raise [hybrid_executor] {around.pool}_parallelism (or [core] "
             "parallelism) and restart the scheduler.",
         )
@@ -156,6 +159,16 @@ def _queued(task: Standing, around: AirflowSide) -> Explanation:
         waits_for=f"It was queued {in_words(age)} ago, and Redis has no record of it: it was lost, or the scheduler is "
         "slow or uses another Redis or instance than this command.",
         advice="See the scheduler's log. Airflow queues it again after [scheduler] task_queued_timeout.",
+    )
+
+
+def _turn(task: Standing, around: AirflowSide) -> str:
+    """Return which queue gets the next slot, "" where its own queue has all of them."""
+    if around.in_queue == around.occupied:
+        return ""
+    return (
+        f" Queue {task.queue} has {around.in_queue} of them, and the share {around.share:g}. The next free slot goes "
+        "to the queue with the fewest slots for its share ([hybrid_executor] fair_share)."
     )
 
 

@@ -26,6 +26,8 @@ class Situation:
     :ivar starting: pods of its cluster on their way to their start. :ivar starting_limit: how many there may be, 0 for
         not known.
     :ivar is_unsettled: Redis was restarted a moment ago, and attempts that were submitted before have to wait.
+    :ivar unawaited: Airflow's state of the task instance where Airflow does not wait for the attempt any more, such as
+        "skipped", "" where it waits or where that is not known.
     :ivar onward: where it goes on to if it does not start, and when, as a sentence; "" if it stays.
     :ivar heartbeat_age: since the task's last heartbeat to Airflow; ``None`` where there is none.
     """
@@ -41,6 +43,7 @@ class Situation:
     starting: int = 0
     starting_limit: int = 0
     is_unsettled: bool = False
+    unawaited: str = ""
     onward: str = ""
     heartbeat_age: float | None = None
     token_seconds: float = 600.0

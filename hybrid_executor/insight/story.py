@@ -281,6 +281,8 @@ def _explain(
         around = read_situation(store, settings, view, is_owner_alive=is_owner_alive, redis=trouble)
     except StoreUnavailable as error:
         return Explanation(where="unknown", waits_for=str(error), advice="See airflow hybrid status.")
+    if task is not None and task.state in compat.UNAWAITED:
+        around = replace(around, unawaited=task.state or "not queued")
     if task is not None and is_current and task.heartbeat_at:
         around = replace(around, heartbeat_age=max(0.0, around.now - task.heartbeat_at))
     return explain(view, around)
@@ -326,6 +328,7 @@ def _airflow_side(
 
     route = settings.routes.find(task.queue)
     pool = route.pool
+    used = Counter[str]() if redis.trouble else _occupied(store, pool, task.job, schedulers)
     unmet: list[str] | None = []
     if task.state in ("", "scheduled"):
         unmet = compat.unmet_dependencies(session, task)
@@ -335,8 +338,10 @@ def _airflow_side(
         schedulers=schedulers,
         unmet=unmet,
         pool=pool,
-        occupied=0 if redis.trouble else _occupied(store, pool, task.job, schedulers),
+        occupied=used.total(),
         limit=settings.parallelism.get(pool, 0),
+        in_queue=used[task.queue],
+        share=settings.shares.of(task.queue),
         redis=redis.trouble,
         is_elastic=route.is_elastic,
         closed=[] if redis.trouble or not route.is_elastic else _closed(store, settings, task, schedulers),
@@ -357,17 +362,21 @@ def _closed(store: Store, settings: Settings, task: Standing, schedulers: list[S
     }
     full: dict[str, str] = {}
     for pool in {target.pool for target in route.targets}:
-        limit, occupied = settings.parallelism[pool], _occupied(store, pool, task.job, schedulers)
+        limit, occupied = settings.parallelism[pool], _occupied(store, pool, task.job, schedulers).total()
         if occupied >= limit:
             full[pool] = f"pool {pool} is full ({occupied} of {limit} slots of this scheduler)"
     return why_none_takes(route, try_number=task.try_number, closed=closed, pools_full=full)
 
 
-def _occupied(store: Store, pool: str, job: str, schedulers: list[SchedulerRow]) -> int:
-    """Return how many live attempts of a pool the task's scheduler has; of the fullest one if it has no scheduler."""
+def _occupied(store: Store, pool: str, job: str, schedulers: list[SchedulerRow]) -> Counter[str]:
+    """Return how many live attempts of a pool the task's scheduler has, by queue.
+
+    Those of the fullest scheduler if the task has none.
+    """
     try:
-        owners = [record.owner for record in store.view.live(pool, ("owner",)) if not record.state.is_terminal]
+        records = [record for record in store.view.live(pool, ("owner", "queue")) if not record.state.is_terminal]
     except StoreUnavailable:
-        return 0
+        return Counter()
     wanted = [OwnerId(job)] if job else [OwnerId(row.job_id) for row in schedulers if row.is_alive]
-    return max((owners.count(owner) for owner in wanted), default=0)
+    held = [Counter(record.queue for record in records if record.owner == owner) for owner in wanted]
+    return max(held, key=Counter.total, default=Counter())

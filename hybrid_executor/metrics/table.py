@@ -93,7 +93,8 @@ REPAIRED = _metric(
     "scheduler",
     "repair",
     "Attempts that a repair changed: `submitted_again` (message or pod was lost), `recorded_again` (Redis lost the "
-    "record), `failed_lost` (its worker or pod is gone), `revoked_revived` (live again in a Redis with older data).",
+    "record), `failed_lost` (its worker or pod is gone), `revoked_revived` (live again in a Redis with older data), "
+    "`revoked_unawaited` (it had not started, and its task was skipped, marked or cleared).",
 )
 SLOTS_HEALED = _metric(
     "slots.healed",

@@ -64,10 +64,11 @@ def wait_adopted(deployment: Deployment, job: str) -> None:
 
 def test_what_waits_launches_and_runs_goes_on_untouched_when_its_scheduler_is_killed(deployment: Deployment) -> None:
     with course(deployment) as load:
-        running = load.start("workers", seconds=40)
-        pods = load.start("load", seconds=40)
-        wait_begun(load, running, "on_worker", count=6)
+        # Pods start slowly on a busy machine; the tasks on workers are to run when they have.
+        pods = load.start("load", seconds=60)
         wait_begun(load, pods, "in_pod", "in_pod_a", "in_pod_b")
+        running = load.start("workers", seconds=40)
+        wait_begun(load, running, "on_worker", count=4)
         refused = deployment.sandbox.faults.add(
             Fault("status", method="POST", path="/pods$", code=503, retry_after_seconds=1)
         )

@@ -203,3 +203,17 @@ def test_of_a_mapped_task_one_that_waits_is_told_or_the_one_that_is_asked_for(
     assert story.waits_for == "No living worker serves queue reports."
     assert asked.why("mapped", map_index=2).map_index == 2
     assert not asked.why("mapped", map_index=9).is_found
+
+
+def test_a_task_in_a_full_pool_says_what_its_queue_has_and_who_is_next(
+    make_executor: Make, make_row: Make, ask: Ask, schedulers: Callable[..., None]
+) -> None:
+    schedulers(1)
+    executor = make_executor(hybrid_executor__celery_parallelism="3", hybrid_executor__fair_share="small=2")
+    big = [make_row(f"big-{number}", queue="big") for number in range(4)]
+    queue(executor, *big, make_row("first", queue="small"), make_row("second", queue="small"))
+    executor.heartbeat()
+    assert ask(executor).why("big-3").waits_for == (
+        "Pool celery is full: 3 of 3 slots of this scheduler are used. Queue big has 1 of them, and the share 1. The "
+        "next free slot goes to the queue with the fewest slots for its share ([hybrid_executor] fair_share)."
+    )

@@ -49,6 +49,12 @@ def side(**rest: Any) -> AirflowSide:
         (standing("queued", job="1"), {"occupied": 32, "limit": 32}, "Pool celery is full: 32 of 32", "parallelism"),
         (
             standing("queued", job="1"),
+            {"occupied": 32, "limit": 32, "in_queue": 3, "share": 0.5},
+            "Queue q has 3 of them, and the share 0.5. The next free slot goes to the queue with the fewest slots",
+            "parallelism",
+        ),
+        (
+            standing("queued", job="1"),
             {"is_elastic": True, "closed": ["celery: full: 2 of 2", "kubernetes: full: 1 of 1"]},
             "No target of its route takes it now. celery: full: 2 of 2; kubernetes: full: 1 of 1.",
             "raise max",
