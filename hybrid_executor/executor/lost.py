@@ -34,6 +34,7 @@ _MAY_RUN = (_WORKLOAD_LOST, _DUPLICATE)
 _LAUNCHES_WITHOUT_WORKLOAD = {_WORKLOAD_LOST: 3, "not_handed_over": 8, "expired": 8}
 _WAITS = ("queued", "scheduled")
 _ENDED_WELL = ("success", "skipped", "deferred", "up_for_reschedule")
+_FAILED = ("failed", "up_for_retry")
 
 
 class LostWork:
@@ -103,8 +104,10 @@ class LostWork:
                 changes.append(Change(attempt=tracked.attempt, to=State.SUCCEEDED, generation=record.generation))
                 continue
             if row is not None and row.state not in compat.UNFINISHED:
-                # It has ended, or was deferred and may be resumed by now: this end is nobody's failure.
-                end(context, tracked)
+                # It has ended, or was deferred and may be resumed by now: this end is nobody's failure. Or its supervisor
+                # has outlived the task, which was killed for its memory, and has told Airflow.
+                has_failed = row.attempt == tracked.attempt and row.state in _FAILED
+                end(context, tracked, died=record.reason if has_failed else "")
                 continue
             has_started = row is None or row.state not in _WAITS
             is_ours = row is None or row.attempt in ("", tracked.attempt)
