@@ -104,8 +104,8 @@ class LostWork:
                 changes.append(Change(attempt=tracked.attempt, to=State.SUCCEEDED, generation=record.generation))
                 continue
             if row is not None and row.state not in compat.UNFINISHED:
-                # It has ended, or was deferred and may be resumed by now: this end is nobody's failure. Or its supervisor
-                # has outlived the task, which was killed for its memory, and has told Airflow.
+                # It has ended, or was deferred and may be resumed by now: this end is nobody's failure. Or a task was
+                # killed for its memory, and its supervisor, which lives on, has told Airflow.
                 has_failed = row.attempt == tracked.attempt and row.state in _FAILED
                 end(context, tracked, died=record.reason if has_failed else "")
                 continue
