@@ -67,6 +67,8 @@ $(VENV)/installed-demo: setup.cfg setup.py
 $(VENV)/installed-test: setup.cfg setup.py
 	$(call install,test)
 	@touch $(VENV)/installed-demo
+	@# Once, so that each process of a test run need not compile all tests by itself.
+	@$(BIN)/python -m pytest --collect-only -q >/dev/null || true
 
 $(VENV)/installed-bench: setup.cfg setup.py
 	$(call install,test$(comma)bench)

@@ -54,8 +54,7 @@ _SLOWEST_FIRST = ("compose", "e2e", "simulation", "fault", "integration", "contr
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the slowest folders first where tests run side by side, so that none of them is still running at the end."""
     if hasattr(config, "workerinput"):
-        folder = {item: item.path.relative_to(Path(__file__).parent).parts[0] for item in items}
-        items.sort(key=lambda item: _SLOWEST_FIRST.index(folder[item]))
+        items.sort(key=lambda item: _SLOWEST_FIRST.index(item.nodeid.split("/")[1]))
 
 
 def pytest_collection_finish() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import cast
@@ -204,7 +205,7 @@ class Attempts:
         ]
         answers = run_scripts(self._client, adoptions)
         return [
-            self._unreadable(attempt) if isinstance(answer, int) else parse_record(_pairs(answer))
+            self._unreadable(attempt) if isinstance(answer, int) else parse_record(_pairs(json.loads(answer or "[]")))
             for attempt, answer in zip(attempts, answers, strict=True)
         ]
 

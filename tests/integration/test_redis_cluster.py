@@ -72,7 +72,7 @@ def test_an_agent_does_not_start(url: str, tmp_path: Path) -> None:
         run_agent(settings=settings, kubernetes_settings=kubernetes, stop=threading.Event())
 
 
-@pytest.mark.parametrize(("command", "code"), [("worker", 1), ("queues", 2), ("tasks", 2), ("workers", 2)])
+@pytest.mark.parametrize(("command", "code"), [("worker", 1), ("queues", 2)])
 def test_a_command_says_so_in_one_line(url: str, tmp_path: Path, command: str, code: int) -> None:
     home = make_home(tmp_path, url, log_port=free_port())
     words = [AIRFLOW, "hybrid", command]

@@ -27,6 +27,7 @@ Call = tuple[Any, ...]
 """One run of a script: an instance of a class in :mod:`~hybrid_executor.store.scripts.calls`."""
 
 _KEY, _KEYS, _NUMBER, _FLAG, _STATES, _TEXTS, _TEXT = "key", "keys", "number", "flag", "states", "texts", "text"
+_MANY = 100
 _IN_LUA = {_NUMBER: "tonumber(ARGV[{}])", _FLAG: "ARGV[{}] == '1'"}
 
 
@@ -100,9 +101,13 @@ def _complete(client: redis.Redis, wanted: Sequence[Call], answers: list[Any]) -
 
 def _send(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
     pipeline: Any = client.pipeline(transaction=False)
+    # Many that are refused for an unknown script would cost as much as many that run.
+    loaded = {type(call) for call in calls} if len(calls) >= _MANY else set()
+    for table in loaded:
+        pipeline.execute_command("SCRIPT LOAD", load_script(table).source)
     for call in calls:
         pipeline.execute_command("EVALSHA", load_script(type(call)).digest, *pack(call))
-    return list(pipeline.execute(raise_on_error=False))
+    return list(pipeline.execute(raise_on_error=False))[len(loaded) :]
 
 
 def pack(call: Call) -> list[Argument]:

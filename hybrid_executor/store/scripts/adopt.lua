@@ -1,13 +1,14 @@
 -- Makes another scheduler job answer for an attempt, and tells how it stands. An ended attempt keeps its owner.
 --
--- Answers the record as {field, value, ...}, empty where there is none, 1 where the key holds another type.
+-- Answers the record as JSON of {field, value, ...}, '' where there is none, 1 where the key holds another type. One text
+-- takes a client a fraction of the time of many: a scheduler adopts thousands at once, while Airflow waits.
 local known = check(redis.pcall('HMGET', attempt_key, 'state', 'owner'))
 if is_wrong_type(known) then
   return 1
 end
 local state, known_owner = known[1], known[2]
 if not state then
-  return {}
+  return ''
 end
 if not is_among(state, terminal) then
   if known_owner and known_owner ~= owner then
@@ -17,4 +18,4 @@ if not is_among(state, terminal) then
   shared('SADD', owner_key, id)
   redis.call('EXPIRE', owner_key, live_seconds)
 end
-return redis.call('HGETALL', attempt_key)
+return cjson.encode(redis.call('HGETALL', attempt_key))

@@ -29,7 +29,7 @@ with DAG("routing", schedule=None, deadline=DEADLINE):
     @task
     def on_default() -> list[int]:
         print("on_default shows this")
-        return [1, 2, 3]
+        return [1, 2]
 
     @task(queue="kubernetes", executor_config={"KubernetesExecutor": {"env_vars": {"GIVEN": "by the task"}}})
     def in_pod(number: int) -> dict[str, object]:
