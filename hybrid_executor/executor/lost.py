@@ -35,6 +35,7 @@ _MAY_RUN = (_WORKLOAD_LOST, _DUPLICATE)
 _LAUNCHES_WITHOUT_WORKLOAD = {_WORKLOAD_LOST: 3, _NOT_HANDED_OVER: 8, "expired": 8}
 _WAITS = ("queued", "scheduled")
 _ENDED_WELL = ("success", "skipped", "deferred", "up_for_reschedule")
+_FAILED = ("failed", "up_for_retry")
 
 
 class LostWork:
@@ -104,8 +105,10 @@ class LostWork:
                 changes.append(Change(attempt=tracked.attempt, to=State.SUCCEEDED, generation=record.generation))
                 continue
             if row is not None and row.state not in compat.UNFINISHED:
-                # It has ended, or was deferred and may be resumed by now: this end is nobody's failure.
-                end(context, tracked)
+                # It has ended, or was deferred and may be resumed by now: this end is nobody's failure. Or a task was
+                # killed for its memory, and its supervisor, which lives on, has told Airflow.
+                has_failed = row.attempt == tracked.attempt and row.state in _FAILED
+                end(context, tracked, died=record.reason if has_failed else "")
                 continue
             has_started = row is None or row.state not in _WAITS
             is_ours = row is None or row.attempt in ("", tracked.attempt)

@@ -54,6 +54,11 @@ class Reports:
         if state is not State.REVOKED:
             self._tell(tracked.key, state, reason, tracked.workload_run_id)
 
+    def explained(self, tracked: Tracked, reason: str) -> None:
+        """It is known why a task died that Airflow has failed by itself."""
+        if not tracked.is_superseded and compat.is_task_key(tracked.key):
+            self._executor.log_task_event(event=FAILED_EVENT, extra=reason, ti_key=tracked.key)
+
     def refused(self, key: WorkloadKey, reason: str, workload_run_id: str) -> None:
         """A workload cannot be run as it is described."""
         self.taken(key)

@@ -226,9 +226,15 @@ def _note(context: Context, plan: Plan, generation: int) -> None:
     tracked.since = now
 
 
-def end(context: Context, tracked: Tracked) -> None:
-    """End an attempt that cannot be submitted again; a task that Airflow still waits for would have been found."""
+def end(context: Context, tracked: Tracked, *, died: str = "") -> None:
+    """End an attempt that cannot be submitted again; a task that Airflow still waits for would have been found.
+
+    :param died: why its pod or process died. Airflow has failed the task by itself, without knowing why.
+    """
     reason = "Airflow no longer waits for it" if tracked.kind == "task" else "It was lost before it started"
+    if died:
+        reason = died
+        context.reports.explained(tracked, died)
     log.info("Attempt %s is not submitted again: %s", tracked.attempt, reason)
     context.store.attempts.revoke([tracked.attempt], reason=reason)
     context.settle(tracked, State.REVOKED if tracked.kind == "task" else State.FAILED, reason)

@@ -104,7 +104,7 @@ WORDS = {
     Category.TERMINATING: "is being deleted",
     Category.COMPLETED: "completed",
     Category.EXIT_NONZERO: "failed",
-    Category.OOM_KILLED: "was killed for using more memory than its limit",
+    Category.OOM_KILLED: "ran out of memory",
     Category.DEADLINE_EXCEEDED: "ran longer than its activeDeadlineSeconds",
     Category.EVICTED: "was evicted from its node",
     Category.PREEMPTED: "was preempted by a pod of higher priority",

@@ -48,7 +48,7 @@ class Diagnosis:
     :ivar reason: Kubernetes' own word (OOMKilled, Evicted, ErrImagePull, ...), "" for none.
     :ivar exit_code: None where no container ended.
     :ivar signal: what killed the container, None for nothing.
-    :ivar message: Kubernetes' own message, shortened, "" for none.
+    :ivar message: Kubernetes' own message, shortened, "" for none. With OOMKilled also the memory limit.
     :ivar node: "" before the pod has one.
     :ivar task_may_have_started: False only if it certainly did not: then the pod may be launched again.
     :ivar is_settled: False if the task's container has ended and the node has not reported the end of the pod yet.
@@ -276,6 +276,8 @@ class _Case:
         reason, message = terminated.get("reason") or "", terminated.get("message") or ""
         if category is self.cause:
             reason, message = self._reason_of_pod() or reason, self._message_of_pod() or message
+        if terminated.get("reason") == "OOMKilled":
+            message = "; ".join(filter(None, (_memory_limit(self.spec, container), message)))
         signal = terminated.get("signal") or (exit_code - 128 if exit_code and 128 < exit_code < 160 else None)
         return Diagnosis(
             phase,
@@ -345,6 +347,22 @@ def _disruption_of(status: _Raw) -> _Raw:
             found: _Raw = condition
             return found
     return _NOTHING
+
+
+def _memory_limit(spec: _Raw, container: _Raw) -> str:
+    """Return in words how much memory a container was allowed; "" if the pod does not tell.
+
+    A kubelet that can change limits of running containers reports the present ones.
+    """
+    declared = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    own = next((found for found in declared if found.get("name") == container.get("name")), None)
+    if own is None:
+        return ""
+    for whose, holder in (("its", container), ("its", own), ("its pod's", spec)):
+        limit = ((holder.get("resources") or _NOTHING).get("limits") or _NOTHING).get("memory")
+        if limit:
+            return f"{whose} memory limit is {limit}"
+    return "it has no memory limit, so its node had no memory left"
 
 
 def _never_ran(terminated: _Raw) -> bool:

@@ -109,12 +109,14 @@ class WarmPodStore:
         *,
         also_seen: Sequence[str] = (),
         starting: int = 0,
+        wait_seconds: int = WAIT_SECONDS,
         lease: Lease,
     ) -> list[Taken] | None:
         """Say which pods of a kind wait; return those pods that were given away already.
 
         :param also_seen: pods that wait and are not to be given to anybody.
         :param starting: how many will be ready soon. Attempts wait for them, if this is said again every few seconds.
+        :param wait_seconds: for so long.
         :return: ``None`` where another keeper holds the lease by now: nothing was changed.
         """
         answer = run_script(
@@ -126,6 +128,7 @@ class WarmPodStore:
                 warm_starting_key=self._keys.warm_starting(cluster, kind),
                 fence=lease.fence,
                 starting=starting,
+                wait_seconds=wait_seconds,
                 starting_seconds=_STARTING_SECONDS,
                 kept_seconds=_KEPT_SECONDS,
                 offered_count=len(pods),

@@ -35,9 +35,13 @@ exec </dev/null
 echo "hybrid-executor: accepted $attempt"
 echo "ran with ${#payload} characters, and then read: $(cat)"
 """
-PAYLOAD = {"token": "secret-token"}
-RAN = f"ran with {len(json.dumps(PAYLOAD))} characters, and then read: "
+SECRET = "token-of-"
 AGENT_LEASE_SECONDS = 2.0
+
+
+def payload_of(attempt: AttemptId) -> str:
+    """Return the workload of an attempt, with a token of its own."""
+    return json.dumps({"token": f"{SECRET}{attempt}"})
 
 
 class Ground:
@@ -125,7 +129,7 @@ class Ground:
             owner=OwnerId("1"),
             pool="kubernetes",
             fields={**about, "kind": "task", "queue": "q", "cluster": "default", "profile": profile},
-            payload=json.dumps(PAYLOAD),
+            payload=payload_of(attempt),
             expected_generation=again.generation if again else 0,
             cluster="default",
         )

@@ -18,7 +18,7 @@ from hybrid_executor.store import Record
 from tests.conftest import RedisServer
 
 from .kube_cluster import until
-from .kube_ground import RAN, Ground, ground
+from .kube_ground import SECRET, Ground, ground, payload_of
 
 pytestmark = [pytest.mark.kube, pytest.mark.redis, pytest.mark.filterwarnings("ignore:Unverified HTTPS request")]
 
@@ -29,10 +29,10 @@ def check_run(place: Ground, attempt: AttemptId) -> Record:
     pod = place.pod(record)
     assert hand_over_state(pod) == CLAIMED
     assert pod["metadata"]["labels"]["hybrid-executor/attempt"] == attempt
-    assert "secret-token" not in json.dumps(pod)
+    assert SECRET not in json.dumps(pod)
     ready, accepted, ran = place.log(record).splitlines()
     assert (ready, accepted) == ("hybrid-executor: ready", f"hybrid-executor: accepted {attempt}")
-    assert ran == RAN
+    assert ran == f"ran with {len(payload_of(attempt))} characters, and then read: "
     return record
 
 
@@ -73,3 +73,16 @@ def test_no_waiting_pod_of_an_older_template_is_used(where: str, redis_server: R
             )
         )
         until(lambda: place.wait_for_ready(2).isdisjoint(old))
+
+
+@pytest.mark.parametrize("where", ["cluster"])  # the sandbox: tests/integration/agent/test_agent_warm.py
+def test_waiting_pods_give_way_when_a_namespace_is_short_of_quota(
+    where: str, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    options = {"routes": "warm=kubernetes:warm, *=kubernetes:own", "pod_token": "stdin"}
+    with ground(where, redis_server.url, tmp_path, idle=2, **options) as place, place.agent():
+        gone = place.wait_for_ready(2)
+        place.cluster.limit(pods="2")
+        check_run(place, place.submit("own"))
+        place.cluster.unlimit()
+        assert place.wait_for_ready(2).isdisjoint(gone)

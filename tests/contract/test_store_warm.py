@@ -55,9 +55,9 @@ def lease(store: Store, holder: str = "keeper") -> Lease:
     return taken
 
 
-def offer(store: Store, *pods: str, starting: int = 0) -> dict[str, AttemptId]:
+def offer(store: Store, *pods: str, starting: int = 0, wait_seconds: int = 10) -> dict[str, AttemptId]:
     """Offer pods; return those that were given away, and to which attempt."""
-    taken = store.warm.offer("c", "k", pods, starting=starting, lease=lease(store))
+    taken = store.warm.offer("c", "k", pods, starting=starting, wait_seconds=wait_seconds, lease=lease(store))
     assert taken is not None
     return {item.pod: item.attempt for item in taken}
 
@@ -184,6 +184,29 @@ def test_nobody_waits_for_pods_that_do_not_start_any_more(store: Store) -> None:
     offer(store)
     assert store.warm.give([wish(attempt)]) == [COLD_NOW]
     assert store.warm.give([wish(attempt)]) == [COLD_BEFORE]
+
+
+def test_attempts_wait_as_long_as_the_keeper_says(store: Store) -> None:
+    offer(store, starting=2, wait_seconds=60)
+    waiter, ghost = submit(store), submit(store)
+    store.warm.give([wish(waiter), wish(ghost)])
+    waiters = store.keys.warm_waiters("c", "k")
+    store.client.zincrby(waiters, -59_000, waiter)
+    store.client.zincrby(waiters, -89_000, ghost)
+    assert store.warm.give([wish(waiter)]) == [NOT_YET]
+    assert int(store.client.zcard(waiters)) == 2
+    for seconds, attempt in ((1_000, waiter), (1_000, ghost)):
+        store.client.zincrby(waiters, -seconds, attempt)
+    assert store.warm.give([wish(waiter)]) == [COLD_NOW]
+    assert int(store.client.zcard(waiters)) == 0
+
+
+def test_an_older_keeper_does_not_say_how_long(store: Store) -> None:
+    store.client.set(store.keys.warm_starting("c", "k"), "1", ex=15)
+    waiter = submit(store)
+    assert store.warm.give([wish(waiter)]) == [NOT_YET]
+    store.client.zincrby(store.keys.warm_waiters("c", "k"), -10_000, waiter)
+    assert store.warm.give([wish(waiter)]) == [COLD_NOW]
 
 
 @pytest.mark.parametrize("seconds", [10, 60])

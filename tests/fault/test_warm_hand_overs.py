@@ -1,8 +1,8 @@
-"""Many hand-overs while agents are killed, the API server restarts, attachments break and answers are lost.
+"""Many hand-overs while agents and schedulers are killed, the API server restarts, attachments break, answers get lost.
 
 HYBRID_HAND_OVERS=10000 runs so many to warm pods, and as many to pods of their own (``pod_token = stdin``); without it
-the course is left out. HYBRID_HAND_OVERS_SECONDS ends both earlier. The test plays the schedulers' part: a lost attempt
-that has not run, as far as the ledger tells, is submitted again.
+the course is left out. HYBRID_HAND_OVERS_SECONDS ends both earlier. The test plays the schedulers' part: it submits,
+adopts what a killed one has left, and submits a lost attempt that has not run, as far as the ledger tells, again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import random
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ SECONDS = float(os.environ.get("HYBRID_HAND_OVERS_SECONDS", "inf"))
 AT_ONCE = 20
 IDLE = 24
 AGENTS = 2
+TOLD_EVERY = 500
 SEED = int(os.environ.get("HYBRID_HAND_OVERS_SEED", "1"))
 
 pytestmark = [
@@ -92,15 +94,65 @@ def warm(redis_url: str, tmp_path: Path) -> Iterator[WarmWorld]:
     world.close()
 
 
+class Schedulers:
+    """The scheduler that answers for the attempts, and those that take over from it."""
+
+    def __init__(self, warm: WarmWorld, *, profile: str) -> None:
+        self._attempts = warm.world.store.attempts
+        self._profile = profile
+        self._number = 1
+        self.batch: list[AttemptId] = []
+
+    def submit_all(self, *, killed_after: int | None) -> None:
+        """Submit new attempts.
+
+        :param killed_after: the scheduler is killed when it has submitted so many; another one does the rest.
+        """
+        self.batch = [AttemptId(str(uuid.uuid4())) for _ in range(AT_ONCE)]
+        self._submit(dict.fromkeys(self.batch[:killed_after], 0))
+        if killed_after is not None:
+            self.take_over()
+
+    def take_over(self) -> None:
+        """Let another scheduler adopt what the one before has submitted, and submit what nobody knows of."""
+        self._number += 1
+        records = self._attempts.adopt(self.batch, owner=self._owner)
+        self._submit({attempt: 0 for attempt, record in zip(self.batch, records, strict=True) if record is None})
+
+    def submit_again(self, record: Record) -> None:
+        """Do what an owner does with a lost attempt whose task has not started."""
+        self._submit({record.id: record.generation})
+
+    @property
+    def _owner(self) -> OwnerId:
+        return OwnerId(str(self._number))
+
+    def _submit(self, generations: dict[AttemptId, int]) -> None:
+        self._attempts.submit(
+            Submission(
+                attempt=attempt,
+                owner=self._owner,
+                pool="kubernetes",
+                fields={"cluster": "default", "profile": self._profile, "queue": "q", "kind": "task"},
+                payload=json.dumps({"token": f"token-of-{attempt}"}),
+                expected_generation=generation,
+                cluster="default",
+            )
+            for attempt, generation in generations.items()
+        )
+
+
 class Disturbances:
     """One fault after the other, each when a part of the attempts has ended: a slow machine makes the course slow."""
 
-    def __init__(self, warm: WarmWorld, agents: Agents) -> None:
+    def __init__(self, warm: WarmWorld, agents: Agents, schedulers: Schedulers) -> None:
         self.done: Counter[str] = Counter()
         self._faults = faults = warm.world.sandbox.faults
         self._chance = random.Random(SEED)
         self._ways: dict[str, Callable[[], object]] = {
             "agent killed": lambda: agents.kill_one(self._chance),
+            "scheduler killed": schedulers.take_over,
+            "scheduler and its agent killed": lambda: (schedulers.take_over(), agents.kill_one(self._chance)),
             "API server restarted": lambda: faults.restart(0.3),
             "attachments cut": faults.cut_attachments,
             "answers lost": lambda: faults.add(Fault("lose_reply", path="/attach", times=5)),
@@ -111,6 +163,13 @@ class Disturbances:
 
     def threshold(self) -> int:
         """Return after how many ended attempts of a batch the next fault comes."""
+        return self._chance.randrange(AT_ONCE)
+
+    def kills_scheduler_after(self) -> int | None:
+        """Return after how many submissions of a batch its scheduler is killed, None for most batches."""
+        if self._chance.randrange(10):
+            return None
+        self.done["scheduler killed while it submits"] += 1
         return self._chance.randrange(AT_ONCE)
 
     def strike(self) -> None:
@@ -124,36 +183,22 @@ class Disturbances:
         self._faults.clear()
 
 
-def submit_again(warm: WarmWorld, record: Record, *, profile: str) -> None:
-    """Do what an owner does with a lost attempt whose task has not started."""
-    warm.world.store.attempts.submit(
-        [
-            Submission(
-                attempt=record.id,
-                owner=OwnerId("1"),
-                pool="kubernetes",
-                fields={"cluster": "default", "profile": profile, "queue": "q", "kind": "task"},
-                payload=json.dumps({"token": f"token-of-{record.id}"}),
-                expected_generation=record.generation,
-                cluster="default",
-            )
-        ]
-    )
-
-
 @pytest.mark.parametrize("profile", ["warm", "plain"])
 def test_each_attempt_runs_once_and_each_pod_runs_one(warm: WarmWorld, tmp_path: Path, profile: str) -> None:
     agents = Agents(warm, tmp_path, profile=profile)
-    disturbances = Disturbances(warm, agents)
+    schedulers = Schedulers(warm, profile=profile)
+    disturbances = Disturbances(warm, agents, schedulers)
     everyone: list[AttemptId] = []
     began = time.monotonic()
     try:
         while len(everyone) < HAND_OVERS and time.monotonic() - began < SECONDS / 2:
             if profile == "warm":
                 wait_until(lambda: len(warm.ready()) >= AT_ONCE, what=lambda: f"ready pods: {warm.ready()}")
-            attempts = warm.submit(count=AT_ONCE, profile=profile)
-            everyone += attempts
-            run_batch(warm, attempts, disturbances, profile=profile)
+            schedulers.submit_all(killed_after=disturbances.kills_scheduler_after())
+            everyone += schedulers.batch
+            run_batch(warm, schedulers, disturbances)
+            if len(everyone) % TOLD_EVERY == 0:
+                print(f"{len(everyone)} attempts after {time.monotonic() - began:.0f} s", flush=True)
     finally:
         agents.end()
     warm.check_once(everyone)
@@ -163,8 +208,9 @@ def test_each_attempt_runs_once_and_each_pod_runs_one(warm: WarmWorld, tmp_path:
     assert warm_runs > len(everyone) / 2 if profile == "warm" else not warm_runs
 
 
-def run_batch(warm: WarmWorld, attempts: list[AttemptId], disturbances: Disturbances, *, profile: str) -> None:
-    """Wait until all attempts have ended, with a fault on the way; play their owner."""
+def run_batch(warm: WarmWorld, schedulers: Schedulers, disturbances: Disturbances) -> None:
+    """Wait until all attempts of the batch have ended, with a fault on the way; play their owner."""
+    attempts = schedulers.batch
     ended: set[AttemptId] = set()
     threshold = disturbances.threshold()
     was_struck = False
@@ -179,7 +225,7 @@ def run_batch(warm: WarmWorld, attempts: list[AttemptId], disturbances: Disturba
             if record.state.is_terminal or (record.state is State.LOST and record.id in (ran or {})):
                 ended.add(record.id)
             elif record.state is State.LOST:
-                submit_again(warm, record, profile=profile)
+                schedulers.submit_again(record)
         if not was_struck and len(ended) >= threshold:
             was_struck = True
             disturbances.strike()

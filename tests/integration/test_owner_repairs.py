@@ -205,6 +205,23 @@ def test_a_lost_pod_is_launched_again_only_if_its_task_never_started(
     assert len(stream.take(count=10, wait_milliseconds=10)) == (2 if state == "queued" else 1)
 
 
+@pytest.mark.parametrize("state", ["failed", "up_for_retry", "removed"])
+def test_why_a_pod_died_is_told_although_airflow_has_failed_its_task_already(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, state: str
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(state=state, queue=QUEUE_OF_PODS))
+    executor.heartbeat()
+    store.attempts.advance(Change(attempt=attempt, to=State.RUNNING))
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields={"reason": "OOMKilled"}))
+    assert repaired(executor) == {}
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    told = ["OOMKilled"] if state != "removed" else []
+    assert [row.extra for row in executor._task_event_logs] == told
+    assert (record.state, record.reason) == (State.REVOKED, told[0] if told else "Airflow no longer waits for it")
+
+
 def test_a_pod_that_keeps_dying_before_its_task_starts_fails_it_in_the_end(
     make_executor: MakeExecutor, make_row: MakeRow, store: Store
 ) -> None:

@@ -48,7 +48,7 @@ class _Kept:
     """What is known of one profile's pods from turn to turn. Times are monotonic seconds.
 
     :ivar ready: uids of pods that have said that they are ready. :ivar failures: pods in a row that did not get ready.
-    :ivar pace: how many may start at the same time.
+    :ivar pace: how many may start at the same time, and how long attempts wait for them.
     """
 
     profile: Profile
@@ -237,7 +237,13 @@ class WarmKeeper:
             # Nobody waits for pods that end before they are ready.
             starting = len(plan.starting) if known == kind and kept.failures < _FAILURES_AT_ONCE else 0
             answer = self._store.warm.offer(
-                self._cluster, known, offered, also_seen=held, starting=starting, lease=lease
+                self._cluster,
+                known,
+                offered,
+                also_seen=held,
+                starting=starting,
+                wait_seconds=kept.pace.wait_seconds,
+                lease=lease,
             )
             if answer is None:
                 return None

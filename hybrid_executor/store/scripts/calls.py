@@ -340,7 +340,8 @@ class GiveWarm(NamedTuple):
 class OfferWarm(NamedTuple):
     """Say which pods of one kind wait. ``fence`` is the keeper's. The first ``offered_count`` may be given away.
 
-    ``starting`` more will be, soon; this is known for ``starting_seconds``.
+    ``starting`` more will be, soon, and attempts wait for them for ``wait_seconds``; this is known for
+    ``starting_seconds``.
     """
 
     lease_key: Key
@@ -349,6 +350,7 @@ class OfferWarm(NamedTuple):
     warm_starting_key: Key
     fence: int
     starting: int
+    wait_seconds: int
     starting_seconds: int
     kept_seconds: int
     offered_count: int

@@ -4,14 +4,15 @@
 --
 -- warm_ready_key: sorted set of waiting pods, "namespace/name", by the time in ms when each was first offered
 -- warm_taken_key: hash of pods that were given away and may still look as if they waited, to "attempt ms"
--- warm_starting_key: how many pods start, and will be offered soon
+-- warm_starting_key: how many pods start, and will be offered soon, and for how many seconds attempts wait for them
 -- warm_waiters_key: sorted set of attempts that wait for one of these, by the time in ms since when
 -- warm_demand_key: hash of attempts that asked, by their time in units of "bucket_seconds"
 --
 -- With a pod the record becomes pending, and from then on no agent creates a pod for this generation.
 --
 -- A pod that starts is ready sooner than one that is not created yet. So as long as enough of them start for those that
--- came before and for this one, the attempt waits, at most wait_seconds. Those that wait longest get the first ones.
+-- came before and for this one, the attempt waits, at most so long (wait_seconds where an older keeper does not say how
+-- long). Those that wait longest get the first ones.
 --
 -- Answers {code, pod}; code 1: decided now, 2: decided before, 3: not decided, ask again soon, 0: there is nothing to
 -- launch. The pod is "" for none.
@@ -32,8 +33,10 @@ if state ~= 'submitted' then
 end
 local time = server_time()
 local now = string.format('%d', time)
+local starting, patience = (shared('GET', warm_starting_key) or ''):match('^(%d+) ?(%d*)$')
+patience = tonumber(patience or '') or wait_seconds
 -- Who has not asked for so long does not wait any more: the attempt was revoked, or its agent has ended.
-shared('ZREMRANGEBYSCORE', warm_waiters_key, '-inf', time - 1500 * wait_seconds)
+shared('ZREMRANGEBYSCORE', warm_waiters_key, '-inf', time - 1500 * patience)
 local since, ahead = tonumber(redis.call('ZSCORE', warm_waiters_key, id) or ''), 0
 for _, waiter in ipairs(redis.call('ZRANGE', warm_waiters_key, 0, -1)) do
   if waiter == id then
@@ -46,8 +49,8 @@ if not since then
   redis.call('EXPIRE', warm_demand_key, kept_seconds)
 end
 local ready = shared('ZCARD', warm_ready_key)
-if ahead >= ready and time - (since or time) < 1000 * wait_seconds then
-  if ahead < ready + (tonumber(shared('GET', warm_starting_key) or '0') or 0) then
+if ahead >= ready and time - (since or time) < 1000 * patience then
+  if ahead < ready + (tonumber(starting or '') or 0) then
     redis.call('ZADD', warm_waiters_key, 'NX', now, id)
     redis.call('EXPIRE', warm_waiters_key, kept_seconds)
     return {3, ''}

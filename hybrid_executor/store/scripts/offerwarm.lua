@@ -41,7 +41,7 @@ end
 redis.call('EXPIRE', warm_ready_key, kept_seconds)
 redis.call('EXPIRE', warm_taken_key, kept_seconds)
 if starting > 0 then
-  redis.call('SET', warm_starting_key, starting, 'EX', starting_seconds)
+  redis.call('SET', warm_starting_key, string.format('%d %d', starting, wait_seconds), 'EX', starting_seconds)
 else
   redis.call('DEL', warm_starting_key)
 end

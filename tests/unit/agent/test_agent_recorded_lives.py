@@ -40,7 +40,7 @@ LIFE_TO_VERDICT = {
         6,
         State.LOST,
         "oom_killed",
-        "The pod was killed for using more memory than its limit (container base, OOMKilled, exit code 137, signal 9).",
+        "The pod ran out of memory (container base, OOMKilled, exit code 137, signal 9): its memory limit is 16Mi",
     ),
     "graceful-delete-killed": Verdict(
         7,

@@ -1,4 +1,4 @@
-"""How many waiting pods start at the same time."""
+"""How many waiting pods start at the same time, and how long attempts wait for them."""
 
 from __future__ import annotations
 
@@ -30,3 +30,21 @@ def after(*seconds: float) -> int:
 )
 def test_more_start_while_they_do_not_slow_each_other_down(seconds: list[float], at_once: int) -> None:
     assert after(*seconds) == at_once
+
+
+@pytest.mark.parametrize(
+    ("seconds", "waits"),
+    [
+        ([], 10),
+        ([3], 10),
+        ([20, 4], 30),
+        ([20, 4, 4, 4, 4], 10),
+        ([300], 60),
+    ],
+    ids=["at first", "quick", "as slow as the slowest of late", "of late", "never for ever"],
+)
+def test_attempts_wait_as_long_as_pods_take(seconds: list[float], waits: int) -> None:
+    pace = StartPace()
+    for each in seconds:
+        pace.started(each)
+    assert pace.wait_seconds == waits

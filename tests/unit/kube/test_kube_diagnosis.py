@@ -416,10 +416,36 @@ def test_an_out_of_memory_kill_names_container_exit_code_signal_and_node() -> No
         9,
         "n1",
     )
-    assert sentence(found) == (
-        "The pod was killed for using more memory than its limit "
-        "(container base, OOMKilled, exit code 137, signal 9, node n1)."
+    assert sentence(found).startswith(
+        "The pod ran out of memory (container base, OOMKilled, exit code 137, signal 9, node n1): "
     )
+
+
+def limited(memory: str) -> dict[str, Any]:
+    return {"resources": {"limits": {"memory": memory}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "reported", "words"),
+    [
+        ({"containers": [{"name": "base", **limited("400Mi")}]}, {}, ": its memory limit is 400Mi"),
+        ({"containers": [{"name": "base", **limited("400Mi")}]}, limited("1Gi"), ": its memory limit is 1Gi"),
+        ({"containers": [{"name": "base"}], **limited("2Gi")}, {}, ": its pod's memory limit is 2Gi"),
+        ({"containers": [{"name": "base"}]}, {}, ": it has no memory limit, so its node had no memory left"),
+        ({"containers": []}, {}, "node n1)."),
+    ],
+    ids=["declared", "changed while it ran", "of the whole pod", "none", "unknown"],
+)
+def test_an_out_of_memory_kill_tells_the_limit(spec: dict[str, Any], reported: dict[str, Any], words: str) -> None:
+    killed = {**container(**ended(137, "OOMKilled")), **reported}
+    assert sentence(look(pod("Failed", killed, spec=spec))).endswith(words)
+
+
+def test_an_init_container_that_is_out_of_memory_tells_its_limit_and_its_own_words() -> None:
+    fetches = container("fetch", **ended(137, "OOMKilled", message="at row 7"))
+    spec = {"initContainers": [{"name": "fetch", **limited("64Mi")}]}
+    found = look(pod("Failed", CREATING, initContainerStatuses=[fetches], spec=spec))
+    assert (str(found.category), found.message) == ("init_failed", "its memory limit is 64Mi; at row 7")
 
 
 def test_an_eviction_tells_the_clusters_own_words() -> None:
