@@ -12,7 +12,7 @@ from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.scripts import calls, run_script
 from hybrid_executor.store.translation import translated
 
-_What = Literal["admit", "admit_waiting", "leave", "run", "started", "ended", "report"]
+_What = Literal["admit", "leave", "run", "started", "ended", "report"]
 
 
 class Starts:
@@ -33,16 +33,6 @@ class Starts:
         :param most: pods on their way at once, 0 for a limit that adapts to how quickly tasks start.
         """
         return self._run("admit", cluster, attempts, most)[0]
-
-    @translated
-    def admit_waiting(self, cluster: str, names: Sequence[AttemptId], *, most: int) -> int:
-        """Let waiting pods be created; return how many of ``names``, from the first.
-
-        They share the limit. But half of it, or one, may start however many pods of attempts do.
-
-        :param names: of the pods, each beginning with ``warm-``.
-        """
-        return self._run("admit_waiting", cluster, names, most)[0]
 
     @translated
     def leave(self, cluster: str, attempts: Iterable[AttemptId]) -> None:

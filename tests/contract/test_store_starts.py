@@ -33,25 +33,6 @@ def test_no_more_are_let_go_than_may_start_at_once_whoever_asks(store: Store) ->
     assert store.starts.admit("other", some(20), most=0) == FIRST
 
 
-def waiting(store: Store, count: int, *, most: int = 0) -> int:
-    names = [AttemptId(f"warm-{next(_numbers)}") for _ in range(count)]
-    return store.starts.admit_waiting("c", names, most=most)
-
-
-def test_half_of_the_limit_is_for_waiting_pods_however_many_attempts_have_pods_of_their_own(store: Store) -> None:
-    assert len(admitted(store, 20)) == FIRST
-    assert waiting(store, 20) == FIRST // 2
-    assert waiting(store, 1) == 0
-    assert admitted(store, 1) == []
-
-
-def test_one_waiting_pod_may_start_at_any_limit_and_all_of_it_where_nothing_else_starts(store: Store) -> None:
-    assert len(admitted(store, 1, most=1)) == 1
-    assert waiting(store, 5, most=1) == 1
-    assert waiting(store, 20, most=20) == 18
-    assert admitted(store, 1, most=20) == []
-
-
 def test_a_fixed_limit_is_kept(store: Store) -> None:
     assert len(admitted(store, 20, most=7)) == 7
     assert len(admitted(store, 20, most=9)) == 2

@@ -49,7 +49,7 @@ class WaitingPodMaker:
         :raises StoreUnavailable: Redis unavailable.
         """
         ids = [AttemptId(name) for name in names]
-        starting = self._store.starts.admit_waiting(self._cluster, ids, most=self._most_starting)
+        starting = self._store.starts.admit(self._cluster, ids, most=self._most_starting)
         granted, _ = self._store.rates.take(
             self._cluster,
             wanted=starting,

@@ -5,8 +5,6 @@
 --
 -- what:
 -- "admit"    let pods be created, in this order; answers {how many, limit}
--- "admit_waiting"  the same for pods that wait for an attempt. At least one of them, or half of the limit, may start
---            however many others do: else no pod would wait as long as attempts without one take every place
 -- "leave"    they are no pods on their way: refused, unschedulable, failed
 -- "run"      their containers run; where somebody reports starts, they are on their way until that report
 -- "started"  their tasks have started
@@ -63,16 +61,9 @@ local function finish(attempt, ms)
   redis.call('ZREM', starting_key, attempt)
 end
 
-if what == 'admit' or what == 'admit_waiting' then
-  local wanted, most = #ARGV - attempts_at + 1, fixed_limit > 0 and fixed_limit or math.floor(limit)
-  local room = math.max(0, most - starting)
-  if what == 'admit_waiting' then
-    local waiting = 0
-    for _, id in ipairs(redis.call('ZRANGE', starting_key, 0, -1)) do
-      waiting = waiting + (id:sub(1, 5) == 'warm-' and 1 or 0)
-    end
-    room = math.max(room, math.max(1, math.floor(most / 2)) - waiting)
-  end
+if what == 'admit' then
+  local wanted = #ARGV - attempts_at + 1
+  local room = math.max(0, (fixed_limit > 0 and fixed_limit or math.floor(limit)) - starting)
   local granted = math.min(wanted, room)
   for i = attempts_at, attempts_at + granted - 1 do
     redis.call('ZADD', starting_key, now + PENDING_MS, ARGV[i])
