@@ -28,7 +28,7 @@ from tests.simulation.faults import FaultsMet
 from tests.simulation.invariants import Ledgers, Runs, judge_end
 from tests.simulation.invariants_of_records import Records
 from tests.simulation.kubernetes import Kubernetes
-from tests.simulation.names import INSTANCE
+from tests.simulation.names import INSTANCE, QUEUES
 from tests.simulation.network import Network
 from tests.simulation.plan import Action, Fault, Plan, TaskPlan
 from tests.simulation.real_server import RealServer
@@ -271,6 +271,7 @@ class History:
             self.runs.emptied_at = self.world.now
         for worker in self.workers.values():
             worker.forget_ended(but=unacknowledged)
+        self.network.writes_to(*QUEUES).wake()  # those that wait for messages connect again and ask at once
         for other in self.plan.faults:
             if other.kind == "drain" and other.ends_at < fault.at:
                 # The order may be lost, which a person sees.

@@ -24,7 +24,7 @@ class Records:
     :param most_starting: how many pods may start at the same time, 0 for a limit that adapts.
     :param pods_per_second: how many pods may be created.
     :param lives: returns whether a worker of this life lives, and does not end.
-    :ivar claimed: attempts that workers have claimed.
+    :ivar claims: attempts and the generations in which workers have claimed them.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Records:
             (keys.member("worker", ""), self._look_at_worker),
         )
         self._known: dict[str, tuple[str, int]] = {}
-        self.claimed: dict[str, None] = {}
+        self.claims: dict[tuple[str, int], None] = {}
         self._leases: dict[str, tuple[str, int, int]] = {}
         self._workers: dict[str, str] = {}
         self._owners: dict[str, None] = {}
@@ -104,7 +104,7 @@ class Records:
         before = self._known.get(attempt)
         self._known[attempt] = state, generation
         if state == "running" and record.get("pool") == "celery":
-            self.claimed[attempt] = None
+            self.claims[attempt, generation] = None
         if before is not None:
             if before[0] in TERMINAL and state != before[0]:
                 self.violations.append(f"attempt {name} was {before[0]} and is {state}")
