@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from airflow.models.taskinstance import TaskInstance
+from airflow.sdk import timezone
 from sqlalchemy import delete, update
 
 from hybrid_executor.events import AttemptId
@@ -119,6 +120,19 @@ def test_what_airflow_waits_for_and_what_has_started_is_left_alone(
     set_row(workload, state=state)
     for _ in range(3):
         assert repaired(executor) == {}
+    assert record_of(store, attempt).state is State.PENDING
+
+
+@pytest.mark.parametrize("state", ["success", "failed"])
+def test_what_has_run_while_no_agent_lived_to_see_it_is_left_to_its_pod(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, state: str
+) -> None:
+    executor = make_executor()
+    has_run = make_row("has_run", queue=QUEUE_OF_PODS)
+    [attempt] = pending(executor, store, has_run)
+    set_row(has_run, state=state, last_heartbeat_at=timezone.utcnow())
+    for _ in range(3):
+        repaired(executor)
     assert record_of(store, attempt).state is State.PENDING
 
 
