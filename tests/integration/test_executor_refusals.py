@@ -14,7 +14,7 @@ from hybrid_executor.config import DictConfig, read_settings
 from hybrid_executor.events import AttemptId
 from hybrid_executor.insight.overview import read_overview
 from hybrid_executor.store import RedisSettings, Store, open_store
-from tests.integration.conftest import make_task, queue, set_options, wait_for
+from tests.integration.conftest import queue, set_options, wait_for
 from tests.integration.redis_installed import Server
 from tests.integration.workers.near_side import callback_json
 from tests.redis_situations import RIGHTS, SITUATIONS, full
@@ -48,15 +48,20 @@ def turn(executor: Any) -> None:
 
 @pytest.mark.parametrize("code", [*SITUATIONS, *RIGHTS])
 def test_under_a_refusal_work_stays_queued_and_nothing_fails_and_it_is_said_once(
-    server: Server, store: Store, make_executor: Callable[..., Any], caplog: pytest.LogCaptureFixture, code: str
+    server: Server,
+    store: Store,
+    make_executor: Callable[..., Any],
+    make_row: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+    code: str,
 ) -> None:
     executor = make_executor()
-    [known] = queue(executor, make_task("known"))
+    [known] = queue(executor, make_row("known"))
     executor.heartbeat()
     assert compat.queued_workloads(executor) == []
     executor.get_event_buffer()
     with caplog.at_level(logging.WARNING), (SITUATIONS | RIGHTS)[code](server):
-        [waiting] = queue(executor, make_task("waiting"))
+        [waiting] = queue(executor, make_row("waiting"))
         for _ in range(5):
             turn(executor)
         assert [key.task_id for key, _ in compat.queued_workloads(executor)] == ["waiting"]

@@ -38,11 +38,11 @@ def test_a_queue_without_a_worker_and_pods_without_an_agent_are_warned_of_once(
 
 
 def test_who_serves_again_and_leaves_again_is_warned_of_again(
-    make_executor: MakeExecutor, store: Store, caplog: pytest.LogCaptureFixture
+    make_executor: MakeExecutor, make_row: Callable[..., Any], store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     executor = make_executor()
-    queue(executor, make_task("a", queue="etl"))
+    queue(executor, make_row("a", queue="etl"))
     repaired(executor)
     for _ in range(2):
         executor.clock.advance(60)
