@@ -39,7 +39,6 @@ from hybrid_executor.store import RedisSettings, Submission, open_store
 
 _INSTANCE = "bench"
 _PATIENCE_SECONDS = 1800.0
-_IDLE_IN_A_STREAM = 5
 _WAYS = {"cold": "cold", "stdin": "cold with the token by stdin", "warm": "warm"}
 _ON_A_CLUSTER = Budget(most=500), Budget(most=1000)
 _TEMPLATE = """
@@ -55,22 +54,28 @@ spec:
 """
 
 
-def measure(bench: Bench, *, counts: tuple[int, ...] = (20,), stream: int = 20) -> Iterator[Row]:
+def measure(bench: Bench, *, counts: tuple[int, ...] = (20,), stream: int = 20, idle: int = 5) -> Iterator[Row]:
     """Yield milliseconds from submission to the task's first request, p50 and p99, cold and warm.
 
-    :param counts: tasks at once. :param stream: tasks that come one per second, 0 for none.
+    :param counts: tasks at once; as many pods wait for them. :param stream: tasks that come one per second, 0 for none.
+    :param idle: pods that wait when the stream begins, and that are replaced.
     """
     for count in counts:
-        yield from _rows(bench, f"{count} tasks at once", count=count, every_seconds=0.0, ways=("cold", "warm"))
+        yield from _rows(
+            bench, f"{count} tasks at once", count=count, idle=count, every_seconds=0.0, ways=("cold", "warm")
+        )
     if stream:
         what = f"{stream} tasks, one per second"
-        yield from _rows(bench, what, count=stream, every_seconds=1.0, ways=("cold", "stdin", "warm"))
+        ways = ("cold", "stdin", "warm")
+        yield from _rows(bench, what, count=stream, idle=min(stream, idle), every_seconds=1.0, ways=ways)
 
 
-def _rows(bench: Bench, what: str, *, count: int, every_seconds: float, ways: Sequence[str]) -> Iterator[Row]:
+def _rows(
+    bench: Bench, what: str, *, count: int, idle: int, every_seconds: float, ways: Sequence[str]
+) -> Iterator[Row]:
     budgets = _ON_A_CLUSTER if os.environ.get("KUBECONFIG") else (Budget(), Budget())
     with _without_log():
-        courses = [(way, _course(bench, count=count, every_seconds=every_seconds, way=way)) for way in ways]
+        courses = [(way, _course(bench, count=count, idle=idle, every_seconds=every_seconds, way=way)) for way in ways]
     for which, budget in zip((50, 99), budgets, strict=True):
         for way, times in courses:
             yield Row(
@@ -135,10 +140,9 @@ class _Asked:
         self._server.server_close()
 
 
-def _course(bench: Bench, *, count: int, every_seconds: float, way: str) -> list[float]:
+def _course(bench: Bench, *, count: int, idle: int, every_seconds: float, way: str) -> list[float]:
     """Submit so many tasks; return the seconds of each until it asked."""
     is_warm = way == "warm"
-    idle = min(count, _IDLE_IN_A_STREAM) if every_seconds else count
     bench.servers.empty_redis()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="warm-pods-")))
