@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.executors.workloads import ExecuteTask
 
 from hybrid_executor import compat
+from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.context import Context
 
 if TYPE_CHECKING:
@@ -47,13 +48,21 @@ def still_queued(
             kept.append((key, workload))
             continue
         log.warning("%s is not submitted: Airflow does not wait for this attempt any more", key)
-        context.pending.made_ids.pop(key, None)
+        made = context.pending.made_ids.pop(key, None)
+        attempt = AttemptId(_given(workload) or made or "")
+        if attempt and (row is None or row.attempt not in ("", attempt)):
+            # It may be submitted all the same, if only the answer was lost: then nobody would know of it.
+            context.pending.to_revoke.add(attempt)
         context.reports.taken(key)
     return kept
 
 
+def _given(workload: Any) -> str:
+    return workload.ti.external_executor_id or ""
+
+
 def _is_of(context: Context, row: compat.TaskRow, workload: Any) -> bool:
-    given = workload.ti.external_executor_id
+    given = _given(workload)
     return not context.trusts_ids or not given or row.attempt in ("", given)
 
 

@@ -12,9 +12,10 @@ import redis
 from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import update
 
+from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import OwnerId
 from hybrid_executor.states import State
-from hybrid_executor.store import Change, Store
+from hybrid_executor.store import Attempts, Change, Store
 from tests.integration.conftest import QUEUE_OF_PODS, queue, repaired, wait_for
 from tests.integration.rows import open_session
 from tests.redis_situations import frozen
@@ -78,6 +79,34 @@ def test_a_scheduler_that_was_stopped_submits_nothing_that_another_one_has_queue
     assert store.attempts.owned_by("1") == {attempt}
     executor.heartbeat()
     assert store.attempts.records([stale]) == [None]
+
+
+def test_what_was_submitted_without_an_answer_is_taken_back_if_another_one_has_queued_its_task_since(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = make_executor()
+    executor.heartbeat()
+    [stale] = queue(executor, taken := make_row("taken"))
+    submit = Attempts.submit
+
+    def lose_the_answer(*arguments: Any, **named: Any) -> None:
+        submit(*arguments, **named)
+        raise StoreUnavailable("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempts, "submit", lose_the_answer)
+        executor.heartbeat()
+    assert store.attempts.owned_by("1") == {stale}
+    with open_session() as session:
+        session.execute(update(TaskInstance).where(TaskInstance.id == taken.ti.id).values(external_executor_id="new"))
+        session.commit()
+    executor.clock.advance(40)
+    executor.heartbeat()
+    executor.heartbeat()
+    [record] = store.attempts.records([stale])
+    assert record is not None
+    assert record.state is State.REVOKED
+    assert store.attempts.owned_by("1") == set()
 
 
 @pytest.mark.parametrize(("queued_by", "goes_on"), [(2, True), (3, False)])

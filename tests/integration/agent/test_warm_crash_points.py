@@ -195,5 +195,12 @@ def test_a_pod_that_redis_gives_away_twice_runs_one_attempt(world: World) -> Non
         DyingAgent(warm, after="give").work()
     assert {world.record(attempt).pod for attempt in attempts} == {pod}
     warm.start_agent("second")
-    world.wait_for(State.SUCCEEDED, attempts)
-    warm.check_once(attempts)
+
+    def states() -> set[State]:
+        return {world.record(attempt).state for attempt in attempts}
+
+    # The one that does not get the pod is launched again. If the pod has ended and is deleted by then, it is not known
+    # whether it has started there: its owner, whom there is none of here, asks Airflow.
+    decided = ({State.SUCCEEDED}, {State.SUCCEEDED, State.LOST})
+    wait_until(lambda: states() in decided, what=lambda: f"both are decided: {states()}")
+    warm.check_once([attempt for attempt in attempts if world.record(attempt).state is State.SUCCEEDED])
