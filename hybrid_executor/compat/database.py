@@ -28,6 +28,14 @@ UNAWAITED = ("", "scheduled", "skipped", "success", "failed", "upstream_failed",
 """The states in which Airflow waits for no attempt of a task, and which it may have before an attempt has started."""
 
 
+def is_unawaited(state: str, *, has_started: bool) -> bool:
+    """Return whether Airflow waits for no attempt of a task in this state that is not known to have started.
+
+    :param has_started: its task has been heard of. Then an end is its own, and its pod tells how it ended.
+    """
+    return state in UNAWAITED and not (has_started and state in ("success", "failed"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskRow:
     """What Airflow's database says of one task instance.

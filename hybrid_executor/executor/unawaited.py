@@ -63,11 +63,9 @@ class Unawaited:
     def _is_unawaited(self, tracked: Tracked, row: compat.TaskRow | None) -> bool:
         if row is None:
             return True
-        if row.state in compat.UNAWAITED:
-            # One that has run to its end while no agent lived to see it: its pod tells how it ended.
-            has_run = row.state in ("success", "failed") and row.last_heartbeat_at is not None
-            return not has_run or row.attempt not in ("", tracked.attempt)
-        return self._context.trusts_ids and row.attempt not in ("", tracked.attempt)
+        is_of_another = row.attempt not in ("", tracked.attempt)
+        has_started = row.last_heartbeat_at is not None and not is_of_another
+        return compat.is_unawaited(row.state, has_started=has_started) or (self._context.trusts_ids and is_of_another)
 
     def _take_back(self, unawaited: Sequence[Tracked], rows: Mapping[str, compat.TaskRow]) -> None:
         context = self._context

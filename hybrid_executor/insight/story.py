@@ -281,7 +281,7 @@ def _explain(
         around = read_situation(store, settings, view, is_owner_alive=is_owner_alive, redis=trouble)
     except StoreUnavailable as error:
         return Explanation(where="unknown", waits_for=str(error), advice="See airflow hybrid status.")
-    if task is not None and task.state in compat.UNAWAITED:
+    if task is not None and compat.is_unawaited(task.state, has_started=is_current and bool(task.heartbeat_at)):
         around = replace(around, unawaited=task.state or "not queued")
     if task is not None and is_current and task.heartbeat_at:
         around = replace(around, heartbeat_age=max(0.0, around.now - task.heartbeat_at))

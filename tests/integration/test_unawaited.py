@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -110,29 +111,24 @@ def test_the_message_of_a_task_that_nobody_waits_for_leaves_its_queue(
     assert queue_length(store, "default") == 1
 
 
-@pytest.mark.parametrize("state", ["queued", "running", "deferred", "up_for_retry", "up_for_reschedule"])
+@pytest.mark.parametrize(
+    ("state", "heard_at"),
+    [
+        *((state, None) for state in ("queued", "running", "deferred", "up_for_retry", "up_for_reschedule")),
+        # They have run while no agent lived to see it: their pods tell how they ended.
+        *((state, timezone.utcnow()) for state in ("success", "failed")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "heard of" if value else "",
+)
 def test_what_airflow_waits_for_and_what_has_started_is_left_alone(
-    make_executor: MakeExecutor, make_row: MakeRow, store: Store, state: str
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, state: str, heard_at: datetime | None
 ) -> None:
     executor = make_executor()
     workload = make_row(queue=QUEUE_OF_PODS)
     [attempt] = pending(executor, store, workload)
-    set_row(workload, state=state)
+    set_row(workload, state=state, last_heartbeat_at=heard_at)
     for _ in range(3):
         assert repaired(executor) == {}
-    assert record_of(store, attempt).state is State.PENDING
-
-
-@pytest.mark.parametrize("state", ["success", "failed"])
-def test_what_has_run_while_no_agent_lived_to_see_it_is_left_to_its_pod(
-    make_executor: MakeExecutor, make_row: MakeRow, store: Store, state: str
-) -> None:
-    executor = make_executor()
-    has_run = make_row("has_run", queue=QUEUE_OF_PODS)
-    [attempt] = pending(executor, store, has_run)
-    set_row(has_run, state=state, last_heartbeat_at=timezone.utcnow())
-    for _ in range(3):
-        repaired(executor)
     assert record_of(store, attempt).state is State.PENDING
 
 

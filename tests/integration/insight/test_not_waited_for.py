@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from airflow.sdk import timezone
+
 from hybrid_executor.store import Store
 from tests.integration.conftest import QUEUE_OF_PODS, repaired
 from tests.integration.insight.conftest import Asked
@@ -23,6 +25,8 @@ def test_why_says_that_airflow_does_not_wait_for_it(
     pending(executor, store, workload)
     asked = ask(executor)
     assert "does not wait" not in asked.why().waits_for
+    set_row(workload, state="success", last_heartbeat_at=timezone.utcnow())
+    assert "does not wait" not in asked.why().waits_for, "it has run, and its pod tells how it ended"
     set_row(workload, state="skipped")
     story = asked.why()
     assert story.where == "in pod ns/p"
