@@ -1,8 +1,8 @@
 """How a worker ends: when its work is done, at the deadline, or at the second signal.
 
-What must end early is reported with that reason first. Then its task gets the chance to clean up (SIGTERM to the
-process that Airflow's supervisor runs it in), after that the task process is killed, and at last Celery is told to
-leave cold.
+What must end early is reported with that reason first, which is recorded while Redis answers. Then its task gets the
+chance to clean up (SIGTERM to the process that Airflow's supervisor runs it in), after that the task process is
+killed, and at last Celery is told to leave cold.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from hybrid_workers.reports import Reports
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5.0
+# How long what is to end waits for its reason to be recorded: its own end would hide the reason if it came first.
+RECORD_SECONDS = 2.0
 
 
 class Stage(IntEnum):
@@ -31,9 +33,10 @@ class Stage(IntEnum):
     STAYING = 0
     FINISHING = 1
     HURRIED = 2
-    TERMINATED = 3
-    KILLED = 4
-    COLD = 5
+    REPORTED = 3
+    TERMINATED = 4
+    KILLED = 5
+    COLD = 6
 
 
 class Departure:
@@ -61,7 +64,7 @@ class Departure:
             self._enter(Stage.HURRIED, now)
 
     def advance(self, now: float) -> None:
-        """Do what is due; call often, from one thread."""
+        """Do what is due; call often, from one thread, and deliver the reports between two calls."""
         waited = now - self._since
         if self._stage is Stage.FINISHING and self._timeout_seconds and waited >= self._timeout_seconds:
             allowed = f"worker_shutdown_timeout ({self._timeout_seconds:g} s)"
@@ -69,6 +72,9 @@ class Departure:
             self._enter(Stage.HURRIED, now)
         if self._stage is Stage.HURRIED:
             self._report()
+            self._enter(Stage.REPORTED, now)
+            waited = 0.0
+        if self._stage is Stage.REPORTED and (not len(self._reports) or waited >= RECORD_SECONDS):
             workloads = list(_workloads_of(self._processes()))
             _send(signal.SIGTERM, workloads)
             self._grace_seconds = GRACE_SECONDS if workloads else 0.0

@@ -14,7 +14,7 @@ import pytest
 
 from hybrid_executor.states import State
 from hybrid_executor.store import Store
-from hybrid_workers.departure import GRACE_SECONDS, Departure
+from hybrid_workers.departure import GRACE_SECONDS, RECORD_SECONDS, Departure
 from hybrid_workers.reports import Reports
 from tests.unit.workers.conftest import ATTEMPT, WORKER, record_of
 from tests.waiting import PATIENCE_SECONDS
@@ -46,17 +46,38 @@ def departure(reports: Reports, *pids: int, timeout_seconds: float = 0) -> Depar
     return Departure(timeout_seconds=timeout_seconds, reports=reports, active=lambda: requests)
 
 
-def test_the_workload_may_clean_up_before_its_task_process_is_killed(task_process: subprocess.Popen[str]) -> None:
-    leave = departure(Reports(), task_process.pid)
+def test_the_workload_may_clean_up_before_its_task_process_is_killed(
+    store: Store, task_process: subprocess.Popen[str]
+) -> None:
+    reports = Reports()
+    leave = departure(reports, task_process.pid)
     leave.told(0)
     leave.told(1)
     leave.advance(1)
+    reports.deliver(store.attempts, worker=WORKER)
+    leave.advance(1.1)
     assert task_process.stdout is not None
     assert task_process.stdout.readline() == f"ended by {-signal.SIGTERM}\n"
-    leave.advance(1 + GRACE_SECONDS / 2)
+    leave.advance(1.1 + GRACE_SECONDS / 2)
     assert task_process.poll() is None
-    leave.advance(1 + GRACE_SECONDS)
+    leave.advance(1.1 + GRACE_SECONDS)
     assert task_process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+
+
+def test_nothing_is_told_to_end_before_its_reason_is_recorded_while_redis_answers(
+    monkeypatch: pytest.MonkeyPatch, task_process: subprocess.Popen[str]
+) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append(number))
+    reports = Reports()
+    leave = departure(reports, task_process.pid)
+    leave.told(0)
+    leave.told(1)
+    leave.advance(1)
+    leave.advance(1 + RECORD_SECONDS / 2)
+    assert (len(reports), killed) == (1, [])
+    leave.advance(1 + RECORD_SECONDS)
+    assert killed == [signal.SIGTERM]
 
 
 def test_the_reason_is_said_before_anything_ends(store: Store, submit: Submit) -> None:
