@@ -128,12 +128,14 @@ class Scheduler:
         return {"seconds": seconds, "calls": calls}
 
     def beat_until(self, path: str) -> dict[str, Any]:
-        """Call ``heartbeat()`` until a file exists.
+        """Call ``heartbeat()`` until a file exists, and once more: what came before the file is taken in.
 
         Return the ``seconds`` within it, and at which Unix time each attempt's ``ends`` were reported, by map index.
         """
         seconds, ends = 0.0, dict[str, float]()
-        while not os.path.exists(path):
+        is_last = False
+        while not is_last:
+            is_last = os.path.exists(path)
             began = time.perf_counter()
             self._executor.heartbeat()
             seconds += time.perf_counter() - began

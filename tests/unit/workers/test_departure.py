@@ -68,16 +68,17 @@ def test_nothing_is_told_to_end_before_its_reason_is_recorded_while_redis_answer
     monkeypatch: pytest.MonkeyPatch, task_process: subprocess.Popen[str]
 ) -> None:
     killed: list[int] = []
-    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append(number))
     reports = Reports()
     leave = departure(reports, task_process.pid)
-    leave.told(0)
-    leave.told(1)
-    leave.advance(1)
-    leave.advance(1 + RECORD_SECONDS / 2)
-    assert (len(reports), killed) == (1, [])
-    leave.advance(1 + RECORD_SECONDS)
-    assert killed == [signal.SIGTERM]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "kill", lambda pid, number: killed.append(number))
+        leave.told(0)
+        leave.told(1)
+        leave.advance(1)
+        leave.advance(1 + RECORD_SECONDS / 2)
+        assert (len(reports), killed) == (1, [])
+        leave.advance(1 + RECORD_SECONDS)
+        assert killed == [signal.SIGTERM]
 
 
 def test_the_reason_is_said_before_anything_ends(store: Store, submit: Submit) -> None:
