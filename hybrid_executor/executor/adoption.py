@@ -19,6 +19,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
 from hybrid_executor.executor.pending import Repair
+from hybrid_executor.executor.revocation import TAKEN_BACK
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
 from hybrid_executor.store import Record
@@ -34,7 +35,7 @@ def adopt(context: Context, tis: Sequence[TaskInstance]) -> list[TaskInstance]:
     """Take over what can be; return the task instances that cannot, for Airflow to reset.
 
     A task instance without a record is given back at once, unless its task process sends heartbeats: then it runs, and
-    Airflow's own heartbeat check looks after it.
+    Airflow's own heartbeat check looks after it. So is one whose attempt was taken back for Airflow already.
     """
     with _without_collector():
         return _adopt(context, tis)
@@ -70,7 +71,9 @@ def _adopt(context: Context, tis: Sequence[TaskInstance]) -> list[TaskInstance]:
         return given_back
     for workload_id, ti in asked.items():
         row, record = rows.get(workload_id), records.get(attempts[workload_id])
-        if row is not None and record is not None:
+        if row is not None and record is not None and _was_taken_back(row, record):
+            given_back.append(ti)
+        elif row is not None and record is not None:
             try:
                 _remember(context, row, record, now=now)
             except Exception:  # noqa: BLE001 - one attempt must not keep the others from being adopted
@@ -150,6 +153,11 @@ def _take_over(context: Context, attempts: list[AttemptId]) -> dict[AttemptId, R
     with context.outage.watch():
         records = context.store.attempts.adopt(attempts, owner=context.owner)
     return {record.id: record for record in records if record is not None}
+
+
+def _was_taken_back(row: compat.TaskRow, record: Record) -> bool:
+    """Return whether a scheduler has taken an attempt back, and died before Airflow noted that its task waits anew."""
+    return row.state == "queued" and row.attempt == record.id and record.category == TAKEN_BACK
 
 
 def _server_time(context: Context, records: Mapping[AttemptId, Record]) -> int:

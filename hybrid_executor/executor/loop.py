@@ -131,6 +131,8 @@ class Loop:
                 pending.repairs |= REGULAR
             if pending.repairs:
                 self._repair()
+            elif self._unawaited.is_due():
+                steps.do(Repair.TAKE_BACK_UNAWAITED.value, self._unawaited.look)
             steps.do("move attempts to other targets", self._moves.step)
             if self._trim_timer.is_due():
                 self._trim_timer.restart()

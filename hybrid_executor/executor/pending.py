@@ -40,6 +40,7 @@ class Pending:
     :ivar unsent: recorded work whose message the pool's own broker has not accepted yet.
     :ivar refused: attempts whose message that broker will never accept, with the reason. They are to be failed.
     :ivar to_revoke: attempts that Airflow has ended or taken back. They must not start.
+    :ivar revoked: attempts that were revoked lately, and when, the oldest first.
     :ivar to_adopt: attempts of dead schedulers that could not be looked up yet, by workload id.
     :ivar to_read: attempts whose record is to be read, because an event may have been missed.
     :ivar to_decide: attempts that were reported lost. They are to be submitted again or failed.
@@ -52,6 +53,7 @@ class Pending:
     unsent: dict[AttemptId, Work] = field(default_factory=dict)
     refused: dict[AttemptId, str] = field(default_factory=dict)
     to_revoke: set[AttemptId] = field(default_factory=set)
+    revoked: dict[AttemptId, float] = field(default_factory=dict)
     to_adopt: dict[str, AttemptId] = field(default_factory=dict)
     to_read: set[AttemptId] = field(default_factory=set)
     to_decide: set[AttemptId] = field(default_factory=set)

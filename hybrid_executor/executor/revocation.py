@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from hybrid_executor.events import AttemptId
@@ -11,6 +12,11 @@ from hybrid_executor.store import Record
 
 if TYPE_CHECKING:
     from hybrid_executor.compat import WorkloadKey
+
+TAKEN_BACK = "taken_back"
+"""Category of attempts that were revoked because Airflow has ended or taken back its task."""
+
+_REMEMBERED_SECONDS = 30.0  # more than a replica may be behind, and than it takes to notice that it was promoted
 
 
 def give_up(context: Context, key: WorkloadKey) -> None:
@@ -46,8 +52,9 @@ def _revoke_now(context: Context, attempt: AttemptId) -> Record | None:
         record, payload, _ = attempts.workload(attempt)
         if record is not None and record.pool in context.pools:
             context.pools[record.pool].unsend(context.store, record, payload)
-        attempts.revoke([attempt], reason="Stuck in queued: Airflow takes it back")
+        attempts.revoke([attempt], reason="Stuck in queued: Airflow takes it back", category=TAKEN_BACK)
         context.pending.to_revoke.discard(attempt)
+    _remember(context, [attempt])
     return record
 
 
@@ -57,5 +64,20 @@ def revoke_pending(context: Context) -> None:
     :raises StoreUnavailable: Redis could not be asked; they go on waiting.
     """
     attempts = set(context.pending.to_revoke)
-    context.store.attempts.revoke(attempts, reason="Airflow ended this attempt")
+    context.store.attempts.revoke(attempts, reason="Airflow ended this attempt", category=TAKEN_BACK)
     context.pending.to_revoke -= attempts
+    _remember(context, attempts)
+
+
+def revoke_again(context: Context) -> None:
+    """Have what was revoked lately revoked once more: Redis may have fallen back to data in which it waits."""
+    context.pending.to_revoke |= set(context.pending.revoked)
+
+
+def _remember(context: Context, attempts: Iterable[AttemptId]) -> None:
+    now, revoked = context.clock(), context.pending.revoked
+    for attempt in attempts:
+        revoked.pop(attempt, None)
+        revoked[attempt] = now
+    while revoked and now - next(iter(revoked.values())) > _REMEMBERED_SECONDS:
+        del revoked[next(iter(revoked))]

@@ -21,6 +21,7 @@ from hybrid_executor.store import Change
 log = logging.getLogger(__name__)
 
 _AFTER_SECONDS = 30.0
+_RECENT_SECONDS = 60.0
 _SURE_AFTER_SECONDS = 5.0
 _LOOKED_UP_EACH_TIME = 500
 _NOT_STARTED = (State.SUBMITTED, State.LAUNCHING, State.PENDING)
@@ -31,6 +32,8 @@ class Unawaited:
 
     An attempt is ended only if Airflow did not wait for it at two looks with some time between: a task may have run to
     its end in a pod of which no agent has seen that it started, and its log is saved after that.
+
+    If Redis has lost data lately, all are looked at: it may have lost that they started, and they must not start again.
     """
 
     def __init__(self, context: Context) -> None:
@@ -38,16 +41,22 @@ class Unawaited:
         self._turns = Turns(_LOOKED_UP_EACH_TIME)
         self._suspected: dict[AttemptId, float] = {}
 
+    def is_due(self) -> bool:
+        """Return whether what was suspected can be decided now."""
+        now = self._context.clock()
+        return any(now - since >= _SURE_AFTER_SECONDS for since in self._suspected.values())
+
     def look(self) -> None:
         """Ask the database once for all that are looked at; may be repeated at any time.
 
         :raises StoreUnavailable: Redis could not be asked.
         """
         now = self._context.clock()
+        after = 0.0 if not self._context.outage.can_tell_silence(_RECENT_SECONDS) else _AFTER_SECONDS
         waiting = [
             tracked
             for tracked in self._context.ledger
-            if tracked.kind == "task" and tracked.state in _NOT_STARTED and now - tracked.since >= _AFTER_SECONDS
+            if tracked.kind == "task" and tracked.state in _NOT_STARTED and now - tracked.since >= after
         ]
         again = [tracked for tracked in waiting if tracked.attempt in self._suspected]
         chosen = again + self._turns.take(tracked for tracked in waiting if tracked.attempt not in self._suspected)

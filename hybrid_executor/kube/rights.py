@@ -15,6 +15,7 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _NOBODY = "hybrid-executor-doctor-no-such-pod"
 _WATCH_SECONDS = 1
 _ASK_AGAIN_SECONDS = 60.0
+_ASK_WITHOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,10 @@ HOW_TO_GRANT_ATTACH = (
 
 
 class AttachRight:
-    """Whether an account may hand workloads over to pods, asked for each namespace once a minute. Safe for threads."""
+    """Whether an account may hand workloads over to pods. Safe for threads.
+
+    Each namespace is asked for once a minute, and more often while the right is missing: somebody may just grant it.
+    """
 
     def __init__(self, client: KubeClient, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
@@ -56,7 +60,7 @@ class AttachRight:
         :raises KubeError: the API could not be asked.
         """
         asked_at, is_granted = self._known.get(namespace, (float("-inf"), True))
-        if self._clock() - asked_at < _ASK_AGAIN_SECONDS:
+        if self._clock() - asked_at < (_ASK_AGAIN_SECONDS if is_granted else _ASK_WITHOUT_SECONDS):
             return is_granted
         try:
             is_granted = all(review(self._client, right, namespace) for right in ATTACH_RIGHTS)

@@ -167,10 +167,11 @@ class Attempts:
             operation="launch" if change.relaunch else "delete" if change.delete_pod else "",
             acknowledged_id=change.ack.entry_id if change.ack else "",
             only_pod=change.only_pod,
+            needs_workload=change.needs_workload,
             fields=_flat(change.fields),
         )
 
-    def revoke(self, attempts: Iterable[AttemptId], *, reason: str) -> list[Claim]:
+    def revoke(self, attempts: Iterable[AttemptId], *, reason: str, category: str = "") -> list[Claim]:
         """Make sure that attempts will not start; pods that exist already are deleted by an agent.
 
         One that runs on a worker is marked revoked too: its end will be ignored.
@@ -182,7 +183,7 @@ class Attempts:
                     to=State.REVOKED,
                     raises_generation=True,
                     delete_pod=True,
-                    fields={"reason": reason},
+                    fields={"reason": reason, **({"category": category} if category else {})},
                 )
                 for attempt in attempts
             ]

@@ -64,6 +64,7 @@ class Outcome(IntEnum):
     MISSING = -1
     STALE = -2
     UNREADABLE = -3
+    ELSEWHERE = -4
     NOT_YET = 2
 
 
@@ -88,6 +89,7 @@ class Change:
         waits for its owner, as SUBMITTED, whatever ``to`` is. So does one that is launched again too often there.
     :ivar only_pod: change nothing where the record has another pod on its way, or running; "" for any pod. Without its
         record, which Redis has lost, an attempt may have got a second pod in the same generation.
+    :ivar needs_workload: the pod has not got its workload. Change nothing where the attempt is for workers by now.
     :ivar fields: record fields to write; ``holder`` and ``reason`` also travel in the event.
     """
 
@@ -100,6 +102,7 @@ class Change:
     delete_pod: bool = False
     may_park: bool = False
     only_pod: str = ""
+    needs_workload: bool = False
     fields: Mapping[str, str | int] = field(default_factory=dict)
     ack: LaunchAck | None = None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from hybrid_executor.events import STREAM_START, AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Outcome, Renewal, Store, Waiter, Wish
-from tests.contract.store_world import A, pod_submission
+from tests.contract.store_world import A, pod_submission, submission
 
 B = AttemptId("b")
 
@@ -69,6 +70,25 @@ def test_a_pod_that_failed_before_it_started_says_nothing_about_another_pod_of_t
     assert entries(pending) == []
     assert pending.attempts.advance(failed("p")).is_granted
     assert entries(pending) == [(A, 2)]
+
+
+@pytest.mark.parametrize("state", [State.SUBMITTED, State.RUNNING, State.SUCCEEDED])
+def test_a_pod_without_its_workload_says_nothing_about_an_attempt_that_is_for_workers(
+    store: Store, state: State
+) -> None:
+    """Redis has lost that the attempt went on to pods; a pod that has its workload may run it all the same."""
+    store.attempts.submit([submission(A)])
+    if state is not State.SUBMITTED:
+        store.attempts.claim(A, worker="w")
+    if state is State.SUCCEEDED:
+        store.attempts.advance(Change(attempt=A, to=state))
+    [record] = store.attempts.records([A])
+    assert record is not None
+    pending = Change(attempt=A, to=State.PENDING, generation=record.generation, fields={"pod": "p"})
+    answer = store.attempts.advance(replace(pending, needs_workload=True))
+    assert (answer.outcome, answer.state) == (Outcome.ELSEWHERE, state.value)
+    assert store.attempts.records([A]) == [record]
+    assert store.attempts.advance(pending).is_granted is (state is State.SUBMITTED)
 
 
 def test_an_old_pod_does_not_get_the_workload_of_an_attempt_that_was_given_a_warm_pod(store: Store) -> None:

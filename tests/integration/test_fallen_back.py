@@ -16,8 +16,9 @@ from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, RedisSettings, Store, open_store
 from tests.contract.store_world import submission
-from tests.integration.conftest import QUEUE_OF_PODS, queue, repaired, wait_for
+from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, queue, repaired, wait_for
 from tests.integration.redis_installed import Server, find_server
+from tests.integration.test_owner_repairs import rows_of
 from tests.integration.workers.near_side import Scheduler, runs, start_worker_process
 from tests.waiting import wait_until
 
@@ -125,6 +126,31 @@ def test_a_worker_tells_a_redis_that_fell_back_what_it_runs_and_what_ended(
     finally:
         worker.kill()
         scheduler.store.close()
+
+
+def test_what_airflow_took_back_just_before_is_taken_back_again_whoever_it_belonged_to(
+    falling: FallingServer, make_executor: MakeExecutor, make_row: MakeRow
+) -> None:
+    options = {"hybrid_executor__redis_url": falling.url, "celery__broker_url": falling.url}
+    first, workload = make_executor(job_id=1, **options), make_row()
+    store: Store = open_store(RedisSettings(url=falling.url), instance="airflow")
+    try:
+        [attempt] = queue(first, workload)
+        first.heartbeat()
+        falling.save()
+        second = make_executor(job_id=2, **options)
+        second.heartbeat()
+        assert second.try_adopt_task_instances(rows_of(workload)) == []
+        second.revoke_task(ti=as_task_instance(workload))
+        falling.fall_back()
+        [record] = store.attempts.records([attempt])
+        assert record is not None
+        assert (record.state, record.owner) == (State.SUBMITTED, "1")
+        second.clock.advance(10)
+        wait_for(lambda: (second.heartbeat(), store.attempts.records([attempt])[0].state is State.REVOKED)[1])
+        assert not store.attempts.owned_by(OwnerId("1"))
+    finally:
+        store.close()
 
 
 def test_an_attempt_that_ended_and_came_back_is_revoked_and_one_that_was_lost_is_sent_again(

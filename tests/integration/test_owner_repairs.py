@@ -16,7 +16,7 @@ from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Store
-from tests.integration.conftest import QUEUE_OF_PODS, queue, repaired, wait_for
+from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, queue, repaired, wait_for
 from tests.integration.rows import open_session
 from tests.redis_situations import frozen
 
@@ -188,6 +188,21 @@ def test_a_task_without_a_record_is_given_back_at_once(make_executor: MakeExecut
     unknown, nameless = make_row("unknown"), make_row("nameless", attempt="")
     rows = rows_of(unknown, nameless)
     assert {ti.task_id for ti in executor.try_adopt_task_instances(rows)} == {"unknown", "nameless"}
+
+
+def test_a_task_whose_scheduler_died_while_airflow_took_it_back_is_given_back_and_one_that_a_person_revoked_is_not(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    first = make_executor(job_id=1)
+    taken_back, revoked = make_row("taken_back"), make_row("revoked")
+    _, attempt = queue(first, taken_back, revoked)
+    first.heartbeat()
+    first.revoke_task(ti=as_task_instance(taken_back))
+    store.attempts.revoke([attempt], reason="Revoked by a user")
+    second = make_executor(job_id=2)
+    rows = rows_of(taken_back, revoked)
+    assert [ti.task_id for ti in second.try_adopt_task_instances(rows)] == ["taken_back"]
+    assert second.running == set()
 
 
 def test_a_task_that_sends_heartbeats_is_never_given_back(make_executor: MakeExecutor, make_row: MakeRow) -> None:

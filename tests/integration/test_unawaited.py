@@ -12,6 +12,7 @@ from airflow.sdk import timezone
 from sqlalchemy import delete, update
 
 from hybrid_executor.events import AttemptId
+from hybrid_executor.executor.pending import Repair
 from hybrid_executor.executor.unawaited import Unawaited
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Record, Store
@@ -146,3 +147,20 @@ def test_what_starts_between_two_looks_is_not_ended(
     unawaited.look()
     assert record_of(store, attempt).state is State.RUNNING
     assert executor._context.pending.to_read == {attempt}
+
+
+def test_after_a_loss_of_data_what_has_another_attempt_by_now_does_not_wait_for_its_turn(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    workload = make_row(queue=QUEUE_OF_PODS)
+    [attempt] = queue(executor, workload)
+    executor.heartbeat()
+    set_row(workload, external_executor_id="newer")
+    executor._context.outage.note_loss()
+    executor._context.pending.repairs.add(Repair.TAKE_BACK_UNAWAITED)
+    executor.heartbeat()
+    assert record_of(store, attempt).state is State.SUBMITTED, "one look is not enough"
+    executor.clock.advance(5)
+    executor.heartbeat()
+    assert record_of(store, attempt).state is State.REVOKED

@@ -92,7 +92,13 @@ class History:
             lives=self._lives,
         )
         self._store = Store(SimulatedRedis.connect(self.server.run), instance=INSTANCE)
-        self.runs = Runs(self.world, self.network.unanswered, self.network.held_up, is_calm=not plan.faults)
+        self.runs = Runs(
+            self.world,
+            self.network.unanswered,
+            self.network.held_up,
+            to_be_revoked=self._is_to_be_revoked,
+            is_calm=not plan.faults,
+        )
         self.schedulers: list[Scheduler] = []
         self.workers: dict[str, Worker] = {}
         self.agents: dict[str, AgentProcess] = {}
@@ -168,6 +174,11 @@ class History:
                 self.runs.erased.add(record.id)
                 erase = partial(self._store.erasing.erase, record.id, generation=record.generation)
                 self.world.after(_ERASE_SECONDS, lambda erase=erase: erase() and None)
+
+    def _is_to_be_revoked(self, attempt: str) -> bool:
+        """Return whether a living scheduler still has to tell Redis that an attempt is revoked."""
+        open_schedulers = [one for one in self.schedulers if one.is_open and not one.process.is_dead]
+        return any(attempt in one.executor.context.pending.to_revoke for one in open_schedulers)
 
     def _lives(self, life: str) -> bool:
         """Return whether a worker of this life lives, and was not told to end."""

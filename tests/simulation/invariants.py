@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,14 +56,24 @@ class Runs:
         submitted once more, though it has ended: the API refuses the start of its task.
     :param held_up: attempts that a scheduler was just about to submit when it was paused. Nothing keeps it from doing
         so when it wakes.
+    :param to_be_revoked: returns whether a scheduler that has taken an attempt back could not yet tell Redis.
     :param is_calm: there are no faults: then agents delete the pods of what was taken back at once.
     :ivar forgotten_at: when Redis last lost data.
     :ivar emptied_at: when it last lost all data.
     :ivar erased: attempts whose record a person deletes: what Redis does not know may be run once more.
     """
 
-    def __init__(self, world: World, unanswered: Collection[str], held_up: Collection[str], *, is_calm: bool) -> None:
+    def __init__(
+        self,
+        world: World,
+        unanswered: Collection[str],
+        held_up: Collection[str],
+        *,
+        to_be_revoked: Callable[[str], bool],
+        is_calm: bool,
+    ) -> None:
         self._world = world
+        self._to_be_revoked = to_be_revoked
         self._deleted_seconds = _DELETED_SECONDS if is_calm else _LOST_SECONDS
         self._held_up = held_up
         self._unanswered = unanswered
@@ -110,13 +120,16 @@ class Runs:
     def _may_start_late(self, run: Run, row: Row) -> bool:
         """Return whether a run may start its task after Airflow has taken its attempt back: the API lets any run do so.
 
-        The pod may not be deleted yet. Or a worker had the message already, and Redis has lost all data since.
+        The pod may not be deleted yet. Or a worker had the attempt already, or its message, and Redis has lost all data
+        since. Or Redis does not know of it yet.
         """
         queued_at, taken_back_at = row.taken_back.get(run.attempt, (0.0, 0.0))
         if not taken_back_at:
             return False
+        if self._to_be_revoked(run.attempt):
+            return True
         if run.is_claimed:
-            return queued_at <= self.emptied_at
+            return queued_at <= self.emptied_at or run.began_at <= taken_back_at
         return self._world.now - taken_back_at <= self._deleted_seconds
 
     def end(self, run: Run) -> None:
@@ -193,7 +206,11 @@ def judge_end(history: History) -> list[str]:
     if not plan.has("kill", "pause", "stop", "flush", "restart", "fall_back"):
         unused = Counter(attempt for attempt, _ in history.records.claims)
         unused.subtract(run.attempt for run in history.runs.all)
-        found += [f"attempt {attempt[:8]} was claimed, and not run" for attempt, count in unused.items() if count > 0]
+        found += [
+            f"attempt {attempt[:8]} was claimed, and not run"
+            for attempt, count in unused.items()
+            if count > 0 and attempt not in history.runs.erased  # its worker claims it to write its end
+        ]
     if not history.network.lost_messages and _is_mild(plan):
         found += _long_waits(plan, airflow)
     return found

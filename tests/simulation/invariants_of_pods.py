@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hybrid_executor.agent.identity import identify
 from hybrid_executor.kube.awaiting_pod import AWAITED, hand_over_state
 from hybrid_executor.kube.names import done_patch
+from hybrid_executor.kube.warm_pod import CLAIMED
 from hybrid_executor.sandbox.history import Change
 from hybrid_executor.sandbox.objects import PODS
 from hybrid_executor.store.keys import Keys
@@ -22,11 +23,13 @@ class PodOwners:
     """A pod has one attempt in its life, and a launch of an attempt has its workload in one pod.
 
     :param has_lost_data: returns whether Redis has lost data: then a launch may be made again.
+    :ivar with_workload: names of the pods that have accepted a workload.
     """
 
     def __init__(self, server: KubeServer, *, has_lost_data: Callable[[], bool]) -> None:
         self._has_lost_data = has_lost_data
         self._accepted: dict[tuple[str, int], str] = {}
+        self.with_workload: set[str] = set()
         self.violations: list[str] = []
         server.listen(self._look)
 
@@ -41,6 +44,7 @@ class PodOwners:
     def accepts(self, stored: dict[str, Any], attempt: str) -> None:
         """Note that a pod has accepted a workload by its standard input."""
         name, identity = stored["metadata"]["name"], identify(stored)
+        self.with_workload.add(name)
         if identity is None or identity.attempt != attempt:
             whose = "nobody" if identity is None else f"attempt {identity.attempt[:8]}"
             self.violations.append(f"pod {name} of {whose} has got the workload of attempt {attempt[:8]}")
@@ -66,7 +70,11 @@ def left_pods(history: History) -> list[str]:
         has_record = identity is not None and server.peek(keys.attempt(identity.attempt)) is not None
         if identity is None or (identity.redis_id not in known and not has_record):
             continue
-        if hand_over_state(pod) == AWAITED and not has_record:
+        waits = (
+            hand_over_state(pod) in (AWAITED, CLAIMED)
+            and pod["metadata"]["name"] not in history.kube.owners.with_workload
+        )
+        if waits and not has_record:
             continue
         has_ended = pod["status"].get("phase") in ("Succeeded", "Failed")
         is_marked = all(

@@ -52,6 +52,7 @@ class Sighting:
     :ivar grace_seconds: how long its containers may take to end.
     :ivar started_after: seconds from its creation to the start of its task's container; None where it does not run.
     :ivar awaits: that container runs and gets the workload from an agent, if it has not got it yet.
+    :ivar needs_workload: nobody has begun to give it its workload, so its task has not started.
     :ivar was_warm: the same of a pod that was a warm one. An agent looks after it already, unless Redis has lost that.
     :ivar may_be_deleted_by_agent: nobody saw how it ended. Its attempt was to go on to another target, or an agent was
         handing the workload over to it: agents delete such pods.
@@ -66,6 +67,7 @@ class Sighting:
     grace_seconds: float = _DEFAULT_GRACE_SECONDS
     started_after: float | None = None
     awaits: bool = False
+    needs_workload: bool = False
     was_warm: bool = False
     may_be_deleted_by_agent: bool = False
 
@@ -95,7 +97,7 @@ def sight(
     diagnosis = diagnose(pod, event_type=event_type, fatal_pending_reasons=fatal_pending_reasons)
     is_terminating = (pod.get("metadata") or {}).get("deletionTimestamp") is not None
     started_after = _started_after(pod) if diagnosis.phase == "running" else None
-    awaits = was_warm = False
+    awaits = was_warm = needs_workload = False
     state = hand_over_state(pod)
     if state in (AWAITED, CLAIMED):
         gets_workload = started_after is not None and not is_terminating and event_type != "DELETED"
@@ -103,6 +105,7 @@ def sight(
     if state == CLAIMED:
         diagnosis, started_after = of_claimed_pod(diagnosis), started_after if awaits else None
     elif state == AWAITED:
+        needs_workload = is_of_one_attempt(pod)
         diagnosis = of_awaiting_pod(diagnosis, runs=awaits)
     return Sighting(
         identity,
@@ -118,6 +121,7 @@ def sight(
         grace_seconds=_DEFAULT_GRACE_SECONDS if grace is None else float(grace),
         started_after=started_after,
         awaits=awaits,
+        needs_workload=needs_workload,
         was_warm=was_warm,
     )
 
@@ -317,6 +321,8 @@ def cleanup_of_superseded(seen: Sighting, settings: KubernetesSettings) -> Clean
 
 def cleanup_after(claim: Claim, seen: Sighting, settings: KubernetesSettings) -> Cleanup:
     """Return what happens to a pod, given the record's answer to the change."""
+    if claim.outcome is Outcome.ELSEWHERE:
+        return cleanup_of_superseded(seen, settings)
     if claim.outcome is not Outcome.MISSING and (
         claim.generation > seen.identity.generation or claim.state == State.REVOKED
     ):

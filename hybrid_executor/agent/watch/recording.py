@@ -174,7 +174,7 @@ class PodRecorder:
                 self._unrecorded.forget([sighting])
                 note = f"To be launched again: {sentence(sighting.diagnosis)}"
             elif change is not None:
-                changes.append((sighting, replace(change, may_park=may_park(sighting))))
+                changes.append((sighting, _with_evidence(change, sighting)))
             if note:
                 notes[sighting.identity.attempt] = {"note": note, "category": str(sighting.diagnosis.category)}
             else:
@@ -261,6 +261,10 @@ class PodRecorder:
         elif change.relaunch:
             category = str(sighting.diagnosis.category)
             self._metrics.count(metric.RELAUNCHED, cluster=self._cluster, category=category)
+
+
+def _with_evidence(change: Change, seen: Sighting) -> Change:
+    return replace(change, may_park=may_park(seen), needs_workload=seen.needs_workload)
 
 
 def start_of(seen: Sighting) -> str:

@@ -7,7 +7,7 @@
 --
 -- Answers {code, state, generation, holder}; code 1: changed, 0: not legal from its state (a duplicate, late or
 -- superseded, or a record of a newer release), -1: no such record, -2: another generation or another pod, -3: the key of
--- the record or of the launch stream holds another type.
+-- the record or of the launch stream holds another type, -4: the attempt is for workers by now, and its pod has no workload.
 local BEFORE_START = ',submitted,launching,pending,'
 local known = check(redis.pcall('HMGET', attempt_key, 'state', 'generation', 'owner', 'pool', 'cluster', 'holder',
   'namespace', 'pod', 'schema', 'route', 'target', 'leaving', 'pods_left'))
@@ -25,6 +25,11 @@ local cluster, holder, namespace, pod = known[5] or '', known[6] or '', known[7]
 if not state then
   acknowledge()
   return {-1, '', 0, ''}
+end
+-- A pod that was created before Redis lost its data gets no workload for an attempt that waits for workers again.
+if needs_workload and pool ~= '' and pool ~= 'kubernetes' then
+  acknowledge()
+  return {-4, state, known_generation, holder}
 end
 -- A pod that failed before its task started says nothing about the pod that the attempt has now.
 local is_of_other_pod = only_pod ~= '' and is_among(state, ',launching,pending,running,') and pod and pod ~= ''

@@ -82,7 +82,8 @@ class Advance(NamedTuple):
     ``operation`` is put on the launch stream of the record's cluster, "" for nothing. ``acknowledged_id`` is the entry
     of ``acknowledged_key`` that is acknowledged, whether the change is made or not. With ``may_park``, the pod is
     certainly gone and its task has not started: if the attempt is to leave its target, it waits for its owner instead.
-    With ``only_pod``, nothing is changed where the record has another pod on its way, or running.
+    With ``only_pod``, nothing is changed where the record has another pod on its way, or running. With
+    ``needs_workload``, nothing is changed where the attempt is for workers.
     """
 
     attempt_key: Key
@@ -104,6 +105,7 @@ class Advance(NamedTuple):
     operation: str
     acknowledged_id: str
     only_pod: str
+    needs_workload: bool
     fields: Texts
 
 

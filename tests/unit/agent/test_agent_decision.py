@@ -193,6 +193,8 @@ def test_a_pod_that_is_done_with_is(sighting: Sighting, settings: KubernetesSett
         (Claim(Outcome.MISSING, "", 0, ""), seen(RUNNING, "Running"), "leave"),
         (Claim(Outcome.MISSING, "", 0, ""), seen(DONE, "Succeeded"), "delete"),
         (Claim(Outcome.ILLEGAL, "running", 1, ""), seen(PENDING, "Pending"), "leave"),
+        (Claim(Outcome.ELSEWHERE, "submitted", 1, ""), seen(PENDING, "Pending", needs_workload=True), "delete"),
+        (Claim(Outcome.ELSEWHERE, "running", 1, ""), seen(PENDING, "Running", needs_workload=True), "delete"),
     ],
 )
 def test_after_the_records_answer_a_pod_is(claim: Claim, sighting: Sighting, cleanup: str) -> None:
