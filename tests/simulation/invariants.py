@@ -201,9 +201,10 @@ def judge_end(history: History) -> list[str]:
         not plan.has("kill", "pause", "time_out", "lose_process")
         and not plan.actions
         and not any(fault.is_of_pod or fault.kind == "attach_late" for fault in plan.faults)
+        and not (plan.has("attach_cut", "attach_unanswered") and plan.has("fall_back"))
     ):
         found += _wrong_ends(airflow)
-    if not plan.has("kill", "pause", "stop", "flush", "restart", "fall_back"):
+    if not plan.has("kill", "pause", "stop", "time_out", "lose_process", "flush", "restart", "fall_back"):
         unused = Counter(attempt for attempt, _ in history.records.claims)
         unused.subtract(run.attempt for run in history.runs.all)
         found += [

@@ -249,7 +249,9 @@ class Scheduler:
                 row.is_locked, row.is_stuck = True, False
                 row.taken_back[row.attempt] = row.queued_at, self.world.now
                 try:
+                    attempt = row.attempt
                     self.executor.revoke_task(ti=row)  # type: ignore[arg-type]
+                    row.taken_back[attempt] = row.queued_at, self.world.now
                     row.state, row.attempt = "scheduled", ""
                 finally:
                     row.is_locked = False
