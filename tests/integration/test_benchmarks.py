@@ -41,8 +41,9 @@ def bench(airflow_db: None) -> Iterator[Bench]:
 def test_a_benchmark_measures_something(bench: Bench, name: str, sizes: dict[str, object], metrics: int) -> None:
     rows = list(load(name)(bench, **sizes))
     assert len(rows) == metrics
-    # The kernel counts CPU time in steps that are longer than so few pods take. And best is what does not grow.
-    assert all(row.ours > 0 or "CPU" in row.metric or ", from " in row.metric for row in rows)
+    # The kernel counts CPU time in steps that are longer than so few pods take. Best is what does not grow. And an end
+    # may be seen before the API server's answer about it is.
+    assert all(row.ours > 0 or any(words in row.metric for words in ("CPU", ", from ", "pods end")) for row in rows)
     assert all(row.upstream is None and row.ratio is None for row in rows)
 
 

@@ -74,8 +74,8 @@ def test_a_missing_right_to_see_pods_is_told_and_asked_about_slowly(
     [attempt] = world.submit("sleep 0.5")
     wait_until(lambda: "grant the agent's account get, list and watch on pods there" in caplog.text)
     # Launching goes on meanwhile: the pod runs and ends.
-    [record] = world.wait_for(State.PENDING, [attempt])
-    wait_until(lambda: phase_of(world, record.pod) == "Succeeded")
+    pod = wait_until(lambda: world.record(attempt).pod)
+    wait_until(lambda: phase_of(world, pod) == "Succeeded")
     assert world.sandbox.faults.hits(denied) == 1
     assert caplog.text.count("grant the agent's account") == 1
 

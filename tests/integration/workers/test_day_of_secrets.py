@@ -208,8 +208,9 @@ def keys_that_people_see(client: Any) -> Iterator[tuple[str, Any]]:
         "stream": client.xrange,
     }
     for key in client.scan_iter("*"):
-        if ":payload:" not in key and key not in ("unacked", "default", "other"):
-            yield key, readers[client.type(key)](key)
+        read = readers.get(client.type(key))  # what has expired has no type
+        if read is not None and ":payload:" not in key and key not in ("unacked", "default", "other"):
+            yield key, read(key)
 
 
 def forms_of(secret: str) -> list[str]:
