@@ -149,6 +149,7 @@ class Reaper:
     def _put_again(self, cluster: str, records: Sequence[Record]) -> None:
         stream = self._store.launches(cluster, consumer=self._agent)
         waiting = stream.launches_waiting()
+        stream.drop_lost()
         for record in records:
             if record.id not in waiting:
                 stream.put_again(record.id, generation=record.generation)

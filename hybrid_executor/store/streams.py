@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import redis
@@ -16,7 +16,7 @@ from hybrid_executor.states import State
 from hybrid_executor.store.epochs import KEPT_SECONDS, SETTLING_SECONDS, Epoch
 from hybrid_executor.store.keys import LAUNCH_GROUP, Key, Keys
 from hybrid_executor.store.refusals import code_of
-from hybrid_executor.store.scripts import calls, run_script
+from hybrid_executor.store.scripts import calls, run_script, run_scripts
 from hybrid_executor.store.translation import translated
 from hybrid_executor.store.wrong_types import is_wrong_type
 
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _GIVEN_BACK_MILLISECONDS = 86_400_000
+_ALL_ENTRIES = 10_000_000
 _RENEWED_AT_ONCE = 2000  # so that thousands that wait do not keep the server from others
 
 
@@ -293,15 +294,7 @@ class LaunchStream:
     @translated
     def leave(self) -> None:
         """Remove this consumer from the group, unless it has entries that others have to take over."""
-        try:
-            pending = self._client.xpending_range(
-                self._key, LAUNCH_GROUP, min="-", max="+", count=1, consumername=self._consumer
-            )
-            if not pending:
-                self._client.xgroup_delconsumer(self._key, LAUNCH_GROUP, self._consumer)
-        except ResponseError as error:
-            if code_of(error) != "NOGROUP":
-                raise
+        run_script(self._client, calls.LeaveGroup(launch_key=self._key, consumer=self._consumer))
 
     @translated
     def forget_silent(self, *, seconds: float) -> int:
@@ -311,19 +304,44 @@ class LaunchStream:
         except ResponseError:
             return 0  # there is no such stream or group yet
         gone = [item["name"] for item in consumers if not item["pending"] and item["idle"] > seconds * 1000]
-        for name in gone:
-            self._client.xgroup_delconsumer(self._key, LAUNCH_GROUP, name)
-        return len(gone)
+        return sum(run_scripts(self._client, [calls.LeaveGroup(launch_key=self._key, consumer=name) for name in gone]))
 
     @translated
     def launches_waiting(self) -> set[AttemptId]:
         """Return the attempts that have a launch on the stream, waiting or being worked on. Costs as it is long."""
-        entries = cast("list[tuple[str, dict[str, str]]]", self._client.xrange(self._key))
+        entries, lost = self._read_all()
         return {
             AttemptId(fields["attempt"])
-            for _, fields in entries
-            if fields.get("op") == "launch" and "attempt" in fields
+            for entry, fields in entries
+            if fields.get("op") == "launch" and "attempt" in fields and entry not in lost
         }
+
+    @translated
+    def drop_lost(self) -> int:
+        """Delete the entries that nobody has and nobody will get; return how many. Costs as the stream is long.
+
+        Their agent was removed from the group while it had them.
+        """
+        _, lost = self._read_all()
+        if lost:
+            self._client.xdel(self._key, *lost)
+        return len(lost)
+
+    def _read_all(self) -> tuple[list[tuple[str, dict[str, str]]], set[str]]:
+        """Return all entries, and the ids of those that were delivered and that no consumer has."""
+        pipeline: Any = self._client.pipeline(transaction=True)
+        pipeline.xrange(self._key)
+        pipeline.xinfo_groups(self._key)
+        pipeline.xpending_range(self._key, LAUNCH_GROUP, min="-", max="+", count=_ALL_ENTRIES)
+        entries, groups, pending = pipeline.execute(raise_on_error=False)
+        if isinstance(entries, Exception):
+            raise entries
+        if isinstance(groups, Exception) or isinstance(pending, Exception):
+            return entries, set()  # there is no such stream or group yet
+        given = next(str(group["last-delivered-id"]) for group in groups if group["name"] == LAUNCH_GROUP)
+        held = {str(item["message_id"]) for item in pending}
+        last = stream_position(given)
+        return entries, {entry for entry, _ in entries if entry not in held and stream_position(entry) <= last}
 
     @translated
     def put_again(self, attempt: AttemptId, *, generation: int) -> None:

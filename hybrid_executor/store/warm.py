@@ -75,8 +75,11 @@ class WarmPodStore:
         self._keys = keys
 
     @translated
-    def give(self, wishes: Sequence[Wish]) -> list[Given]:
-        """Decide for each attempt which waiting pod it gets, or none; one round trip. See ``givewarm.lua``."""
+    def give(self, wishes: Sequence[Wish], *, is_last_call: bool = False) -> list[Given]:
+        """Decide for each attempt which waiting pod it gets, or none; one round trip. See ``givewarm.lua``.
+
+        :param is_last_call: a pod of its own is created next for each that gets none.
+        """
         answers = run_scripts(
             self._client,
             [
@@ -90,6 +93,7 @@ class WarmPodStore:
                     warm_demand_key=self._keys.warm_demand(wish.cluster, wish.profile),
                     id=wish.attempt,
                     generation=wish.generation,
+                    is_last_call=is_last_call,
                     wait_seconds=WAIT_SECONDS,
                     bucket_seconds=BUCKET_SECONDS,
                     kept_seconds=_KEPT_SECONDS,

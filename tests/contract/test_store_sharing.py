@@ -100,6 +100,22 @@ def test_a_consumer_with_pending_entries_stays_for_others_to_take_over(store: St
     assert store.client.xinfo_consumers(store.keys.launch("c"), "launchers") == []
 
 
+def test_an_entry_whose_consumer_was_removed_with_it_counts_as_lost_and_others_do_not(store: Store) -> None:
+    attempts = [AttemptId(name) for name in ("lost", "held", "new")]
+    lost, held = (store.launches("c", consumer=name) for name in ("removed", "me"))
+    assert (lost.launches_waiting(), lost.drop_lost()) == (set(), 0)
+    store.attempts.submit([pod_submission(attempt) for attempt in attempts])
+    assert lost.launches_waiting() == set(attempts)
+    lost.prepare()
+    lost.take(count=1, wait_milliseconds=10)
+    held.take(count=1, wait_milliseconds=10)
+    store.client.xgroup_delconsumer(store.keys.launch("c"), "launchers", "removed")
+    assert held.launches_waiting() == set(attempts[1:])
+    assert held.drop_lost() == 1
+    assert store.client.xlen(store.keys.launch("c")) == 2
+    assert held.launches_waiting() == set(attempts[1:])
+
+
 # ---- leases, rates, versions, presence ----
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -93,6 +94,28 @@ def test_whoever_asks_again_for_the_same_generation_gets_the_same_answer(store: 
     assert store.warm.give([wish(first)]) == [COLD_BEFORE]
     [given] = store.warm.give([wish(second)])
     assert store.warm.give([wish(second)]) == [Given(Decision.BEFORE, given.pod)]
+
+
+def test_an_attempt_whose_own_pod_would_be_created_next_gets_one_that_nobody_else_waits_for(store: Store) -> None:
+    first, second, waiter = submit(store), submit(store), submit(store)
+    assert store.warm.give([wish(first), wish(second)]) == [COLD_NOW, COLD_NOW]
+    assert store.warm.give([wish(first)], is_last_call=True) == [COLD_BEFORE]
+    offer(store, starting=1)
+    assert store.warm.give([wish(waiter)]) == [NOT_YET]
+    offer(store, P)
+    assert store.warm.give([wish(first)], is_last_call=True) == [COLD_BEFORE], "the pod is that of the one that waits"
+    offer(store, P, Q)
+    assert store.warm.give([wish(first)], is_last_call=True) == [Given(Decision.NOW, P)]
+    assert store.warm.give([wish(first)], is_last_call=True) == [Given(Decision.BEFORE, P)], "also if asked again"
+    claimed = record(store, first)
+    assert (claimed.state, claimed.pod, claimed.warm_pod) == (State.PENDING, "p", P)
+    launch = Change(attempt=first, to=State.LAUNCHING, generation=1, sources=(State.SUBMITTED, State.LAUNCHING))
+    assert not store.attempts.advance(launch).is_granted, "no agent creates a pod for it any more"
+    assert store.warm.give([wish(waiter)]) == [Given(Decision.NOW, Q)]
+    offer(store, "default/r")
+    assert store.attempts.advance(replace(launch, attempt=second)).is_granted
+    assert store.warm.give([wish(second)], is_last_call=True) == [COLD_BEFORE], "its own pod may exist"
+    assert sum(store.warm.demand("c", "warm").values()) == 3
 
 
 def test_an_agent_that_creates_a_pod_is_stopped_once_the_attempt_has_a_waiting_one(store: Store) -> None:

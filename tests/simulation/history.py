@@ -269,6 +269,7 @@ class History:
     def _lose(self, fault: Fault, number: int) -> None:
         self.world.say(f"{fault}")
         self.runs.forgotten_at = self.world.now
+        self.runs.forgotten_from = self.world.now - fault.seconds if fault.kind == "fall_back" else 0.0
         unacknowledged: frozenset[AttemptId] = frozenset()
         if fault.kind == "flush":
             self.server.run([["FLUSHALL"]])

@@ -59,6 +59,7 @@ class Runs:
     :param to_be_revoked: returns whether a scheduler that has taken an attempt back could not yet tell Redis.
     :param is_calm: there are no faults: then agents delete the pods of what was taken back at once.
     :ivar forgotten_at: when Redis last lost data.
+    :ivar forgotten_from: since when it has lost what happened.
     :ivar emptied_at: when it last lost all data.
     :ivar erased: attempts whose record a person deletes: what Redis does not know may be run once more.
     """
@@ -79,7 +80,7 @@ class Runs:
         self._unanswered = unanswered
         self.violations: list[str] = []
         self.all: list[Run] = []
-        self.forgotten_at = self.emptied_at = 0.0
+        self.forgotten_at = self.forgotten_from = self.emptied_at = 0.0
         self.erased: set[str] = set()
 
     def begin(self, attempt: str, process: Process, *, taken_at: float | None) -> Run:
@@ -110,6 +111,9 @@ class Runs:
 
     def admitted(self, run: Run, row: Row) -> None:
         """Note that its task has started."""
+        if run.attempt in self.erased:
+            run.is_admitted = True
+            return
         if any(other.is_admitted for other in self.all if other.attempt == run.attempt):
             self.violations.append(f"the task of attempt {run.attempt[:8]} was started twice")
         run.is_admitted = True
@@ -120,8 +124,8 @@ class Runs:
     def _may_start_late(self, run: Run, row: Row) -> bool:
         """Return whether a run may start its task after Airflow has taken its attempt back: the API lets any run do so.
 
-        The pod may not be deleted yet. Or a worker had the attempt already, or its message, and Redis has lost all data
-        since. Or Redis does not know of it yet.
+        The pod may not be deleted yet. Or a worker had the attempt already, or its message, and Redis has lost the
+        attempt since. Or Redis does not know of it yet.
         """
         queued_at, taken_back_at = row.taken_back.get(run.attempt, (0.0, 0.0))
         if not taken_back_at:
@@ -129,7 +133,8 @@ class Runs:
         if self._to_be_revoked(run.attempt):
             return True
         if run.is_claimed:
-            return queued_at <= self.emptied_at or run.began_at <= taken_back_at
+            is_unknown = queued_at <= self.emptied_at or self.forgotten_from <= queued_at <= self.forgotten_at
+            return is_unknown or run.began_at <= taken_back_at
         return self._world.now - taken_back_at <= self._deleted_seconds
 
     def end(self, run: Run) -> None:

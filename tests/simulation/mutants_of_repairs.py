@@ -271,6 +271,15 @@ REPAIR_MUTANTS = (
         harmless="Each list of all pods finds pods of attempts that have ended",
     ),
     Mutant(
+        name="an agent that leaves takes with it what it has just got",
+        file=f"{_LUA}/leavegroup.lua",
+        old="if held.err or held[1] then",
+        new="if held.err then",
+        within=10_000,
+        needs_pods=True,
+        needs=("stop",),
+    ),
+    Mutant(
         name="a launch that nobody makes is not put on the stream again",
         file=f"{_AGENT}/reaper.py",
         old="                stream.put_again(record.id, generation=record.generation)\n",

@@ -54,7 +54,7 @@ class Lua:
     def _call(self, name: str, *arguments: Any) -> Any:
         assert self._server is not None
         texts = [value if type(value) is str else text_of(value) for value in arguments]
-        if name == "XINFO":
+        if name in ("XINFO", "XGROUP"):
             name, texts = f"{name} {texts[0]}", texts[1:]
         return self._from_reply(self._server.call(name, texts))
 

@@ -301,12 +301,14 @@ class AirflowKubernetesScheduler:
             self._is_held_back = bool(launches)
             known = {id(launch): fresh[launch.entry.id] for launch in going if launch.entry.id in fresh}
             unknown = [launch for launch in going if id(launch) not in known]
-            items = [*known.values(), *self._preparer.read_each(unknown)]
+            items = self._warm.last_call([*known.values(), *self._preparer.read_each(unknown)])
             announced = self._preparer.announce([item for item in items if isinstance(item, Ready)])
         except (StoreUnavailable, KeyMisused):
             self._queue.put_back(going or launches)
             raise
         for item in [*announced, *(item for item in items if not isinstance(item, Ready))]:
+            if isinstance(item, Claimed) and item.is_warm:
+                self._pace.leave(item.launch.entry.attempt)  # no pod is created for it
             self._hand_on(item)
         if self._is_held_back and not self._unread:
             stop.wait(min(wait_seconds, _WAIT_MILLISECONDS / 1000))

@@ -9,6 +9,7 @@ from hybrid_executor.agent.launch.entries import Again, Claimed, Dropped, Prepar
 from hybrid_executor.agent.launch.pod_factory import PodFactory
 from hybrid_executor.agent.warm.tally import WarmTally
 from hybrid_executor.errors import TaskRejected
+from hybrid_executor.states import State
 from hybrid_executor.store import Decision, Given, Store, Wish
 
 _ASK_AGAIN_SECONDS = 0.5
@@ -47,11 +48,39 @@ class WarmChoice:
         wishes = {index: wish for index, item in enumerate(items) if (wish := self._wish(item)) is not None}
         answers = self._store.warm.give(list(wishes.values())) if wishes else []
         chosen = list(items)
+        for index, given in zip(wishes, answers, strict=True):
+            ready = chosen[index]
+            assert isinstance(ready, Ready)
+            chosen[index] = self._follow(ready, given)
+        return chosen
+
+    def last_call(self, items: Sequence[Prepared]) -> list[Prepared]:
+        """Do what :meth:`choose` does for launches whose own pod would be created next.
+
+        Warm pods may have become ready while they waited for their turn.
+
+        :raises StoreUnavailable: Redis unavailable; this may be repeated.
+        """
+        wishes = {index: wish for index, item in enumerate(items) if (wish := self._late_wish(item)) is not None}
+        answers = self._store.warm.give(list(wishes.values()), is_last_call=True) if wishes else []
+        chosen = list(items)
         for (index, wish), given in zip(wishes.items(), answers, strict=True):
             ready = chosen[index]
             assert isinstance(ready, Ready)
-            chosen[index] = self._follow(ready, wish, given)
+            if given.pod or given.decision is Decision.NOTHING_TO_LAUNCH:
+                chosen[index] = self._follow(ready, given)
+            else:
+                self._tally.miss(wish.profile, "none_waiting")
         return chosen
+
+    def _late_wish(self, item: Prepared) -> Wish | None:
+        if not isinstance(item, Ready) or item.why_cold != "" or item.record.state is not State.SUBMITTED:
+            return None
+        kind, _ = self._kind(item)
+        if not kind or self._distrusts_records():
+            return None
+        forbidden = self._tally.is_forbidden(item.manifest.namespace, now=self._clock())
+        return None if forbidden else self._make_wish(item, kind)
 
     def _wish(self, item: Prepared) -> Wish | None:
         if not isinstance(item, Ready) or item.why_cold is None:
@@ -66,6 +95,9 @@ class WarmChoice:
         if reason:
             self._tally.miss(item.record.profile, reason)
             return None
+        return self._make_wish(item, kind)
+
+    def _make_wish(self, item: Ready, kind: str) -> Wish:
         record = item.record
         return Wish(
             attempt=record.id,
@@ -85,13 +117,11 @@ class WarmChoice:
         except TaskRejected:
             return "", "rejected"
 
-    def _follow(self, ready: Ready, wish: Wish, given: Given) -> Prepared:
+    def _follow(self, ready: Ready, given: Given) -> Prepared:
         if given.decision is Decision.NOTHING_TO_LAUNCH:
             return Dropped(ready.launch)
         if given.decision is Decision.NOT_YET:
             return Again(ready.launch, _ASK_AGAIN_SECONDS, _WAITS)
         if given.pod:
             return Claimed(ready.launch, ready.record, given.pod, ready.payload, given.decision is Decision.NOW)
-        if given.decision is Decision.NOW:
-            self._tally.miss(wish.profile, "none_waiting")
         return ready

@@ -67,6 +67,10 @@ class WarmLaunches:
         """Return the launches with those that have a waiting pod now as claimed; see :meth:`WarmChoice.choose`."""
         return self._choice.choose(items) if self._is_on else items
 
+    def last_call(self, items: Sequence[Prepared]) -> Sequence[Prepared]:
+        """Do the same just before the pods of the others are created; see :meth:`WarmChoice.last_call`."""
+        return self._choice.last_call(items) if self._is_on else items
+
     def give_way(self, namespace: str) -> None:
         """Let waiting pods of a namespace be deleted: attempts wait there for a quota or a node."""
         if not self._is_on:

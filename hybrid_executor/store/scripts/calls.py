@@ -322,7 +322,10 @@ class LaunchPlace(NamedTuple):
 
 
 class GiveWarm(NamedTuple):
-    """Give a waiting pod to an attempt, or decide that it gets none. It may wait for one that starts."""
+    """Give a waiting pod to an attempt, or decide that it gets none. It may wait for one that starts.
+
+    With ``is_last_call``, a pod of its own would be created next: it gets one now, where that was decided otherwise.
+    """
 
     attempt_key: Key
     events_key: Key
@@ -333,6 +336,7 @@ class GiveWarm(NamedTuple):
     warm_demand_key: Key
     id: AttemptId
     generation: int
+    is_last_call: bool
     wait_seconds: int
     bucket_seconds: int
     kept_seconds: int
@@ -368,6 +372,13 @@ class Due(NamedTuple):
     generation: int
     namespace: str
     pod: str
+
+
+class LeaveGroup(NamedTuple):
+    """Remove an agent from the group of a launch stream, unless it has entries."""
+
+    launch_key: Key
+    consumer: str
 
 
 class Want(NamedTuple):

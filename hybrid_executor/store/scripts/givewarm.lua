@@ -2,6 +2,10 @@
 -- record this is decided once: whoever asks again, or takes the launch over, gets the same answer. So no generation ever
 -- has two pods.
 --
+-- Only an attempt that was to get a pod of its own, and whose turn to be created has just come ("is_last_call"), may
+-- still get a waiting one that nobody else waits for: nobody has said yet that its own is created. With a waiting pod it
+-- becomes pending, and then nobody can say so any more.
+--
 -- warm_ready_key: sorted set of waiting pods, "namespace/name", by the time in ms when each was first offered
 -- warm_taken_key: hash of pods that were given away and may still look as if they waited, to "attempt ms"
 -- warm_starting_key: how many pods start, and will be offered soon, and for how many seconds attempts wait for them
@@ -25,7 +29,9 @@ local pod = is_decided and known[5] or ''
 if pod ~= '' then
   return state == 'pending' and {2, pod} or {0, ''}
 end
-if is_decided or state == 'launching' then -- without a decision, an agent without warm pods creates a pod
+local is_late = is_decided and is_last_call and state == 'submitted'
+-- Without a decision, an agent without warm pods creates a pod.
+if (is_decided or state == 'launching') and not is_late then
   return {(state == 'submitted' or state == 'launching') and 2 or 0, ''}
 end
 if state ~= 'submitted' then
@@ -44,11 +50,14 @@ for _, waiter in ipairs(redis.call('ZRANGE', warm_waiters_key, 0, -1)) do
   end
   ahead = ahead + 1
 end
-if not since then
+if not since and not is_late then
   shared('HINCRBY', warm_demand_key, string.format('%d', math.floor(time / 1000 / bucket_seconds)), 1)
   redis.call('EXPIRE', warm_demand_key, kept_seconds)
 end
 local ready = shared('ZCARD', warm_ready_key)
+if is_late and ahead >= ready then
+  return {2, ''}
+end
 if ahead >= ready and time - (since or time) < 1000 * patience then
   if ahead < ready + (tonumber(starting or '') or 0) then
     redis.call('ZADD', warm_waiters_key, 'NX', now, id)

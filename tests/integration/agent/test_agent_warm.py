@@ -13,6 +13,7 @@ from hybrid_executor.kube.warm_pod import CLAIMED, WAITING
 from hybrid_executor.states import State
 from tests.faulty_sandbox import Fault
 from tests.integration.agent.conftest import World
+from tests.integration.agent.test_agent_starting import RUNS, elsewhere, say
 from tests.integration.agent.warm_world import HAND_OVER_FAULTS, WarmWorld
 from tests.waiting import wait_until
 
@@ -137,6 +138,32 @@ def test_an_attempt_gets_the_pod_that_starts_and_no_second_one_is_made(
     [record] = warm.world.wait_for(State.SUCCEEDED, [attempt])
     assert record.pod in starting
     assert record.note == ""
+
+
+def test_an_attempt_that_waits_for_its_turn_gets_a_pod_that_is_ready_by_then(
+    warm: WarmWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was to get a pod of its own: none was ready soon enough when it came."""
+    monkeypatch.setattr("hybrid_executor.agent.warm.start_pace.StartPace.wait_seconds", 0)
+    warm.options["starting_pods"] = "1"
+    may_start = tmp_path / "may-start"
+    warm.write_template(before_ready=f"until [ -e {may_start} ]; do sleep 0.1; done")
+    warm.start_agent()
+    wait_until(lambda: len(warm.names()) == 2)
+    starting = warm.names()
+    [first] = warm.world.submit(pod=elsewhere())
+    wait_until(lambda: warm.world.record(first).pod)
+    [attempt] = warm.submit()
+    wait_until(lambda: warm.world.record(attempt).extra.get("warm_generation") == "1")
+    assert warm.world.record(attempt).state is State.SUBMITTED
+    may_start.touch()
+    warm.wait_for_ready(2)
+    assert warm.world.record(attempt).state is State.SUBMITTED
+    say(warm.world, warm.world.record(first).pod, RUNS)
+    [record] = warm.world.wait_for(State.SUCCEEDED, [attempt])
+    assert record.pod in starting
+    warm.check_once([attempt])
+    assert warm.world.store.starts.under_way("default")[0] == 0
 
 
 def test_pods_that_end_before_they_are_ready_are_not_made_again_and_again(
