@@ -97,6 +97,7 @@ class History:
             self.network.unanswered,
             self.network.held_up,
             to_be_revoked=self._is_to_be_revoked,
+            may_create_late=plan.has("kube_late") and plan.has("kill"),
             is_calm=not plan.faults,
         )
         self.schedulers: list[Scheduler] = []
@@ -328,7 +329,9 @@ class History:
 
         Or one that has ended, as if its acknowledgement had been lost.
         """
-        messages = list(self.workers[fault.target].messages.values())[-1:]
+        worker, forgotten_at = self.workers[fault.target], self.runs.forgotten_at
+        known = [message for attempt, message in worker.messages.items() if worker.taken_at(attempt) > forgotten_at]
+        messages = known[-1:]
         for message in messages:
             self.world.say(f"{fault}: {message['headers']['id'][:8]}")
             self.server.run([["RPUSH", "celery", json.dumps(message)]])

@@ -38,6 +38,7 @@ class Run:
     """One time that a worker or a pod ran an attempt.
 
     :ivar is_claimed: a worker has claimed it.
+    :ivar had_message: that worker had its message when Redis lost all data.
     :ivar is_admitted: the API let its task start.
     """
 
@@ -45,6 +46,7 @@ class Run:
     process: Process
     began_at: float
     is_claimed: bool = True
+    had_message: bool = False
     is_admitted: bool = False
     is_over: bool = False
 
@@ -57,6 +59,7 @@ class Runs:
     :param held_up: attempts that a scheduler was just about to submit when it was paused. Nothing keeps it from doing
         so when it wakes.
     :param to_be_revoked: returns whether a scheduler that has taken an attempt back could not yet tell Redis.
+    :param may_create_late: a pod may be created after the agent that asked for it has died.
     :param is_calm: there are no faults: then agents delete the pods of what was taken back at once.
     :ivar forgotten_at: when Redis last lost data.
     :ivar forgotten_from: since when it has lost what happened.
@@ -71,10 +74,13 @@ class Runs:
         held_up: Collection[str],
         *,
         to_be_revoked: Callable[[str], bool],
+        may_create_late: bool,
         is_calm: bool,
     ) -> None:
         self._world = world
         self._to_be_revoked = to_be_revoked
+        self._may_create_late = may_create_late
+        self._late_starts: set[str] = set()
         self._deleted_seconds = _DELETED_SECONDS if is_calm else _LOST_SECONDS
         self._held_up = held_up
         self._unanswered = unanswered
@@ -100,7 +106,7 @@ class Runs:
                 self.violations.append(f"attempt {attempt[:8]} has two live runs")
             elif other.is_admitted and is_claimed and not self._may_be_unknown(other, had_message=had_message):
                 self.violations.append(f"attempt {attempt[:8]} is run again although its task had started")
-        run = Run(attempt, process, now, is_claimed)
+        run = Run(attempt, process, now, is_claimed, had_message)
         self.all.append(run)
         return run
 
@@ -110,16 +116,25 @@ class Runs:
         return run.attempt in self._unanswered and run.began_at <= self.forgotten_at
 
     def admitted(self, run: Run, row: Row) -> None:
-        """Note that its task has started."""
-        if run.attempt in self.erased:
-            run.is_admitted = True
-            return
-        if any(other.is_admitted for other in self.all if other.attempt == run.attempt):
-            self.violations.append(f"the task of attempt {run.attempt[:8]} was started twice")
+        """Note that its task has started. Where another attempt has started it, any other one may do so later."""
+        earlier = [other for other in self.all if other.attempt == run.attempt and other.is_admitted]
         run.is_admitted = True
+        is_known = not any(self._may_be_lost(run, other) for other in earlier)
+        if earlier and is_known:
+            self.violations.append(f"the task of attempt {run.attempt[:8]} was started twice")
+        if row.attempt == run.attempt:
+            return
         is_excused = run.process.paused_until or run.attempt in self._held_up or self._may_start_late(run, row)
-        if row.attempt != run.attempt and not is_excused:
+        if not is_known or is_excused:
+            self._late_starts.add(row.name)
+        if row.name not in self._late_starts:
             self.violations.append(f"attempt {run.attempt[:8]} started {row.name}, whose attempt is {row.attempt[:8]}")
+
+    def _may_be_lost(self, run: Run, other: Run) -> bool:
+        """Return whether nobody who begins a run may know of an earlier one."""
+        if run.attempt in self.erased or (run.had_message and other.began_at <= self.emptied_at):
+            return True
+        return not run.is_claimed and self._may_create_late and self.emptied_at > 0
 
     def _may_start_late(self, run: Run, row: Row) -> bool:
         """Return whether a run may start its task after Airflow has taken its attempt back: the API lets any run do so.

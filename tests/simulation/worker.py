@@ -198,6 +198,10 @@ class Worker:
                 self._reports.lost_process(attempt, "Worker exited prematurely: signal 9", process=slot.pid)
             self._news.wake()
 
+    def taken_at(self, attempt: AttemptId) -> float:
+        """Return when it took the message of an attempt."""
+        return self._taken_at.get(attempt, 0.0)
+
     def forget_ended(self, *, but: Collection[AttemptId]) -> None:
         """Keep only the messages of what runs, and these: a Redis that has lost data delivers no other one again.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import fakeredis
 import pytest
@@ -13,6 +13,7 @@ from hybrid_executor.complaints import Complaints
 from hybrid_executor.events import STREAM_START, AttemptId, OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Record, Store, Submission
+from hybrid_executor.store.keys import LAUNCH_GROUP
 
 A, B = AttemptId("a"), AttemptId("b")
 
@@ -50,6 +51,7 @@ def reaper_of(store: Store, places: list[tuple[str, str]] | None = None) -> Reap
 
 
 def take_off_the_stream(store: Store, attempt: AttemptId) -> None:
+    """Lose a launch's entry, as a fall-back of Redis does."""
     stream = store.launches("default", consumer="other")
     stream.prepare()
     for entry in stream.take(count=10, wait_milliseconds=0):
@@ -57,12 +59,24 @@ def take_off_the_stream(store: Store, attempt: AttemptId) -> None:
             stream.acknowledge(entry.id)
 
 
+def lose_its_agent(store: Store, attempt: AttemptId) -> None:
+    """Remove an agent from the group together with the entry that it has."""
+    assert attempt == A
+    stream = store.launches("default", consumer="other")
+    stream.prepare()
+    stream.take(count=1, wait_milliseconds=0)
+    store.client.xgroup_delconsumer(store.keys.launch("default"), LAUNCH_GROUP, "other")
+
+
 def waiting(store: Store) -> set[AttemptId]:
     return store.launches("default", consumer="agent").launches_waiting()
 
 
-def test_a_launch_that_nobody_has_is_put_on_the_stream_again(store: Store) -> None:
-    take_off_the_stream(store, A)
+@pytest.mark.parametrize("lose", [take_off_the_stream, lose_its_agent])
+def test_a_launch_that_nobody_has_is_put_on_the_stream_again(
+    store: Store, lose: Callable[[Store, AttemptId], None]
+) -> None:
+    lose(store, A)
     assert waiting(store) == {B}
     reaper = reaper_of(store)
     reaper.repair(now=0.0)
@@ -70,6 +84,7 @@ def test_a_launch_that_nobody_has_is_put_on_the_stream_again(store: Store) -> No
     assert waiting(store) == {B}
     reaper.repair(now=31.0)
     assert waiting(store) == {A, B}
+    assert store.client.xlen(store.keys.launch("default")) == 2
     [record] = store.attempts.records([A])
     assert record is not None
     assert (record.generation, record.launches) == (1, 0)
