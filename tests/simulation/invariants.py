@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _LOST_SECONDS = 30.0
 _DELETED_SECONDS = 1.5
+_UNSEEN_SECONDS = 3.0
+"""How old a claim is that a scheduler has not read yet, or a worker has not begun to run yet."""
+
 _LONGEST_WAIT_SECONDS = 20.0
 _STARTING_SECONDS = 8.0
 """How long a pod counts as starting, where only few may start or run at the same time."""
@@ -102,6 +105,8 @@ class Runs:
             if other.attempt != attempt:
                 continue
             is_alive = not other.is_over and not other.process.is_dead
+            if is_alive and is_claimed and abs(other.began_at - self.forgotten_at) < _UNSEEN_SECONDS:
+                continue
             if is_alive and not other.process.paused_until and now - other.began_at < _LOST_SECONDS:
                 self.violations.append(f"attempt {attempt[:8]} has two live runs")
             elif other.is_admitted and is_claimed and not self._may_be_unknown(other, had_message=had_message):
