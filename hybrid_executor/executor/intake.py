@@ -9,7 +9,7 @@ from hybrid_executor.events import STREAM_START, Event, StreamId, stream_positio
 from hybrid_executor.executor.clock import Timer
 from hybrid_executor.executor.context import Context
 from hybrid_executor.executor.ledger import Tracked
-from hybrid_executor.executor.pending import AFTER_DATA_LOSS
+from hybrid_executor.executor.pending import ALL_REPAIRS
 from hybrid_executor.executor.revocation import revoke_again
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.states import State
@@ -59,7 +59,7 @@ class Intake:
             if batch.epoch != self._epoch:
                 log.warning("Redis lost data, or may have lost its last changes; attempts are recorded again")
                 self._read_all_records()
-                context.pending.repairs |= AFTER_DATA_LOSS
+                context.pending.repairs |= ALL_REPAIRS
                 revoke_again(context)
                 context.outage.note_loss()
                 self.place()

@@ -16,7 +16,7 @@ from hybrid_executor.executor.left_messages import LeftMessages
 from hybrid_executor.executor.lost import LostWork
 from hybrid_executor.executor.moves import Moves
 from hybrid_executor.executor.orphans import Orphans
-from hybrid_executor.executor.pending import REGULAR, Repair
+from hybrid_executor.executor.pending import ALL_REPAIRS, Repair
 from hybrid_executor.executor.queue_report import QueueReport
 from hybrid_executor.executor.renewal import renew_workloads
 from hybrid_executor.executor.revived import end_revived
@@ -128,7 +128,7 @@ class Loop:
             if pending.to_adopt:
                 steps.do("look up adopted task instances", lambda: adoption.resume_adoption(context))
             if self._repair_timer.is_due():
-                pending.repairs |= REGULAR
+                pending.repairs |= ALL_REPAIRS
             if pending.repairs:
                 self._repair()
             elif self._unawaited.is_due():
@@ -153,7 +153,7 @@ class Loop:
             self._order_timer.restart()
             orders = self._context.store.orders.take(self._context.owner)
             if any(order.verb == "repair" for order in orders):
-                self._context.pending.repairs |= REGULAR
+                self._context.pending.repairs |= ALL_REPAIRS
 
     def wait(self, *, until: Callable[[], bool], ask_every_seconds: float) -> None:
         """Wait for events and take them in, at most ``[hybrid_executor] event_wait``, for ``until`` to hold.

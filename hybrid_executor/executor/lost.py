@@ -29,8 +29,11 @@ _LAUNCHES_WITHOUT_API = 20
 _WORKLOAD_LOST = "workload_lost"
 _NOT_HANDED_OVER = "not_handed_over"
 _DUPLICATE = "duplicate"
-# The task of such an attempt may run, in a pod that no agent has found yet, or in a process of an earlier delivery.
-_MAY_RUN = (_WORKLOAD_LOST, _DUPLICATE)
+_DELETED = "deleted"
+_VANISHED = "vanished"
+# The task of such an attempt may run: in a pod that no agent has found yet, in a process of an earlier delivery, or in
+# a later pod, of which Redis has lost that it was created.
+_MAY_RUN = (_WORKLOAD_LOST, _DUPLICATE, _VANISHED)
 # Its workload did not reach its pod, so neither the task nor its pod is to blame.
 _LAUNCHES_WITHOUT_WORKLOAD = {_WORKLOAD_LOST: 3, _NOT_HANDED_OVER: 8, "expired": 8}
 _WAITS = ("queued", "scheduled")
@@ -140,7 +143,7 @@ class LostWork:
             most = _LAUNCHES_WITHOUT_API
         if most >= 0:
             # Nobody saw its pod go, and an agent deletes one that has not accepted its workload.
-            is_given_up = record.category == "deleted" and bool(record.hand_over_pod)
+            is_given_up = record.category in (_DELETED, _VANISHED) and bool(record.hand_over_pod)
             category = _NOT_HANDED_OVER if is_given_up else record.category
             most = max(most, _LAUNCHES_WITHOUT_WORKLOAD.get(category, 0))
         return most < 0 or record.launches < most

@@ -13,7 +13,7 @@ from hybrid_executor.pools.work import Work
 class Repair(Enum):
     """The timed repairs, in the order in which they are done. A value completes the sentence "Could not ..."."""
 
-    END_REVIVED = "end attempts that came back with older data"
+    END_REVIVED = "end attempts that are live again"
     COMPARE_ALL = "compare attempts with their records"
     COMPARE_SOME = "read some records again"
     FIND_LOST_WORKERS = "look for lost workers"
@@ -27,8 +27,7 @@ class Repair(Enum):
     FIND_UNSERVED = "look for queues that nobody serves"
 
 
-AFTER_DATA_LOSS = frozenset(Repair)
-REGULAR = AFTER_DATA_LOSS - {Repair.END_REVIVED}
+ALL_REPAIRS = frozenset(Repair)
 
 
 @dataclass(kw_only=True)

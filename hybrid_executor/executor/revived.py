@@ -1,4 +1,7 @@
-"""Attempts that ended and are live in Redis again, because it fell back to older data. They must not run twice."""
+"""Attempts that ended and are live in Redis again. They must not run twice, nor count for ever.
+
+Redis fell back to older data, or a worker has written again what it ran while nobody waited for it any more.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +41,8 @@ def end_revived(context: Context) -> None:
         row = rows.get(record.key)
         if row is None or row.attempt != record.id or row.state not in compat.UNFINISHED:
             revived.append(record.id)
-    log.warning(
-        "%s attempts that had ended are live again in Redis, which fell back to older data; they are revoked",
-        len(revived),
-    )
-    context.store.attempts.revoke(revived, reason="It had ended before Redis fell back to older data")
+    if not revived:
+        return
+    log.warning("%s attempts that had ended are live again in Redis, which lost data; they are revoked", len(revived))
+    context.store.attempts.revoke(revived, reason="It had ended before Redis lost data")
     context.metrics.count(metric.REPAIRED, len(revived), repair="revoked_revived")

@@ -31,6 +31,8 @@ _CURES = {
     "node_shutdown": "Look at the node. With retries the task runs again elsewhere.",
     "node_refused": "Look at the node: it refused the pod (kubectl describe pod).",
     "provider_failed": "Look at the provider of the node.",
+    "vanished": "Find out who deleted the pod while no agent lived: kubectl delete, a controller or a job that cleans "
+    "up.",
     "deleted": "Find out who deleted the pod: kubectl delete, a controller or a job that cleans up.",
     "deleted_before_start": "Find out who deleted the pod: kubectl delete, a controller or a job that cleans up.",
     "not_handed_over": "See the log of the agents: why they could not attach to the warm pod. docs/warm-pods.md says "

@@ -24,6 +24,7 @@ class Category(str, Enum):
     PROVIDER_FAILED = "provider_failed"
     DELETED = "deleted"
     DELETED_BEFORE_START = "deleted_before_start"
+    VANISHED = "vanished"
     INIT_FAILED = "init_failed"
     IMAGE_PULL = "image_pull"
     IMAGE_INVALID = "image_invalid"
@@ -114,6 +115,7 @@ WORDS = {
     Category.PROVIDER_FAILED: "was ended by the provider of its node",
     Category.DELETED: "was deleted while its task ran",
     Category.DELETED_BEFORE_START: "was deleted before its task started",
+    Category.VANISHED: "does not exist any more",
     Category.INIT_FAILED: "failed in an init container, before its task started",
     Category.IMAGE_PULL: "cannot get its image",
     Category.IMAGE_INVALID: "has an image name that is not valid",

@@ -18,7 +18,7 @@ from sqlalchemy import update
 from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
-from tests.integration.conftest import make_task, queue, repaired, wait_for
+from tests.integration.conftest import QUEUE_OF_PODS, make_task, queue, repaired, wait_for
 from tests.integration.rows import open_session
 from tests.redis_situations import frozen
 
@@ -163,6 +163,28 @@ def test_a_task_that_could_not_reach_airflows_api_server_is_sent_again_unless_it
     assert record.state == becomes
     told = {key.task_id: (state.value, info) for key, (state, info) in executor.get_event_buffer().items()}
     assert told.get("task") == (("failed", "no answer") if becomes == "failed" else None)
+
+
+@pytest.mark.parametrize(("heard_seconds", "end"), [(2, "success"), (120, "failed")])
+def test_a_task_whose_pod_vanished_is_failed_only_if_no_other_pod_of_its_sends_heartbeats(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, heard_seconds: float, end: str
+) -> None:
+    """Redis may have lost that the attempt was launched again."""
+    executor = make_executor()
+    workload = make_row(state="running", heard=timedelta(seconds=heard_seconds), queue=QUEUE_OF_PODS)
+    [attempt] = queue(executor, workload)
+    executor.heartbeat()
+    store.attempts.advance(Change(attempt=attempt, to=State.PENDING, fields={"pod": "p", "namespace": "ns"}))
+    fields: dict[str, str | int] = {"reason": "The pod does not exist any more", "category": "vanished"}
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields=fields))
+    told = repaired(executor)
+    if end == "success":
+        assert told == {}
+        assert executor.running == {workload.ti.key}
+        set_state(workload, "success")
+        told = repaired(executor)
+    assert told["task"][0] == end
+    assert executor.running == set()
 
 
 @pytest.mark.parametrize(("heard_seconds", "end"), [(2, "success"), (120, "failed")])

@@ -15,7 +15,7 @@ from sqlalchemy import update
 from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import OwnerId
 from hybrid_executor.states import State
-from hybrid_executor.store import Attempts, Change, Store
+from hybrid_executor.store import Attempts, Change, Restoration, Store
 from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, queue, repaired, wait_for
 from tests.integration.rows import open_session
 from tests.redis_situations import frozen
@@ -225,6 +225,43 @@ def test_with_redis_away_nothing_is_given_back_and_the_question_is_asked_again(
         assert second.running == set()
     second.clock.advance(10)
     wait_for(lambda: (second.heartbeat(), second.running == {workload.ti.key})[1])
+
+
+def test_what_a_worker_has_written_again_after_its_end_does_not_count_for_ever(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    ended, runs = make_row("ended"), make_row("runs", state="running", heard=timedelta(seconds=1))
+    attempts = queue(executor, ended, runs)
+    executor.heartbeat()
+    for attempt in attempts:
+        store.attempts.claim(attempt, worker="w")
+    executor.change_state(ended.ti.key, "failed")
+    executor.heartbeat()
+    executor.get_event_buffer()
+    with closing(open_session()) as session:
+        session.execute(update(TaskInstance).where(TaskInstance.id == ended.ti.id).values(state="up_for_retry"))
+        session.commit()
+    fields = {"kind": "task", "key": str(ended.ti.id)}
+    store.client.delete(store.keys.attempt(attempts[0]))
+    store.attempts.restore(
+        [
+            Restoration(
+                attempt=attempts[0],
+                owner=OwnerId("1"),
+                pool="celery",
+                state=State.RUNNING,
+                generation=2,
+                fields=fields,
+            )
+        ]
+    )
+    assert store.attempts.owned_by(OwnerId("1")) == set(attempts)
+    assert repaired(executor) == {}
+    assert store.attempts.owned_by(OwnerId("1")) == {attempts[1]}
+    [record] = store.attempts.records(attempts[:1])
+    assert record is not None
+    assert record.state is State.REVOKED
 
 
 # ---- dead pods ----

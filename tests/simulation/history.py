@@ -97,7 +97,8 @@ class History:
             self.network.unanswered,
             self.network.held_up,
             to_be_revoked=self._is_to_be_revoked,
-            may_create_late=plan.has("kube_late") and plan.has("kill"),
+            may_launch_again=(plan.has("kube_late") and plan.has("kill"))
+            or any(f.kind in ("kill", "pause", "stop") and f.target.startswith("scheduler") for f in plan.faults),
             is_calm=not plan.faults,
         )
         self.schedulers: list[Scheduler] = []

@@ -62,7 +62,8 @@ class Runs:
     :param held_up: attempts that a scheduler was just about to submit when it was paused. Nothing keeps it from doing
         so when it wakes.
     :param to_be_revoked: returns whether a scheduler that has taken an attempt back could not yet tell Redis.
-    :param may_create_late: a pod may be created after the agent that asked for it has died.
+    :param may_launch_again: nobody may know in time of a pod that has run, if Redis has lost it: its agent died while
+        the API server was late, or its attempt's scheduler is dead or paused.
     :param is_calm: there are no faults: then agents delete the pods of what was taken back at once.
     :ivar forgotten_at: when Redis last lost data.
     :ivar forgotten_from: since when it has lost what happened.
@@ -77,12 +78,12 @@ class Runs:
         held_up: Collection[str],
         *,
         to_be_revoked: Callable[[str], bool],
-        may_create_late: bool,
+        may_launch_again: bool,
         is_calm: bool,
     ) -> None:
         self._world = world
         self._to_be_revoked = to_be_revoked
-        self._may_create_late = may_create_late
+        self._may_launch_again = may_launch_again
         self._late_starts: set[str] = set()
         self._deleted_seconds = _DELETED_SECONDS if is_calm else _LOST_SECONDS
         self._held_up = held_up
@@ -139,7 +140,7 @@ class Runs:
         """Return whether nobody who begins a run may know of an earlier one."""
         if run.attempt in self.erased or (run.had_message and other.began_at <= self.emptied_at):
             return True
-        return not run.is_claimed and self._may_create_late and self.emptied_at > 0
+        return not run.is_claimed and self._may_launch_again and self.forgotten_at > 0
 
     def _may_start_late(self, run: Run, row: Row) -> bool:
         """Return whether a run may start its task after Airflow has taken its attempt back: the API lets any run do so.

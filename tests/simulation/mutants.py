@@ -212,7 +212,7 @@ MUTANTS = (
     Mutant(
         name="no record is read after a loss of data",
         file=f"{_EXECUTOR}/intake.py",
-        old="                self._read_all_records()\n                context.pending.repairs |= AFTER_DATA_LOSS\n",
+        old="                self._read_all_records()\n                context.pending.repairs |= ALL_REPAIRS\n",
         new="",
         needs=("flush", "restart", "fall_back"),
     ),

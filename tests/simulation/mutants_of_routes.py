@@ -71,7 +71,7 @@ ROUTE_MUTANTS = (
     Mutant(
         name="a pod that was deleted for a move counts as failed where nobody saw it go",
         file="hybrid_executor/agent/watch/recording.py",
-        old="if change is not None and sighting.may_be_deleted_by_agent and change.to is State.FAILED:",
+        old="if change is not None and sighting.is_unseen and change.to is State.FAILED:",
         new="if change is not None and False:",
         harmless="The watch must miss its end, and its attempt must have lost another pod; a test notices it",
     ),

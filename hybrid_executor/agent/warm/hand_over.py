@@ -28,6 +28,7 @@ from hybrid_executor.agent.warm.tally import WarmTally
 from hybrid_executor.agent.warm.writing import WorkloadWriter, is_usable
 from hybrid_executor.backoff import CREATE
 from hybrid_executor.errors import KubeError, TaskRejected
+from hybrid_executor.kube.causes import Category
 from hybrid_executor.kube.client import KubeClient
 from hybrid_executor.kube.warm_pod import CLAIMED, WAITING, claim_of, claim_patch, warm_state
 from hybrid_executor.states import State
@@ -109,7 +110,7 @@ class HandOver:
         record = claimed.record
         if not pod:
             words = f"Pod {claimed.pod}, which this attempt was given, does not exist any more: its task may have run."
-            return Failed(claimed.launch, record, words, "deleted", is_lost=True, sources=(State.PENDING,))
+            return Failed(claimed.launch, record, words, str(Category.VANISHED), is_lost=True, sources=(State.PENDING,))
         identity = identify_own(pod, self._instance)
         if warm_state(pod) != CLAIMED or identity is None or identity.attempt != record.id:
             return self._take_back(claimed)

@@ -54,8 +54,8 @@ class Sighting:
     :ivar awaits: that container runs and gets the workload from an agent, if it has not got it yet.
     :ivar needs_workload: nobody has begun to give it its workload, so its task has not started.
     :ivar was_warm: the same of a pod that was a warm one. An agent looks after it already, unless Redis has lost that.
-    :ivar may_be_deleted_by_agent: nobody saw how it ended. Its attempt was to go on to another target, or an agent was
-        handing the workload over to it: agents delete such pods.
+    :ivar is_unseen: nobody saw how it ended. An agent may have deleted it, or Redis may have lost that the attempt has
+        another pod by now.
     """
 
     identity: PodIdentity
@@ -69,7 +69,7 @@ class Sighting:
     awaits: bool = False
     needs_workload: bool = False
     was_warm: bool = False
-    may_be_deleted_by_agent: bool = False
+    is_unseen: bool = False
 
 
 def sight_safely(

@@ -32,7 +32,7 @@ SUCCESS_SECONDS = 3.0
 REMOVAL_SECONDS = 600.0
 """After that, its deletion is requested again."""
 
-_DELETIONS = frozenset({Category.DELETED, Category.DELETED_BEFORE_START})
+_DELETIONS = frozenset({Category.DELETED, Category.DELETED_BEFORE_START, Category.VANISHED})
 
 
 @dataclass(slots=True)

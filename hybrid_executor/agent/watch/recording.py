@@ -161,7 +161,7 @@ class PodRecorder:
         notes: dict[AttemptId, dict[str, str]] = {}
         for sighting in sightings:
             change = change_for(sighting.diagnosis, sighting.identity, self._settings)
-            if change is not None and sighting.may_be_deleted_by_agent and change.to is State.FAILED:
+            if change is not None and sighting.is_unseen and change.to is State.FAILED:
                 change = replace(change, to=State.LOST)  # which is no failure: its owner knows whether it has started
             if change is not None and lines:
                 reason = with_lines(str(change.fields["reason"]), container=sighting.diagnosis.container, lines=lines)

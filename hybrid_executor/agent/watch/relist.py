@@ -244,21 +244,15 @@ def identity_of_record(record: Record) -> PodIdentity:
 
 def missing(record: Record) -> Sighting:
     """Return the sighting of the record's pod, which does not exist any more."""
-    is_handed_over = record.state is State.PENDING and bool(record.hand_over_pod)
-    return Sighting(
-        identity_of_record(record),
-        vanished(),
-        is_gone=True,
-        may_be_deleted_by_agent=is_handed_over or bool(record.leaving),
-    )
+    return Sighting(identity_of_record(record), vanished(), is_gone=True, is_unseen=True)
 
 
 def vanished() -> Diagnosis:
     """Return the diagnosis of a pod that is gone without an event: its task may have run."""
     return Diagnosis(
         "failed",
-        Category.DELETED,
-        message="it does not exist any more, and nobody watched when it went",
+        Category.VANISHED,
+        message="nobody watched when it went",
         task_may_have_started=True,
     )
 
