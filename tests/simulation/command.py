@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
             options.mutants,
             first=options.first,
             most=options.within,
-            redis=options.redis or "",
+            redis="" if options.redis in (None, "none") else options.redis,
             is_written=options.table,
         )
         return int(missed > 0)
