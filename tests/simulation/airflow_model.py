@@ -47,6 +47,7 @@ class Row:
     :ivar is_stuck: its scheduler is to take it back, as it does with what is queued for too long.
     :ivar run_by: the process that runs it.
     :ivar longest_wait: seconds from a queueing to the start of its run.
+    :ivar started_late: the try that an attempt has started which was taken back, by its name.
     :ivar taken_back: attempts that its scheduler has taken back or reset: when they were queued, and when that was.
     """
 
@@ -67,6 +68,7 @@ class Row:
     runs: int = 0
     tries_added: int = 0
     longest_wait: float = 0.0
+    started_late: str = ""
     taken_back: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property

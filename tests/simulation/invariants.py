@@ -84,7 +84,6 @@ class Runs:
         self._world = world
         self._to_be_revoked = to_be_revoked
         self._may_launch_again = may_launch_again
-        self._late_starts: set[str] = set()
         self._deleted_seconds = _DELETED_SECONDS if is_calm else _LOST_SECONDS
         self._held_up = held_up
         self._unanswered = unanswered
@@ -132,8 +131,8 @@ class Runs:
             return
         is_excused = run.process.paused_until or run.attempt in self._held_up or self._may_start_late(run, row)
         if not is_known or is_excused:
-            self._late_starts.add(row.name)
-        if row.name not in self._late_starts:
+            row.started_late = row.name
+        if row.started_late != row.name:
             self.violations.append(f"attempt {run.attempt[:8]} started {row.name}, whose attempt is {row.attempt[:8]}")
 
     def _may_be_lost(self, run: Run, other: Run) -> bool:

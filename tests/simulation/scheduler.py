@@ -232,7 +232,9 @@ class Scheduler:
         if attempt and row.attempt and attempt != row.attempt:
             self.violations.append(f"an event of attempt {attempt[:8]} failed {row.name}, which is {row.attempt[:8]}")
         runner = row.run_by
-        if row.state == "running" and runner is not None and not runner.is_dead and not runner.paused_until:
+        is_alive = runner is not None and not runner.is_dead and not runner.paused_until
+        # If an attempt that was taken back has started the task, the API refuses the other one, which fails.
+        if row.state == "running" and is_alive and row.started_late != row.name:
             self.violations.append(f"{row.name} was failed while it runs: {state.value} {info}")
 
     def _judge_reset(self, row: Row) -> None:
