@@ -37,7 +37,7 @@ def test_each_argument_is_a_local_variable_of_its_type() -> None:
     assert "local prefix = ARGV[1]\n" in source
     assert "local generation = tonumber(ARGV[5])\n" in source
     assert "local raises_generation = ARGV[6] == '1'\n" in source
-    assert "local fields_at = 15\n" in source
+    assert "local fields_at = 16\n" in source
 
 
 def test_arguments_are_sent_in_the_order_of_the_table() -> None:
@@ -75,9 +75,10 @@ def test_a_missing_key_is_left_out_and_a_missing_number_is_empty() -> None:
         operation="",
         acknowledged_id="",
         only_pod="",
+        needs_workload=False,
         fields=("holder", "w"),
     )
     count, *rest = pack(call)
     assert count == 4
-    arguments = ["{hybrid:test}:", "a", "running", ",,", "", "1", "0", "0", "1", 60, 90, "", "", ""]
+    arguments = ["{hybrid:test}:", "a", "running", ",,", "", "1", "0", "0", "1", 60, 90, "", "", "", "0"]
     assert rest[4:] == [*arguments, "holder", "w"]
