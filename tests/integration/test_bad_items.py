@@ -286,7 +286,7 @@ def test_a_step_that_goes_on_failing_is_said_once_and_once_more_when_it_works_ag
 ) -> None:
     executor = make_executor()
     rows = [make_row("on-worker", state="running", heard=timedelta(seconds=120))]
-    rows.append(make_row("in-pod", state="running", queue=QUEUE_OF_PODS))
+    rows.append(make_row("in-pod", queue=QUEUE_OF_PODS))  # its task has not started, so it is asked for each second
     attempts = queue(executor, *rows)
     executor.heartbeat()
     store.attempts.claim(attempts[0], worker="dead")

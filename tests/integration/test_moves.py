@@ -218,12 +218,12 @@ def test_an_adopted_attempt_goes_on_with_its_clock(
     [attempt] = queue(first, workload)
     first.heartbeat()
     key = store.keys.attempt(attempt)
-    store.client.hset(key, "placed_at", int(store.client.hget(key, "placed_at")) - 15_000)
+    store.client.hset(key, "placed_at", int(store.client.hget(key, "placed_at")) - 5_000)
     second = started(make_executor, job_id=2)
     assert second.try_adopt_task_instances(rows_of(workload)) == []
-    beat(second, seconds=1)
+    second.heartbeat()
     assert record_of(store, attempt).target == "celery"
-    beat(second, seconds=6)
+    beat(second, seconds=15)
     assert (record_of(store, attempt).target, record_of(store, attempt).owner) == ("kubernetes", "2")
 
 
