@@ -16,6 +16,7 @@ REDIS_UNAVAILABLE = "Redis unavailable, trying again: %s"
 REDIS_BACK = "Redis is available again"
 
 _SAME_TROUBLE_SECONDS = 30.0
+_LATE_SECONDS = 1.0
 _MOST_SUBJECTS = 1_000
 
 
@@ -27,6 +28,8 @@ class _Complaint:
 
 class Complaints:
     """What is being complained about now, by subject. Safe for several threads.
+
+    A thread may tell of a trouble just after another one has found that it is over: that is not logged.
 
     :param on_report: is called with subject and arguments of each complaint, logged or not.
     """
@@ -41,6 +44,7 @@ class Complaints:
         self._on_report = on_report
         self._lock = threading.Lock()
         self._open: dict[str, _Complaint] = {}
+        self._over: dict[str, _Complaint] = {}
 
     def report(
         self, subject: str, message: str, *args: object, cause: str | None = None, level: int = logging.WARNING
@@ -70,15 +74,24 @@ class Complaints:
             last = self._open.get(subject)
             if last is not None and (last.said == said or (cause is None and now - last.at < _SAME_TROUBLE_SECONDS)):
                 return False
-            self._open.pop(subject, None)
-            self._open[subject] = _Complaint(said, now)
-            while len(self._open) > _MOST_SUBJECTS:
-                del self._open[next(iter(self._open))]
+            over = self._over.get(subject)
+            if over is not None and over.said == said and now - over.at < _LATE_SECONDS:
+                return False
+            _put(self._open, subject, _Complaint(said, now))
         return True
 
     def settle(self, subject: str, message: str, *args: object, level: int = logging.INFO) -> None:
         """Log ``message`` once where ``subject`` was complained about."""
         with self._lock:
-            was_open = self._open.pop(subject, None) is not None
-        if was_open:
+            last = self._open.pop(subject, None)
+            if last is not None:
+                _put(self._over, subject, _Complaint(last.said, self._clock()))
+        if last is not None:
             log.log(level, message, *args, stacklevel=2)
+
+
+def _put(known: dict[str, _Complaint], subject: str, complaint: _Complaint) -> None:
+    known.pop(subject, None)
+    known[subject] = complaint
+    while len(known) > _MOST_SUBJECTS:
+        del known[next(iter(known))]

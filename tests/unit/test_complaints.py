@@ -27,11 +27,15 @@ def test_trouble_is_reported_when_it_begins_when_it_changes_and_when_it_is_over(
 
 
 def test_a_trouble_with_a_known_cause_is_reported_once_for_each_cause(caplog: pytest.LogCaptureFixture) -> None:
-    complaints = Complaints(clock=lambda: 0.0)
+    now = [0.0]
+    complaints = Complaints(clock=lambda: now[0])
     assert complaints.report("redis", "refused: %s", "at noon", cause="OOM", level=logging.ERROR)
     assert not complaints.report("redis", "refused: %s", "a second later", cause="OOM", level=logging.ERROR)
     assert complaints.report("redis", "refused: %s", "otherwise", cause="READONLY", level=logging.ERROR)
     complaints.settle("redis", "back", level=logging.WARNING)
+    now[0] = 0.9
+    assert not complaints.report("redis", "refused: %s", "by another thread", cause="READONLY", level=logging.ERROR)
+    now[0] = 1.0
     assert complaints.report("redis", "refused: %s", "again", cause="READONLY", level=logging.ERROR)
     assert [record.getMessage() for record in caplog.records] == [
         "refused: at noon",
