@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import redis
 
@@ -180,6 +182,30 @@ def test_adoption_changes_the_owner_of_what_lives(store: Store) -> None:
         None,
     ]
     assert (store.attempts.owned_by(ONE), store.attempts.owned_by(TWO)) == (set(), {A})
+
+
+def test_a_record_that_has_fallen_back_is_replaced_and_stays_with_the_scheduler_that_has_adopted_it(
+    store: Store,
+) -> None:
+    store.attempts.submit([submission(A)])
+    store.attempts.adopt([A], owner=TWO)
+    restored = Restoration(
+        attempt=A,
+        owner=ONE,
+        pool="celery",
+        state=State.RUNNING,
+        generation=5,
+        fields={},
+        replaces_older=True,
+    )
+    store.attempts.restore([restored])
+    [record] = store.attempts.records([A])
+    assert record is not None
+    assert (record.state, record.generation, record.owner) == (State.RUNNING, 5, TWO)
+    assert store.attempts.owned_by(TWO) == {A}
+    assert store.attempts.owned_by(ONE) == set()
+    store.attempts.restore([replace(restored, generation=4)])
+    assert store.attempts.records([A]) == [record]
 
 
 def test_a_lost_record_is_restored_once(store: Store) -> None:
