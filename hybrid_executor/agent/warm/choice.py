@@ -76,22 +76,13 @@ class WarmChoice:
     def _late_wish(self, item: Prepared) -> Wish | None:
         if not isinstance(item, Ready) or item.why_cold != "" or item.record.state is not State.SUBMITTED:
             return None
-        kind, _ = self._kind(item)
-        if not kind or self._distrusts_records():
-            return None
-        forbidden = self._tally.is_forbidden(item.manifest.namespace, now=self._clock())
-        return None if forbidden else self._make_wish(item, kind)
+        kind, reason = self._fitting(item)
+        return None if reason else self._make_wish(item, kind)
 
     def _wish(self, item: Prepared) -> Wish | None:
         if not isinstance(item, Ready) or item.why_cold is None:
             return None
-        kind, reason = "", item.why_cold
-        if not reason:
-            kind, reason = self._kind(item)
-        if not reason and self._distrusts_records():
-            reason = "redis"
-        if not reason and self._tally.is_forbidden(item.manifest.namespace, now=self._clock()):
-            reason = "forbidden"
+        kind, reason = ("", item.why_cold) if item.why_cold else self._fitting(item)
         if reason:
             self._tally.miss(item.record.profile, reason)
             return None
@@ -106,6 +97,15 @@ class WarmChoice:
             profile=record.profile,
             kind=kind,
         )
+
+    def _fitting(self, ready: Ready) -> tuple[str, str]:
+        """Return the kind of pods that fit, or why none may be given now."""
+        kind, reason = self._kind(ready)
+        if not reason and self._distrusts_records():
+            reason = "redis"
+        if not reason and self._tally.is_forbidden(ready.manifest.namespace, now=self._clock()):
+            reason = "forbidden"
+        return kind, reason
 
     def _kind(self, ready: Ready) -> tuple[str, str]:
         """Return the kind of pods that fit, or why there is none."""
