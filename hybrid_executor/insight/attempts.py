@@ -12,7 +12,7 @@ from hybrid_executor.store import Record, Store
 FIELDS = (
     *("generation", "owner", "kind", "key", "dag_id", "task_id", "run_id", "map_index", "try_number", "queue", "pool"),
     *("profile", "cluster", "namespace", "pod", "node", "holder", "received_by", "launches", "reason", "note"),
-    *("category", "exit_code", "noted_at", "sent", "warm", "warm_generation", "hand_over", *MOMENTS),
+    *("category", "exit_code", "noted_at", "sent", "warm", "warm_generation", "hand_over", "hand_over_entry", *MOMENTS),
     *("route", "target", "placed_at", "moves", "moved_at", "moved_from", "moved_because", "leaving"),
 )
 """All fields of a record that are shown."""

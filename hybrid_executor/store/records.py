@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hybrid_executor.events import SCHEMA, AttemptId, OwnerId
+from hybrid_executor.events import SCHEMA, AttemptId, OwnerId, StreamId, stream_position
 from hybrid_executor.states import State
 from hybrid_executor.targets import place_name
 
@@ -105,8 +105,21 @@ class Record:
     @property
     def hand_over_pod(self) -> str:
         """``namespace/name`` of the pod that an agent hands this launch's workload over to, "" for none so far."""
-        is_due = self.extra.get("hand_over") == str(self.generation) and bool(self.pod)
-        return self.warm_pod or (f"{self.namespace}/{self.pod}" if is_due else "")
+        return self.warm_pod or (f"{self.namespace}/{self.pod}" if self._is_due and self.pod else "")
+
+    def is_handed_over_by_another(self, entry: StreamId) -> bool:
+        """Return whether a later entry of the launch stream is for the hand-over to the attempt's own pod."""
+        later = self.extra.get("hand_over_entry", "")
+        if not later or not self._is_due or self.warm_pod:
+            return False
+        try:
+            return stream_position(entry) < stream_position(later)
+        except ValueError:
+            return False
+
+    @property
+    def _is_due(self) -> bool:
+        return self.extra.get("hand_over") == str(self.generation)
 
     @property
     def name(self) -> str:

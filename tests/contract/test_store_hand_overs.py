@@ -9,7 +9,7 @@ import pytest
 
 from hybrid_executor.events import STREAM_START, AttemptId
 from hybrid_executor.states import State
-from hybrid_executor.store import Change, Outcome, Renewal, Store, Waiter, Wish
+from hybrid_executor.store import Change, LaunchEntry, Outcome, Renewal, Store, Waiter, Wish
 from tests.contract.store_world import A, pod_submission, submission
 
 B = AttemptId("b")
@@ -19,10 +19,14 @@ def waiter(attempt: AttemptId, generation: int) -> Waiter:
     return Waiter(attempt, generation, "n", "p")
 
 
-def entries(store: Store) -> list[tuple[str, int]]:
+def taken(store: Store) -> list[LaunchEntry]:
     stream = store.launches("c", consumer="agent")
     stream.prepare()
-    return [(entry.attempt, entry.generation) for entry in stream.take(count=10, wait_milliseconds=1)]
+    return stream.take(count=10, wait_milliseconds=1)
+
+
+def entries(store: Store) -> list[tuple[str, int]]:
+    return [(entry.attempt, entry.generation) for entry in taken(store)]
 
 
 @pytest.fixture
@@ -52,6 +56,21 @@ def test_a_hand_over_is_due_once_for_each_launch(pending: Store) -> None:
     assert pending.hand_overs.due([waiter(A, 1)]) == 0, "an old pod must not get the workload of its successor"
     assert pending.hand_overs.due([waiter(A, 2)]) == 1
     assert entries(pending) == [(A, 2), (A, 2)]
+
+
+def test_an_entry_from_before_the_hand_over_was_due_hands_nothing_over(store: Store) -> None:
+    """Its agent may still have it: two of them would take the pod from each other."""
+    store.attempts.submit([pod_submission(A)])
+    [creation] = taken(store)
+    store.attempts.advance(Change(attempt=A, to=State.PENDING, generation=1, fields={"pod": "p", "namespace": "n"}))
+    store.hand_overs.due([waiter(A, 1)])
+    [hand_over] = taken(store)
+    store.launches("c", consumer="reaper").put_again(A, generation=1)
+    [again] = taken(store)
+    [record] = store.attempts.records([A])
+    assert record is not None
+    over = [record.is_handed_over_by_another(entry.id) for entry in (creation, hand_over, again)]
+    assert over == [True, False, False]
 
 
 def test_a_pod_that_failed_before_it_started_says_nothing_about_another_pod_of_the_same_generation(

@@ -103,6 +103,15 @@ HAND_OVER_MUTANTS = (
     ),
     # ---- the hand-over ----
     Mutant(
+        name="the agent that created a pod hands over beside the one that is to do it",
+        file="hybrid_executor/agent/launch/preparation.py",
+        old="            if record.is_handed_over_by_another(launch.entry.id):",
+        new="            if False:",
+        within=3000,
+        needs_pods=True,
+        needs=("no_attach",),
+    ),
+    Mutant(
         name="a pod of another attempt gets the workload",
         file=f"{_WARM}/hand_over.py",
         old="        if warm_state(pod) != CLAIMED or identity is None or identity.attempt != record.id:",
@@ -182,9 +191,9 @@ HAND_OVER_MUTANTS = (
     Mutant(
         name="a pod that waits is not handed over",
         file=f"{_LUA}/due.lua",
-        old="if is_wrong_type(check(redis.pcall('XADD', prefix .. LAUNCH .. (known[3] or ''), '*', 'op', 'launch', "
-        "'attempt', id,\n    'generation', generation))) then\n  return -3\nend\n",
-        new="",
+        old="local entry = check(redis.pcall('XADD', prefix .. LAUNCH .. (known[3] or ''), '*', 'op', 'launch', "
+        "'attempt', id,\n    'generation', generation))\n",
+        new="local entry = ''\n",
         needs_pods=True,
     ),
     Mutant(

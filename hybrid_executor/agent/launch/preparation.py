@@ -111,6 +111,8 @@ class LaunchPreparer:
         if record is None or record.generation != launch.entry.generation or record.cluster != self._cluster:
             return Dropped(launch)
         if record.state is State.PENDING and (pod := record.hand_over_pod):
+            if record.is_handed_over_by_another(launch.entry.id):
+                return Dropped(launch)
             return Claimed(launch, record, pod, payload, is_new=False, is_warm=bool(record.warm_pod))
         if record.state not in LAUNCHABLE:
             return Dropped(launch)

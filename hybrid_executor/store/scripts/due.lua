@@ -15,9 +15,12 @@ end
 if (known[6] or '') ~= '' and (tonumber(known[7] or '-1') or -1) == generation then
   return 0
 end
-if is_wrong_type(check(redis.pcall('XADD', prefix .. LAUNCH .. (known[3] or ''), '*', 'op', 'launch', 'attempt', id,
-    'generation', generation))) then
+local entry = check(redis.pcall('XADD', prefix .. LAUNCH .. (known[3] or ''), '*', 'op', 'launch', 'attempt', id,
+    'generation', generation))
+if is_wrong_type(entry) then
   return -3
 end
-redis.call('HSET', attempt_key, 'hand_over', generation, 'namespace', namespace, 'pod', pod, 'holder', pod)
+-- An agent that still has the entry of the pod's creation must not hand over as well.
+redis.call('HSET', attempt_key, 'hand_over', generation, 'hand_over_entry', entry, 'namespace', namespace, 'pod', pod,
+  'holder', pod)
 return 1

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from hybrid_executor.agent.launch.entries import Abandoned, Again, Claimed, Launch
+from hybrid_executor.agent.launch.entries import Abandoned, Again, Claimed, Dropped, Launch
 from hybrid_executor.errors import KubeError
-from hybrid_executor.events import STREAM_START, AttemptId
+from hybrid_executor.events import STREAM_START, AttemptId, StreamId
 from hybrid_executor.kube.awaiting_pod import LABEL_WORKLOAD, hand_over_state
 from hybrid_executor.states import State
 from hybrid_executor.store import LaunchEntry, Record, Renewal
@@ -124,6 +124,18 @@ def test_a_hand_over_whose_entry_redis_has_lost_is_put_on_the_stream_again(own: 
     client.hdel(own.world.store.keys.attempt(attempt), "hand_over")  # fallen back to what was before both
     let_go(own)
     own.start_agent("second")  # its first list finds the pod that waits
+    own.world.wait_for(State.SUCCEEDED, [attempt])
+    own.check_once([attempt])
+
+
+def test_an_agent_that_still_has_the_entry_of_the_creation_leaves_the_pod_to_the_other(own: WarmWorld) -> None:
+    own.write_template(before_ready=wait_for_file(own))
+    own.start_agent("first")
+    [attempt] = own.submit(**OWN)
+    wait_until(lambda: runs(own, attempt))
+    creation = Launch(LaunchEntry(id=StreamId("1-0"), op="launch", attempt=attempt, generation=1))
+    assert DyingAgent(own, after="").preparer.read([creation]) == [Dropped(creation)]
+    let_go(own)
     own.world.wait_for(State.SUCCEEDED, [attempt])
     own.check_once([attempt])
 

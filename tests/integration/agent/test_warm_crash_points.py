@@ -62,7 +62,7 @@ class DyingAgent:
             redis_id=lambda: min(world.store.identity.share(frozenset())),
         )
         self._stream = world.store.launches("default", consumer=f"dies-after-{after}")
-        self._preparer = LaunchPreparer(
+        self.preparer = LaunchPreparer(
             agent="dies",
             cluster="default",
             store=world.store,
@@ -96,7 +96,7 @@ class DyingAgent:
         :param takes_over: an agent that is gone had the entry.
         """
         [entry] = wait_until(self.take_over if takes_over else self.take)
-        [item] = list(self._launches.choose(self._preparer.read([Launch(entry)])))
+        [item] = list(self._launches.choose(self.preparer.read([Launch(entry)])))
         assert isinstance(item, Claimed)
         if self._after != "give":
             with pytest.raises(Killed):
