@@ -69,6 +69,7 @@ class Runs:
     :ivar forgotten_from: since when it has lost what happened.
     :ivar emptied_at: when it last lost all data.
     :ivar erased: attempts whose record a person deletes: what Redis does not know may be run once more.
+    :ivar launched_again: attempts that have got a second pod after the first was gone, since a creation was late.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Runs:
         self.all: list[Run] = []
         self.forgotten_at = self.forgotten_from = self.emptied_at = 0.0
         self.erased: set[str] = set()
+        self.launched_again: set[str] = set()
 
     def begin(self, attempt: str, process: Process, *, taken_at: float | None) -> Run:
         """Note that an attempt is run.
@@ -139,7 +141,8 @@ class Runs:
         """Return whether nobody who begins a run may know of an earlier one."""
         if run.attempt in self.erased or (run.had_message and other.began_at <= self.emptied_at):
             return True
-        return not run.is_claimed and self._may_launch_again and self.forgotten_at > 0
+        is_late = run.attempt in self.launched_again or (self._may_launch_again and self.forgotten_at > 0)
+        return not run.is_claimed and is_late
 
     def _may_start_late(self, run: Run, row: Row) -> bool:
         """Return whether a run may start its task after Airflow has taken its attempt back: the API lets any run do so.

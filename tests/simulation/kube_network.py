@@ -189,8 +189,9 @@ class SimulatedTransport:
     def _exchange(self, method: str, doing: str, act: Callable[[], bytes]) -> bytes:
         world, times = self._network.world, self._process.random
         there, back = (0.3 * times.random() if times.random() < 0.05 else 0.02 * times.random() for _ in "tb")
-        choice = times.random()
+        choice, began = times.random(), world.now
         world.sleep(there)
+        is_held_up = world.now - began > 1  # this process was paused when it was about to send it
         fault = self._network.faults.of_kube(self._process, method, _ONLY_FOR)
         kind = fault.kind if fault is not None else ""
         if fault is not None:
@@ -199,7 +200,7 @@ class SimulatedTransport:
             world.sleep(_SILENT_SECONDS)
             raise error_of_silence(doing, TimeoutError("lost"))
         if kind == "kube_late":
-            world.after(0.1 + (_SILENT_SECONDS + _LATEST_SECONDS) * choice, lambda: _quietly(act))
+            world.after(0.1 + (_SILENT_SECONDS + _LATEST_SECONDS) * choice, lambda: _quietly(self._late(act)))
             world.sleep(_SILENT_SECONDS)
             raise error_of_silence(doing, TimeoutError("late"))
         if kind in _ERRORS:
@@ -207,7 +208,7 @@ class SimulatedTransport:
             code, reason, message = _ERRORS[kind]
             raise _error(doing, StatusError(code, reason, message, headers={"Retry-After": "1"}))
         try:
-            answer = act()
+            answer = self._late(act)() if is_held_up else act()
         except StatusError as error:
             world.sleep(back)
             raise _error(doing, error) from error
@@ -216,6 +217,17 @@ class SimulatedTransport:
             world.sleep(0.0 if choice < 0.5 else _SILENT_SECONDS)
             raise error_of_silence(doing, ConnectionResetError("the answer is lost"))
         return answer
+
+    def _late(self, act: Callable[[], bytes]) -> Callable[[], bytes]:
+        def do() -> bytes:
+            server = self._network.server
+            server.is_late = True
+            try:
+                return act()
+            finally:
+                server.is_late = False
+
+        return do
 
 
 class TextStream:

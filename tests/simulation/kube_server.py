@@ -40,6 +40,7 @@ class KubeServer:
     :ivar may_attach: agents have the right to attach to pods.
     :ivar programs: by the name of each pod on the node, the program that waits for its workload; None where there is no
         such program, or its container does not run yet.
+    :ivar is_late: the request that is done now was sent long ago.
     """
 
     def __init__(self, namespace: str) -> None:
@@ -48,6 +49,7 @@ class KubeServer:
         self.namespace = namespace
         self.may_attach = True
         self.programs: dict[str, PodProgram | None] = {}
+        self.is_late = False
 
     def call(self, method: str, path: str, query: Mapping[str, str], body: Any, content_type: str) -> bytes:
         """Answer a request.

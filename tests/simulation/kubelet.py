@@ -72,6 +72,7 @@ class Kubelet:
         self._tasks = tasks
         self._owners = owners
         self._pods: dict[str, NodePod] = {}
+        self._names: set[str] = set()
         self._faults = [fault for fault in faults if fault.is_of_pod]
         server.listen(self._on_change)
 
@@ -118,6 +119,9 @@ class Kubelet:
         name = stored["metadata"]["name"]
         attempt, launch = (identity.attempt, identity.launch) if identity is not None else (name, 0)
         container = stored["spec"]["containers"][0]
+        if name in self._names and self._server.is_late:
+            self._tasks.is_launched_again(attempt)
+        self._names.add(name)
         times = random.Random(f"{self._world.seed} {attempt} {launch}")
         pod = NodePod(uid, name, attempt, ContainerRecord(container["name"], container["image"]), times)
         if container.get("stdin"):

@@ -11,6 +11,14 @@ _LUA = "hybrid_executor/store/scripts"
 AGENT_MUTANTS = (
     # ---- launches ----
     Mutant(
+        name="an agent that was paused creates a pod without another look at the record",
+        file="hybrid_executor/agent/launch/creation.py",
+        old="            if ready.launch.announced_at < self._held_since():",
+        new="            if False:",
+        within=3000,
+        needs=("pause",),
+    ),
+    Mutant(
         name="a creation whose answer was lost is made again under another name",
         file=f"{_AGENT}/launch/creation.py",
         old="        if identity is not None and (identity.attempt, identity.launch) == "

@@ -15,6 +15,10 @@ class Tasks:
         self._airflow = airflow
         self._runs = runs
 
+    def is_launched_again(self, attempt: str) -> None:
+        """Note that the API server has created a second pod, late, when the first was gone."""
+        self._runs.launched_again.add(attempt)
+
     def run(self, task_id: str, attempt: str, process: Process, *, taken_at: float | None = None) -> int:
         """Run a task in this process; return the exit code.
 

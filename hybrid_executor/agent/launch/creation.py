@@ -36,6 +36,7 @@ class PodCreator:
     :param run_pod: creates a pod in the namespace of its manifest; the launcher's ``run_pod_async``.
     :param patience_seconds: how long to try again after a refusal that may be temporary or permanent.
     :param distrusts_records: returns whether Redis lost data lately, so that a pod may exist without a record.
+    :param held_since: returns since when no other agent can have taken over this one's launches (monotonic seconds).
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class PodCreator:
         settings: KubernetesSettings,
         patience_seconds: float,
         distrusts_records: Callable[[], bool],
+        held_since: Callable[[], float] = lambda: 0.0,
         metrics: Metrics = SILENT,
     ) -> None:
         self._metrics = metrics
@@ -58,6 +60,7 @@ class PodCreator:
         self._settings = settings
         self._patience_seconds = patience_seconds
         self._distrusts_records = distrusts_records
+        self._held_since = held_since
         self._attach = AttachRight(client)
 
     def create(self, ready: Ready) -> Tried:
@@ -70,6 +73,9 @@ class PodCreator:
                 return self._take_for_done(ready, identity, is_claimed=is_claimed)
             if manifest.awaits_workload and not self._attach.is_granted(manifest.namespace):
                 return self._after_error(ready, missing_attach_right(patience_seconds=self._patience_seconds))
+            if ready.launch.announced_at < self._held_since():
+                # This agent was paused, so another one may have launched the attempt. Its record is read again.
+                return Again(ready.launch, 0.0)
             pod = self._run_pod(manifest.pod)
         except KubeError as error:
             if not 400 <= error.status < 500:

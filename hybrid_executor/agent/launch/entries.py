@@ -29,6 +29,7 @@ class Launch:
     :ivar renames: how many names were in use by somebody else's pod.
     :ivar last_words: the cluster's last answer. :ivar note: what it waits for, as the record says.
     :ivar accepted_at: when this agent took the entry, seconds on a monotonic clock.
+    :ivar announced_at: when its record last named its pod and was as it should be, seconds on a monotonic clock.
     :ivar demand: what its pod asks for, None before the first build.
     :ivar barrier: the barrier that it tries now, None for none; :ivar barrier_age: how often that had closed before.
     :ivar unanswered_at: when a creation last had no clear answer, seconds on a monotonic clock; None for never.
@@ -46,6 +47,7 @@ class Launch:
     last_words: str = ""
     note: str = ""
     accepted_at: float = field(default_factory=time.monotonic)
+    announced_at: float = 0.0
     demand: Demand | None = None
     barrier: Barrier | None = None
     barrier_age: int = 0

@@ -7,7 +7,9 @@ that no other agent takes them over. Entries of dead agents are taken over.
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 from hybrid_executor.errors import StoreUnavailable
@@ -33,10 +35,19 @@ class LaunchIntake:
         self._accept = accept
         self._lock = threading.Lock()
         self._held: set[StreamId] = set()
-        self._next_take_over = self._next_renewal = 0.0
+        self._next_take_over = self._next_renewal = self._held_since = 0.0
 
     def __len__(self) -> int:
         return len(self._held)
+
+    @property
+    def held_since(self) -> float:
+        """Since when no other agent can have taken over what is held (monotonic seconds): infinity if one can have."""
+        return math.inf if self._is_late(time.monotonic()) else self._held_since
+
+    def _is_late(self, now: float) -> bool:
+        """Return whether what is held was not renewed in time: this process was paused, or Redis unavailable."""
+        return now >= self._next_renewal + self._take_over_seconds * 2 / 3
 
     def renew_due(self, *, now: float) -> None:
         """Renew what is held, where it is time to (monotonic seconds).
@@ -47,6 +58,8 @@ class LaunchIntake:
             with self._lock:
                 held = list(self._held)
             self._stream.renew(held)
+            if self._is_late(now):
+                self._held_since = now
             self._next_renewal = now + self._take_over_seconds / 3
 
     def take(self, *, count: int, wait_milliseconds: int) -> None:

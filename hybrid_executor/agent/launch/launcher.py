@@ -141,6 +141,7 @@ class AirflowKubernetesScheduler:
             settings=settings,
             patience_seconds=patience_seconds,
             distrusts_records=lambda: data_loss.is_suspected,
+            held_since=lambda: self._intake.held_since,
             metrics=metrics,
         )
         self._withdrawals = Withdrawals(client, remover, agent=agent, instance=instance)

@@ -7,6 +7,7 @@ so that anyone can find it. An attempt that was revoked or launched again is dro
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from hybrid_executor.agent.launch.entries import (
@@ -140,6 +141,7 @@ class LaunchPreparer:
 
         :raises StoreUnavailable: Redis unavailable; all may be announced again.
         """
+        now = time.monotonic()
         claims = self._attempts.advance_all(
             [
                 Change(
@@ -152,6 +154,8 @@ class LaunchPreparer:
                 for item in ready
             ]
         )
+        for item in ready:
+            item.launch.announced_at = now
         return [item if claim.is_granted else Dropped(item.launch) for item, claim in zip(ready, claims, strict=True)]
 
     def _without_workload(self, launch: Launch, record: Record) -> Failed:
