@@ -35,7 +35,8 @@ _VANISHED = "vanished"
 # a later pod, of which Redis has lost that it was created.
 _MAY_RUN = (_WORKLOAD_LOST, _DUPLICATE, _VANISHED)
 # Its workload did not reach its pod, so neither the task nor its pod is to blame.
-_LAUNCHES_WITHOUT_WORKLOAD = {_WORKLOAD_LOST: 3, _NOT_HANDED_OVER: 8, "expired": 8}
+_WITHOUT_WORKLOAD = (_WORKLOAD_LOST, _NOT_HANDED_OVER, "expired")
+_LAUNCHES_WITHOUT_WORKLOAD = 8
 _WAITS = ("queued", "scheduled")
 _ENDED_WELL = ("success", "skipped", "deferred", "up_for_reschedule")
 _FAILED = ("failed", "up_for_retry")
@@ -144,8 +145,8 @@ class LostWork:
         if most >= 0:
             # Nobody saw its pod go, and an agent deletes one that has not accepted its workload.
             is_given_up = record.category in (_DELETED, _VANISHED) and bool(record.hand_over_pod)
-            category = _NOT_HANDED_OVER if is_given_up else record.category
-            most = max(most, _LAUNCHES_WITHOUT_WORKLOAD.get(category, 0))
+            if is_given_up or record.category in _WITHOUT_WORKLOAD:
+                most = max(most, _LAUNCHES_WITHOUT_WORKLOAD)
         return most < 0 or record.launches < most
 
     def find_unsent(self) -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import update
 
@@ -152,18 +153,32 @@ def test_a_task_that_sends_heartbeats_is_not_failed_because_its_workload_was_los
     assert executor.slots_occupied == 0
 
 
-def test_a_waiting_task_whose_workload_was_lost_gets_another_one(
-    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+@pytest.mark.parametrize("launches", [0, 7])
+@pytest.mark.parametrize("category", ["workload_lost", "not_handed_over", "expired"])
+def test_a_waiting_task_whose_workload_did_not_reach_its_pod_gets_another_one(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, category: str, launches: int
 ) -> None:
     executor = make_executor()
     [attempt] = queue(executor, make_row(queue="kubernetes"))
     executor.heartbeat()
     store.client.delete(store.keys.payload(attempt))
-    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields={"category": "workload_lost"}))
+    fields: dict[str, str | int] = {"category": category, "launches": launches}
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields=fields))
     repaired(executor)
     record, payload, _ = store.attempts.workload(attempt)
     assert record is not None
-    assert (record.state, record.launches, bool(payload)) == (State.SUBMITTED, 1, True)
+    assert (record.state, record.launches, bool(payload)) == (State.SUBMITTED, launches + 1, True)
+
+
+def test_a_task_whose_workload_is_lost_again_and_again_fails(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(queue="kubernetes"))
+    executor.heartbeat()
+    fields: dict[str, str | int] = {"reason": "no workload", "category": "workload_lost", "launches": 8}
+    store.attempts.advance(Change(attempt=attempt, to=State.LOST, fields=fields))
+    assert repaired(executor) == {"task": ("failed", "no workload")}
 
 
 def test_a_lost_pod_of_a_task_that_was_deferred_fails_nothing(
