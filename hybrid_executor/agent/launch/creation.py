@@ -156,5 +156,10 @@ class PodCreator:
             try:
                 self._client.patch_pod(identity.namespace, identity.name, {"metadata": {"annotations": annotation}})
             except KubeError as error:
+                if error.status != 403:
+                    # It may be gone. What nobody sees of a pod of an older generation would not reach the record.
+                    ready.launch.failures += 1
+                    seconds = CREATE.seconds(ready.launch.failures, jitter=random.random())
+                    return Again(ready.launch, seconds, str(error))
                 log.warning("The new generation of pod %s could not be written to it: %s", identity.path, error)
         return Created(ready.launch, ready.record, identity.namespace, identity.name, identity.uid, is_claimed)
