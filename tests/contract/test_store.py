@@ -208,6 +208,18 @@ def test_a_record_that_has_fallen_back_is_replaced_and_stays_with_the_scheduler_
     assert store.attempts.records([A]) == [record]
 
 
+def test_what_has_ended_is_not_replaced_by_what_somebody_remembers_of_it(store: Store) -> None:
+    store.attempts.submit([submission(A)])
+    store.attempts.advance(Change(attempt=A, to=State.SUCCEEDED))
+    ended = store.attempts.records([A])
+    remembered = Restoration(
+        attempt=A, owner=ONE, pool="celery", state=State.RUNNING, generation=9, fields={}, replaces_older=True
+    )
+    store.attempts.restore([remembered])
+    assert store.attempts.records([A]) == ended
+    assert store.attempts.owned_by(ONE) == set()
+
+
 def test_a_lost_record_is_restored_once(store: Store) -> None:
     lost = Restoration(attempt=A, owner=ONE, pool="celery", state=State.RUNNING, generation=4, fields={"holder": "w"})
     store.attempts.restore([lost, lost])

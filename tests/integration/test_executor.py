@@ -120,6 +120,22 @@ def test_an_event_of_an_old_attempt_does_not_touch_its_successor(make_executor: 
     assert record.state is State.SUBMITTED
 
 
+def test_an_event_from_before_an_attempt_was_launched_again_does_not_touch_it(
+    make_executor: MakeExecutor, store: Store
+) -> None:
+    executor = make_executor()
+    workload = make_task()
+    [attempt] = queue(executor, workload)
+    executor.heartbeat()
+    store.attempts.claim(attempt, worker="worker")
+    executor.heartbeat()
+    late = {"attempt": attempt, "state": "failed", "generation": "1", "owner": "1", "pool": "celery", "reason": "late"}
+    store.client.xadd(store.keys.events, late)
+    executor.heartbeat()
+    assert executor.get_event_buffer() == {}
+    assert executor.running == {workload.ti.key}
+
+
 def test_the_forerunner_of_a_resumed_task_ends_by_itself(make_executor: MakeExecutor, store: Store) -> None:
     executor = make_executor()
     first = make_task()
