@@ -150,7 +150,7 @@ def test_an_answer_of_the_cluster_has_its_consequence(ended: dict[str, Ended], a
     assert answer.words in end.record.reason
     if answer.state is State.SUCCEEDED:
         assert end.runs == 1
-        assert end.record.running_at - end.record.launching_at >= 0
+        assert end.record.ended_at >= end.record.launching_at > 0
         assert (end.record.ended_at - end.record.submitted_at) / 1000 >= answer.at_least_seconds
     else:
         assert end.runs == 0
