@@ -8,6 +8,9 @@ from tests.simulation.plan import Fault
 from tests.simulation.world import Process, World
 
 _TASK_SLOT = "/"
+_LASTS_SECONDS = 10.0
+"""Two refusals that are farther apart would look like one that lasts, and that fails a launch (``launch_patience``)."""
+_REFUSALS = ("kube_403", "kube_404")
 
 
 class FaultsMet:
@@ -28,7 +31,14 @@ class FaultsMet:
         """Return what happens to a request, None for nothing."""
         if not self._kube:
             return None
-        return self._met(self._kube, process, lambda fault: method in only_for.get(fault.kind, (method,)))
+        now = self._world.seconds()
+
+        def may_meet(fault: Fault) -> bool:
+            if fault.kind in _REFUSALS and now - fault.at > _LASTS_SECONDS:
+                return False
+            return method in only_for.get(fault.kind, (method,))
+
+        return self._met(self._kube, process, may_meet)
 
     def of_watch(self, process: Process) -> Fault | None:
         """Return what happens to an event of a watch, None for nothing."""
