@@ -89,7 +89,6 @@ class Plan:
     :ivar offered: ready pods that attempts may get. :ivar starting: pods that are not ready yet.
     :ivar stale: pods that are not used any more; they are among ``deleted``.
     :ivar failed: pods that ended before they were ready.
-    :ivar is_postponed: pods are missing, and are to be created in the next turn.
     """
 
     create: int = 0
@@ -98,7 +97,6 @@ class Plan:
     stale: tuple[WaitingPodSeen, ...] = ()
     failed: tuple[WaitingPodSeen, ...] = ()
     deleted: tuple[WaitingPodSeen, ...] = field(default=())
-    is_postponed: bool = False
 
 
 def make_plan(
@@ -109,15 +107,12 @@ def make_plan(
     ready: Collection[str],
     lifetime_seconds: float,
     now: float,
-    lets_tasks_start: bool = False,
 ) -> Plan:
     """Return what is to be done.
 
     :param pods: all waiting pods of the profile. :param kind: of the pods that it describes now, "" for none.
     :param wanted: how many should wait. :param ready: uids of pods that have said that they are ready.
     :param now: seconds since the epoch, on the cluster's clock.
-    :param lets_tasks_start: attempts have just got pods. The pods that replace them are created later, so that they do
-        not take the nodes' processors while these tasks start; but not where pods start anyway.
     """
     alive = [pod for pod in pods if not pod.is_terminating]
     ended = [pod for pod in alive if pod.has_ended]
@@ -126,15 +121,11 @@ def make_plan(
     fresh = [pod for pod in alive if not pod.has_ended and not is_stale[pod.uid]]
     by_age = sorted(fresh, key=lambda pod: (pod.uid not in ready, pod.created_at))
     kept, surplus = by_age[:wanted], by_age[wanted:]
-    starting = tuple(pod for pod in kept if pod.uid not in ready)
-    missing = max(0, wanted - len(fresh)) if kind else 0
-    is_postponed = missing > 0 and lets_tasks_start and not starting
     return Plan(
-        create=0 if is_postponed else missing,
+        create=max(0, wanted - len(fresh)) if kind else 0,
         offered=tuple(pod for pod in kept if pod.uid in ready),
-        starting=starting,
+        starting=tuple(pod for pod in kept if pod.uid not in ready),
         stale=tuple(stale),
         failed=tuple(pod for pod in ended if pod.uid not in ready and pod.kind == kind),
         deleted=(*ended, *stale, *surplus),
-        is_postponed=is_postponed,
     )

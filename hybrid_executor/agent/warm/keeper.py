@@ -49,7 +49,6 @@ class _Kept:
 
     :ivar ready: uids of pods that have said that they are ready. :ivar failures: pods in a row that did not get ready.
     :ivar pace: how many may start at the same time, and how long attempts wait for them.
-    :ivar has_postponed: the last turn has left the creation of pods to the next one.
     """
 
     profile: Profile
@@ -58,7 +57,6 @@ class _Kept:
     kinds: set[str] = field(default_factory=set)
     failures: int = 0
     failed: set[str] = field(default_factory=set)
-    has_postponed: bool = False
     not_before: float = 0.0
     seen: dict[str, float] = field(default_factory=dict)
 
@@ -147,7 +145,6 @@ class WarmKeeper:
             return
         pods = self._list(namespace, kept.profile.name)
         now = self._client.server_time.timestamp() if self._client.server_time else self._wall_clock()
-        are_fewer = not kept.ready <= {pod.uid for pod in pods}
         self._note_ready(kept, pods, now=now)
         wanted = self._wanted(kept, namespace) if waiting is not None else 0
         warm = kept.profile.warm
@@ -159,9 +156,7 @@ class WarmKeeper:
             ready=kept.ready,
             lifetime_seconds=warm.lifetime_seconds,
             now=now,
-            lets_tasks_start=are_fewer and not kept.has_postponed,
         )
-        kept.has_postponed = plan.is_postponed
         taken = self._offer(kept, waiting.kind if waiting else "", plan, pods, lease)
         if taken is None:
             return

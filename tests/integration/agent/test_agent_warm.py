@@ -31,7 +31,6 @@ def labels_of(pod: dict[str, Any]) -> dict[str, str]:
 def test_attempts_run_in_waiting_pods_and_these_are_replaced(warm: WarmWorld) -> None:
     warm.start_agent()
     waiting = warm.wait_for_ready(2)
-    turns = warm.world.count("list")
     attempts = warm.submit(count=2)
     records = warm.world.wait_for(State.SUCCEEDED, attempts)
     assert {record.pod for record in records} == waiting
@@ -39,7 +38,6 @@ def test_attempts_run_in_waiting_pods_and_these_are_replaced(warm: WarmWorld) ->
     assert warm.world.states(attempts[0])[:2] == ["submitted", "pending"]
     wait_until(warm.world.launch_stream_is_empty)
     assert warm.wait_for_ready(2).isdisjoint(waiting)
-    assert turns() >= 3, "one lets the tasks start, one makes the pods, one sees that they are ready"
     warm.check_once(attempts)
 
 

@@ -37,10 +37,8 @@ def pod(name: str, **rest: Any) -> WaitingPodSeen:
     return WaitingPodSeen(**{**values, **rest})
 
 
-def plan(
-    *pods: WaitingPodSeen, wanted: int = 2, ready: str = "abc", kind: str = "k", now: float = 200.0, **rest: bool
-) -> Plan:
-    return make_plan(pods, kind=kind, wanted=wanted, ready=set(ready), lifetime_seconds=3600, now=now, **rest)
+def plan(*pods: WaitingPodSeen, wanted: int = 2, ready: str = "abc", kind: str = "k", now: float = 200.0) -> Plan:
+    return make_plan(pods, kind=kind, wanted=wanted, ready=set(ready), lifetime_seconds=3600, now=now)
 
 
 def names(pods: tuple[WaitingPodSeen, ...]) -> list[str]:
@@ -71,18 +69,6 @@ def test_ready_pods_are_offered_and_missing_ones_are_made() -> None:
 def test_of_too_many_pods_those_that_are_not_ready_go_first() -> None:
     found = plan(pod("x"), pod("a"), pod("b"))
     assert (names(found.offered), names(found.deleted), found.create) == (["a", "b"], ["x"], 0)
-
-
-@pytest.mark.parametrize(
-    ("pods", "create", "is_postponed"),
-    [([], 0, True), ([pod("a")], 0, True), ([pod("x")], 1, False), ([pod("a"), pod("b")], 0, False)],
-    ids=["none is left", "one is left", "one starts anyway", "none is missing"],
-)
-def test_pods_are_made_after_the_tasks_that_have_just_got_theirs_have_started(
-    pods: list[WaitingPodSeen], create: int, is_postponed: bool
-) -> None:
-    found = plan(*pods, lets_tasks_start=True)
-    assert (found.create, found.is_postponed) == (create, is_postponed)
 
 
 @pytest.mark.parametrize("stale", [pod("a", kind="old"), pod("a", created_at=-3500.0)], ids=["other kind", "too old"])
