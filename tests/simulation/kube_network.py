@@ -200,7 +200,7 @@ class SimulatedTransport:
             world.sleep(_SILENT_SECONDS)
             raise error_of_silence(doing, TimeoutError("lost"))
         if kind == "kube_late":
-            world.after(0.1 + (_SILENT_SECONDS + _LATEST_SECONDS) * choice, lambda: _quietly(self._late(act)))
+            world.after(0.1 + (_SILENT_SECONDS + _LATEST_SECONDS) * choice, lambda: _quietly(lambda: self._late(act)))
             world.sleep(_SILENT_SECONDS)
             raise error_of_silence(doing, TimeoutError("late"))
         if kind in _ERRORS:
@@ -208,7 +208,7 @@ class SimulatedTransport:
             code, reason, message = _ERRORS[kind]
             raise _error(doing, StatusError(code, reason, message, headers={"Retry-After": "1"}))
         try:
-            answer = self._late(act)() if is_held_up else act()
+            answer = self._late(act) if is_held_up else act()
         except StatusError as error:
             world.sleep(back)
             raise _error(doing, error) from error
@@ -218,16 +218,13 @@ class SimulatedTransport:
             raise error_of_silence(doing, ConnectionResetError("the answer is lost"))
         return answer
 
-    def _late(self, act: Callable[[], bytes]) -> Callable[[], bytes]:
-        def do() -> bytes:
-            server = self._network.server
-            server.is_late = True
-            try:
-                return act()
-            finally:
-                server.is_late = False
-
-        return do
+    def _late(self, act: Callable[[], bytes]) -> bytes:
+        server = self._network.server
+        server.is_late = True
+        try:
+            return act()
+        finally:
+            server.is_late = False
 
 
 class TextStream:

@@ -12,7 +12,7 @@ AGENT_MUTANTS = (
     # ---- launches ----
     Mutant(
         name="an agent that was paused creates a pod without another look at the record",
-        file="hybrid_executor/agent/launch/creation.py",
+        file=f"{_AGENT}/launch/creation.py",
         old="            if ready.launch.announced_at < self._held_since():",
         new="            if False:",
         within=3000,

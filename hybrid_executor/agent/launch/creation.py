@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hybrid_executor.agent.identity import ANNOTATION_GENERATION, PodIdentity, identify, identify_own
-from hybrid_executor.agent.launch.entries import Again, Created, Failed, Ready, Refused, Tried
+from hybrid_executor.agent.launch.entries import Again, Created, Failed, Launch, Ready, Refused, Tried
 from hybrid_executor.backoff import CREATE
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeError
@@ -132,10 +132,7 @@ class PodCreator:
         try:
             pod = self._client.get_pod(manifest.namespace, manifest.name)
         except KubeError as error:
-            # The pod is gone again, or the API server does not answer now: try to create it again.
-            launch.failures += 1
-            launch.last_words = str(error)
-            return Again(launch, CREATE.seconds(launch.failures, jitter=random.random()), str(error))
+            return _again(launch, error)  # the pod is gone again, or the API server does not answer now
         identity = identify_own(pod, self._instance)
         if identity is not None and (identity.attempt, identity.launch) == (ready.record.id, ready.record.launch):
             return self._take_for_done(ready, identity)
@@ -157,9 +154,13 @@ class PodCreator:
                 self._client.patch_pod(identity.namespace, identity.name, {"metadata": {"annotations": annotation}})
             except KubeError as error:
                 if error.status != 403:
-                    # It may be gone. What nobody sees of a pod of an older generation would not reach the record.
-                    ready.launch.failures += 1
-                    seconds = CREATE.seconds(ready.launch.failures, jitter=random.random())
-                    return Again(ready.launch, seconds, str(error))
+                    # It may be gone. What is seen of a pod of an older generation does not reach the record.
+                    return _again(ready.launch, error)
                 log.warning("The new generation of pod %s could not be written to it: %s", identity.path, error)
         return Created(ready.launch, ready.record, identity.namespace, identity.name, identity.uid, is_claimed)
+
+
+def _again(launch: Launch, error: KubeError) -> Again:
+    launch.failures += 1
+    launch.last_words = str(error)
+    return Again(launch, CREATE.seconds(launch.failures, jitter=random.random()), str(error))

@@ -41,10 +41,13 @@ def store() -> Iterator[Store]:
         yield store
 
 
-def test_launches_are_held_from_the_first_renewal_on_and_anew_after_a_pause(store: Store) -> None:
-    intake = LaunchIntake(
-        store.launches("c", consumer="agent"), cluster="c", take_over_seconds=15, accept=lambda _: None
-    )
+@pytest.fixture
+def intake(store: Store) -> LaunchIntake:
+    stream = store.launches("c", consumer="agent")
+    return LaunchIntake(stream, cluster="c", take_over_seconds=15, accept=lambda _: None)
+
+
+def test_launches_are_held_from_the_first_renewal_on_and_anew_after_a_pause(intake: LaunchIntake) -> None:
     assert intake.held_since == math.inf
     now = time.monotonic()
     for step in (0, 5, 14):
@@ -54,10 +57,7 @@ def test_launches_are_held_from_the_first_renewal_on_and_anew_after_a_pause(stor
     assert intake.held_since == now + 29.5
 
 
-def test_launches_that_are_not_renewed_for_too_long_are_not_held(store: Store) -> None:
-    intake = LaunchIntake(
-        store.launches("c", consumer="agent"), cluster="c", take_over_seconds=15, accept=lambda _: None
-    )
+def test_launches_that_are_not_renewed_for_too_long_are_not_held(intake: LaunchIntake) -> None:
     intake.renew_due(now=time.monotonic() - 16)
     assert intake.held_since == math.inf
 
