@@ -137,6 +137,7 @@ class Heartbeat:
         self._do("note what it received", lambda: self._note_received(activity))
         # By a clock of its own: a busy worker announces something new every second.
         if time.monotonic() - self._looked_at >= _PERIOD_SECONDS:
+            self._do("tell ends that got lost", lambda: self._witness.say_lost_again(attempts))
             self._do("keep its records", lambda: self.keep_records(activity))
             self._do("look for waiting messages", lambda: self._listen(activity))
             self._looked_at = time.monotonic()

@@ -11,8 +11,8 @@ import logging
 import os
 import select
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 _REMEMBERED_SECONDS = 900.0
 _MOST_ENDED = 10_000
+_JUST_ENDED_SECONDS = 60.0
+_LOOKED_FOR_SECONDS = 120.0
 _LONGEST_TEXT = 500
 
 
@@ -49,6 +51,7 @@ class Witness:
         self._rest = b""
         self._running: dict[AttemptId, tuple[Note, float]] = {}
         self._ended: dict[AttemptId, tuple[Note, float]] = {}
+        self._lost: dict[AttemptId, float] = {}
 
     def open(self) -> None:
         """Make the pipe; call it before any task process is forked."""
@@ -76,7 +79,10 @@ class Witness:
         """
         now = time.monotonic() if now is None else now
         for note in self._read():
-            self._running.pop(note.attempt, None)
+            claim, _ = self._running.pop(note.attempt, (note, now))
+            if note.end and note.end != State.LOST.value and claim.generation > note.generation:
+                # Redis lost the claim, and its scheduler, which knows it, may write it again.
+                note = replace(note, generation=claim.generation)  # noqa: PLW2901
             (self._ended if note.end else self._running)[note.attempt] = note, now
         for attempt in active:
             if attempt in self._running:
@@ -102,23 +108,52 @@ class Witness:
         *lines, self._rest = b"".join(chunks).split(b"\n")
         return [Note(**json.loads(line)) for line in lines]
 
-    def say_again(self, attempts: Attempts, *, active: Collection[AttemptId]) -> None:
+    def say_again(self, attempts: Attempts, *, active: Collection[AttemptId], now: float | None = None) -> None:
         """Write again what runs here and what has ended here, where the records in Redis are older.
 
         :raises StoreUnavailable: Redis could not be asked; nothing is forgotten.
         """
+        now = time.monotonic() if now is None else now
         running = [note for note, _ in self._running.values() if note.attempt in active]
-        ended = [note for note, _ in self._ended.values()]
-        notes = [*running, *ended]
-        records = dict(zip((note.attempt for note in notes), attempts.records([n.attempt for n in notes]), strict=True))
+        records = _records_of(attempts, [*running, *(note for note, _ in self._ended.values())])
         behind = [_restoration(note) for note in running if _is_behind(records[note.attempt], note)]
-        changes = [change for note in ended if (change := _end_again(records[note.attempt], note)) is not None]
         attempts.restore(behind)
-        attempts.advance_all(changes)
-        if behind or changes:
+        ended_again = self._end_again(attempts, records)
+        self._lost = {
+            note.attempt: now + _LOOKED_FOR_SECONDS
+            for note, at in self._ended.values()
+            if records[note.attempt] is None and now - at <= _JUST_ENDED_SECONDS
+        }
+        if behind or ended_again:
             log.warning(
-                "Redis fell back to older data: wrote %d running and %d ended attempts again", len(behind), len(changes)
+                "Redis fell back to older data: wrote %d running and %d ended attempts again", len(behind), ended_again
             )
+
+    def say_lost_again(self, attempts: Attempts, *, now: float | None = None) -> None:
+        """Write the ends again of what ended just before Redis lost its record.
+
+        Its scheduler may not have heard of the end, and writes the record again as that of what runs.
+
+        :raises StoreUnavailable: Redis could not be asked; nothing is forgotten.
+        """
+        now = time.monotonic() if now is None else now
+        self._lost = {attempt: until for attempt, until in self._lost.items() if attempt in self._ended and now < until}
+        records = _records_of(attempts, [self._ended[attempt][0] for attempt in self._lost])
+        if count := self._end_again(attempts, records):
+            log.warning("%d attempts ended here just before Redis lost their records: wrote their ends again", count)
+        self._lost = {attempt: until for attempt, until in self._lost.items() if records[attempt] is None}
+
+    def _end_again(self, attempts: Attempts, records: Mapping[AttemptId, Record | None]) -> int:
+        """Write the ends again that these records do not know; return how many they were."""
+        ended = [self._ended[attempt][0] for attempt in records if attempt in self._ended]
+        changes = [change for note in ended if (change := _end_again(records[note.attempt], note)) is not None]
+        attempts.advance_all(changes)
+        return len(changes)
+
+
+def _records_of(attempts: Attempts, notes: Sequence[Note]) -> dict[AttemptId, Record | None]:
+    known = [note.attempt for note in notes]
+    return dict(zip(known, attempts.records(known), strict=True)) if known else {}
 
 
 def _is_behind(record: Record | None, note: Note) -> bool:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import fakeredis
 import pytest
 
 from hybrid_executor.errors import StoreUnavailable
-from hybrid_executor.events import AttemptId
+from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
-from hybrid_executor.store import Epoch, Order, Store
+from hybrid_executor.store import Epoch, Order, Restoration, Store
 from hybrid_workers.activity import Activity, WorkerCard
 from hybrid_workers.heartbeat import Heartbeat
 from hybrid_workers.reports import Reports
@@ -197,6 +198,60 @@ def test_what_ended_and_is_written_again_as_running_ends_at_the_next_look(
     assert record_of(store).state is State.RUNNING
     worker.tell(Activity())
     assert (record_of(store).state, record_of(store).reason) == (State.FAILED, "why")
+
+
+def test_what_its_scheduler_writes_again_as_running_though_it_has_ended_here_ends_soon(
+    store: Store, worker: Worker, submit: Submit, clock: Clock
+) -> None:
+    submit()
+    store.attempts.claim(ATTEMPT, worker=WORKER, token="1-x")
+    worker.tell(RUNNING)
+    worker.witness.note(ENDED)
+    store.client.flushall()
+    worker.tell(Activity())  # there is no record that could end
+    known = Restoration(
+        attempt=ATTEMPT, owner=OwnerId("1"), pool="celery", state=State.RUNNING, generation=2, fields={}
+    )
+    store.attempts.restore([known])
+    clock.now += 6
+    worker.tell(Activity())
+    assert (record_of(store).state, record_of(store).reason) == (State.FAILED, "why")
+
+
+def test_what_was_claimed_and_ended_before_two_losses_ends_in_the_generation_that_its_scheduler_knows(
+    store: Store, worker: Worker, submit: Submit, clock: Clock
+) -> None:
+    submit()
+    store.attempts.claim(ATTEMPT, worker=WORKER, token="1-x")
+    worker.witness.note(Note(attempt=ATTEMPT, generation=2))
+    worker.tell(RUNNING)
+    store.client.flushall()
+    worker.witness.note(replace(ENDED, generation=1))  # it was claimed anew, to be ended
+    store.client.flushall()
+    worker.tell(Activity())
+    owner = OwnerId("1")
+    known = Restoration(attempt=ATTEMPT, owner=owner, pool="celery", state=State.RUNNING, generation=2, fields={})
+    store.attempts.restore([known])
+    clock.now += 6
+    worker.tell(Activity())
+    assert record_of(store).state is State.FAILED
+
+
+def test_an_end_that_nobody_has_asked_for_in_minutes_is_not_looked_for(
+    store: Store, worker: Worker, submit: Submit, clock: Clock
+) -> None:
+    submit()
+    store.attempts.claim(ATTEMPT, worker=WORKER, token="1-x")
+    worker.witness.note(ENDED)
+    worker.tell(Activity())
+    store.client.flushall()
+    worker.tell(Activity())
+    clock.now += 130
+    worker.tell(Activity())
+    submit()
+    clock.now += 6
+    worker.tell(Activity())
+    assert record_of(store).state is State.SUBMITTED
 
 
 def test_a_worker_with_news_every_second_still_looks_after_its_records(
