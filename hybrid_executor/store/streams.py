@@ -96,10 +96,13 @@ class EventStream:
                 events.append(decode_event(stream_id, fields))
             except (KeyError, ValueError):
                 log.warning("Ignored an entry of the events stream that is not an event: %s", stream_id)
+        is_trimmed = self._is_after(trimmed, cursor)
+        # Without entries, the gap would be found again and again until the next event.
+        last = entries[-1][0] if entries else trimmed if is_trimmed else cursor
         return EventBatch(
             events=tuple(events),
-            cursor=StreamId(entries[-1][0]) if entries else cursor,
-            has_gap=was_dropped or self._is_after(trimmed, cursor),
+            cursor=StreamId(last),
+            has_gap=was_dropped or is_trimmed,
             epoch=epoch or "",
             is_full=len(entries) >= count,
             read_at=0 if isinstance(clock, Exception) else int(clock[0]) * 1000 + int(clock[1]) // 1000,

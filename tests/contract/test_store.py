@@ -258,8 +258,21 @@ def test_a_reader_is_told_that_entries_after_its_cursor_were_trimmed(store: Stor
     newest = int(str(store.events.end()).partition("-")[0])
     wait_until(lambda: store.now_milliseconds() > newest)  # what is of this very millisecond is kept
     assert store.events.trim(keep_entries=5, keep_seconds=0) == 15
-    assert store.events.read(middle).has_gap
+    gap = store.events.read(middle)
+    assert gap.has_gap
+    assert not store.events.read(gap.cursor).has_gap
     assert not store.events.read(store.events.end()).has_gap
+
+
+def test_a_gap_after_which_nothing_has_happened_is_told_once(store: Store) -> None:
+    store.attempts.submit([submission(A), submission(B)])
+    first = store.events.read(STREAM_START, count=1).cursor
+    newest = int(str(store.events.end()).partition("-")[0])
+    wait_until(lambda: store.now_milliseconds() > newest)
+    assert store.events.trim(keep_entries=0, keep_seconds=0) == 2
+    gap = store.events.read(first)
+    assert (gap.has_gap, gap.events) == (True, ())
+    assert not store.events.read(gap.cursor).has_gap
 
 
 def test_young_events_and_the_newest_ones_are_not_trimmed(store: Store) -> None:
