@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import threading
+from http import HTTPStatus
 
 import pytest
 
 from hybrid_executor.agent.main import Agent
 from hybrid_executor.agent.ownership import Ownership
-from hybrid_executor.errors import StoreUnavailable
+from hybrid_executor.errors import KubeError, StoreUnavailable
 from hybrid_executor.states import State
 
 from .conftest import World, wait_until
 
 
 def phase_of(world: World, pod: str) -> str:
-    return str(world.kube.get_pod("default", pod)["status"].get("phase"))
+    try:
+        return str(world.kube.get_pod("default", pod)["status"].get("phase"))
+    except KubeError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return ""  # its name is in the record before it is created
 
 
 def test_a_watch_that_hangs_is_made_up_for_by_the_periodic_list(world: World) -> None:
