@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
 
+from hybrid_executor.store.scripts import calls, load_script
 from tests.simulation.plan import Fault
 from tests.simulation.world import Process, World
 
@@ -11,6 +14,13 @@ _TASK_SLOT = "/"
 _LASTS_SECONDS = 10.0
 """Two refusals that are farther apart would look like one that lasts, and that fails a launch (``launch_patience``)."""
 _REFUSALS = ("kube_403", "kube_404")
+
+
+@cache
+def script_names() -> Mapping[str, str]:
+    """Return the names of the store's scripts by their digests."""
+    tables = {name: table for name, table in vars(calls).items() if hasattr(table, "_fields")}
+    return {load_script(table).digest: name for name, table in tables.items()}
 
 
 class FaultsMet:
@@ -23,9 +33,17 @@ class FaultsMet:
         self._watch = [fault for fault in faults if fault.is_of_watch]
         self._attachments = [fault for fault in faults if fault.is_of_attachment]
 
-    def of_redis(self, process: Process) -> Fault | None:
+    def of_redis(self, process: Process, commands: Sequence[Sequence[Any]]) -> Fault | None:
         """Return what happens to an exchange with Redis, None for nothing."""
-        return self._met(self._redis, process) if self._redis else None
+        if not self._redis:
+            return None
+
+        def may_meet(fault: Fault) -> bool:
+            return not fault.script or any(
+                command[0] == "EVALSHA" and script_names().get(command[1]) == fault.script for command in commands
+            )
+
+        return self._met(self._redis, process, may_meet)
 
     def of_kube(self, process: Process, method: str, only_for: Mapping[str, Sequence[str]]) -> Fault | None:
         """Return what happens to a request, None for nothing."""

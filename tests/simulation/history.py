@@ -25,8 +25,10 @@ from tests.simulation.airflow_model import Airflow, Row
 from tests.simulation.complaints import Complaints, logging_to, prepare_loggers
 from tests.simulation.deployment import kubernetes_settings, settings_of
 from tests.simulation.faults import FaultsMet
-from tests.simulation.invariants import Ledgers, Runs, judge_end
+from tests.simulation.invariants import Runs, judge_end
+from tests.simulation.invariants_of_delays import Delays, Ledgers
 from tests.simulation.invariants_of_records import Records
+from tests.simulation.invariants_of_scripts import Scripts
 from tests.simulation.kubernetes import Kubernetes
 from tests.simulation.names import INSTANCE, QUEUES
 from tests.simulation.network import Network
@@ -47,6 +49,8 @@ _LOOK_SECONDS = 1.5
 _TRY_AGAIN_SECONDS = 3.0
 _START_AGAIN_SECONDS = 2.0
 _ERASE_SECONDS = 1.0
+_LONG_SECONDS = 3.0
+"""After it, what is decided about an attempt is decided by what is known of its start."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,9 @@ class History:
             most_starting=plan.starting_pods,
             pods_per_second=plan.pods_per_second,
             lives=self._lives,
+            has_long_started=self._has_long_started,
         )
+        self.scripts = Scripts(self.server)
         self._store = Store(SimulatedRedis.connect(self.server.run), instance=INSTANCE)
         self.runs = Runs(
             self.world,
@@ -109,6 +115,7 @@ class History:
         self._away: dict[str, float] = {}
         self._looked_at = 0.0
         self._ledgers = Ledgers(self.world, plan)
+        self._delays = Delays(self.world, plan, self.server)
 
     def run(self) -> Result:
         """Run it to its end."""
@@ -132,9 +139,10 @@ class History:
                 world.is_over = self._is_over
                 world.run(LONGEST_SECONDS)
                 found = [*complaints.violations, *self.runs.violations, *self.records.violations]
+                found += self.scripts.violations
                 for part in (*self.schedulers, *self.agents.values()):
                     found += part.violations
-                found += self._ledgers.violations
+                found += [*self._ledgers.violations, *self._delays.violations]
                 found += self.kube.owners.violations if self.kube else []
                 found += self._judge()
         furthest_ahead = self.server.furthest_ahead if isinstance(self.server, RealServer) else 0.0
@@ -189,9 +197,21 @@ class History:
             for worker in self.workers.values()
         )
 
+    def _has_long_started(self, attempt: str) -> bool:
+        """Return whether Airflow has had the task of an attempt as running for some seconds."""
+        row = self.airflow.attempts_of.get(attempt)
+        if row is None or row.attempt != attempt or row.state != "running":
+            return False
+        return any(
+            run.attempt == attempt and run.is_admitted and self.world.now - run.began_at > _LONG_SECONDS
+            for run in self.runs.all
+        )
+
     def _is_over(self) -> bool:
         """Return whether all tasks have ended, no fault is to come, and nothing is left over."""
         world, plan = self.world, self.plan
+        self._ledgers.look(self.schedulers)
+        self._delays.look(self.schedulers, self.workers.values(), self.runs.all, self.airflow)
         if not self.airflow.is_done or world.seconds() < plan.quiet_from:
             self._looked_at = world.now
             return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +28,6 @@ _LONGEST_WAIT_SECONDS = 20.0
 _STARTING_SECONDS = 8.0
 """How long a pod counts as starting, where only few may start or run at the same time."""
 
-_LEDGERS_EVERY_SECONDS = 3.0
-_LET_GO_SECONDS = 40.0
-"""Timed repairs come every 30 s."""
-
 _MOST_TRIPS = 34
 """Round trips to Redis of one heartbeat with all timed repairs in it, each of which finds something to look at."""
 
@@ -43,6 +39,7 @@ class Run:
     :ivar is_claimed: a worker has claimed it.
     :ivar had_message: that worker had its message when Redis lost all data.
     :ivar is_admitted: the API let its task start.
+    :ivar over_at: when it was over, 0 as long as it is not.
     """
 
     attempt: str
@@ -51,7 +48,12 @@ class Run:
     is_claimed: bool = True
     had_message: bool = False
     is_admitted: bool = False
-    is_over: bool = False
+    over_at: float = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """It does not run any more."""
+        return self.over_at > 0
 
 
 class Runs:
@@ -162,38 +164,7 @@ class Runs:
 
     def end(self, run: Run) -> None:
         """Note that a run is over."""
-        run.is_over = True
-
-
-class Ledgers:
-    """An attempt has one scheduler that answers for it; another one lets it go with its next timed repair."""
-
-    def __init__(self, world: World, plan: Plan) -> None:
-        self._world = world
-        self._not_before = plan.quiet_from
-        self._since: dict[str, float] = {}
-        self._next_look = 0.0
-        self.violations: list[str] = []
-
-    def look(self, schedulers: Iterable[Scheduler]) -> None:
-        """Look now and then who answers for what."""
-        now = self._world.seconds()
-        if now < self._next_look:
-            return
-        self._next_look = now + _LEDGERS_EVERY_SECONDS
-        awake = [
-            s for s in schedulers if s.is_open and not s.process.is_dead and s.process.paused_until < self._world.now
-        ]
-        known: set[str] = set()
-        shared: set[str] = set()
-        for scheduler in awake if len(awake) > 1 else ():
-            held = {tracked.attempt for tracked in scheduler.executor.context.ledger}
-            shared |= held & known
-            known |= held
-        self._since = {attempt: self._since.get(attempt, now) for attempt in shared}
-        for attempt, since in self._since.items():
-            if now - max(since, self._not_before) > _LET_GO_SECONDS:
-                self.violations.append(f"two schedulers answer for attempt {attempt[:8]}")
+        run.over_at = self._world.now
 
 
 def judge_end(history: History) -> list[str]:

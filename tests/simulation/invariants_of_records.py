@@ -24,17 +24,25 @@ class Records:
     :param most_starting: how many pods may start at the same time, 0 for a limit that adapts.
     :param pods_per_second: how many pods may be created.
     :param lives: returns whether a worker of this life lives, and does not end.
+    :param has_long_started: returns whether Airflow has had the task of an attempt as running for some seconds.
     :ivar claims: attempts and the generations in which workers have claimed them.
     """
 
     def __init__(
-        self, server: RedisServer, *, most_starting: int, pods_per_second: float, lives: Callable[[str], bool]
+        self,
+        server: RedisServer,
+        *,
+        most_starting: int,
+        pods_per_second: float,
+        lives: Callable[[str], bool],
+        has_long_started: Callable[[str], bool],
     ) -> None:
         self._server = server
         self._keys = keys = Keys(INSTANCE)
         self._most_starting = most_starting
         self._most_tokens = max(1, int(pods_per_second))
         self._lives = lives
+        self._has_long_started = has_long_started
         self._prefix, self._owner_prefix, self._place_prefix = keys.attempt(""), keys.owner(""), keys.place("")
         self._live_prefix = keys.live("")
         self._looks: tuple[tuple[str, Callable[[str], None]], ...] = (
@@ -112,6 +120,8 @@ class Records:
                 self.violations.append(f"attempt {name} has ended, and its record was written again")
             if generation < before[1]:
                 self.violations.append(f"the generation of attempt {name} fell from {before[1]} to {generation}")
+            if state == "submitted" and generation > before[1] and self._has_long_started(attempt):
+                self.violations.append(f"attempt {name}, whose task runs, was submitted again")
         if before != (state, generation) and not self._is_told(attempt, state, generation):
             self.violations.append(f"no event tells that attempt {name} is {state}")
         self._look_at_sets(attempt, record, sets, is_live=state not in TERMINAL)

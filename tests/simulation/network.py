@@ -65,7 +65,7 @@ class Network:
         world.sleep(0.004 * there if there < 0.97 else 6 * (there - 0.97))
         if world.now - began > ANSWER_SECONDS:
             self.held_up.update(_ATTEMPT.findall(str(commands)))
-        fault = self._faults.of_redis(process)
+        fault = self._faults.of_redis(process, commands)
         if fault is not None:
             world.say(f"{fault}: {' '.join(str(command[0]) for command in commands)}")
         kind = fault.kind if fault is not None else ""

@@ -41,6 +41,13 @@ _ATTACHMENTS: tuple[FaultKind, ...] = ("attach_cut", "attach_unanswered", "attac
 _OF_REDIS, _OF_KUBE, _OF_WATCH = frozenset(_NETWORK), frozenset(_KUBE), frozenset(_WATCH)
 _OF_POD, _OF_ATTACHMENT = frozenset(_POD), frozenset(_ATTACHMENTS)
 
+_SCRIPTS = {
+    "scheduler": ("Submit", "Submit", "Adopt", "Restore", "Advance", "Leave", "Renew"),
+    "worker": ("Claim", "Claim", "Advance", "Restore", "Annotate"),
+    "agent": ("Advance", "Advance", "GiveWarm", "OfferWarm", "Due", "Lease", "Starts", "Annotate"),
+}
+"""What each kind of process runs, and does not run all the time: most exchanges only ask for news."""
+
 _POOLS: tuple[tuple[Pool, ...], ...] = (("celery",), ("kubernetes",), ("celery", "kubernetes"))
 
 
@@ -78,12 +85,14 @@ class Fault:
         for so long.
     :ivar seconds: how long it lasts. Of "fall_back": how much is lost. Of "kill": after what time another one starts.
         Of "stop": the same. Of "drain": after what time it is to work again. Of "clock": how much its clock is ahead.
+    :ivar script: one that meets a single exchange with Redis meets the next one that runs this script, "" for any.
     """
 
     at: float
     kind: FaultKind
     target: str = "*"
     seconds: float = 0.0
+    script: str = ""
 
     @property
     def is_of_redis(self) -> bool:
@@ -219,16 +228,37 @@ def make_plan(seed: int) -> Plan:
         faults=tuple(sorted(faults, key=lambda fault: fault.at)),
     )
     plan = _with_long_task(plan, random.Random(f"long {seed}"))
+    plan = _with_aimed_faults(plan, random.Random(f"scripts {seed}"))
     return _with_pods(plan, random.Random(f"pods {seed}"), agent_names) if agents else plan
 
 
 def _with_long_task(plan: Plan, rng: random.Random) -> Plan:
-    """Let a task run so long that a scheduler which was paused, and has lost it, can be seen to let it go."""
+    """Let a task run so long that one can see whether others take it for lost.
+
+    A scheduler that was paused is to let it go. A worker that is cut off, or a Redis that is silent, has not lost it.
+    """
     pauses = [f for f in plan.faults if f.kind == "pause" and f.target.startswith("scheduler") and f.seconds > 16]
+    if plan.workers and any(
+        f.kind == "refused" and f.target.startswith("worker") and f.seconds > 16 for f in plan.faults
+    ):
+        first = replace(plan.tasks[0], pool="celery", begins_at=0.0, runs=("success",), seconds=50.0)
+        return replace(plan, tasks=(first, *plan.tasks[1:])) if rng.random() < 0.7 else plan
     if plan.schedulers < 2 or not pauses or rng.random() < 0.6:
         return plan
     first = replace(plan.tasks[0], begins_at=0.0, runs=("success",), seconds=95.0, retries=0)
     return replace(plan, tasks=(first, *plan.tasks[1:]))
+
+
+def _with_aimed_faults(plan: Plan, rng: random.Random) -> Plan:
+    """Let some faults meet what is rare: a submission, a claim, an end."""
+    faults = []
+    for fault in plan.faults:
+        scripts = _SCRIPTS.get(fault.target.partition("-")[0])
+        is_single = fault.is_of_redis and not fault.seconds
+        faults.append(
+            replace(fault, script=rng.choice(scripts)) if is_single and scripts and rng.random() < 0.5 else fault
+        )
+    return replace(plan, faults=tuple(faults))
 
 
 def _with_pods(plan: Plan, rng: random.Random, agents: Sequence[str]) -> Plan:

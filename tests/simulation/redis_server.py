@@ -35,6 +35,7 @@ REFUSALS = {
 }
 OF_ALL_COMMANDS = frozenset({"LOADING", "MASTERDOWN", "BUSY", "NOAUTH", "NOPERM"})
 """Refusals of all commands; the others are of writes."""
+AroundScript = Callable[[str, Sequence[str], Sequence[str], Callable[[], Any]], Any]
 
 
 @cache
@@ -57,6 +58,7 @@ class RedisServer(StreamCommands):
     :param clock: returns seconds since the epoch.
     :ivar after_writes: each is called with the keys that were changed by commands that were sent together; a script is
         done as a whole by then.
+    :ivar around_script: runs each script, by what it is given: its digest, its keys, its arguments, and what runs it.
     :ivar refusal: the code with which writes are refused, or all commands where it is LOADING; "" for none.
     """
 
@@ -69,6 +71,7 @@ class RedisServer(StreamCommands):
         self.refusal = ""
         self.replication_id = f"{1:040x}"
         self.after_writes: list[Callable[[dict[str, None]], None]] = []
+        self.around_script: AroundScript | None = None
         self._written: dict[str, None] = {}
 
     def run(self, commands: Sequence[Sequence[Any]], *, refusal: str = "") -> list[Any]:
@@ -382,5 +385,7 @@ class RedisServer(StreamCommands):
         source = self._scripts.get(digest)
         if source is None:
             raise ReplyError("NOSCRIPT No matching script. Please use EVAL.")
-        count = int(key_count)
-        return LUA.run(self, digest, source, arguments[:count], arguments[count:])
+        keys, texts = arguments[: int(key_count)], arguments[int(key_count) :]
+        if self.around_script is None:
+            return LUA.run(self, digest, source, keys, texts)
+        return self.around_script(digest, keys, texts, lambda: LUA.run(self, digest, source, keys, texts))

@@ -1,0 +1,141 @@
+"""What must hold some seconds after the last fault: what is wrong for a moment must not be so for longer.
+
+A timed repair makes good in the end what some part should have done before. Here each part has to be in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from hybrid_executor.store.keys import Keys
+from tests.simulation.names import INSTANCE
+
+if TYPE_CHECKING:
+    from tests.simulation.airflow_model import Airflow
+    from tests.simulation.invariants import Run
+    from tests.simulation.plan import Fault, Plan
+    from tests.simulation.redis_server import RedisServer
+    from tests.simulation.scheduler import Scheduler
+    from tests.simulation.worker import Worker
+    from tests.simulation.world import Process, World
+
+_EVERY_SECONDS = 1.0
+_LET_GO_SECONDS = 40.0
+"""Timed repairs come every 30 s."""
+
+_IN_TIME_SECONDS = 12.0
+"""A worker looks after its records every 5 s, and waits up to 5 s for a Redis that was unavailable."""
+
+_LATE_SECONDS = 5.1
+"""How late a command can be done."""
+
+
+class Ledgers:
+    """An attempt has one scheduler that answers for it; another one lets it go with its next timed repair."""
+
+    def __init__(self, world: World, plan: Plan) -> None:
+        self._world = world
+        self._not_before = plan.quiet_from
+        self._since: dict[str, float] = {}
+        self._next_look = 0.0
+        self.violations: list[str] = []
+
+    def look(self, schedulers: Iterable[Scheduler]) -> None:
+        """Look now and then who answers for what."""
+        now = self._world.seconds()
+        if now < self._next_look:
+            return
+        self._next_look = now + _EVERY_SECONDS
+        awake = [
+            s for s in schedulers if s.is_open and not s.process.is_dead and s.process.paused_until < self._world.now
+        ]
+        known: set[str] = set()
+        shared: set[str] = set()
+        for scheduler in awake if len(awake) > 1 else ():
+            held = {tracked.attempt for tracked in scheduler.executor.context.ledger}
+            shared |= held & known
+            known |= held
+        self._since = {attempt: self._since.get(attempt, now) for attempt in shared}
+        for attempt, since in self._since.items():
+            if now - max(since, self._not_before) > _LET_GO_SECONDS:
+                self.violations.append(f"two schedulers answer for attempt {attempt[:8]}")
+
+
+class Delays:
+    """Records are back soon after Redis has lost them, and ends are told soon after they have happened."""
+
+    def __init__(self, world: World, plan: Plan, server: RedisServer) -> None:
+        self._world = world
+        self._faults = plan.faults
+        self._server = server
+        self._keys = Keys(INSTANCE)
+        self._next_look = 0.0
+        self._since: dict[tuple[str, str], float] = {}
+        self._wrong: set[tuple[str, str]] = set()
+        self.violations: list[str] = []
+
+    def look(
+        self, schedulers: Iterable[Scheduler], workers: Iterable[Worker], runs: Iterable[Run], airflow: Airflow
+    ) -> None:
+        """Look now and then for what should have been made good."""
+        now = self._world.seconds()
+        if now < self._next_look:
+            return
+        self._next_look = now + _EVERY_SECONDS
+        self._wrong = set()
+        for scheduler in schedulers:
+            if scheduler.is_open and not scheduler.process.is_dead:
+                self._look_at_ledger(scheduler, airflow)
+        for worker in workers:
+            if not worker.process.is_dead and not worker.is_stopping:
+                self._look_at_running(worker, airflow)
+        for run in runs:
+            if run.is_over and run.is_claimed and run.is_admitted and not run.process.is_dead:
+                self._look_at_end(run)
+        self._since = {what: since for what, since in self._since.items() if what in self._wrong}
+
+    def _look_at_ledger(self, scheduler: Scheduler, airflow: Airflow) -> None:
+        for tracked in scheduler.executor.context.ledger:
+            row = airflow.attempts_of.get(tracked.attempt)
+            # A scheduler that has not heard of its start leaves the record of what runs to its worker.
+            is_workers = row is not None and row.attempt == tracked.attempt and row.state == "running"
+            if self._record(tracked.attempt) is None and not (is_workers and tracked.pool == "celery"):
+                self._is_wrong(scheduler.process, tracked.attempt, "answers for, has no record")
+
+    def _look_at_running(self, worker: Worker, airflow: Airflow) -> None:
+        for attempt in worker.running:
+            row, record = airflow.attempts_of.get(attempt), self._record(attempt)
+            runs_here = row is not None and row.attempt == attempt and row.run_by is worker.running[attempt]
+            if runs_here and (record is None or record["state"] == "submitted"):
+                self._is_wrong(worker.process, attempt, "runs, has no record that says so")
+
+    def _look_at_end(self, run: Run) -> None:
+        record = self._record(run.attempt)
+        if record is not None and record["state"] == "running" and record.get("holder", "").endswith(_worker_of(run)):
+            self._is_wrong(run.process, run.attempt, "has run, is running by its record")
+
+    def _is_wrong(self, process: Process, attempt: str, words: str) -> None:
+        now, what = self._world.seconds(), (process.name, attempt)
+        self._wrong.add(what)
+        since = self._since.setdefault(what, now)
+        if now - max(since, self._disturbed_until(process)) > _IN_TIME_SECONDS:
+            self.violations.append(f"attempt {attempt[:8]}, which {process.name} {words}")
+
+    def _disturbed_until(self, process: Process) -> float:
+        """Return until when a process was kept from what it does, by the faults up to now."""
+        now, name = self._world.seconds(), process.name.partition("/")[0]
+        times = [_ends_at(fault) for fault in self._faults if fault.at <= now and fault.target in ("*", name)]
+        return max([0.0, process.paused_until - (self._world.now - now), *times])
+
+    def _record(self, attempt: str) -> Mapping[str, str] | None:
+        record: Mapping[str, str] | None = self._server.peek(self._keys.attempt(attempt))
+        return record
+
+
+def _worker_of(run: Run) -> str:
+    return "@" + run.process.name.partition("/")[0]
+
+
+def _ends_at(fault: Fault) -> float:
+    return fault.ends_at + (_LATE_SECONDS if fault.kind == "late" else 0.0)
