@@ -141,7 +141,7 @@ class Runs:
 
     def _may_be_lost(self, run: Run, other: Run) -> bool:
         """Return whether nobody who begins a run may know of an earlier one."""
-        if run.attempt in self.erased or (run.had_message and other.began_at <= self.emptied_at):
+        if self._may_be_unknown(other, had_message=run.had_message):
             return True
         is_late = run.attempt in self.launched_again or (self._may_launch_again and self.forgotten_at > 0)
         return not run.is_claimed and is_late

@@ -147,8 +147,8 @@ def _judge_advance(run: Run) -> Iterator[str]:
         yield f"a change that was refused ({code}) was made"
     stream = run.peek(run["acknowledged_key"]) if entry and run["acknowledged_key"] else None
     if stream is not None:
-        position = position_of(entry, 0)
-        if stream.find(position) is not None or position in stream.groups[LAUNCH_GROUP].pending:
+        position, group = position_of(entry, 0), stream.groups.get(LAUNCH_GROUP)
+        if stream.find(position) is not None or (group is not None and position in group.pending):
             yield "an outcome leaves its launch on the stream"
 
 

@@ -135,6 +135,7 @@ class Worker:
         while True:
             took = has_failed = False
             if not (self._is_draining or self.is_stopping) and len(self.running) + len(self.waiting) < self.slots + 1:
+                asked_at = self.world.now  # by its answer, Redis may have lost that it gave the message away
                 try:
                     found: Any = self._client.lmpop(len(QUEUES), *QUEUES, direction="RIGHT")
                 except (redis.RedisError, OSError):
@@ -142,7 +143,7 @@ class Worker:
                 if found is not None:
                     taken = json.loads(found[1][0])
                     self.waiting.append(taken)
-                    self._taken_at[AttemptId(taken["headers"]["id"])] = self.world.now
+                    self._taken_at[AttemptId(taken["headers"]["id"])] = asked_at
                     took = True
             while self.waiting and len(self.running) < self.slots and not self.is_stopping:
                 message = self.waiting.popleft()
