@@ -25,7 +25,7 @@ class Mutant:
     file: str
     old: str
     new: str
-    within: int = 300
+    within: int = 1000
     needs_pods: bool = False
     needs_warm: bool = False
     needs: tuple[FaultKind, ...] = ()

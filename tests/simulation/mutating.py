@@ -93,7 +93,7 @@ def _run_alone(mutant: Mutant, loaded: list[str], *, first: int, most: int, redi
             result = run_plan(plan)
             if result.violations:
                 found = result.violations[0][:150]
-                print(f"{mutant.name}: after {count + 1} histories: {found}", end="", flush=True)
+                print(f"{mutant.name}: after {count + 1} histories (seed {plan.seed}): {found}", end="", flush=True)
                 os.write(told, str(count + 1).encode())
                 if redis:
                     print(f"\n{replay(result, redis)}", end="", flush=True)
