@@ -41,9 +41,10 @@ class WatchedReports(Reports):
         self.attempt_of: dict[object, str] = {}
 
     def changed(self, tracked: Any, state: Any, reason: str) -> None:
-        if not tracked.is_superseded:
-            self.attempt_of[tracked.key] = tracked.attempt
+        before = self._executor.event_buffer.get(tracked.key)
         super().changed(tracked, state, reason)
+        if self._executor.event_buffer.get(tracked.key) is not before:
+            self.attempt_of[tracked.key] = tracked.attempt
 
 
 class SimulatedExecutor(HybridExecutor):
