@@ -211,7 +211,7 @@ class History:
         """Return whether all tasks have ended, no fault is to come, and nothing is left over."""
         world, plan = self.world, self.plan
         self._ledgers.look(self.schedulers)
-        self._delays.look(self.schedulers, self.workers.values(), self.runs.all, self.airflow)
+        self._delays.look(self.schedulers, self.workers.values(), self.runs, self.airflow)
         if not self.airflow.is_done or world.seconds() < plan.quiet_from:
             self._looked_at = world.now
             return False

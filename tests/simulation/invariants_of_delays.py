@@ -13,7 +13,7 @@ from tests.simulation.names import INSTANCE
 
 if TYPE_CHECKING:
     from tests.simulation.airflow_model import Airflow
-    from tests.simulation.invariants import Run
+    from tests.simulation.invariants import Run, Runs
     from tests.simulation.plan import Fault, Plan
     from tests.simulation.redis_server import RedisServer
     from tests.simulation.scheduler import Scheduler
@@ -75,9 +75,7 @@ class Delays:
         self._wrong: set[tuple[str, str]] = set()
         self.violations: list[str] = []
 
-    def look(
-        self, schedulers: Iterable[Scheduler], workers: Iterable[Worker], runs: Iterable[Run], airflow: Airflow
-    ) -> None:
+    def look(self, schedulers: Iterable[Scheduler], workers: Iterable[Worker], runs: Runs, airflow: Airflow) -> None:
         """Look now and then for what should have been made good."""
         now = self._world.seconds()
         if now < self._next_look:
@@ -90,8 +88,9 @@ class Delays:
         for worker in workers:
             if not worker.process.is_dead and not worker.is_stopping:
                 self._look_at_running(worker, airflow)
-        for run in runs:
-            if run.is_over and run.is_claimed and run.is_admitted and not run.process.is_dead:
+        for run in runs.all:
+            is_told = run.is_over and run.is_claimed and run.is_admitted and not run.process.is_dead
+            if is_told and run.attempt not in runs.erased:
                 self._look_at_end(run)
         self._since = {what: since for what, since in self._since.items() if what in self._wrong}
 

@@ -120,7 +120,8 @@ class Records:
                 self.violations.append(f"attempt {name} has ended, and its record was written again")
             if generation < before[1]:
                 self.violations.append(f"the generation of attempt {name} fell from {before[1]} to {generation}")
-            if state == "submitted" and generation > before[1] and self._has_long_started(attempt):
+            is_anew = state == "submitted" and generation > before[1] and not record.get("leaving")
+            if is_anew and self._has_long_started(attempt):
                 self.violations.append(f"attempt {name}, whose task runs, was submitted again")
         if before != (state, generation) and not self._is_told(attempt, state, generation):
             self.violations.append(f"no event tells that attempt {name} is {state}")
