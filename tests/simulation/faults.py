@@ -24,9 +24,13 @@ def script_names() -> Mapping[str, str]:
 
 
 class FaultsMet:
-    """The faults of the network. One without a length meets the next exchange of its target, and no other."""
+    """The faults of the network. One without a length meets the next exchange of its target, and no other.
+
+    :ivar met_at: when an exchange of a process with Redis last met one, in seconds.
+    """
 
     def __init__(self, world: World, faults: Sequence[Fault]) -> None:
+        self.met_at: dict[str, float] = {}
         self._world = world
         self._redis = [fault for fault in faults if fault.is_of_redis]
         self._kube = [fault for fault in faults if fault.is_of_kube]
@@ -43,7 +47,10 @@ class FaultsMet:
                 command[0] == "EVALSHA" and script_names().get(command[1]) == fault.script for command in commands
             )
 
-        return self._met(self._redis, process, may_meet)
+        fault = self._met(self._redis, process, may_meet)
+        if fault is not None:
+            self.met_at[_name_of(process)] = self._world.seconds()
+        return fault
 
     def of_kube(self, process: Process, method: str, only_for: Mapping[str, Sequence[str]]) -> Fault | None:
         """Return what happens to a request, None for nothing."""
@@ -72,7 +79,7 @@ class FaultsMet:
         now = self._world.seconds()
         if faults[0].at > now:
             return None
-        name = process.name.partition(_TASK_SLOT)[0]
+        name = _name_of(process)
         for fault in faults:
             if fault.at > now:
                 return None
@@ -86,3 +93,7 @@ class FaultsMet:
             faults.remove(fault)
             return self._met(faults, process, may_meet) if faults else None
         return None
+
+
+def _name_of(process: Process) -> str:
+    return process.name.partition(_TASK_SLOT)[0]

@@ -115,7 +115,7 @@ class History:
         self._away: dict[str, float] = {}
         self._looked_at = 0.0
         self._ledgers = Ledgers(self.world, plan)
-        self._delays = Delays(self.world, plan, self.server)
+        self._delays = Delays(self.world, plan, self.server, self._faults.met_at)
 
     def run(self) -> Result:
         """Run it to its end."""

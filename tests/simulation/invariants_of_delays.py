@@ -14,7 +14,7 @@ from tests.simulation.names import INSTANCE
 if TYPE_CHECKING:
     from tests.simulation.airflow_model import Airflow
     from tests.simulation.invariants import Run, Runs
-    from tests.simulation.plan import Fault, Plan
+    from tests.simulation.plan import Plan
     from tests.simulation.redis_server import RedisServer
     from tests.simulation.scheduler import Scheduler
     from tests.simulation.worker import Worker
@@ -24,11 +24,14 @@ _EVERY_SECONDS = 1.0
 _LET_GO_SECONDS = 40.0
 """Timed repairs come every 30 s."""
 
-_IN_TIME_SECONDS = 12.0
-"""A worker looks after its records every 5 s, and waits up to 5 s for a Redis that was unavailable."""
+_SEEN_SECONDS = 5.5
+"""A scheduler sees a loss of data within 4 s. Without that it compares some of its attempts every 10 s."""
 
-_LATE_SECONDS = 5.1
-"""How late a command can be done."""
+_IN_TIME_SECONDS = 7.5
+"""A worker looks after its records every 5 s."""
+
+_AFTER_SECONDS = 10.0
+"""How long a client may wait before it asks a Redis again that was unavailable, and how late a command can be done."""
 
 
 class Ledgers:
@@ -63,10 +66,14 @@ class Ledgers:
 
 
 class Delays:
-    """Records are back soon after Redis has lost them, and ends are told soon after they have happened."""
+    """Records are back soon after Redis has lost them, and ends are told soon after they have happened.
 
-    def __init__(self, world: World, plan: Plan, server: RedisServer) -> None:
+    :param met_at: when each process last met a fault of Redis.
+    """
+
+    def __init__(self, world: World, plan: Plan, server: RedisServer, met_at: Mapping[str, float]) -> None:
         self._world = world
+        self._met_at = met_at
         self._faults = plan.faults
         self._server = server
         self._keys = Keys(INSTANCE)
@@ -100,7 +107,7 @@ class Delays:
             # A scheduler that has not heard of its start leaves the record of what runs to its worker.
             is_workers = row is not None and row.attempt == tracked.attempt and row.state == "running"
             if self._record(tracked.attempt) is None and not (is_workers and tracked.pool == "celery"):
-                self._is_wrong(scheduler.process, tracked.attempt, "answers for, has no record")
+                self._is_wrong(scheduler.process, tracked.attempt, "answers for, has no record", _SEEN_SECONDS)
 
     def _look_at_running(self, worker: Worker, airflow: Airflow) -> None:
         for attempt in worker.running:
@@ -114,18 +121,19 @@ class Delays:
         if record is not None and record["state"] == "running" and record.get("holder", "").endswith(_worker_of(run)):
             self._is_wrong(run.process, run.attempt, "has run, is running by its record")
 
-    def _is_wrong(self, process: Process, attempt: str, words: str) -> None:
+    def _is_wrong(self, process: Process, attempt: str, words: str, most_seconds: float = _IN_TIME_SECONDS) -> None:
         now, what = self._world.seconds(), (process.name, attempt)
         self._wrong.add(what)
         since = self._since.setdefault(what, now)
-        if now - max(since, self._disturbed_until(process)) > _IN_TIME_SECONDS:
+        if now - max(since, self._disturbed_until(process)) > most_seconds:
             self.violations.append(f"attempt {attempt[:8]}, which {process.name} {words}")
 
     def _disturbed_until(self, process: Process) -> float:
         """Return until when a process was kept from what it does, by the faults up to now."""
         now, name = self._world.seconds(), process.name.partition("/")[0]
-        times = [_ends_at(fault) for fault in self._faults if fault.at <= now and fault.target in ("*", name)]
-        return max([0.0, process.paused_until - (self._world.now - now), *times])
+        times = [fault.ends_at for fault in self._faults if fault.at <= now and fault.target in ("*", name)]
+        met_at = self._met_at[name] + _AFTER_SECONDS if name in self._met_at else 0.0
+        return max([met_at, process.paused_until - (self._world.now - now), *times])
 
     def _record(self, attempt: str) -> Mapping[str, str] | None:
         record: Mapping[str, str] | None = self._server.peek(self._keys.attempt(attempt))
@@ -134,7 +142,3 @@ class Delays:
 
 def _worker_of(run: Run) -> str:
     return "@" + run.process.name.partition("/")[0]
-
-
-def _ends_at(fault: Fault) -> float:
-    return fault.ends_at + (_LATE_SECONDS if fault.kind == "late" else 0.0)

@@ -55,16 +55,14 @@ class Network:
             except (redis.ConnectionError, redis.TimeoutError):
                 if retry == _RETRIES:
                     raise
-                self._world.sleep(0.05)
+                self._hold(commands, 0.05)
         raise AssertionError
 
     def _exchange(self, process: Process, commands: Sequence[Sequence[Any]]) -> list[Any]:
         world, server, choose = self._world, self._server, process.random.random
         process.trips += 1
-        there, back, choice, began = choose(), choose(), choose(), world.now
-        world.sleep(0.004 * there if there < 0.97 else 6 * (there - 0.97))
-        if world.now - began > ANSWER_SECONDS:
-            self.held_up.update(_ATTEMPT.findall(str(commands)))
+        there, back, choice = choose(), choose(), choose()
+        self._hold(commands, 0.004 * there if there < 0.97 else 6 * (there - 0.97))
         fault = self._faults.of_redis(process, commands)
         if fault is not None:
             world.say(f"{fault}: {' '.join(str(command[0]) for command in commands)}")
@@ -87,6 +85,13 @@ class Network:
             world.sleep(0.0 if choice < 0.5 else ANSWER_SECONDS)
             raise redis.ConnectionError("the answer is lost")
         return answers
+
+    def _hold(self, commands: Sequence[Sequence[Any]], seconds: float) -> None:
+        """Wait before commands are sent. A process that is paused meanwhile sends them when it wakes."""
+        began = self._world.now
+        self._world.sleep(seconds)
+        if self._world.now - began > ANSWER_SECONDS:
+            self.held_up.update(_ATTEMPT.findall(str(commands)))
 
     def _run(self, commands: Sequence[Sequence[Any]], *, refusal: str) -> list[Any]:
         answers = self._server.run(commands, refusal=refusal)
