@@ -164,6 +164,15 @@ class World:
         )
         return attempts
 
+    @property
+    def held(self) -> str:
+        """A script that runs until :meth:`let_end`, however long it takes until somebody has seen it run."""
+        return f"until [ -e {self.directory}/may-end ]; do sleep 0.05; done"
+
+    def let_end(self) -> None:
+        """Let all end that is held."""
+        (self.directory / "may-end").touch()
+
     def restore(self, record: Record) -> None:
         """Write a record anew after Redis lost it, as its owner does."""
         self.store.attempts.restore(

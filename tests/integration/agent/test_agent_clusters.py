@@ -78,11 +78,12 @@ def test_one_agent_serves_two_clusters_and_one_that_is_down_leaves_the_other_unt
     far_run = submit(world, "far", profile="far", cluster="far", script="sleep 0.5")
     world.wait_for(State.SUCCEEDED, [near_run, far_run])
     assert world.record(far_run).namespace == "jobs"
-    running = submit(world, "far", profile="far", cluster="far", script="sleep 1")
+    running = submit(world, "far", profile="far", cluster="far", script=world.held)
     world.wait_for(State.RUNNING, [running])
 
     far.faults.drop(times=None)
     far.faults.cut_watches()
+    world.let_end()
     waiting = submit(world, "far", profile="far", cluster="far", script="true")
     others = [submit(world, f"q{number}", profile="", cluster="default") for number in range(5)]
     world.wait_for(State.SUCCEEDED, others)

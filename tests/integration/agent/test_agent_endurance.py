@@ -36,12 +36,13 @@ def test_a_watch_that_hangs_is_made_up_for_by_the_periodic_list(world: World) ->
 
 def test_another_agent_resumes_from_the_stored_version_without_a_list(world: World) -> None:
     agent = world.start_agent()
-    [attempt] = world.submit("sleep 0.5")
+    [attempt] = world.submit(world.held)
     [record] = world.wait_for(State.RUNNING, [attempt])
     wait_until(
         lambda: world.store.version("default", "default").get_resource_version(), what="a version to resume from"
     )
     agent.stop()
+    world.let_end()
     wait_until(lambda: phase_of(world, record.pod) == "Succeeded")
     # Only the events since that version can tell.
     world.sandbox.faults.deny("list")

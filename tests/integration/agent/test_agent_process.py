@@ -84,10 +84,11 @@ def test_another_agent_goes_on_watching_when_the_watcher_is_killed(world: World,
     first, second = start("first"), start("second")
     wait_until(lambda: alive(world) == {"first", "second"} and world.watcher(), seconds=40)
     watcher, other = (first, second) if world.watcher() == "first" else (second, first)
-    attempts = world.submit("sleep 1.5", count=8)
+    attempts = world.submit(world.held, count=8)
     world.wait_for(State.RUNNING, attempts)
     watcher.process.kill()
     killed_at = time.monotonic()
+    world.let_end()
     wait_until(lambda: world.watcher() == other.name)
     # The lease runs out, and the other asks for it every third of its time.
     assert time.monotonic() - killed_at < 60
@@ -179,9 +180,10 @@ def local_settings(world: World, text: str) -> None:
 def test_the_deployments_mutation_hook_has_the_last_word(world: World, start: Start) -> None:
     local_settings(world, "def pod_mutation_hook(pod):\n    pod.metadata.labels['team'] = 'blue'\n")
     start("only")
-    [attempt] = world.submit("sleep 1")
+    [attempt] = world.submit(world.held)
     world.wait_for(State.RUNNING, [attempt], seconds=40)
     [pod] = world.pods()
+    world.let_end()
     assert pod["metadata"]["labels"]["team"] == "blue"
 
 

@@ -74,9 +74,10 @@ def clear_while_launching(world: World) -> None:
 
 def adopt(world: World) -> None:
     """The scheduler of a running task dies, and another one answers for it from then on."""
-    attempts = world.submit("sleep 0.5")
+    attempts = world.submit(world.held)
     world.wait_for(State.RUNNING, attempts)
     world.store.attempts.adopt(attempts, owner=OwnerId("2"))
+    world.let_end()
     [record] = world.wait_for(State.SUCCEEDED, attempts)
     assert record.owner == "2"
     world.store.attempts.forget_ended(attempts, owner=OwnerId("2"))

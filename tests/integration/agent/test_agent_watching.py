@@ -27,8 +27,9 @@ def running(world: World, script: str = "sleep 30") -> Record:
 def test_a_cut_watch_goes_on_where_it_was(world: World) -> None:
     world.start_agent()
     listed = world.count("list")
-    record = running(world, "sleep 0.5")
+    record = running(world, world.held)
     assert world.sandbox.faults.cut_watches() == 1
+    world.let_end()
     world.wait_for(State.SUCCEEDED, [record.id])
     assert listed() == 0
 
@@ -36,9 +37,10 @@ def test_a_cut_watch_goes_on_where_it_was(world: World) -> None:
 def test_a_version_that_is_too_old_is_not_asked_for_again(world: World) -> None:
     world.start_agent()
     listed, watched = world.count("list"), world.count("watch")
-    record = running(world, "sleep 0.5")
+    record = running(world, world.held)
     world.sandbox.faults.fail(410, verb="watch", times=1)
     world.sandbox.faults.cut_watches()
+    world.let_end()
     world.wait_for(State.SUCCEEDED, [record.id])
     wait_until(lambda: watched() == 2, what="the watch to be open again")
     assert listed() == 1
@@ -47,18 +49,20 @@ def test_a_version_that_is_too_old_is_not_asked_for_again(world: World) -> None:
 def test_a_version_that_turns_out_too_old_inside_the_stream_begins_with_a_list(world: World) -> None:
     world.start_agent()
     listed = world.count("list")
-    record = running(world, "sleep 0.5")
+    record = running(world, world.held)
     world.sandbox.faults.fail(410, verb="watch", times=1, as_event=True)
     world.sandbox.faults.cut_watches()
+    world.let_end()
     world.wait_for(State.SUCCEEDED, [record.id])
     assert listed() == 1
 
 
 def test_history_that_the_server_has_forgotten_is_made_up_for_by_a_list(world: World) -> None:
     world.start_agent()
-    record = running(world, "sleep 0.3")
+    record = running(world, world.held)
     world.sandbox.faults.slow(1.5, verb="watch", times=1)
     world.sandbox.faults.cut_watches()
+    world.let_end()
     wait_until(lambda: world.kube.get_pod("default", record.pod)["status"]["phase"] == "Succeeded")
     world.sandbox.faults.compact()
     world.wait_for(State.SUCCEEDED, [record.id])
@@ -92,8 +96,9 @@ def test_a_server_that_cuts_every_watch_is_asked_ever_more_slowly(world: World) 
 
 def test_an_api_server_that_restarts_is_waited_for(world: World) -> None:
     world.start_agent()
-    record = running(world, "sleep 1")
+    record = running(world, world.held)
     world.sandbox.faults.restart(down_seconds=1.5)
+    world.let_end()
     world.wait_for(State.SUCCEEDED, [record.id])
     world.wait_for(State.SUCCEEDED, world.submit())
 
@@ -192,8 +197,9 @@ def test_a_pod_deleted_while_nobody_watched_is_lost(world: World) -> None:
 
 def test_a_pod_finished_while_nobody_watched_is_taken_in(world: World) -> None:
     agent = world.start_agent()
-    record = running(world, "sleep 0.5")
+    record = running(world, world.held)
     agent.stop()
+    world.let_end()
     wait_until(lambda: world.kube.get_pod("default", record.pod)["status"]["phase"] == "Succeeded")
     world.start_agent("agent-2")
     world.wait_for(State.SUCCEEDED, [record.id])
@@ -202,8 +208,11 @@ def test_a_pod_finished_while_nobody_watched_is_taken_in(world: World) -> None:
 
 def test_a_pod_that_lost_its_labels_is_looked_at_before_it_is_taken_for_gone(world: World) -> None:
     world.start_agent(settings=world.settings(relist_seconds=1.0))
-    record = running(world, "sleep 1")
+    record = running(world, world.held)
     world.kube.patch_pod("default", record.pod, {"metadata": {"labels": {"hybrid-executor/instance": None}}})
+    listed = world.count("list")
+    wait_until(lambda: listed() >= 2, what="a list that does not show the pod")
+    world.let_end()
     world.wait_for(State.SUCCEEDED, [record.id])
     assert "lost" not in world.states(record.id)
 
@@ -223,23 +232,25 @@ def test_a_pod_left_behind_by_an_older_launch_is_deleted(world: World) -> None:
 
 def test_pods_that_run_without_a_record_are_left_alone_until_it_is_written_again(world: World, redis_url: str) -> None:
     world.start_agent()
-    record = running(world, "sleep 3")
+    record = running(world, world.held)
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     listed = world.count("list")
     wait_until(lambda: listed() >= 1, what="the loss to be noticed")
     assert world.pod_names() == {record.pod}
     world.restore(record)
+    world.let_end()
     world.wait_for(State.SUCCEEDED, [record.id])
     wait_until(lambda: not world.pods(), what="no pod left")
 
 
 def test_an_end_that_no_record_could_take_counts_when_the_record_is_written_again(world: World, redis_url: str) -> None:
     world.start_agent()
-    record = running(world, "sleep 1")
+    record = running(world, world.held)
     listed = world.count("list")
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
+    world.let_end()
     wait_until(lambda: phase(world, record) == "Succeeded", what="the pod to end")
     wait_until(lambda: listed() >= 1, what="the loss to be noticed")
     assert world.pod_names() == {record.pod}
