@@ -15,6 +15,7 @@ from hybrid_executor.states import TERMINAL_STATES
 from hybrid_executor.store.keys import LAUNCH_GROUP, OWNER
 from hybrid_executor.store.scripts import calls, load_script
 from tests.simulation.faults import script_names
+from tests.simulation.names import QUEUES
 from tests.simulation.redis_streams import position_of
 
 if TYPE_CHECKING:
@@ -156,9 +157,10 @@ def _judge_submit(run: Run) -> Iterator[str]:
     items = [json.loads(text) for text in run["items"][::4]]
     destinations = json.loads(run["destinations"])
     befores = [dict(run.peek(run.keys[item["first_key"] - 1]) or _NONE) for item in items]
+    are_queued = [_is_queued(run, item["id"], before) for item, before in zip(items, befores, strict=True)]
     yield ""
     unsettled = int(run.peek(run["unsettled_key"]) or 0)
-    for item, before, answer in zip(items, befores, run.answer, strict=True):
+    for item, before, is_queued, answer in zip(items, befores, are_queued, run.answer, strict=True):
         after, destination = (
             dict(run.peek(run.keys[item["first_key"] - 1]) or _NONE),
             destinations[item["destination"] - 1],
@@ -170,6 +172,8 @@ def _judge_submit(run: Run) -> Iterator[str]:
             is_expected = False
         if answer > 0 and not is_expected:
             yield f"what is {before.get('state')} in generation {_generation(before)} was submitted"
+        if answer > 0 and is_queued and not item.get("only_waits"):
+            yield "a message was sent again that waits in its queue"
         if answer <= 0 and after != before:
             yield f"a submission that was refused ({answer}) was made"
         if answer > 0 and after.get("owner") != destination["owner"]:
@@ -178,6 +182,14 @@ def _judge_submit(run: Run) -> Iterator[str]:
         is_moved = answer > 0 and old and old != destination["owner"]
         if is_moved and item["id"] in (run.peek(run["prefix"] + OWNER + old) or ()):
             yield "a submission by another owner leaves the attempt with the first"
+
+
+def _is_queued(run: Run, attempt: str, before: Record) -> bool:
+    """Return whether the message of an attempt waits in its queue."""
+    if before.get("state") != "submitted" or before.get("pool") != "celery":
+        return False
+    messages = [json.loads(message)["headers"] for queue in QUEUES for message in run.peek(queue) or ()]
+    return any(headers["id"] == attempt for headers in messages)
 
 
 def _judge_restore(run: Run) -> Iterator[str]:
