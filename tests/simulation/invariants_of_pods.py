@@ -29,17 +29,32 @@ class PodOwners:
     def __init__(self, server: KubeServer, *, has_lost_data: Callable[[], bool]) -> None:
         self._has_lost_data = has_lost_data
         self._accepted: dict[tuple[str, int], str] = {}
+        self._made: dict[tuple[str, int], str] = {}
         self.with_workload: set[str] = set()
         self.violations: list[str] = []
         server.listen(self._look)
 
     def _look(self, change: Change) -> None:
-        if change.resource is not PODS or change.before is None or change.after is None:
+        if change.resource is not PODS or change.after is None:
+            return
+        if change.before is None:
+            self._look_at_new(change.after)
             return
         before, after = identify(change.before), identify(change.after)
         if before is not None and (after is None or after.attempt != before.attempt):
             became = "nobody's" if after is None else f"of attempt {after.attempt[:8]}"
             self.violations.append(f"pod {before.name} of attempt {before.attempt[:8]} became {became}")
+
+    def _look_at_new(self, pod: dict[str, Any]) -> None:
+        """A launch has one name for its pod, however often its creation is tried again."""
+        identity = identify(pod)
+        if identity is None:
+            return
+        name = self._made.setdefault((identity.attempt, identity.launch), identity.name)
+        if name != identity.name and not self._has_lost_data():
+            self.violations.append(
+                f"one launch of attempt {identity.attempt[:8]} has the pods {name} and {identity.name}"
+            )
 
     def accepts(self, stored: dict[str, Any], attempt: str) -> None:
         """Note that a pod has accepted a workload by its standard input."""
