@@ -79,11 +79,9 @@ signal.signal(signal.SIGALRM, fail)
 threading.Thread(target=interrupt, daemon=True).start()
 """
 _WHAT_RUNS = """
-import psutil
+from tests.processes import is_alive
 print("REASON " + record.reason)
-pids = [pid for pid in map(int, seen.read_text().split()) if psutil.pid_exists(pid)]
-# A process whose parent has ended too may not have been reaped yet. It does not run.
-print("ALIVE " + str([pid for pid in pids if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]))
+print("ALIVE " + str([pid for pid in map(int, seen.read_text().split()) if is_alive(pid)]))
 """
 
 

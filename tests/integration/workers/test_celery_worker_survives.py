@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 from celery import Celery  # type: ignore[import-untyped]
 
@@ -18,6 +17,7 @@ from hybrid_executor.states import State
 from hybrid_executor.store import Record
 from tests.conftest import RedisServer
 from tests.integration.workers.near_side import Scheduler, WorkerProcess, runs, wait_until
+from tests.processes import is_alive
 
 
 def exists(pid: int) -> bool:
@@ -26,14 +26,6 @@ def exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether a process runs; one that has ended and whose parent has not asked yet does not."""
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_killed_task_process_is_reported_at_once_with_the_signal(

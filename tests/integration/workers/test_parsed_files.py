@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 
 from hybrid_workers.parsed.stamps import TICK_NANOSECONDS
 from tests.leaks import shared
+from tests.processes import is_alive
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are lent on Linux only")
@@ -483,8 +483,9 @@ def act(what):
         own = {'slot': os.getpid(), 'worker': os.getppid()}
         os.kill({'task': task, 'parent': parent, 'nursery': nursery, **own}[what], signal.SIGKILL)
     threading.Thread(target=wait, daemon=True).start()
+from tests.processes import is_alive
 def alive(*pids):
-    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    return [pid for pid in pids if is_alive(pid)]
 """
 
 
@@ -570,4 +571,4 @@ signal.setitimer(signal.ITIMER_REAL, 4)
 
 def alive(*pids: int) -> list[int]:
     """Return which processes still run."""
-    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    return [pid for pid in pids if is_alive(pid)]

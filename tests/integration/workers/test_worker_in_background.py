@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
-import psutil  # type: ignore[import-untyped]
 import pytest
 
 from hybrid_executor.states import State
 from tests.integration.rabbitmq import free_port
 from tests.integration.workers.near_side import Scheduler, callback_json, wait_until
 from tests.integration.workers.real_worker import SECRET, Daemon, Home, make_home
+from tests.processes import is_alive
 
 QUEUE = "background"
 TOKEN = "a-token-that-nobody-may-see"
@@ -61,13 +61,6 @@ def dead_process() -> int:
 
 def mode(path: Path) -> str:
     return oct(stat.S_IMODE(path.stat().st_mode))
-
-
-def is_alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def listens(port: int) -> bool:
@@ -184,9 +177,9 @@ def test_what_runs_beside_a_worker_leaves_the_terminal_to_it_and_dies_with_it() 
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
-        beside = psutil.Process(int(worker.stdout.readline()))
+        beside = int(worker.stdout.readline())
         blocked = f"{1 << (signal.SIGINT - 1):016x}"
-        status = Path(f"/proc/{beside.pid}/status")
+        status = Path(f"/proc/{beside}/status")
         wait_until(lambda: f"SigBlk:\t{blocked}" in status.read_text(), what="it does not hear Ctrl-C")
         worker.kill()
         wait_until(lambda: not is_alive(beside), what="it has ended too")
