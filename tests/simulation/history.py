@@ -105,6 +105,7 @@ class History:
             to_be_revoked=self._is_to_be_revoked,
             may_launch_again=(plan.has("kube_late") and plan.has("kill"))
             or any(f.kind in ("kill", "pause", "stop") and f.target.startswith("scheduler") for f in plan.faults),
+            may_accept_late=plan.has("attach_late"),
             is_calm=not plan.faults,
         )
         self.schedulers: list[Scheduler] = []

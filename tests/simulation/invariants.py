@@ -66,6 +66,7 @@ class Runs:
     :param to_be_revoked: returns whether a scheduler that has taken an attempt back could not yet tell Redis.
     :param may_launch_again: nobody may know in time of a pod that has run, if Redis has lost it: its agent died while
         the API server was late, or its attempt's scheduler is dead or paused.
+    :param may_accept_late: a pod may get its workload when nobody waits for it any more.
     :param is_calm: there are no faults: then agents delete the pods of what was taken back at once.
     :ivar forgotten_at: when Redis last lost data.
     :ivar forgotten_from: since when it has lost what happened.
@@ -82,11 +83,13 @@ class Runs:
         *,
         to_be_revoked: Callable[[str], bool],
         may_launch_again: bool,
+        may_accept_late: bool,
         is_calm: bool,
     ) -> None:
         self._world = world
         self._to_be_revoked = to_be_revoked
         self._may_launch_again = may_launch_again
+        self._may_accept_late = may_accept_late
         self._deleted_seconds = _DELETED_SECONDS if is_calm else _LOST_SECONDS
         self._held_up = held_up
         self._unanswered = unanswered
@@ -121,6 +124,8 @@ class Runs:
 
     def _may_be_unknown(self, run: Run, *, had_message: bool) -> bool:
         if run.attempt in self.erased or (had_message and run.began_at <= self.emptied_at):
+            return True
+        if not run.is_claimed and self._may_accept_late and self.forgotten_at:
             return True
         return run.attempt in self._unanswered and run.began_at <= self.forgotten_at
 
