@@ -217,6 +217,17 @@ def test_a_pod_that_lost_its_labels_is_looked_at_before_it_is_taken_for_gone(wor
     assert "lost" not in world.states(record.id)
 
 
+def test_a_pod_that_lost_its_labels_and_cannot_be_asked_for_is_not_taken_for_gone(world: World) -> None:
+    world.start_agent(settings=world.settings(relist_seconds=1.0))
+    record = running(world, world.held)
+    asked = world.sandbox.faults.fail(500, verb="get", path=f"/pods/{record.pod}$", times=2)
+    world.kube.patch_pod("default", record.pod, {"metadata": {"labels": {"hybrid-executor/instance": None}}})
+    wait_until(lambda: world.sandbox.faults.hits(asked) == 2, what="the pod to be asked for")
+    world.let_end()
+    world.wait_for(State.SUCCEEDED, [record.id])
+    assert "lost" not in world.states(record.id)
+
+
 def test_a_pod_left_behind_by_an_older_launch_is_deleted(world: World) -> None:
     agent = world.start_agent()
     record = running(world)
