@@ -223,7 +223,9 @@ class WorkloadRuns:
         except HybridError as error:
             log.error("The end of attempt %s could not be reported and is kept: %s", delivery.attempt, error)
             return replace(end, untold=state.value)
-        if answer.is_granted:
+        # The same end by this worker is this very end, whose first answer was lost.
+        is_known = (answer.state, answer.holder) == (state.value, delivery.worker)
+        if answer.is_granted or is_known:
             self._on_note(Note(attempt=delivery.attempt, generation=answer.generation, end=state.value, fields=fields))
         else:
             log.info("Attempt %s is %s by now; its end is ignored", delivery.attempt, _where(answer))

@@ -10,6 +10,7 @@ import fakeredis
 import httpx
 import pytest
 
+from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import SCHEMA, OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Claim, Restoration, Store
@@ -103,6 +104,24 @@ def test_an_end_is_reported_when_redis_is_back(store: Store, server: fakeredis.F
     runs = Runs()
     disposition, _ = WorkloadRuns(Plug(), instance="test", run=runs, patience=PATIENCE).handle(delivery())
     assert (disposition, record_of(store).state) == (Disposition.ENDED, State.SUCCEEDED)
+
+
+def test_an_end_whose_answer_was_lost_is_noted_too(
+    store: Store, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker's main process tells it again if Redis loses it."""
+    submit()
+    advance, notes = store.attempts.advance, []
+
+    def unanswered(change: Change) -> Claim:
+        monkeypatch.setattr(store.attempts, "advance", advance)
+        advance(change)
+        raise StoreUnavailable("the answer is lost")
+
+    monkeypatch.setattr(store.attempts, "advance", unanswered)
+    runs = WorkloadRuns(lambda: store, instance="test", run=Runs(), patience=PATIENCE, on_note=notes.append)
+    assert runs.handle(delivery())[0] is Disposition.ENDED
+    assert [note.end for note in notes] == ["", "succeeded"]
 
 
 def test_an_end_that_cannot_be_reported_in_time_gives_the_slot_free(
