@@ -214,7 +214,8 @@ def judge_end(history: History) -> list[str]:
         found += [
             f"attempt {attempt[:8]} was claimed, and not run"
             for attempt, count in unused.items()
-            if count > 0 and attempt not in history.runs.erased  # its worker claims it to write its end
+            # Of what was deleted, its worker claims it to write its end. What was revoked by then is not run.
+            if count > 0 and attempt not in history.runs.erased and not history.records.was_revoked(attempt)
         ]
     if not history.network.lost_messages and _is_mild(plan):
         found += _long_waits(plan, airflow)

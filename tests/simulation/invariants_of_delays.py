@@ -104,11 +104,12 @@ class Delays:
     def _look_at_ledger(self, scheduler: Scheduler, airflow: Airflow) -> None:
         for tracked in scheduler.executor.context.ledger:
             row = airflow.attempts_of.get(tracked.attempt)
-            # A scheduler that has not heard of its start leaves the record of what runs to its worker.
-            is_workers = row is not None and row.attempt == tracked.attempt and row.state == "running"
-            # What cannot be recorded before there is room on its target is tried again with the comparisons.
-            may_wait = tracked.pool == "celery" and (is_workers or f"{tracked.queue}>celery" in MOST)
-            if self._record(tracked.attempt) is None and not may_wait:
+            # The record of what a worker runs is left to it. What cannot be recorded before there is room on its target
+            # is tried again with the comparisons, and what Airflow does not wait for is ended by them.
+            states = ("queued",) if tracked.pool == "celery" else ("queued", "running")
+            is_awaited = row is not None and row.attempt == tracked.attempt and row.state in states
+            may_wait = tracked.pool == "celery" and f"{tracked.queue}>celery" in MOST
+            if self._record(tracked.attempt) is None and is_awaited and not may_wait:
                 self._is_wrong(scheduler.process, tracked.attempt, "answers for, has no record", _SEEN_SECONDS)
 
     def _look_at_running(self, worker: Worker, airflow: Airflow) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from hybrid_executor.states import TERMINAL_STATES
+from hybrid_executor.states import TERMINAL_STATES, State
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.targets import place_name
 from tests.simulation.names import INSTANCE, MOST
@@ -71,6 +71,10 @@ class Records:
             record = self._server.peek(key) if key.startswith(self._prefix) else None
             if isinstance(record, dict) and "state" in record:
                 self._known[key.removeprefix(self._prefix)] = record["state"], int(record.get("generation", "0"))
+
+    def was_revoked(self, attempt: str) -> bool:
+        """Return whether an attempt has ended as revoked."""
+        return self._known.get(attempt, ("", 0))[0] == State.REVOKED.value
 
     def _look(self, written: Iterable[str]) -> None:
         touched: dict[str, Any] = {}
