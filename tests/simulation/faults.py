@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from hybrid_executor.store.scripts import calls, load_script
+from hybrid_executor.store.scripts import Script, calls, load_script
 from tests.simulation.plan import Fault
 from tests.simulation.world import Process, World
 
@@ -17,10 +17,15 @@ _REFUSALS = ("kube_403", "kube_404")
 
 
 @cache
+def scripts() -> Mapping[str, Script]:
+    """Return the store's scripts by their names."""
+    return {name: load_script(table) for name, table in vars(calls).items() if hasattr(table, "_fields")}
+
+
+@cache
 def script_names() -> Mapping[str, str]:
-    """Return the names of the store's scripts by their digests."""
-    tables = {name: table for name, table in vars(calls).items() if hasattr(table, "_fields")}
-    return {load_script(table).digest: name for name, table in tables.items()}
+    """Return their names by their digests."""
+    return {script.digest: name for name, script in scripts().items()}
 
 
 class FaultsMet:
@@ -49,7 +54,7 @@ class FaultsMet:
 
         fault = self._met(self._redis, process, may_meet)
         if fault is not None:
-            self.met_at[_name_of(process)] = self._world.seconds()
+            self.met_at[name_of(process)] = self._world.seconds()
         return fault
 
     def of_kube(self, process: Process, method: str, only_for: Mapping[str, Sequence[str]]) -> Fault | None:
@@ -79,7 +84,7 @@ class FaultsMet:
         now = self._world.seconds()
         if faults[0].at > now:
             return None
-        name = _name_of(process)
+        name = name_of(process)
         for fault in faults:
             if fault.at > now:
                 return None
@@ -95,5 +100,6 @@ class FaultsMet:
         return None
 
 
-def _name_of(process: Process) -> str:
+def name_of(process: Process) -> str:
+    """Return the name of a process, for a task process that of its worker."""
     return process.name.partition(_TASK_SLOT)[0]

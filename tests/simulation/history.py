@@ -16,7 +16,6 @@ from hybrid_executor.store import Order, Store
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.orders import Verb
 from hybrid_executor.store.presence import Role
-from hybrid_executor.store.scripts import calls, load_script
 from hybrid_workers import ending
 from hybrid_workers import run as workers_run
 from tests.simulation import clocks
@@ -24,7 +23,7 @@ from tests.simulation.agent import AgentProcess, connected_agents
 from tests.simulation.airflow_model import Airflow, Row
 from tests.simulation.complaints import Complaints, logging_to, prepare_loggers
 from tests.simulation.deployment import kubernetes_settings, settings_of
-from tests.simulation.faults import FaultsMet
+from tests.simulation.faults import FaultsMet, scripts
 from tests.simulation.invariants import Runs, judge_end
 from tests.simulation.invariants_of_delays import Delays, Ledgers
 from tests.simulation.invariants_of_records import Records
@@ -86,7 +85,7 @@ class History:
         self.plan = plan
         self.world = World(plan.seed, epoch=EPOCH if address is None else clocks.real_time())
         self.server = _make_server(address, lambda: self.world.now)
-        self.server.know(_scripts())
+        self.server.know(script.source for script in scripts().values())
         self._faults = FaultsMet(self.world, plan.faults)
         self.network = Network(self.world, self.server, self._faults)
         self.records = Records(
@@ -389,13 +388,6 @@ def _prepare_process() -> None:
     plan = Plan(seed=0, schedulers=2, workers=1, slots=2, agents=2, tasks=tasks, faults=faults)
     History(plan).run()
     History(replace(plan, pod_token="stdin", warm=1, tasks=(replace(tasks[1], pool="quick"),))).run()
-
-
-@cache
-def _scripts() -> tuple[str, ...]:
-    """Return all scripts of the store."""
-    tables = [table for table in vars(calls).values() if isinstance(table, type) and hasattr(table, "_fields")]
-    return tuple(load_script(table).source for table in tables)
 
 
 def _make_server(address: tuple[str, int] | None, clock: Callable[[], float]) -> RedisServer:

@@ -39,7 +39,6 @@ class Run:
     :ivar is_claimed: a worker has claimed it.
     :ivar had_message: that worker had its message when Redis lost all data.
     :ivar is_admitted: the API let its task start.
-    :ivar over_at: when it was over, 0 as long as it is not.
     """
 
     attempt: str
@@ -48,12 +47,7 @@ class Run:
     is_claimed: bool = True
     had_message: bool = False
     is_admitted: bool = False
-    over_at: float = 0.0
-
-    @property
-    def is_over(self) -> bool:
-        """It does not run any more."""
-        return self.over_at > 0
+    is_over: bool = False
 
 
 class Runs:
@@ -169,7 +163,7 @@ class Runs:
 
     def end(self, run: Run) -> None:
         """Note that a run is over."""
-        run.over_at = self._world.now
+        run.is_over = True
 
 
 def judge_end(history: History) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from hybrid_executor.store.keys import Keys
+from tests.simulation.faults import name_of
 from tests.simulation.names import INSTANCE, MOST
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Delays:
 
     def _disturbed_until(self, process: Process) -> float:
         """Return until when a process was kept from what it does, by the faults up to now."""
-        now, name = self._world.seconds(), process.name.partition("/")[0]
+        now, name = self._world.seconds(), name_of(process)
         times = [fault.ends_at for fault in self._faults if fault.at <= now and fault.target in ("*", name)]
         met_at = self._met_at[name] + _AFTER_SECONDS if name in self._met_at else 0.0
         return max([met_at, process.paused_until - (self._world.now - now), *times])
@@ -144,4 +145,4 @@ class Delays:
 
 
 def _worker_of(run: Run) -> str:
-    return "@" + run.process.name.partition("/")[0]
+    return "@" + name_of(run.process)

@@ -82,7 +82,11 @@ class Run:
 
     def record(self, field: str = "attempt_key") -> Record:
         """Return a copy of a record, empty where there is none."""
-        return dict(self.peek(self[field]) or _NONE)
+        return self.record_at(self[field])
+
+    def record_at(self, key: str) -> Record:
+        """Return a copy of the record of a key, empty where there is none."""
+        return dict(self.peek(key) or _NONE)
 
 
 Judge = Callable[[Run], Iterator[str]]
@@ -156,15 +160,13 @@ def _judge_advance(run: Run) -> Iterator[str]:
 def _judge_submit(run: Run) -> Iterator[str]:
     items = [json.loads(text) for text in run["items"][::4]]
     destinations = json.loads(run["destinations"])
-    befores = [dict(run.peek(run.keys[item["first_key"] - 1]) or _NONE) for item in items]
+    befores = [run.record_at(run.keys[item["first_key"] - 1]) for item in items]
     are_queued = [_is_queued(run, item["id"], before) for item, before in zip(items, befores, strict=True)]
     yield ""
     unsettled = int(run.peek(run["unsettled_key"]) or 0)
     for item, before, is_queued, answer in zip(items, befores, are_queued, run.answer, strict=True):
-        after, destination = (
-            dict(run.peek(run.keys[item["first_key"] - 1]) or _NONE),
-            destinations[item["destination"] - 1],
-        )
+        after = run.record_at(run.keys[item["first_key"] - 1])
+        destination = destinations[item["destination"] - 1]
         is_expected = _generation(before) == item["expected_generation"] and not _has_ended(before)
         if item.get("only_waits") and before.get("state") != "submitted":
             is_expected = False
@@ -345,10 +347,6 @@ _JUDGES: Mapping[str, Judge] = {
 
 
 @cache
-def _hints(name: str) -> Mapping[str, Any]:
-    return get_type_hints(getattr(calls, name)) if name else {}
-
-
-@cache
 def _slots(name: str) -> tuple[tuple[str, str], ...]:
-    return tuple(zip(_hints(name), load_script(getattr(calls, name)).slots, strict=True))
+    table = getattr(calls, name)
+    return tuple(zip(get_type_hints(table), load_script(table).slots, strict=True))

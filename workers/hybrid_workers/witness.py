@@ -108,12 +108,12 @@ class Witness:
         *lines, self._rest = b"".join(chunks).split(b"\n")
         return [Note(**json.loads(line)) for line in lines]
 
-    def say_again(self, attempts: Attempts, *, active: Collection[AttemptId], now: float | None = None) -> None:
+    def say_again(self, attempts: Attempts, *, active: Collection[AttemptId]) -> None:
         """Write again what runs here and what has ended here, where the records in Redis are older.
 
         :raises StoreUnavailable: Redis could not be asked; nothing is forgotten.
         """
-        now = time.monotonic() if now is None else now
+        now = time.monotonic()
         running = [note for note, _ in self._running.values() if note.attempt in active]
         records = _records_of(attempts, [*running, *(note for note, _ in self._ended.values())])
         behind = [_restoration(note) for note in running if _is_behind(records[note.attempt], note)]
@@ -129,14 +129,14 @@ class Witness:
                 "Redis fell back to older data: wrote %d running and %d ended attempts again", len(behind), ended_again
             )
 
-    def say_lost_again(self, attempts: Attempts, *, now: float | None = None) -> None:
+    def say_lost_again(self, attempts: Attempts) -> None:
         """Write the ends again of what ended just before Redis lost its record.
 
         Its scheduler may not have heard of the end, and writes the record again as that of what runs.
 
         :raises StoreUnavailable: Redis could not be asked; nothing is forgotten.
         """
-        now = time.monotonic() if now is None else now
+        now = time.monotonic()
         self._lost = {attempt: until for attempt, until in self._lost.items() if attempt in self._ended and now < until}
         records = _records_of(attempts, [self._ended[attempt][0] for attempt in self._lost])
         if count := self._end_again(attempts, records):

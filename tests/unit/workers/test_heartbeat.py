@@ -200,6 +200,13 @@ def test_what_ended_and_is_written_again_as_running_ends_at_the_next_look(
     assert (record_of(store).state, record_of(store).reason) == (State.FAILED, "why")
 
 
+def write_again_as_running(store: Store) -> None:
+    """Do what a scheduler does that has heard of the start, and not of the end."""
+    owner = OwnerId("1")
+    known = Restoration(attempt=ATTEMPT, owner=owner, pool="celery", state=State.RUNNING, generation=2, fields={})
+    store.attempts.restore([known])
+
+
 def test_what_its_scheduler_writes_again_as_running_though_it_has_ended_here_ends_soon(
     store: Store, worker: Worker, submit: Submit, clock: Clock
 ) -> None:
@@ -209,10 +216,7 @@ def test_what_its_scheduler_writes_again_as_running_though_it_has_ended_here_end
     worker.witness.note(ENDED)
     store.client.flushall()
     worker.tell(Activity())  # there is no record that could end
-    known = Restoration(
-        attempt=ATTEMPT, owner=OwnerId("1"), pool="celery", state=State.RUNNING, generation=2, fields={}
-    )
-    store.attempts.restore([known])
+    write_again_as_running(store)
     clock.now += 6
     worker.tell(Activity())
     assert (record_of(store).state, record_of(store).reason) == (State.FAILED, "why")
@@ -229,9 +233,7 @@ def test_what_was_claimed_and_ended_before_two_losses_ends_in_the_generation_tha
     worker.witness.note(replace(ENDED, generation=1))  # it was claimed anew, to be ended
     store.client.flushall()
     worker.tell(Activity())
-    owner = OwnerId("1")
-    known = Restoration(attempt=ATTEMPT, owner=owner, pool="celery", state=State.RUNNING, generation=2, fields={})
-    store.attempts.restore([known])
+    write_again_as_running(store)
     clock.now += 6
     worker.tell(Activity())
     assert record_of(store).state is State.FAILED
