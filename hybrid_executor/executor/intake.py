@@ -24,7 +24,8 @@ _EPOCH_SECONDS = 2.0
 class Intake:
     """Reads the events stream from this scheduler's cursor and applies what concerns its attempts.
 
-    Events are hints: one of an older generation is dropped, and one that is missed is found again in the record.
+    Events are hints: one of an older generation is dropped, and one that is missed is found again in the record. An end
+    of an older generation is looked up there: after a loss of data, generations begin again.
     """
 
     def __init__(self, context: Context) -> None:
@@ -112,6 +113,8 @@ class Intake:
                 )
                 if event.wants == "workload":
                     self._context.pending.to_renew.add(event.attempt)
+            elif tracked is not None and State(event.state).is_terminal:
+                self._context.pending.to_read.add(event.attempt)
         except Exception:  # noqa: BLE001 - one event must not keep all others from being taken in
             log.exception("An event of attempt %s could not be taken in; its record will be read", event.attempt)
             self._context.pending.to_read.add(event.attempt)

@@ -45,6 +45,23 @@ def test_an_end_counts_although_its_record_was_made_anew_with_lower_generations(
     assert executor.slots_occupied == 0
 
 
+def test_an_end_with_a_lower_generation_than_is_known_is_told_without_a_timed_repair(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(state="running"))
+    executor.heartbeat()
+    store.attempts.claim(attempt, worker="w", token="1-x")
+    executor.heartbeat()
+    store.client.flushall()
+    claim = store.attempts.claim(attempt, worker="w", token="1-x", owner=OwnerId("1"))
+    executor.heartbeat()  # sees the loss, does the repairs, and reads that it runs
+    assert len(executor.running) == 1
+    store.attempts.advance(Change(attempt=attempt, to=State.SUCCEEDED, generation=claim.generation))
+    executor.heartbeat()
+    assert executor.running == set()
+
+
 def test_a_task_that_started_unseen_is_answered_for_after_its_record_was_lost(
     make_executor: MakeExecutor, make_row: MakeRow, store: Store
 ) -> None:
