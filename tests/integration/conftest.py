@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store import RedisSettings, Store, open_store
 from tests.integration import rows
@@ -41,6 +42,16 @@ class MovableClock:
 
     def advance(self, seconds: float) -> None:
         self._ahead_seconds += seconds
+
+
+def unanswered(command: Callable[..., Any]) -> Callable[..., None]:
+    """Return a command to Redis that is done and whose answer is lost."""
+
+    def lose_the_answer(*arguments: Any, **named: Any) -> None:
+        command(*arguments, **named)
+        raise StoreUnavailable("no answer")
+
+    return lose_the_answer
 
 
 def set_options(monkeypatch: pytest.MonkeyPatch, **options: str) -> None:

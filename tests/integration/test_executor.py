@@ -15,8 +15,8 @@ from hybrid_executor.errors import ConfigError
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor import KubernetesExecutor
 from hybrid_executor.states import State
-from hybrid_executor.store import Change, Store
-from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, make_task, queue
+from hybrid_executor.store import Attempts, Change, Store
+from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, make_task, queue, unanswered
 
 MakeExecutor = Callable[..., Any]
 
@@ -305,6 +305,24 @@ def test_an_attempt_that_ended_before_its_submission_was_answered_is_told(
     again.heartbeat()
     assert again.get_event_buffer()[workload.ti.key][1] == "why"
     assert again.running == set()
+
+
+def test_an_attempt_that_ended_before_its_submission_was_answered_is_told_without_a_timed_repair(
+    make_executor: MakeExecutor, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = make_executor()
+    executor.heartbeat()  # the timed repairs
+    workload = make_task(queue=QUEUE_OF_PODS)
+    [attempt] = queue(executor, workload)
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempts, "submit", unanswered(Attempts.submit))
+        executor.heartbeat()
+    store.attempts.advance(Change(attempt=attempt, to=State.FAILED, fields={"reason": "why"}))
+    executor.clock.advance(2)
+    executor.heartbeat()
+    executor.heartbeat()
+    assert executor.get_event_buffer()[workload.ti.key][1] == "why"
+    assert executor.running == set()
 
 
 def test_lost_data_is_recorded_again(make_executor: MakeExecutor, store: Store) -> None:

@@ -146,6 +146,25 @@ def test_a_task_that_never_started_is_sent_again_when_its_worker_died(
     assert store.attempts.claim(attempt, worker="other").is_granted
 
 
+def test_a_lost_attempt_whose_task_is_queued_as_another_one_fails_alone(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    workload = make_row(state="queued")
+    attempt = start_on_worker(executor, store, workload)
+    store.client.delete("default")
+    with closing(open_session()) as session:
+        session.execute(
+            update(TaskInstance).where(TaskInstance.id == workload.ti.id).values(external_executor_id="new")
+        )
+        session.commit()
+    repaired(executor)
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    assert (record.state, record.category) == (State.FAILED, "worker_lost")
+    assert store.client.llen("default") == 0
+
+
 @pytest.mark.parametrize(("row", "launches", "becomes"), [("queued", 10, "submitted"), ("running", 0, "failed")])
 def test_a_task_that_could_not_reach_airflows_api_server_is_sent_again_unless_it_has_started(
     make_executor: MakeExecutor, make_row: MakeRow, store: Store, row: str, launches: int, becomes: str

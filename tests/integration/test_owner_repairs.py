@@ -12,11 +12,10 @@ import redis
 from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import update
 
-from hybrid_executor.errors import StoreUnavailable
 from hybrid_executor.events import OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Restoration, Store
-from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, queue, repaired, wait_for
+from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, queue, repaired, unanswered, wait_for
 from tests.integration.rows import open_session
 from tests.redis_situations import frozen
 
@@ -87,14 +86,8 @@ def test_what_was_submitted_without_an_answer_is_taken_back_if_another_one_has_q
     executor = make_executor()
     executor.heartbeat()
     [stale] = queue(executor, taken := make_row("taken"))
-    submit = Attempts.submit
-
-    def lose_the_answer(*arguments: Any, **named: Any) -> None:
-        submit(*arguments, **named)
-        raise StoreUnavailable("no answer")
-
     with monkeypatch.context() as patch:
-        patch.setattr(Attempts, "submit", lose_the_answer)
+        patch.setattr(Attempts, "submit", unanswered(Attempts.submit))
         executor.heartbeat()
     assert store.attempts.owned_by("1") == {stale}
     with open_session() as session:
@@ -225,6 +218,28 @@ def test_with_redis_away_nothing_is_given_back_and_the_question_is_asked_again(
         assert second.running == set()
     second.clock.advance(10)
     wait_for(lambda: (second.heartbeat(), second.running == {workload.ti.key})[1])
+
+
+def test_what_could_not_be_looked_up_is_left_alone_if_its_task_is_queued_as_another_attempt_by_then(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str
+) -> None:
+    first = make_executor(job_id=1)
+    taken, ours = make_row("taken"), make_row("ours")
+    stale, attempt = queue(first, taken, ours)
+    first.heartbeat()
+    second = make_executor(job_id=2)
+    with frozen(redis_url):
+        assert second.try_adopt_task_instances(rows_of(taken, ours)) == []
+    with closing(open_session()) as session:
+        session.execute(update(TaskInstance).where(TaskInstance.id == taken.ti.id).values(external_executor_id="new"))
+        session.commit()
+    for workload in (taken, ours):
+        answers_for(workload, 2)
+    second.clock.advance(10)
+    wait_for(lambda: (second.heartbeat(), ours.ti.key in second.running)[1])
+    assert second.running == {ours.ti.key}
+    assert store.attempts.owned_by(OwnerId("2")) == {attempt}
+    assert store.attempts.owned_by(OwnerId("1")) == {stale}
 
 
 def test_what_a_worker_has_written_again_after_its_end_does_not_count_for_ever(
