@@ -67,7 +67,9 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
     sleep: Sleep = staticmethod(time.sleep)
     """How this executor waits where it does not wait for Redis."""
 
-    _context: Context | None = None
+    context: Context | None = None
+    """What the parts of this executor share, from :meth:`start` to its end."""
+
     _child: AgentChild | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -127,7 +129,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         recorded_pools = make_recorded_pools(conf, settings)
         self.metrics = open_metrics(read_metrics_settings(conf), is_initialized=True)
         kubernetes = read_kubernetes_settings(conf) if "kubernetes" in recorded_pools else None
-        self._context = context = Context(
+        self.context = context = Context(
             settings=settings,
             store=opening.open_executors_store(settings),
             owner=opening.make_owner(self.job_id),
@@ -158,7 +160,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         """Wait for local workloads, take in what happened and stop the agent. The next scheduler adopts the rest."""
         local, self._local = self._local, LocalWork({}, self._reports)
         local.end()
-        if self._context is not None:
+        if self.context is not None:
             self.heartbeat()
             self._loop.end()
             self.terminate()
@@ -168,9 +170,9 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         if self._child is not None:
             self._child.stop()
             self._child = None
-        if self._context is not None:
-            self._context.close()
-            self._context = None
+        if self.context is not None:
+            self.context.close()
+            self.context = None
 
     # ---- each loop of the scheduler ----
 
@@ -220,7 +222,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     def _submit_queued(self) -> bool:
         """Submit what there is room for; return whether there was something to submit."""
-        context = self._context
+        context = self.context
         if context is None or not compat.count_queued(self):
             return False
         free, open_pools = self._free_slots(), set(self._local.occupied)
@@ -237,15 +239,15 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         return submission.in_batches(admitted, self._submit, clock=self.clock)
 
     def _asking(self, room: Room) -> Asking:
-        default_queue = self._context.default_queue if self._context is not None else "default"
+        default_queue = self.context.default_queue if self.context is not None else "default"
         return Asking(room, self.settings.routes, default_queue=default_queue)
 
     def _process_workloads(self, workload_items: Sequence[AirflowWorkload]) -> None:
         """Submit workloads now, however many slots are free. What finds every target full waits for a heartbeat."""
-        if self._context is None:
+        if self.context is None:
             raise HybridError("The executor has not been started")
-        self._context.placing.ask()
-        asking = self._asking(self._context.placing.room(dict.fromkeys(self.settings.routes.pools, 2**31)))
+        self.context.placing.ask()
+        asking = self._asking(self.context.placing.room(dict.fromkeys(self.settings.routes.pools, 2**31)))
         for workload in workload_items:
             if target := asking.ask(workload):
                 self._submit([(workload, target)])
@@ -254,20 +256,20 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     def _submit(self, placed: Sequence[tuple[AirflowWorkload, Target]]) -> None:
         """Submit workloads. One that cannot be run fails alone; while Redis is unavailable they stay queued."""
-        assert self._context is not None
-        submission.submit(self._context, self._local.submit(placed))
+        assert self.context is not None
+        submission.submit(self.context, self._local.submit(placed))
 
     def sync(self) -> None:
         """Take in what happened, and do the timed repairs that are due."""
         self._local.sync()
         if self._child is not None:
             self._child.supervise()
-        if self._context is not None:
+        if self.context is not None:
             self._loop.run()
 
     def _wait_for_events(self) -> None:
         """Let the scheduler's next loop begin when a task has ended, at the latest after ``event_wait``."""
-        if self._context is not None and self.settings.event_wait_seconds:
+        if self.context is not None and self.settings.event_wait_seconds:
             slice_seconds = _LOCAL_SLICE_SECONDS if self._local.occupied else _SLICE_SECONDS
             self._loop.wait(until=self._has_news, ask_every_seconds=slice_seconds)
 
@@ -289,8 +291,8 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         """
         newer: dict[str, Any] = {"workload_run_id": workload_run_id} if workload_run_id else {}
         super().change_state(key, state, info, remove_running=remove_running, **newer)
-        if remove_running and self._context is not None:
-            revocation.give_up(self._context, key)
+        if remove_running and self.context is not None:
+            revocation.give_up(self.context, key)
 
     # ---- slots ----
 
@@ -302,8 +304,8 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     def _occupied(self) -> dict[str, int]:
         occupied = self._local.occupied
-        if self._context is not None:
-            occupied |= {name: self._context.ledger.count(name) for name in self._context.pools}
+        if self.context is not None:
+            occupied |= {name: self.context.ledger.count(name) for name in self.context.pools}
         return occupied
 
     @property
@@ -313,7 +315,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         A full pool does not count against another, nor does what waits for a full target. What waits and could go to
         several pools takes the slot that it would get.
         """
-        context = self._context
+        context = self.context
         room = context.placing.room() if context is not None else Room(self._free_slots())
         self._asking(room).fill(compat.waiting_workloads(self))
         return room.slots
@@ -332,10 +334,10 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
 
     def try_adopt_task_instances(self, tis: Sequence[TaskInstance]) -> Sequence[TaskInstance]:
         """Adopt task instances of a dead scheduler; return those that are to be reset."""
-        if self._context is None:
+        if self.context is None:
             return tis
         try:
-            return adoption.adopt(self._context, tis)
+            return adoption.adopt(self.context, tis)
         except Exception:  # noqa: BLE001 - raising here would end the scheduler while it holds row locks
             self.log.exception("Adoption failed; Airflow's own time-outs decide about these task instances")
             return []
@@ -349,10 +351,10 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
         try:
             compat.drop_queued(self, ti.key)
             self.running.discard(ti.key)
-            if self._context is None:
+            if self.context is None:
                 return
             attempt = AttemptId(ti.external_executor_id or "")
-            if words := revocation.take_back(self._context, ti.key, attempt=attempt):
+            if words := revocation.take_back(self.context, ti.key, attempt=attempt):
                 self.log_task_event(event=STUCK_EVENT, extra=self.settings.words(words), ti_key=ti.key)
         except StoreUnavailable:
             pass  # logged by the outage; the attempt is revoked when Redis can be asked
@@ -387,7 +389,7 @@ class HybridExecutor(compat.SupportedWorkloads, BaseExecutor):
     def debug_dump(self) -> None:
         """Log what this executor holds: routes, slots, attempts by pool and state, and whether Redis answers."""
         super().debug_dump()  # type: ignore[no-untyped-call]
-        for line in describe(self._context, self._limits(), self._occupied()):
+        for line in describe(self.context, self._limits(), self._occupied()):
             self.log.info("%s", line)
 
     @staticmethod

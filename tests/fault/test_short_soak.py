@@ -137,8 +137,8 @@ class Small:
         lines = [f"{self.count()} of {len(self.workloads)} have succeeded; left: {left_in(self.server.url)}"]
         with redis.Redis.from_url(self.server.url, decode_responses=True) as client:
             for job, executor in self.executors.items():
-                assert executor._context is not None
-                for tracked in executor._context.ledger:
+                assert executor.context is not None
+                for tracked in executor.context.ledger:
                     record = client.hgetall(f"{{hybrid:airflow}}:attempt:{tracked.attempt}")
                     lines.append(f"scheduler {job} has {tracked}; its record: {record}")
             lines += [f"unacknowledged: {text[:300]}" for text in client.hvals("unacked")]

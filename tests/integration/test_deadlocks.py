@@ -153,7 +153,7 @@ def test_an_adoption_whose_transaction_was_ended_is_made_again_and_takes_nothing
     living.clock.advance(living.settings.repair_interval_seconds)
     living.heartbeat()
     assert living.running == {kept.ti.key}
-    assert len(living._context.ledger) == 1
+    assert len(living.context.ledger) == 1
     assert living.get_event_buffer() == {}
     assert store.attempts.owned_by(OwnerId("2")) == {ours}
     assert store.attempts.owned_by(OwnerId("3")) == {others}

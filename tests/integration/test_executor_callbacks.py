@@ -170,7 +170,7 @@ def test_the_callback_of_a_dead_scheduler_is_followed_to_its_end_by_another(
     store.attempts.advance(Change(attempt=attempt, to=State.SUCCEEDED))
     second.heartbeat()
     assert state_after_events(second, callback) == "success"
-    assert store.attempts.owned_by(second._context.owner) == set()
+    assert store.attempts.owned_by(second.context.owner) == set()
 
 
 def test_the_end_of_a_callback_that_its_scheduler_did_not_live_to_see_is_told_by_the_next_one(

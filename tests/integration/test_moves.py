@@ -361,7 +361,7 @@ def test_redis_may_be_away_in_the_middle_of_a_move(
     [attempt] = queue(executor, make_row(queue="etl-1"))
     executor.heartbeat()
     executor.clock.advance(30)
-    client = executor._context.store.client
+    client = executor.context.store.client
     sent = client.pipeline
 
     def lose_the_answer(*args: Any, **kwargs: Any) -> Any:
@@ -386,8 +386,8 @@ def test_redis_may_be_away_in_the_middle_of_a_move(
     beat(executor, seconds=70)
     record = record_of(store, attempt)
     assert (record.target, record.generation, record.moves, record.launches) == ("kubernetes", 2, 1, 0)
-    assert executor._context.ledger.get(attempt).target == "kubernetes"
-    assert (executor._context.ledger.count("celery"), executor._context.ledger.count("kubernetes")) == (0, 1)
+    assert executor.context.ledger.get(attempt).target == "kubernetes"
+    assert (executor.context.ledger.count("celery"), executor.context.ledger.count("kubernetes")) == (0, 1)
 
 
 def test_a_move_that_redis_has_lost_is_made_again(

@@ -240,7 +240,7 @@ def test_ended_and_orphaned_attempts_are_forgotten_and_live_ones_are_kept_with_t
     assert (code, out) == (0, f"{waiting}: would be forgotten (dag.waiting run try 1, submitted)\n")
     assert commands.forget(waiting, force=True)[0] == 0
     assert store.attempts.records([waiting]) == [None]
-    assert waiting not in store.attempts.live("celery") | store.attempts.owned_by(executor._context.owner)
+    assert waiting not in store.attempts.live("celery") | store.attempts.owned_by(executor.context.owner)
     assert store.client.exists(store.keys.payload(waiting)) == 0
 
 
@@ -298,7 +298,7 @@ def test_members_of_sets_that_have_ended_are_removed_and_missing_ones_are_added(
         "  Repaired: added to the set.",
         "2 differences, 2 repaired, 0 left.",
     ]
-    assert store.attempts.live("celery") == store.attempts.owned_by(executor._context.owner) == {attempt}
+    assert store.attempts.live("celery") == store.attempts.owned_by(executor.context.owner) == {attempt}
 
 
 def test_messages_without_an_attempt_are_named_and_left_to_the_worker_that_takes_them(

@@ -109,6 +109,6 @@ def test_a_small_queue_gets_what_airflow_queues(
         runner._critical_section_enqueue_task_instances(session)
         session.commit()
         executor.heartbeat()
-    store = executor._context.store
+    store = executor.context.store
     given = Counter(record.queue for record in store.attempts.records(list(store.attempts.live("celery"))) if record)
     assert (given["big"], given["small"]) == expected

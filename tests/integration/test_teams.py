@@ -258,7 +258,7 @@ def test_a_frozen_redis_holds_up_the_loop_no_longer_for_three_executors_than_for
     finally:
         os.kill(pid, signal.SIGCONT)
     limits = [
-        executor._context.store.client.connection_pool.connection_kwargs["socket_timeout"]
+        executor.context.store.client.connection_pool.connection_kwargs["socket_timeout"]
         for executor in executors.values()
     ]
     assert sum(limits) == pytest.approx(2.0)

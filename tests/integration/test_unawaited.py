@@ -68,7 +68,7 @@ def test_the_pod_of_a_task_that_nobody_waits_for_is_deleted_at_the_second_look(
     told = [(entry.op, entry.attempt) for entry in stream.take(count=10, wait_milliseconds=10)]
     assert [found for op, found in told if op == "delete"] == [attempt]
     assert record_of(store, waits).state is State.PENDING
-    assert (executor.running, len(executor._context.ledger)) == ({other.ti.key}, 1)
+    assert (executor.running, len(executor.context.ledger)) == ({other.ti.key}, 1)
 
 
 def test_a_task_that_does_not_exist_any_more_is_not_waited_for(
@@ -140,13 +140,13 @@ def test_what_starts_between_two_looks_is_not_ended(
     workload = make_row(queue=QUEUE_OF_PODS)
     [attempt] = pending(executor, store, workload)
     set_row(workload, state="success")
-    unawaited = Unawaited(executor._context)
+    unawaited = Unawaited(executor.context)
     unawaited.look()
     store.attempts.advance(Change(attempt=attempt, to=State.RUNNING))
     executor.clock.advance(10)
     unawaited.look()
     assert record_of(store, attempt).state is State.RUNNING
-    assert executor._context.pending.to_read == {attempt}
+    assert executor.context.pending.to_read == {attempt}
 
 
 def test_after_a_loss_of_data_what_has_another_attempt_by_now_does_not_wait_for_its_turn(
@@ -157,8 +157,8 @@ def test_after_a_loss_of_data_what_has_another_attempt_by_now_does_not_wait_for_
     [attempt] = queue(executor, workload)
     executor.heartbeat()
     set_row(workload, external_executor_id="newer")
-    executor._context.outage.note_loss()
-    executor._context.pending.repairs.add(Repair.TAKE_BACK_UNAWAITED)
+    executor.context.outage.note_loss()
+    executor.context.pending.repairs.add(Repair.TAKE_BACK_UNAWAITED)
     executor.heartbeat()
     assert record_of(store, attempt).state is State.SUBMITTED, "one look is not enough"
     executor.clock.advance(5)
