@@ -181,7 +181,7 @@ class Airflow:
         row = self.rows[number]
         self.world.say(f"a person does {kind} to {row.name}, which is {row.state or 'none'}")
         if kind == "take_back":
-            row.is_stuck = row.state == "queued"
+            row.is_stuck = row.state in ("", "scheduled", "queued")  # if it is not queued yet, as soon as it is
         elif kind != "clear":
             row.state = "success" if kind == "mark_success" else "failed"
         elif row.state == "running":

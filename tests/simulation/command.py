@@ -9,7 +9,8 @@ import argparse
 import gc
 import time
 
-from tests.simulation.mutating import run_mutants
+from tests.simulation.mutating import choose, run_mutants
+from tests.simulation.mutating_tests import run_tests_of
 
 _COLLECT_EVERY = 40
 _TELL_EVERY = 1000
@@ -39,11 +40,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--within", type=int, default=10_000, help="with --mutants: run at most so many histories for each"
     )
+    parser.add_argument(
+        "--by-tests", action="store_true", help="with --mutants: run the ordinary tests of those that histories miss"
+    )
     parser.add_argument("--table", action="store_true", help="with --mutants: write the numbers into the docs")
     options = parser.parse_args(arguments)
     if options.mutants is not None:
+        chosen = choose(options.mutants)
+        if options.by_tests:
+            return int(run_tests_of(chosen) > 0)
         missed = run_mutants(
-            options.mutants,
+            chosen,
             first=options.first,
             most=options.within,
             redis="" if options.redis in (None, "none") else options.redis,

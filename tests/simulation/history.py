@@ -12,6 +12,7 @@ from unittest import mock
 
 from hybrid_executor import compat
 from hybrid_executor.events import AttemptId
+from hybrid_executor.states import State
 from hybrid_executor.store import Order, Store
 from hybrid_executor.store.keys import Keys
 from hybrid_executor.store.orders import Verb
@@ -290,6 +291,7 @@ class History:
 
     def _lose(self, fault: Fault, number: int) -> None:
         self.world.say(f"{fault}")
+        self.runs.unseen |= self._unseen_claims()
         self.runs.forgotten_at = self.world.now
         self.runs.forgotten_from = self.world.now - fault.seconds if fault.kind == "fall_back" else 0.0
         unacknowledged: frozenset[AttemptId] = frozenset()
@@ -310,6 +312,12 @@ class History:
             if other.kind == "drain" and other.ends_at < fault.at:
                 # The order may be lost, which a person sees.
                 self.world.after(_TRY_AGAIN_SECONDS, partial(self._order, other, "resume"))
+
+    def _unseen_claims(self) -> set[str]:
+        """Return what a worker has claimed, and its scheduler has not read of."""
+        ledgers = [one.executor.context.ledger for one in self.schedulers if one.is_open and not one.process.is_dead]
+        waiting = {tracked.attempt for ledger in ledgers for tracked in ledger if tracked.state is State.SUBMITTED}
+        return {attempt for attempt, _ in self.records.claims if attempt in waiting}
 
     def _hit(self, fault: Fault) -> None:
         world, name = self.world, fault.target

@@ -66,6 +66,7 @@ class Runs:
     :ivar forgotten_from: since when it has lost what happened.
     :ivar emptied_at: when it last lost all data.
     :ivar erased: attempts whose record a person deletes: what Redis does not know may be run once more.
+    :ivar unseen: attempts whose claim Redis has lost before their scheduler had read of it.
     :ivar launched_again: attempts that have got a second pod after the first was gone, since a creation was late.
     """
 
@@ -91,6 +92,7 @@ class Runs:
         self.all: list[Run] = []
         self.forgotten_at = self.forgotten_from = self.emptied_at = 0.0
         self.erased: set[str] = set()
+        self.unseen: set[str] = set()
         self.launched_again: set[str] = set()
 
     def begin(self, attempt: str, process: Process, *, taken_at: float | None) -> Run:
@@ -117,7 +119,10 @@ class Runs:
         return run
 
     def _may_be_unknown(self, run: Run, *, had_message: bool) -> bool:
-        if run.attempt in self.erased or (had_message and run.began_at <= self.emptied_at):
+        if run.attempt in self.erased or run.attempt in self.unseen:
+            return True
+        is_lost = run.began_at <= self.emptied_at or self.forgotten_from <= run.began_at <= self.forgotten_at
+        if had_message and is_lost:
             return True
         if not run.is_claimed and self._may_accept_late and self.forgotten_at:
             return True

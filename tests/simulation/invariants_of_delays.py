@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hybrid_executor.store.keys import Keys
 from tests.simulation.faults import name_of
+from tests.simulation.invariants_of_records import TERMINAL
 from tests.simulation.names import INSTANCE, MOST
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ class Delays:
         self._server = server
         self._keys = Keys(INSTANCE)
         self._next_look = 0.0
-        self._since: dict[tuple[str, str], float] = {}
-        self._wrong: set[tuple[str, str]] = set()
+        self._since: dict[tuple[str, str, str], float] = {}
+        self._wrong: set[tuple[str, str, str]] = set()
         self.violations: list[str] = []
 
     def look(self, schedulers: Iterable[Scheduler], workers: Iterable[Worker], runs: Runs, airflow: Airflow) -> None:
@@ -93,13 +94,15 @@ class Delays:
         for scheduler in schedulers:
             if scheduler.is_open and not scheduler.process.is_dead:
                 self._look_at_ledger(scheduler, airflow)
+                self._look_at_given_up(scheduler)
         for worker in workers:
             if not worker.process.is_dead and not worker.is_stopping:
                 self._look_at_running(worker, airflow)
+        main = {slot: one.process for one in workers if not one.process.is_dead for slot in one.process.children}
         for run in runs.all:
-            is_told = run.is_over and run.is_claimed and run.is_admitted and not run.process.is_dead
+            is_told = run.is_over and run.is_claimed and run.is_admitted and run.process in main
             if is_told and run.attempt not in runs.erased:
-                self._look_at_end(run)
+                self._look_at_end(run, main[run.process])
         self._since = {what: since for what, since in self._since.items() if what in self._wrong}
 
     def _look_at_ledger(self, scheduler: Scheduler, airflow: Airflow) -> None:
@@ -110,8 +113,17 @@ class Delays:
             states = ("queued",) if tracked.pool == "celery" else ("queued", "running")
             is_awaited = row is not None and row.attempt == tracked.attempt and row.state in states
             may_wait = tracked.pool == "celery" and f"{tracked.queue}>celery" in MOST
-            if self._record(tracked.attempt) is None and is_awaited and not may_wait:
+            record = self._record(tracked.attempt)
+            if record is None and is_awaited and not may_wait:
                 self._is_wrong(scheduler.process, tracked.attempt, "answers for, has no record", _SEEN_SECONDS)
+            elif record is not None and record["state"] in TERMINAL:
+                self._is_wrong(scheduler.process, tracked.attempt, "counts as live, has ended", _SEEN_SECONDS)
+
+    def _look_at_given_up(self, scheduler: Scheduler) -> None:
+        for attempt in scheduler.given_up:
+            record = self._record(attempt)
+            if record is not None and record["state"] not in TERMINAL:
+                self._is_wrong(scheduler.process, attempt, "has given up, is not revoked", _SEEN_SECONDS)
 
     def _look_at_running(self, worker: Worker, airflow: Airflow) -> None:
         for attempt in worker.running:
@@ -120,13 +132,15 @@ class Delays:
             if runs_here and (record is None or record["state"] == "submitted"):
                 self._is_wrong(worker.process, attempt, "runs, has no record that says so")
 
-    def _look_at_end(self, run: Run) -> None:
+    def _look_at_end(self, run: Run, worker: Process) -> None:
+        """Look at what has run in a task process, also in one that has died: then the main process tells."""
         record = self._record(run.attempt)
-        if record is not None and record["state"] == "running" and record.get("holder", "").endswith(_worker_of(run)):
-            self._is_wrong(run.process, run.attempt, "has run, is running by its record")
+        holder = f"@{worker.name}"
+        if record is not None and record["state"] == "running" and record.get("holder", "").endswith(holder):
+            self._is_wrong(worker, run.attempt, "has run, is running by its record")
 
     def _is_wrong(self, process: Process, attempt: str, words: str, most_seconds: float = _IN_TIME_SECONDS) -> None:
-        now, what = self._world.seconds(), (process.name, attempt)
+        now, what = self._world.seconds(), (process.name, attempt, words)
         self._wrong.add(what)
         since = self._since.setdefault(what, now)
         if now - max(since, self._disturbed_until(process)) > most_seconds:
@@ -142,7 +156,3 @@ class Delays:
     def _record(self, attempt: str) -> Mapping[str, str] | None:
         record: Mapping[str, str] | None = self._server.peek(self._keys.attempt(attempt))
         return record
-
-
-def _worker_of(run: Run) -> str:
-    return "@" + name_of(run.process)

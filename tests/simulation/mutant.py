@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.simulation.plan import FaultKind, Plan
+from tests.simulation.plan import ActionKind, FaultKind, Plan
 
-_ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,10 +15,11 @@ class Mutant:
     """One removed guard.
 
     :ivar within: how many histories the simulation has to notice it.
-    :ivar harmless: why no history notices it, "" for one that is to be noticed.
+    :ivar unseen_because: why no history notices it, "" for one that is to be noticed.
+    :ivar test: the ordinary test that notices it, where no history does.
     :ivar needs_pods: it concerns pods, though it is no part of the agent.
     :ivar needs_warm: it concerns warm pods.
-    :ivar needs: faults without which the guard has nothing to do; one of them is enough.
+    :ivar needs: faults or actions without which the guard has nothing to do; one of them is enough.
     """
 
     name: str
@@ -28,13 +29,14 @@ class Mutant:
     within: int = 1000
     needs_pods: bool = False
     needs_warm: bool = False
-    needs: tuple[FaultKind, ...] = ()
-    harmless: str = ""
+    needs: tuple[FaultKind | ActionKind, ...] = ()
+    unseen_because: str = ""
+    test: str = ""
 
     @property
     def path(self) -> Path:
         """The file."""
-        return _ROOT / self.file
+        return ROOT / self.file
 
     def mutated(self) -> str:
         """Return the text of the file without the guard.

@@ -17,7 +17,7 @@ def update_table(mutants: Sequence[Mutant], found: Mapping[str, str]) -> None:
     begin = page.index(_HEAD)
     known = dict(map(_read_row, page[begin + len(_HEAD) :].splitlines()))
     rows = [
-        f"| {mutant.name} | {_where(mutant)} | {after} |\n"
+        f"| {mutant.name} | {_where(mutant)} | {_explained(mutant, after)} |\n"
         for mutant in mutants
         if (after := found.get(mutant.name) or known.get(mutant.name))
     ]
@@ -27,6 +27,15 @@ def update_table(mutants: Sequence[Mutant], found: Mapping[str, str]) -> None:
 def _read_row(line: str) -> tuple[str, str]:
     _, name, _, after, _ = line.split("|")
     return name.strip(), after.strip()
+
+
+def _explained(mutant: Mutant, after: str) -> str:
+    """Return the number, or after how many histories it was not noticed and why."""
+    if after.isdecimal():
+        return after
+    number = after.partition(".")[0]
+    by_test = f"`{mutant.test.rpartition('::')[2].partition('[')[0]}` notices it" if mutant.test else ""
+    return ". ".join(part for part in (number, mutant.unseen_because, by_test) if part)
 
 
 def _where(mutant: Mutant) -> str:

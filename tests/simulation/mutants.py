@@ -134,6 +134,10 @@ MUTANTS = (
         new=" then",
         needs=("unanswered", "late"),
         within=1000,
+        unseen_because=(
+            "What has ended has another generation, unless it ends between the look at its record and the submission"
+        ),
+        test="tests/contract/test_store.py::test_an_ended_attempt_is_never_submitted_again",
     ),
     Mutant(
         name="a submission by another owner leaves the attempt with the first",
@@ -142,6 +146,8 @@ MUTANTS = (
         new="    if false then",
         needs=("kill", "pause"),
         within=1000,
+        unseen_because="Redis must lose the adoption of an attempt that is lost in the same seconds",
+        test="tests/contract/test_store.py::test_submitting_again_needs_the_generation_that_is_known",
     ),
     # ---- adopt.lua, restore.lua, forget.lua ----
     Mutant(
@@ -201,6 +207,9 @@ MUTANTS = (
         file=f"{_EXECUTOR}/intake.py",
         old="if tracked is not None and event.generation >= tracked.generation:",
         new="if tracked is not None:",
+        unseen_because="Events are read before records: a loss must be read in a record before its event is",
+        test="tests/integration/test_executor.py"
+        "::test_an_event_from_before_an_attempt_was_launched_again_does_not_touch_it",
     ),
     Mutant(
         name="a loss of data is not noticed",
@@ -221,6 +230,10 @@ MUTANTS = (
         file=f"{_EXECUTOR}/adoption.py",
         old="        elif row is None or not row.is_beating(context.settings.worker_lost_after_seconds):",
         new="        else:",
+        unseen_because=(
+            "Redis must lose a record just when it is adopted: workers and agents write it again within seconds"
+        ),
+        test="tests/integration/test_owner_repairs.py::test_a_task_that_sends_heartbeats_is_never_given_back",
     ),
     Mutant(
         name="adoptions that failed are forgotten",
@@ -233,12 +246,18 @@ MUTANTS = (
         file=f"{_EXECUTOR}/submission.py",
         old="            item.tracked.generation, item.tracked.state = record.generation, record.state\n",
         new="            pass\n",
+        unseen_because="A timed repair reads its record within 10 s",
+        test="tests/integration/test_executor.py"
+        "::test_an_attempt_that_ended_before_its_submission_was_answered_is_told_without_a_timed_repair",
     ),
     Mutant(
         name="a submission that has ended by now is not read again",
         file=f"{_EXECUTOR}/submission.py",
         old="    if tracked.state.is_terminal:\n        context.pending.to_read.add(tracked.attempt)\n",
         new="",
+        unseen_because="A timed repair reads its record within 10 s",
+        test="tests/integration/test_executor.py"
+        "::test_an_attempt_that_ended_before_its_submission_was_answered_is_told_without_a_timed_repair",
     ),
     Mutant(
         name="a superseded run is told",
@@ -251,12 +270,18 @@ MUTANTS = (
         file=f"{_EXECUTOR}/context.py",
         old="        if older.state is State.RUNNING:",
         new="        if False:",
+        unseen_because="Its task has told Airflow its end already: only the last lines of its log would be missing",
+        test="tests/integration/test_executor.py::test_the_forerunner_of_a_resumed_task_ends_by_itself",
     ),
     Mutant(
         name="what Airflow has ended is not revoked",
         file=f"{_EXECUTOR}/revocation.py",
         old="        context.ledger.remove(tracked.attempt)\n        context.pending.to_revoke.add(tracked.attempt)\n",
         new="        context.ledger.remove(tracked.attempt)\n",
+        unseen_because=(
+            "What is lost is decided before Airflow fails it, and what is live again is revoked by a timed repair"
+        ),
+        test="tests/integration/test_executor.py::test_a_task_that_airflow_ends_is_revoked",
     ),
     Mutant(
         name="lost workers are not looked for",
@@ -269,6 +294,9 @@ MUTANTS = (
         file=f"{_EXECUTOR}/lost.py",
         old="        if not context.outage.can_tell_silence(quiet_seconds):\n            return\n",
         new="",
+        unseen_because="Tasks that send heartbeats to Airflow are spared by another guard",
+        test="tests/integration/test_lost_workers.py"
+        "::test_nobody_is_taken_for_lost_who_could_not_be_heard_because_redis_was_away",
     ),
     Mutant(
         name="a task that sends heartbeats is lost",
@@ -281,12 +309,17 @@ MUTANTS = (
         file=f"{_EXECUTOR}/lost.py",
         old="[tracked for tracked in running if tracked.attempt not in in_hand]",
         new="running",
+        unseen_because="Tasks that send heartbeats to Airflow are spared by another guard",
+        test="tests/integration/test_lost_workers.py::test_a_task_of_a_living_worker_is_left_alone",
     ),
     Mutant(
         name="a lost attempt is submitted again though it has started",
         file=f"{_EXECUTOR}/lost.py",
         old="has_started = row is None or row.state not in _WAITS",
         new="has_started = False",
+        unseen_because="Only what Airflow has queued gets a new workload: it ends as revoked in place of failed",
+        test="tests/integration/test_lost_data.py"
+        "::test_a_pod_that_started_its_task_unseen_is_recorded_so_that_it_can_be_found",
     ),
     Mutant(
         name="messages that got lost are not sent again",
@@ -305,6 +338,8 @@ MUTANTS = (
         file=f"{_EXECUTOR}/comparison.py",
         old="            elif record.state.is_terminal or record.owner == context.owner:",
         new="            elif record.state.is_terminal:",
+        unseen_because="What Airflow waits for is adopted once more, and compared then",
+        test="tests/integration/test_executor.py::test_success_frees_the_slot_and_is_told_once",
     ),
     Mutant(
         name="lost records are not written again",
@@ -340,12 +375,17 @@ MUTANTS = (
         file=f"{_WORKERS}/run.py",
         old="            return replace(end, untold=state.value)",
         new="            return end",
+        unseen_because="Redis must be unavailable for 15 minutes",
+        test="tests/integration/workers/test_worker_refusals.py"
+        "::test_what_a_full_redis_refuses_is_kept_by_the_worker_an_end_and_a_message_that_was_not_started",
     ),
     Mutant(
         name="a report is about whatever holds the attempt now",
         file=f"{_WORKERS}/reports.py",
         old="    elif record.holder == worker and _process_of(record) == report.process:",
         new="    elif True:",
+        unseen_because="Its worker must be cut off when a task process dies, until the attempt runs elsewhere",
+        test="tests/unit/workers/test_reports.py::test_a_run_elsewhere_is_not_failed_by_the_loss_of_a_second_delivery",
     ),
     Mutant(
         name="a worker does not say again what ran after a loss of data",
@@ -360,12 +400,16 @@ MUTANTS = (
         old="            self._store().attempts.restore([_restoration(record) for record in lost])\n",
         new="            pass\n",
         needs=("flush", "restart", "fall_back"),
+        unseen_because="After a loss of data its witness writes them as well",
+        test="tests/unit/workers/test_heartbeat.py::test_a_running_record_that_redis_lost_is_written_again",
     ),
     Mutant(
         name="a worker does not note what it received",
         file=f"{_WORKERS}/heartbeat.py",
         old="        if news:\n",
         new="        if False:\n",
+        unseen_because="With Redis as the broker, what has left its queue is missed all the same",
+        test="tests/unit/workers/test_heartbeat.py::test_the_record_of_a_message_that_waits_here_says_so",
     ),
     *AGENT_MUTANTS,
     *REPAIR_MUTANTS,

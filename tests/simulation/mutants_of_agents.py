@@ -17,6 +17,9 @@ AGENT_MUTANTS = (
         new="            if False:",
         within=3000,
         needs=("pause",),
+        unseen_because="Another agent must run the attempt while one is paused just before a creation",
+        test="tests/unit/agent/test_agent_creation.py"
+        "::test_no_pod_is_created_for_a_record_that_was_read_before_a_pause",
     ),
     Mutant(
         name="a creation whose answer was lost is made again under another name",
@@ -43,7 +46,7 @@ AGENT_MUTANTS = (
         old="        if record is None or record.generation != launch.entry.generation or ",
         new="        if record is None or ",
         within=100,
-        harmless="Both entries make a pod of the same name, and the API server refuses the second",
+        unseen_because="Both entries make a pod of the same name, and the API server refuses the second",
     ),
     Mutant(
         name="a launch of what is not to be launched is made",
@@ -51,7 +54,7 @@ AGENT_MUTANTS = (
         old="        if record.state not in LAUNCHABLE:\n            return Dropped(launch)\n",
         new="",
         within=100,
-        harmless="What is launched has a pod of this name already; what is revoked has another generation",
+        unseen_because="What is launched has a pod of this name already; what is revoked has another generation",
     ),
     Mutant(
         name="the outcome of a launch is not recorded again after an outage",
@@ -79,6 +82,9 @@ AGENT_MUTANTS = (
         old="            self._queue.settled(launch)  # it may have been tried for others that are refused\n",
         new="            pass\n",
         within=10_000,
+        unseen_because="The pod that is tried for all others of a quota must exist already",
+        test="tests/unit/agent/test_agent_launch_queue.py"
+        "::test_the_next_one_tries_where_the_pod_of_the_first_was_there_already",
     ),
     # ---- pods that are followed ----
     Mutant(
@@ -87,6 +93,11 @@ AGENT_MUTANTS = (
         old="        to=to,\n        generation=pod.generation,\n",
         new="        to=to,\n        generation=None,\n",
         within=1000,
+        unseen_because=(
+            "An agent records a verdict once: another one must take the watch over between a pod's failure and "
+            "its deletion"
+        ),
+        test="tests/unit/agent/test_agent_decision.py::test_a_diagnosis_changes_the_record_to",
     ),
     Mutant(
         name="a pod that died before its task is not launched again",
@@ -125,6 +136,7 @@ AGENT_MUTANTS = (
         old="            if error.status != 404:\n                raise\n",
         new="",
         within=2000,
+        unseen_because="A pod must exist that no list shows, which needs somebody who changes its labels",
     ),
     Mutant(
         name="a watch goes on from a version that is too old",
@@ -137,6 +149,7 @@ AGENT_MUTANTS = (
         file=f"{_AGENT}/watch/decision.py",
         old="    if claim.outcome is Outcome.STALE and claim.generation < pod.generation:",
         new="    if False:",
+        unseen_because="Its launch has come back too, and finds the pod",
     ),
     Mutant(
         name="a removal that failed is not tried again",
@@ -150,6 +163,7 @@ AGENT_MUTANTS = (
         old="        return self._lease is not None and self._clock() < self._until",
         new="        return self._lease is not None",
         within=1000,
+        unseen_because="What it still does is fenced: by generations, versions of pods and fencing numbers",
     ),
     # ---- the executor ----
     Mutant(
@@ -166,6 +180,7 @@ AGENT_MUTANTS = (
         new="            if False:",
         needs_pods=True,
         within=1000,
+        unseen_because="Airflow drops an end of a task that it does not have as queued or running",
     ),
     Mutant(
         name="what agents report as lost is not decided",

@@ -38,6 +38,7 @@ HAND_OVER_MUTANTS = (
         needs_pods=True,
         within=3000,
         needs_warm=True,
+        unseen_because="The agent has read the record just before: it must change in between",
     ),
     Mutant(
         name="what is not to be launched gets a waiting pod",
@@ -47,6 +48,7 @@ HAND_OVER_MUTANTS = (
         needs_pods=True,
         within=3000,
         needs_warm=True,
+        unseen_because="The agent has read the record just before: it must change in between",
     ),
     Mutant(
         name="a waiting pod that is given away is not told",
@@ -91,6 +93,7 @@ HAND_OVER_MUTANTS = (
         new="            if self._client.delete_pod(pod.namespace, pod.name, uid=pod.uid):",
         within=3000,
         needs_warm=True,
+        unseen_because="It must be claimed in the milliseconds between a list and the deletion",
     ),
     Mutant(
         name="after a loss of data an attempt gets a waiting pod beside its own",
@@ -110,6 +113,7 @@ HAND_OVER_MUTANTS = (
         within=3000,
         needs_pods=True,
         needs=("no_attach",),
+        unseen_because="An agent must get the right to attach in the moment in which another one takes the launch over",
     ),
     Mutant(
         name="a pod of another attempt gets the workload",
@@ -118,6 +122,7 @@ HAND_OVER_MUTANTS = (
         new="        if warm_state(pod) != CLAIMED:",
         within=3000,
         needs_warm=True,
+        unseen_because="Redis must lose that a pod was given away, just before another attempt asks for one",
     ),
     Mutant(
         name="a workload is written though its attempt is not wanted any more",
@@ -125,6 +130,7 @@ HAND_OVER_MUTANTS = (
         old="        if not self.is_wanted(claimed):",
         new="        if False:",
         within=3000,
+        unseen_because="The API refuses the start, and the pod is deleted: that takes as long without the guard",
     ),
     Mutant(
         name="a workload with a lost answer counts as not accepted",
@@ -164,6 +170,8 @@ HAND_OVER_MUTANTS = (
         new='    return [{"op": "replace", "path": path_of("labels", LABEL_WORKLOAD), "value": CLAIMED}, claimed]',
         needs_pods=True,
         within=3000,
+        unseen_because="The record names the entry of the hand-over, and others are dropped",
+        test="tests/unit/kube/test_kube_awaiting_pod.py::test_one_agent_begins_to_hand_over",
     ),
     Mutant(
         name="a pod that waits for its workload counts as running",
@@ -210,7 +218,7 @@ HAND_OVER_MUTANTS = (
         old=" or is_of_other_pod then\n",
         new=" then\n",
         needs_pods=True,
-        harmless="An agent that has just started must launch what Redis has lost; a test of the store notices it",
+        unseen_because="An agent that has just started must launch what Redis has lost; a test of the store notices it",
     ),
     Mutant(
         name="an old pod gets the workload of an attempt with a warm pod",
@@ -218,14 +226,14 @@ HAND_OVER_MUTANTS = (
         old="if (known[6] or '') ~= '' and (tonumber(known[7] or '-1') or -1) == generation then\n  return 0\nend\n",
         new="",
         needs_pods=True,
-        harmless="The launch names its warm pod first; a test of the store notices it",
+        unseen_because="The launch names its warm pod first; a test of the store notices it",
     ),
     Mutant(
         name="nobody looks after a warm pod whose record does not name it",
         file="hybrid_executor/agent/watch/recording.py",
         old="            if (sighting.awaits or sighting.was_warm)\n",
         new="            if sighting.awaits\n",
-        harmless="Redis must lose a record just when an agent has claimed the pod; a test notices it",
+        unseen_because="Redis must lose a record just when an agent has claimed the pod; a test notices it",
     ),
     # ---- workloads that have expired ----
     Mutant(
@@ -236,6 +244,9 @@ HAND_OVER_MUTANTS = (
         needs_pods=True,
         within=1000,
         needs=("expire",),
+        unseen_because="It is launched again some times, and then its owner makes a new workload",
+        test="tests/contract/test_store_hand_overs.py"
+        "::test_an_owner_is_asked_for_a_new_workload_by_an_event_that_changes_nothing",
     ),
     Mutant(
         name="an attempt gets a new workload though its task is queued as another one",
@@ -244,7 +255,7 @@ HAND_OVER_MUTANTS = (
         new="        workload = made.get(tracked.attempt) or context.make_workloads([tracked.workload_id]).get("
         "tracked.workload_id)\n",
         needs_pods=True,
-        harmless="Its task must be reset while its scheduler is paused and its pod waits; a test notices it",
+        unseen_because="Its task must be reset while its scheduler is paused and its pod waits; a test notices it",
     ),
     Mutant(
         name="what runs gets a new workload",
@@ -253,5 +264,8 @@ HAND_OVER_MUTANTS = (
         new=" then",
         needs_pods=True,
         within=3000,
+        unseen_because="What has no workload cannot start: it must have got two",
+        test="tests/contract/test_store_hand_overs.py"
+        "::test_nothing_is_handed_over_or_renewed_where_an_attempt_has_started_or_ended",
     ),
 )

@@ -82,7 +82,7 @@ LIMIT_MUTANTS = (
         new=" and route",
         needs_pods=True,
         within=1000,
-        harmless="What has ended is not in its owner's set, whose attempts are counted",
+        unseen_because="What has ended is not in its owner's set, whose attempts are counted",
     ),
     Mutant(
         name="what has started leaves its target",
@@ -106,7 +106,7 @@ LIMIT_MUTANTS = (
         old="if known_generation ~= generation then\n  return -2\nend\n",
         new="",
         within=300,
-        harmless="What has ended does not change any more, and a live record is kept by another guard",
+        unseen_because="What has ended does not change any more, and a live record is kept by another guard",
     ),
     Mutant(
         name="the announcement of another life is withdrawn",
@@ -114,5 +114,6 @@ LIMIT_MUTANTS = (
         old="if life ~= '' and known_life and known_life ~= life then",
         new="if false then",
         within=10_000,
+        unseen_because="A worker's last words must come when its successor has announced itself under its name",
     ),
 )

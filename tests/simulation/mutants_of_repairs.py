@@ -17,6 +17,7 @@ REPAIR_MUTANTS = (
         file=f"{_LUA}/forget.lua",
         old="if not is_wrong_type(known) and state and not is_among(state, terminal) and known[2] == owner then",
         new="if false then",
+        unseen_because="What is live and unknown to its owner was revoked just before, or an adoption adds it again",
     ),
     Mutant(
         name="a live attempt is dropped from its pool's set",
@@ -63,7 +64,7 @@ REPAIR_MUTANTS = (
         old="  redis.call('SET', trimmed_key, last, 'EX', 604800)\n",
         new="",
         within=200,
-        harmless="Timed repairs compare all attempts with their records, only later",
+        unseen_because="Timed repairs compare all attempts with their records, only later",
     ),
     Mutant(
         name="an old watcher replaces the version of the new one",
@@ -72,7 +73,7 @@ REPAIR_MUTANTS = (
         new="if false then",
         needs_pods=True,
         within=200,
-        harmless="A watch that begins at an older version sees some events twice",
+        unseen_because="A watch that begins at an older version sees some events twice",
     ),
     # ---- the store ----
     Mutant(
@@ -97,6 +98,9 @@ REPAIR_MUTANTS = (
         old="    if isinstance(workload, Exception) or not context.trusts_ids:",
         new="    if True:",
         within=1000,
+        unseen_because=(
+            "A scheduler must be paused while another one queues its task, and Redis lose its data after that"
+        ),
     ),
     Mutant(
         name="a scheduler that was stopped submits what another one has queued",
@@ -110,7 +114,7 @@ REPAIR_MUTANTS = (
         file=f"{_EXECUTOR}/still_queued.py",
         old="    _look_at_clock(context)\n    context.turned_at",
         new="    context.turned_at",
-        harmless="It must be stopped while a task waits for a place on its target; a test notices it",
+        unseen_because="It must be stopped while a task waits for a place on its target; a test notices it",
     ),
     Mutant(
         name="a lost attempt that came back with older data is not decided",
@@ -119,6 +123,7 @@ REPAIR_MUTANTS = (
         new="            elif False:",
         needs_pods=True,
         within=3000,
+        unseen_because="Redis must fall back to the moment between a loss and the submission that follows",
     ),
     Mutant(
         name="a lost attempt is submitted again though Airflow has another one for its task",
@@ -126,6 +131,9 @@ REPAIR_MUTANTS = (
         old='            is_ours = row is None or row.attempt in ("", tracked.attempt)',
         new="            is_ours = True",
         within=3000,
+        unseen_because="The submission looks once more whose the task is",
+        test="tests/integration/test_lost_workers.py"
+        "::test_a_lost_attempt_whose_task_is_queued_as_another_one_fails_alone",
     ),
     Mutant(
         name="a lost attempt whose task ended well has failed",
@@ -133,6 +141,7 @@ REPAIR_MUTANTS = (
         old="row.attempt == tracked.attempt and row.state in _ENDED_WELL",
         new="False",
         within=1000,
+        unseen_because="It ends as revoked, and Airflow has the end from the task itself",
     ),
     Mutant(
         name="an attempt is adopted though Airflow has another one for its task",
@@ -140,6 +149,9 @@ REPAIR_MUTANTS = (
         old="        if row is None or row.attempt != attempt or row.queued_by",
         new="        if row is None or row.queued_by",
         within=1000,
+        unseen_because="Airflow must reset a task whose adoption waits for Redis",
+        test="tests/integration/test_owner_repairs.py"
+        "::test_what_could_not_be_looked_up_is_left_alone_if_its_task_is_queued_as_another_attempt_by_then",
     ),
     Mutant(
         name="what came back with older data is revoked though Airflow waits for it",
@@ -147,6 +159,7 @@ REPAIR_MUTANTS = (
         old="        if row is None or row.attempt != record.id or row.state not in compat.UNFINISHED:",
         new="        if True:",
         within=1000,
+        unseen_because=("Redis must lose an adoption whose first scheduler was paused and goes on"),
     ),
     Mutant(
         name="what is to be adopted is revoked",
@@ -154,6 +167,7 @@ REPAIR_MUTANTS = (
         old="        if context.ledger.get(attempt) is None and attempt not in expected",
         new="        if context.ledger.get(attempt) is None",
         within=1000,
+        unseen_because="Airflow's rows say that it is waited for",
     ),
     Mutant(
         name="an attempt that another scheduler answers for is kept",
@@ -167,6 +181,7 @@ REPAIR_MUTANTS = (
         old="        if row is None or row.attempt != tracked.attempt:\n            end(context, tracked)\n",
         new="        if True:\n            end(context, tracked)\n",
         within=1000,
+        unseen_because="The task goes on and tells Airflow its end: only its slot is free too early",
     ),
     Mutant(
         name="a revocation is forgotten before it is done",
@@ -174,6 +189,8 @@ REPAIR_MUTANTS = (
         old="    attempts = set(context.pending.to_revoke)\n",
         new="    attempts = set(context.pending.to_revoke)\n    context.pending.to_revoke -= attempts\n",
         within=1000,
+        needs=("take_back",),
+        unseen_because="Redis must refuse two revocations in a row, and the attempt must still wait after them",
     ),
     Mutant(
         name="a stuck task's revocation is forgotten before it is done",
@@ -181,6 +198,7 @@ REPAIR_MUTANTS = (
         old="    context.pending.to_revoke.add(attempt)\n    return waited_for",
         new="    return waited_for",
         within=2000,
+        needs=("take_back",),
     ),
     Mutant(
         name="what was taken back before a fall-back is not taken back again",
@@ -189,6 +207,7 @@ REPAIR_MUTANTS = (
         new="",
         within=10_000,
         needs=("fall_back",),
+        unseen_because="The repair of what is live again revokes it in the same loop, if Airflow's database answers",
     ),
     Mutant(
         name="a task whose attempt was taken back by a scheduler that died is adopted",
@@ -197,6 +216,7 @@ REPAIR_MUTANTS = (
         new=" and False\n",
         within=10_000,
         needs=("kill",),
+        unseen_because="A scheduler must die in the milliseconds between the revocation and Airflow's commit",
     ),
     Mutant(
         name="what Airflow does not wait for is not looked for",
@@ -204,6 +224,7 @@ REPAIR_MUTANTS = (
         old="        sure = [tracked for tracked in found if now - since[tracked.attempt] >= _SURE_AFTER_SECONDS]\n",
         new="        sure = []\n",
         within=10_000,
+        unseen_because="In a history it starts soon, and the API refuses it: only what waits for ever shows it",
     ),
     Mutant(
         name="after a loss of data what Airflow does not wait for waits for its turn",
@@ -213,6 +234,7 @@ REPAIR_MUTANTS = (
         within=10_000,
         needs_pods=True,
         needs=("fall_back",),
+        unseen_because="The API refuses the start, unless the task is deferred and queued again in these seconds",
     ),
     Mutant(
         name="a task that has just run to its end is not waited for at the first look",
@@ -221,6 +243,7 @@ REPAIR_MUTANTS = (
         new="        sure = found\n",
         within=10_000,
         needs_pods=True,
+        unseen_because="Only its log would be missing",
     ),
     Mutant(
         name="a pod without its workload keeps an attempt from the workers",
@@ -238,13 +261,14 @@ REPAIR_MUTANTS = (
         old="            except HybridError:\n                raise\n",
         new="            except HybridError:\n                self._waiting.popleft()\n                raise\n",
         within=3000,
+        needs=("time_out", "lose_process"),
     ),
     Mutant(
         name="an attempt whose task runs elsewhere has failed",
         file=f"{_WORKERS}/run.py",
         old='category="duplicate"), State.LOST',
         new='category="duplicate"), State.FAILED',
-        harmless="Redis must lose the claim of a running task, and its worker not write it again; a test notices it",
+        unseen_because="Redis must lose the claim of a running task, and its worker not write it again",
     ),
     Mutant(
         name="what has ended is ended again in a newer generation",
@@ -252,6 +276,7 @@ REPAIR_MUTANTS = (
         old="    if record is None or record.state.is_terminal or record.generation > note.generation:",
         new="    if record is None or record.state.is_terminal:",
         within=1000,
+        unseen_because="After a fall-back nothing is claimed until workers have written their ends again",
     ),
     # ---- the agent ----
     Mutant(
@@ -260,6 +285,7 @@ REPAIR_MUTANTS = (
         old="            self._is_news = True\n            self.suspect()\n",
         new="            self._is_news = True\n",
         within=3000,
+        unseen_because="The second pod has the same name, and the API server refuses it",
     ),
     Mutant(
         name="a deletion is forgotten before it is done",
@@ -268,7 +294,7 @@ REPAIR_MUTANTS = (
         "on_done=lambda: self._intake.acknowledge(entry))\n",
         new="            self._intake.acknowledge(entry)\n            self.delete_pod(entry.pod, entry.namespace)\n",
         within=300,
-        harmless="Each list of all pods finds pods of attempts that have ended",
+        unseen_because="Each list of all pods finds pods of attempts that have ended",
     ),
     Mutant(
         name="an agent that leaves takes with it what it has just got",

@@ -21,7 +21,7 @@ ROUTE_MUTANTS = (
         old="  elseif is_full(destination, id) then",
         new="  elseif false then",
         needs_pods=True,
-        harmless="Two schedulers have to submit to a target at the same moment; tests with threads notice it",
+        unseen_because="Two schedulers have to submit to a target at the same moment; tests with threads notice it",
     ),
     Mutant(
         name="what has started moves",
@@ -44,7 +44,7 @@ ROUTE_MUTANTS = (
         old="      shared('SREM', prefix .. LIVE .. known[4], id)\n",
         new="",
         needs_pods=True,
-        harmless="The sweep of the pool's set drops it, and the sets of other pools are not looked at",
+        unseen_because="The sweep of the pool's set drops it, and the sets of other pools are not looked at",
     ),
     Mutant(
         name="an end does not leave the place",
@@ -66,14 +66,14 @@ ROUTE_MUTANTS = (
         old="local is_parked = is_withdrawn or (is_further_launch and leaving ~= '')\n",
         new="local is_parked = false\n",
         needs_pods=True,
-        harmless="It is launched once more on its target, and is withdrawn again",
+        unseen_because="It is launched once more on its target, and is withdrawn again",
     ),
     Mutant(
         name="a pod that was deleted for a move counts as failed where nobody saw it go",
         file="hybrid_executor/agent/watch/recording.py",
         old="if change is not None and sighting.is_unseen and change.to is State.FAILED:",
         new="if change is not None and False:",
-        harmless="The watch must miss its end, and its attempt must have lost another pod; a test notices it",
+        unseen_because="The watch must miss its end, and its attempt must have lost another pod; a test notices it",
     ),
     Mutant(
         name="what waits where it is does not end when its last pod is gone",
@@ -81,7 +81,7 @@ ROUTE_MUTANTS = (
         old="            if tracked.stays and not tracked.leaving:\n",
         new="            if tracked.stays:\n",
         needs_pods=True,
-        harmless="A person must mark it while it waits, and two of its pods must fail then; a test notices it",
+        unseen_because="A person must mark it while it waits, and two of its pods must fail then; a test notices it",
     ),
     Mutant(
         name="a pod that may still be created counts as absent",
@@ -89,6 +89,7 @@ ROUTE_MUTANTS = (
         old="            if self._may_be_under_way(withdrawn):\n",
         new="            if False:\n",
         within=2000,
+        unseen_because="A creation must be late by seconds just when its attempt is to leave its target",
     ),
     Mutant(
         name="nobody looks after a launch that is to leave its target",
@@ -104,6 +105,7 @@ ROUTE_MUTANTS = (
         old=" or record.cluster != self._cluster:\n",
         new=":\n",
         within=1000,
+        unseen_because="A move raises the generation",
     ),
     Mutant(
         name="a move that Redis has lost is not undone",
@@ -112,12 +114,13 @@ ROUTE_MUTANTS = (
         new="    if False:",
         needs_pods=True,
         within=10_000,
+        unseen_because="Redis must fall back to just before a move",
     ),
     Mutant(
         name="a scheduler does not move what waits too long",
         file="hybrid_executor/executor/moves.py",
         old='            return "wait"\n',
         new='            return ""\n',
-        harmless="It starts where it is, later",
+        unseen_because="It starts where it is, later",
     ),
 )

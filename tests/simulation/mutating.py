@@ -12,7 +12,7 @@ import pathlib
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
 from types import CodeType
 
@@ -30,10 +30,9 @@ _AIRFLOW = (
 )
 
 
-def run_mutants(words: str, *, first: int, most: int, redis: str, is_written: bool) -> int:
-    """Run the mutants whose name or file contains these words; return how many were not noticed.
+def run_mutants(mutants: Sequence[Mutant], *, first: int, most: int, redis: str, is_written: bool) -> int:
+    """Run mutants; return how many were not noticed.
 
-    :param words: several are separated by commas, and one of them is enough.
     :param first: the first seed.
     :param most: run at most so many histories for each.
     :param redis: a server on which a history that notices one is run again, "" for none.
@@ -46,7 +45,7 @@ def run_mutants(words: str, *, first: int, most: int, redis: str, is_written: bo
             continue  # not in all releases
     loaded = [name for name in sys.modules if name.partition(".")[0] in ("hybrid_executor", "hybrid_workers")]
     missed = 0
-    for mutant in _chosen(words):
+    for mutant in mutants:
         mutant.mutated()
         began, most_here = time.perf_counter(), min(most, mutant.within)
         reading, writing = os.pipe()
@@ -57,23 +56,20 @@ def run_mutants(words: str, *, first: int, most: int, redis: str, is_written: bo
         with os.fdopen(reading) as told:
             count = told.read()
         found = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
-        missed += not (found or mutant.harmless)
-        if mutant.harmless and not found:
-            print(f" ({mutant.harmless})", end="")
+        missed += not (found or mutant.unseen_because)
+        if mutant.unseen_because and not found:
+            print(f" ({mutant.unseen_because})", end="")
         print(f"  {time.perf_counter() - began:.0f} s", flush=True)
         if is_written:
-            update_table(MUTANTS, {mutant.name: count or _in_words(mutant, most_here)})
+            update_table(MUTANTS, {mutant.name: count or f"not in {most_here}"})
     print(f"{missed} mutants were not noticed")
     return missed
 
 
-def _chosen(words: str) -> Iterator[Mutant]:
+def choose(words: str) -> list[Mutant]:
+    """Return the mutants whose name or file contains one of these words, which are separated by commas."""
     wanted = [word.strip() for word in words.split(",")]
-    return (mutant for mutant in MUTANTS if any(word in f"{mutant.file} {mutant.name}" for word in wanted))
-
-
-def _in_words(mutant: Mutant, most: int) -> str:
-    return f"not in {most}" + (f". {mutant.harmless}" if mutant.harmless else "")
+    return [mutant for mutant in MUTANTS if any(word in f"{mutant.file} {mutant.name}" for word in wanted)]
 
 
 def _run_alone(mutant: Mutant, loaded: list[str], *, first: int, most: int, redis: str, told: int) -> None:

@@ -28,6 +28,7 @@ _NETWORK: tuple[FaultKind, ...] = (
     "lost", "unanswered", "unanswered", "unanswered", "late", "late", "refused", "READONLY", "OOM", "MISCONF",
     "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY", "NOAUTH", "NOPERM",
 )  # fmt: skip
+_REFUSALS: tuple[FaultKind, ...] = ("lost", "unanswered", "refused", "READONLY", "OOM")
 _DATA: tuple[FaultKind, ...] = ("flush", "restart", "fall_back", "fall_back")
 _ACTIONS: tuple[ActionKind, ...] = ("clear", "clear", "mark_success", "mark_failed", "revoke", "take_back", "erase")
 _KUBE: tuple[FaultKind, ...] = (
@@ -158,8 +159,8 @@ class Plan:
         return max([0.0, *(fault.ends_at for fault in self.faults), *(action.at for action in self.actions)])
 
     def has(self, *kinds: str) -> bool:
-        """Return whether there is a fault of one of these kinds."""
-        return any(fault.kind in kinds for fault in self.faults)
+        """Return whether there is a fault, or an action, of one of these kinds."""
+        return any(one.kind in kinds for one in (*self.faults, *self.actions))
 
 
 def make_plan(seed: int) -> Plan:
@@ -229,6 +230,7 @@ def make_plan(seed: int) -> Plan:
     )
     plan = _with_long_task(plan, random.Random(f"long {seed}"))
     plan = _with_aimed_faults(plan, random.Random(f"scripts {seed}"))
+    plan = _with_untold_ends(plan, random.Random(f"untold {seed}"))
     return _with_pods(plan, random.Random(f"pods {seed}"), agent_names) if agents else plan
 
 
@@ -259,6 +261,20 @@ def _with_aimed_faults(plan: Plan, rng: random.Random) -> Plan:
             replace(fault, script=rng.choice(scripts)) if is_single and scripts and rng.random() < 0.5 else fault
         )
     return replace(plan, faults=tuple(faults))
+
+
+def _with_untold_ends(plan: Plan, rng: random.Random) -> Plan:
+    """Let Redis refuse what is to be told of a process that has died, and of what Airflow takes back."""
+    faults = list(plan.faults)
+    for fault in plan.faults:
+        if fault.kind in ("time_out", "lose_process") and rng.random() < 0.5:
+            faults.append(Fault(fault.at, rng.choice(_REFUSALS), fault.target, script="Advance"))
+    for action in plan.actions:
+        if action.kind == "take_back" and faults and rng.random() < 0.5:
+            for number in range(plan.schedulers):
+                refusals = rng.choices(_REFUSALS, k=rng.choice((1, 2)))
+                faults += [Fault(action.at, kind, f"scheduler-{number}", script="Advance") for kind in refusals]
+    return replace(plan, faults=tuple(sorted(faults, key=lambda fault: fault.at)))
 
 
 def _with_pods(plan: Plan, rng: random.Random, agents: Sequence[str]) -> Plan:

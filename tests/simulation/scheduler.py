@@ -57,7 +57,7 @@ class SimulatedExecutor(HybridExecutor):
         world = airflow.world
         self.clock = world.seconds
         self._reports = self.watched = WatchedReports(self)
-        self._context = Context(
+        self.context = Context(
             settings=settings,
             store=store,
             owner=OwnerId(str(self.job_id)),
@@ -68,7 +68,7 @@ class SimulatedExecutor(HybridExecutor):
             clock=world.seconds,
             sleep=world.sleep,
         )
-        self._loop = Loop(self._context, pod_launch_retries=POD_LAUNCH_RETRIES)
+        self._loop = Loop(self.context, pod_launch_retries=POD_LAUNCH_RETRIES)
         self._loop.begin(lambda: None)
 
     def log_task_event(self, **_: Any) -> None:
@@ -77,18 +77,13 @@ class SimulatedExecutor(HybridExecutor):
     def _tell_slots(self) -> None:
         assert self.slots_available >= 0
 
-    @property
-    def context(self) -> Context:
-        """What the parts of the executor share."""
-        assert self._context is not None
-        return self._context
-
 
 class Scheduler:
     """One process with Airflow's loop.
 
     :param on_end: called when it has ended as it should: it was told to, or Redis refuses it when it starts.
     :ivar violations: what it saw that must not be.
+    :ivar given_up: attempts that it has told its executor to revoke.
     """
 
     def __init__(
@@ -110,6 +105,7 @@ class Scheduler:
         self.executor = SimulatedExecutor(parallelism=parallelism)
         self.executor.job_id = job_id
         self.violations: list[str] = []
+        self.given_up: set[str] = set()
         self.longest_heartbeat = 0.0
         self.most_trips = 0
         self._store = store
@@ -254,6 +250,7 @@ class Scheduler:
                 try:
                     attempt = row.attempt
                     self.executor.revoke_task(ti=row)  # type: ignore[arg-type]
+                    self.given_up.add(attempt)
                     row.taken_back[attempt] = row.queued_at, self.world.now
                     row.state, row.attempt = "scheduled", ""
                 finally:
@@ -265,4 +262,5 @@ class Scheduler:
             if is_silent and self.world.now - row.heartbeat_at > TASK_LOST_SECONDS:
                 self.world.say(f"fails {row.name}, which is silent")
                 self.executor.change_state(row.key, TaskInstanceState.FAILED, remove_running=True)
+                self.given_up.add(row.attempt)
                 self.airflow.fail(row)
