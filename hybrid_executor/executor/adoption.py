@@ -59,6 +59,7 @@ def _adopt(context: Context, tis: Sequence[TaskInstance]) -> list[TaskInstance]:
     attempts = {workload_id: AttemptId(ti.external_executor_id or "") for workload_id, ti in asked.items()}
     to_adopt = context.pending.to_adopt
     to_adopt.update(attempts)
+    _supersede_older(context, attempts)
     try:
         rows = compat.read_tasks(asked)
         records = _take_over(context, list(attempts.values()))
@@ -84,6 +85,17 @@ def _adopt(context: Context, tis: Sequence[TaskInstance]) -> list[TaskInstance]:
         del to_adopt[workload_id]
     log.info("Adopted %s task instances and gave %s back", len(tis) - len(given_back), len(given_back))
     return given_back
+
+
+def _supersede_older(context: Context, attempts: Mapping[str, AttemptId]) -> None:
+    """Let nobody hear of older attempts of these tasks, whether or not the present ones can be looked up.
+
+    Such an attempt may be known still, if Redis has lost its end: a deferred task's, which another scheduler resumed.
+    """
+    for tracked in context.ledger:
+        attempt = attempts.get(tracked.workload_id) if tracked.kind == "task" else None
+        if attempt not in (None, tracked.attempt) and not tracked.is_superseded:
+            context.supersede(tracked)
 
 
 def resume_adoption(context: Context) -> None:

@@ -87,8 +87,16 @@ class Context:
         """Remember an attempt. An older attempt of the same key is revoked, or left to its end where it runs."""
         older = self.ledger.add(tracked)
         self.reports.running(tracked.key)
-        if older is None:
-            return
+        if older is not None:
+            self._leave_behind(older)
+
+    def supersede(self, tracked: Tracked) -> None:
+        """Tell Airflow nothing of an attempt any more: its task has another one, which is not tracked."""
+        self.ledger.remove(tracked.attempt)
+        self.reports.superseded(tracked)
+        self._leave_behind(tracked)
+
+    def _leave_behind(self, older: Tracked) -> None:
         if older.state is State.RUNNING:
             # A deferred task may resume before its first process has ended: that process is left to end by itself.
             older.is_superseded = True

@@ -33,6 +33,10 @@ class Reports:
         """An attempt of this key is under way, from its submission on."""
         self._executor.running.add(key)
 
+    def superseded(self, tracked: Tracked) -> None:
+        """An attempt is under way that is not the one that Airflow waits for."""
+        self._executor.running.discard(tracked.key)
+
     def assigned(self, tracked: Tracked) -> None:
         """A task got an attempt id that Airflow is to save."""
         state = compat.event_states(tracked.key)["queued"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime, timezone
 from typing import Any
 
@@ -15,6 +16,17 @@ def open_session() -> Any:
     settings.configure_orm()
     assert settings.NonScopedSession is not None
     return settings.NonScopedSession()
+
+
+def queue_again(workload: Any) -> None:
+    """Let Airflow have the task of a workload as another attempt, as after another scheduler has queued it."""
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import update
+
+    with closing(open_session()) as session:
+        of_task = update(TaskInstance).where(TaskInstance.id == workload.ti.id)
+        session.execute(of_task.values(external_executor_id=str(uuid.uuid4())))
+        session.commit()
 
 
 def clear(session: Any) -> None:

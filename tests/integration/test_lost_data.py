@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from airflow.models.taskinstance import TaskInstance
-from sqlalchemy import update
 
 from hybrid_executor.events import OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Restoration, Store
 from tests.integration.conftest import queue, repaired, wait_for
-from tests.integration.rows import open_session
+from tests.integration.rows import queue_again
 from tests.integration.test_owner_repairs import rows_of
 from tests.redis_situations import frozen
 
@@ -90,9 +87,7 @@ def test_an_attempt_whose_task_is_queued_as_another_one_by_now_is_not_submitted_
     [attempt] = queue(executor, workload)
     executor.heartbeat()
     # Another scheduler has queued the task again, for example since it was deferred and has been resumed.
-    with open_session() as session:
-        session.execute(update(TaskInstance).values(external_executor_id=str(uuid4())))
-        session.commit()
+    queue_again(workload)
     store.client.flushall()
     assert "task" not in {name for name, (state, _) in repaired(executor).items() if state == "failed"}
     assert store.attempts.records([attempt]) == [None]

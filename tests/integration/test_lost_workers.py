@@ -19,7 +19,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.integration.conftest import QUEUE_OF_PODS, make_task, queue, repaired, wait_for
-from tests.integration.rows import open_session
+from tests.integration.rows import open_session, queue_again
 from tests.redis_situations import frozen
 
 MakeExecutor = Callable[..., Any]
@@ -153,11 +153,7 @@ def test_a_lost_attempt_whose_task_is_queued_as_another_one_fails_alone(
     workload = make_row(state="queued")
     attempt = start_on_worker(executor, store, workload)
     store.client.delete("default")
-    with closing(open_session()) as session:
-        session.execute(
-            update(TaskInstance).where(TaskInstance.id == workload.ti.id).values(external_executor_id="new")
-        )
-        session.commit()
+    queue_again(workload)
     repaired(executor)
     [record] = store.attempts.records([attempt])
     assert record is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from hybrid_executor.events import OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Restoration, Store
 from tests.integration.conftest import QUEUE_OF_PODS, as_task_instance, queue, repaired, unanswered, wait_for
-from tests.integration.rows import open_session
+from tests.integration.rows import open_session, queue_again
 from tests.redis_situations import frozen
 
 MakeExecutor = Callable[..., Any]
@@ -66,9 +66,7 @@ def test_a_scheduler_that_was_stopped_submits_nothing_that_another_one_has_queue
     executor.heartbeat()
     taken, ours = make_row("taken"), make_row("ours")
     stale, attempt = queue(executor, taken, ours)
-    with open_session() as session:
-        session.execute(update(TaskInstance).where(TaskInstance.id == taken.ti.id).values(external_executor_id="new"))
-        session.commit()
+    queue_again(taken)
     executor.clock.advance(40)
     if is_in_a_loop:
         executor.sync()  # its rest
@@ -90,9 +88,7 @@ def test_what_was_submitted_without_an_answer_is_taken_back_if_another_one_has_q
         patch.setattr(Attempts, "submit", unanswered(Attempts.submit))
         executor.heartbeat()
     assert store.attempts.owned_by("1") == {stale}
-    with open_session() as session:
-        session.execute(update(TaskInstance).where(TaskInstance.id == taken.ti.id).values(external_executor_id="new"))
-        session.commit()
+    queue_again(taken)
     executor.clock.advance(40)
     executor.heartbeat()
     executor.heartbeat()
@@ -221,25 +217,43 @@ def test_with_redis_away_nothing_is_given_back_and_the_question_is_asked_again(
 
 
 def test_what_could_not_be_looked_up_is_left_alone_if_its_task_is_queued_as_another_attempt_by_then(
-    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str
+    make_executor: MakeExecutor, make_row: MakeRow, redis_url: str
 ) -> None:
     first = make_executor(job_id=1)
     taken, ours = make_row("taken"), make_row("ours")
-    stale, attempt = queue(first, taken, ours)
+    queue(first, taken, ours)
     first.heartbeat()
     second = make_executor(job_id=2)
     with frozen(redis_url):
         assert second.try_adopt_task_instances(rows_of(taken, ours)) == []
-    with closing(open_session()) as session:
-        session.execute(update(TaskInstance).where(TaskInstance.id == taken.ti.id).values(external_executor_id="new"))
-        session.commit()
+    queue_again(taken)
     for workload in (taken, ours):
         answers_for(workload, 2)
     second.clock.advance(10)
     wait_for(lambda: (second.heartbeat(), ours.ti.key in second.running)[1])
     assert second.running == {ours.ti.key}
-    assert store.attempts.owned_by(OwnerId("2")) == {attempt}
-    assert store.attempts.owned_by(OwnerId("1")) == {stale}
+
+
+@pytest.mark.parametrize("is_available", [True, False], ids=["no record", "no Redis"])
+def test_an_older_attempt_of_a_task_that_is_adopted_as_another_one_ends_untold(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store, redis_url: str, is_available: bool
+) -> None:
+    executor, workload = make_executor(job_id=2), make_row(state="running", heard=timedelta(seconds=2))
+    [old] = queue(executor, workload)
+    executor.heartbeat()
+    store.attempts.claim(old, worker="w")
+    executor.heartbeat()
+    assert executor.running == {workload.ti.key}
+    # The task was deferred, another scheduler has resumed it, and Redis has lost both that and the end of this attempt.
+    queue_again(workload)
+    with nullcontext() if is_available else frozen(redis_url):
+        assert executor.try_adopt_task_instances(rows_of(workload)) == []
+    assert executor.running == set()
+    answers_for(workload, 2)
+    store.attempts.advance(Change(attempt=old, to=State.SUCCEEDED))
+    executor.clock.advance(10)
+    wait_for(lambda: (executor.heartbeat(), executor.context.ledger.get(old) is None)[1])
+    assert {state for state, _ in executor.get_event_buffer().values()} <= {"queued"}
 
 
 def test_what_a_worker_has_written_again_after_its_end_does_not_count_for_ever(

@@ -7,11 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 from unittest.mock import Mock
-from uuid import uuid4
 
 import pytest
-from airflow.models.taskinstance import TaskInstance
-from sqlalchemy import update
 
 from hybrid_executor.agent.removal import PodRemover
 from hybrid_executor.agent.watch.log_tails import LogTails
@@ -22,7 +19,7 @@ from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store, Waiter
 from tests.integration.conftest import QUEUE_OF_PODS, queue
-from tests.integration.rows import open_session
+from tests.integration.rows import queue_again
 
 pytestmark = pytest.mark.redis
 
@@ -67,10 +64,7 @@ def test_an_attempt_whose_task_is_queued_as_another_one_by_now_gets_no_token(
     for attempt in attempts:
         pending(store, attempt)
         store.hand_overs.want(attempt, generation=1)
-    with open_session() as session:
-        of_task = TaskInstance.id == was_reset.ti.id
-        session.execute(update(TaskInstance).where(of_task).values(external_executor_id=str(uuid4())))
-        session.commit()
+    queue_again(was_reset)
     executor.heartbeat()
     assert [bool(store.attempts.workload(attempt)[1]) for attempt in attempts] == [True, False]
 
