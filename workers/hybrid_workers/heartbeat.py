@@ -132,7 +132,8 @@ class Heartbeat:
         attempts = self._store().attempts
         activity = self._look()
         self._do("keep what has run", lambda: self._keep_what_ran(activity))
-        self._do("deliver its reports", lambda: self._reports.deliver(attempts, worker=self._card.name))
+        name, keep = self._card.name, self._witness.keep_end
+        self._do("deliver its reports", lambda: self._reports.deliver(attempts, worker=name, keep=keep))
         self._do("take its orders", lambda: self._store().orders.take(self._card.life, obey=self._obey_once))
         self._do("note what it received", lambda: self._note_received(activity))
         # By a clock of its own: a busy worker announces something new every second.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hybrid_executor.errors import HybridError
@@ -33,6 +34,16 @@ class Report:
     attempt: AttemptId
     end: Ending
     process: int | None = None
+
+    @property
+    def state(self) -> State:
+        """The state in which it ended."""
+        return State(self.end.untold or State.FAILED)
+
+    @property
+    def fields(self) -> dict[str, str | int]:
+        """What its record is to say of its end."""
+        return {"reason": self.end.reason, "exit_code": self.end.exit_code, "category": self.end.category}
 
 
 class Reports:
@@ -85,15 +96,17 @@ class Reports:
         end = Ending("Revoked by a Celery control command", category="revoked")
         self._waiting.append(Report(attempt=attempt, end=end))
 
-    def deliver(self, attempts: Attempts, *, worker: str) -> None:
+    def deliver(self, attempts: Attempts, *, worker: str, keep: Callable[[Report], None] = lambda _: None) -> None:
         """Record what waits; what could not be recorded stays.
 
+        :param keep: gets what Redis has lost: what has no record, or one that its scheduler has written again, which
+            does not tell the process.
         :raises StoreUnavailable: Redis could not be asked.
         """
         while self._waiting:
             report = self._waiting[0]
             try:
-                if _deliver(report, attempts, worker=worker) and report.process is not None:
+                if _deliver(report, attempts, worker=worker, keep=keep) and report.process is not None:
                     self.metrics.count(metric.PROCESSES_LOST, category=report.end.category)
             except HybridError:
                 raise
@@ -102,9 +115,11 @@ class Reports:
             self._waiting.popleft()
 
 
-def _deliver(report: Report, attempts: Attempts, *, worker: str) -> bool:
+def _deliver(report: Report, attempts: Attempts, *, worker: str, keep: Callable[[Report], None]) -> bool:
     """Record one report; return whether the record accepted it."""
     record = attempts.records([report.attempt])[0]
+    if record is None or (record.holder == worker and not record.extra.get("claim_token")):
+        keep(report)
     change = change_for(report, record, worker=worker)
     if change is None or not attempts.advance(change).is_granted:
         return False
@@ -122,20 +137,14 @@ def change_for(report: Report, record: Record | None, *, worker: str) -> Change 
         return None
     if record.state is State.SUBMITTED:
         to = State.FAILED if report.process is None else State.LOST
-    elif record.holder == worker and _process_of(record) == report.process:
-        to = State(report.end.untold or State.FAILED)
+    elif record.holder == worker and process_of(record.extra.get("claim_token", "")) == report.process:
+        to = report.state
     else:
         return None
-    end = report.end
-    return Change(
-        attempt=report.attempt,
-        to=to,
-        generation=record.generation,
-        fields={"reason": end.reason, "exit_code": end.exit_code, "category": end.category},
-    )
+    return Change(attempt=report.attempt, to=to, generation=record.generation, fields=report.fields)
 
 
-def _process_of(record: Record) -> int | None:
-    """Return the pid of the task process that claimed an attempt: the claim token begins with it."""
-    pid = record.extra.get("claim_token", "").partition("-")[0]
+def process_of(claim_token: str) -> int | None:
+    """Return the pid of the task process that claimed an attempt: the token begins with it."""
+    pid = claim_token.partition("-")[0]
     return int(pid) if pid.isdigit() else None

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Attempts, Change, Record, Restoration
+from hybrid_workers.reports import Report, process_of
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,17 @@ class Witness:
             chunks.append(chunk)
         *lines, self._rest = b"".join(chunks).split(b"\n")
         return [Note(**json.loads(line)) for line in lines]
+
+    def keep_end(self, report: Report) -> None:
+        """Remember how a task process ended whose attempt has no record: :meth:`say_lost_again` looks for it."""
+        claim, _ = self._running.get(report.attempt, (None, 0.0))
+        if claim is None or process_of(str(claim.fields.get("claim_token", ""))) != report.process:
+            return
+        del self._running[report.attempt]
+        now = time.monotonic()
+        note = Note(attempt=claim.attempt, generation=claim.generation, end=report.state.value, fields=report.fields)
+        self._ended[note.attempt] = note, now
+        self._lost[note.attempt] = now + _LOOKED_FOR_SECONDS
 
     def say_again(self, attempts: Attempts, *, active: Collection[AttemptId]) -> None:
         """Write again what runs here and what has ended here, where the records in Redis are older.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 import fakeredis
+import pytest
 
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
-from hybrid_executor.store import Store
+from hybrid_executor.store import Restoration, Store
+from hybrid_workers.reports import Reports
 from hybrid_workers.witness import Note, Witness
 from tests.contract.store_world import A, B, submission
 
@@ -87,3 +89,38 @@ def test_more_notes_than_the_pipe_holds_block_nobody() -> None:
     witness.open()
     tell(witness, *(claimed(AttemptId(f"a{number}")) for number in range(5000)))
     witness.gather(set())
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["before the end is told", "after it"])
+@pytest.mark.parametrize(("process", "ends"), [(1, True), (2, False)], ids=["of its claim", "of another delivery"])
+def test_how_a_process_died_is_told_though_redis_has_lost_the_record(is_first: bool, process: int, ends: bool) -> None:
+    store, witness, reports = make_store(), Witness(), Reports()
+    witness.open()
+    tell(witness, claimed(A))
+    witness.gather(set())
+    reports.timed_out(A, 30.0, process=process)
+    if is_first:
+        write_as_its_scheduler_does(store)
+    reports.deliver(store.attempts, worker="w", keep=witness.keep_end)
+    if not is_first:
+        write_as_its_scheduler_does(store)
+    witness.say_lost_again(store.attempts)
+    [record] = store.attempts.records([A])
+    assert record is not None
+    assert (record.state, record.category) == ((State.FAILED, "time_limit") if ends else (State.RUNNING, ""))
+
+
+def write_as_its_scheduler_does(store: Store) -> None:
+    """Write a lost record again: a scheduler does not know which process has the attempt."""
+    store.attempts.restore(
+        [
+            Restoration(
+                attempt=A,
+                owner=OwnerId("1"),
+                pool="celery",
+                state=State.RUNNING,
+                generation=2,
+                fields={"holder": "w"},
+            )
+        ]
+    )
