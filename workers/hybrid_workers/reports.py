@@ -99,8 +99,7 @@ class Reports:
     def deliver(self, attempts: Attempts, *, worker: str, keep: Callable[[Report], None] = lambda _: None) -> None:
         """Record what waits; what could not be recorded stays.
 
-        :param keep: gets what Redis has lost: what has no record, or one that its scheduler has written again, which
-            does not tell the process.
+        :param keep: is told each end before, since Redis may have lost the record, or may lose what is told now.
         :raises StoreUnavailable: Redis could not be asked.
         """
         while self._waiting:
@@ -117,9 +116,8 @@ class Reports:
 
 def _deliver(report: Report, attempts: Attempts, *, worker: str, keep: Callable[[Report], None]) -> bool:
     """Record one report; return whether the record accepted it."""
+    keep(report)
     record = attempts.records([report.attempt])[0]
-    if record is None or (record.holder == worker and not record.extra.get("claim_token")):
-        keep(report)
     change = change_for(report, record, worker=worker)
     if change is None or not attempts.advance(change).is_granted:
         return False

@@ -110,7 +110,11 @@ class Witness:
         return [Note(**json.loads(line)) for line in lines]
 
     def keep_end(self, report: Report) -> None:
-        """Remember how a task process ended whose attempt has no record: :meth:`say_lost_again` looks for it."""
+        """Remember how a task process ended that could not tell it itself.
+
+        The record may be lost, or written again by its scheduler, which does not know the process: then
+        :meth:`say_lost_again` tells the end.
+        """
         claim, _ = self._running.get(report.attempt, (None, 0.0))
         if claim is None or process_of(str(claim.fields.get("claim_token", ""))) != report.process:
             return

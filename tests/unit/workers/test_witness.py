@@ -110,6 +110,25 @@ def test_how_a_process_died_is_told_though_redis_has_lost_the_record(is_first: b
     assert (record.state, record.category) == ((State.FAILED, "time_limit") if ends else (State.RUNNING, ""))
 
 
+def test_how_a_process_died_is_told_again_if_redis_loses_it_just_after() -> None:
+    store, witness, reports = make_store(), Witness(), Reports()
+    witness.open()
+    store.attempts.submit([submission(A)])
+    store.attempts.claim(A, worker="w", token="1-x")
+    tell(witness, claimed(A))
+    witness.gather(set())
+    reports.timed_out(A, 30.0, process=1)
+    reports.deliver(store.attempts, worker="w", keep=witness.keep_end)
+    witness.say_lost_again(store.attempts)
+    store.client.flushall()
+    witness.say_again(store.attempts, active=set())
+    write_as_its_scheduler_does(store)
+    witness.say_lost_again(store.attempts)
+    [record] = store.attempts.records([A])
+    assert record is not None
+    assert (record.state, record.category) == (State.FAILED, "time_limit")
+
+
 def write_as_its_scheduler_does(store: Store) -> None:
     """Write a lost record again: a scheduler does not know which process has the attempt."""
     store.attempts.restore(
