@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hybrid_executor import compat
 from hybrid_executor.executor.context import Context
@@ -34,7 +35,9 @@ class Comparison:
         to_read = self._context.pending.to_read
         to_read &= {tracked.attempt for tracked in self._context.ledger}
         chosen = [tracked for tracked in self._context.ledger if tracked.attempt in to_read]
-        for tracked, record in zip(chosen, self._read(chosen), strict=True):
+        records = self._read(chosen)
+        _run_again(self._context, [t for t, r in zip(chosen, records, strict=True) if _has_lost_its_start(t, r)])
+        for tracked, record in zip(chosen, records, strict=True):
             if record is not None:
                 self._context.apply_record(tracked, record)
             to_read.discard(tracked.attempt)
@@ -62,6 +65,8 @@ class Comparison:
                 context.fail(tracked, record.trouble)
             elif record.owner == context.owner and record.state is State.LOST:
                 self._decide_again(tracked, record)
+            elif _has_lost_its_start(tracked, record):
+                _run_again(context, [tracked])
             elif record.state.is_terminal or record.owner == context.owner:
                 self._count_again(tracked, record)
                 _undo_lost_move(tracked, record)
@@ -114,6 +119,25 @@ def _let_go_or_take_back(context: Context, others: Sequence[tuple[Tracked, Recor
             log.info("Another scheduler answers for attempt %s now", tracked.attempt)
             context.let_go(tracked)
             context.metrics.count(metric.SLOTS_HEALED, pool=tracked.pool)
+
+
+def _has_lost_its_start(tracked: Tracked, record: Record | None) -> bool:
+    """Return whether Redis has fallen back to before a worker began an attempt that this scheduler knows to run."""
+    if record is None or tracked.pool != "celery" or record.pool != tracked.pool:
+        return False
+    is_older = record.state is State.SUBMITTED and record.generation < tracked.generation
+    return is_older and tracked.state is State.RUNNING
+
+
+def _run_again(context: Context, started: Sequence[Tracked]) -> None:
+    """Let attempts run again by their records: nobody must start them once more.
+
+    A worker that lives does this too. Where it has died, the attempt is found to be lost, and is decided by evidence.
+    """
+    if started:
+        log.warning("Redis has lost that %s attempts were started; writing it again", len(started))
+        again = [replace(_restoration(context, tracked), replaces_older=True) for tracked in started]
+        context.store.attempts.restore(again)
 
 
 def _undo_lost_move(tracked: Tracked, record: Record) -> None:

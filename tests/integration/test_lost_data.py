@@ -59,6 +59,27 @@ def test_an_end_with_a_lower_generation_than_is_known_is_told_without_a_timed_re
     assert executor.running == set()
 
 
+def test_what_runs_is_not_started_again_by_a_worker_after_redis_fell_back_to_before_its_start(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    [attempt] = queue(executor, make_row(state="running"))
+    executor.heartbeat()
+    key = store.keys.attempt(attempt)
+    before = store.client.dump(key)
+    store.attempts.claim(attempt, worker="w", token="1-x")
+    executor.heartbeat()
+    # Redis falls back to before the claim, and the worker is dead.
+    store.client.restore(key, 0, before, replace=True)
+    store.client.set(store.keys.epoch, "another")
+    executor.clock.advance(3)
+    executor.heartbeat()
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    assert (record.state, record.generation, record.holder) == (State.RUNNING, 2, "w")
+    assert not store.attempts.claim(attempt, worker="other", token="2-x").is_granted
+
+
 def test_a_task_that_started_unseen_is_answered_for_after_its_record_was_lost(
     make_executor: MakeExecutor, make_row: MakeRow, store: Store
 ) -> None:
