@@ -12,6 +12,7 @@ from hybrid_executor.events import SCHEMA, STREAM_START, AttemptId, StreamId, st
 from hybrid_executor.states import State
 from hybrid_executor.store import (
     Change,
+    Erasure,
     Keys,
     Outcome,
     RedisSettings,
@@ -153,6 +154,16 @@ def test_revoking_a_pod_asks_for_its_deletion(store: Store) -> None:
     store.attempts.revoke([A], reason="stuck")
     [entry] = stream.take(count=10, wait_milliseconds=10)
     assert (entry.op, entry.namespace, entry.pod) == ("delete", "n", "p")
+
+
+def test_a_record_that_has_changed_since_it_was_read_is_not_deleted(store: Store) -> None:
+    store.attempts.submit([submission()])
+    store.attempts.claim(A, worker="w")
+    store.attempts.advance(Change(attempt=A, to=State.FAILED, generation=2))
+    assert store.erasing.erase(A, generation=1) is Erasure.CHANGED
+    assert store.attempts.records([A]) != [None]
+    assert store.erasing.erase(A, generation=2) is Erasure.DELETED
+    assert store.attempts.records([A]) == [None]
 
 
 def test_notes_are_written_to_live_records_only(store: Store) -> None:

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from hybrid_executor import compat
-from hybrid_executor.errors import ConfigError
+from hybrid_executor.errors import ConfigError, StoreRefused
 from hybrid_executor.events import AttemptId
 from hybrid_executor.executor import KubernetesExecutor
 from hybrid_executor.states import State
@@ -278,6 +278,28 @@ def test_a_task_that_airflow_ends_is_revoked(make_executor: MakeExecutor, store:
     assert record.state is State.REVOKED
 
 
+def test_a_revocation_that_redis_refuses_is_made_later(
+    make_executor: MakeExecutor, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = make_executor(hybrid_executor__repair_interval="3600")
+    workload = make_task()
+    [attempt] = queue(executor, workload)
+    executor.heartbeat()
+    executor.change_state(workload.ti.key, "failed")
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempts, "revoke", refused)
+        executor.heartbeat()
+    executor.clock.advance(2)
+    executor.heartbeat()
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    assert record.state is State.REVOKED
+
+
+def refused(*_: Any, **__: Any) -> None:
+    raise StoreRefused("Redis refuses writes", code="OOM")
+
+
 def test_slots_heal_when_an_event_was_missed(make_executor: MakeExecutor, store: Store) -> None:
     executor = make_executor(hybrid_executor__repair_interval="1")
     workload = make_task()
@@ -319,6 +341,7 @@ def test_an_attempt_that_ended_before_its_submission_was_answered_is_told_withou
         executor.heartbeat()
     store.attempts.advance(Change(attempt=attempt, to=State.FAILED, fields={"reason": "why"}))
     executor.clock.advance(2)
+    executor.sync()  # reads the events while the workload waits to be submitted once more
     executor.heartbeat()
     executor.heartbeat()
     assert executor.get_event_buffer()[workload.ti.key][1] == "why"

@@ -256,6 +256,20 @@ def test_an_older_attempt_of_a_task_that_is_adopted_as_another_one_ends_untold(
     assert {state for state, _ in executor.get_event_buffer().values()} <= {"queued"}
 
 
+def test_what_is_ours_again_because_redis_lost_an_adoption_is_not_revoked_while_airflow_waits_for_it(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    first, workload = make_executor(job_id=1), make_row()
+    [attempt] = queue(first, workload)
+    first.heartbeat()
+    paused = make_executor(job_id=2)
+    store.attempts.adopt([attempt], owner=OwnerId("2"))  # what was before, as after a fail-over
+    assert repaired(paused) == {}
+    [record] = store.attempts.records([attempt])
+    assert record is not None
+    assert record.state is State.SUBMITTED
+
+
 def test_what_a_worker_has_written_again_after_its_end_does_not_count_for_ever(
     make_executor: MakeExecutor, make_row: MakeRow, store: Store
 ) -> None:

@@ -376,8 +376,7 @@ MUTANTS = (
         old="            return replace(end, untold=state.value)",
         new="            return end",
         unseen_because="Redis must be unavailable for 15 minutes",
-        test="tests/integration/workers/test_worker_refusals.py"
-        "::test_what_a_full_redis_refuses_is_kept_by_the_worker_an_end_and_a_message_that_was_not_started",
+        test="tests/unit/workers/test_run.py::test_an_end_that_cannot_be_reported_in_time_gives_the_slot_free_and_is_kept",
     ),
     Mutant(
         name="a report is about whatever holds the attempt now",

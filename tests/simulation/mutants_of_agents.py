@@ -137,6 +137,8 @@ AGENT_MUTANTS = (
         new="",
         within=2000,
         unseen_because="A pod must exist that no list shows, which needs somebody who changes its labels",
+        test="tests/integration/agent/test_agent_watching.py"
+        "::test_a_pod_that_lost_its_labels_and_cannot_be_asked_for_is_not_taken_for_gone",
     ),
     Mutant(
         name="a watch goes on from a version that is too old",
@@ -150,6 +152,7 @@ AGENT_MUTANTS = (
         old="    if claim.outcome is Outcome.STALE and claim.generation < pod.generation:",
         new="    if False:",
         unseen_because="Its launch has come back too, and finds the pod",
+        test="tests/unit/agent/test_agent_decision.py::test_a_record_written_anew_is_changed_by_the_pod_that_is_older",
     ),
     Mutant(
         name="a removal that failed is not tried again",
@@ -164,6 +167,7 @@ AGENT_MUTANTS = (
         new="        return self._lease is not None",
         within=1000,
         unseen_because="What it still does is fenced: by generations, versions of pods and fencing numbers",
+        test="tests/unit/agent/test_agent_leases.py::test_a_lease_that_could_not_be_renewed_in_time_is_not_held",
     ),
     # ---- the executor ----
     Mutant(
@@ -181,6 +185,8 @@ AGENT_MUTANTS = (
         needs_pods=True,
         within=1000,
         unseen_because="Airflow drops an end of a task that it does not have as queued or running",
+        test="tests/integration/test_owner_repairs.py"
+        "::test_what_a_dead_scheduler_has_left_of_an_ended_task_is_followed_to_its_end_and_told_to_nobody",
     ),
     Mutant(
         name="what agents report as lost is not decided",

@@ -39,6 +39,7 @@ HAND_OVER_MUTANTS = (
         within=3000,
         needs_warm=True,
         unseen_because="The agent has read the record just before: it must change in between",
+        test="tests/contract/test_store_warm.py::test_another_generation_gets_nothing",
     ),
     Mutant(
         name="what is not to be launched gets a waiting pod",
@@ -49,6 +50,7 @@ HAND_OVER_MUTANTS = (
         within=3000,
         needs_warm=True,
         unseen_because="The agent has read the record just before: it must change in between",
+        test="tests/contract/test_store_warm.py::test_an_attempt_that_has_started_or_ended_gets_no_pod",
     ),
     Mutant(
         name="a waiting pod that is given away is not told",
@@ -93,7 +95,7 @@ HAND_OVER_MUTANTS = (
         new="            if self._client.delete_pod(pod.namespace, pod.name, uid=pod.uid):",
         within=3000,
         needs_warm=True,
-        unseen_because="It must be claimed in the milliseconds between a list and the deletion",
+        unseen_because="Pods that were given away are left out before: Redis must lose that in between",
     ),
     Mutant(
         name="after a loss of data an attempt gets a waiting pod beside its own",
@@ -114,6 +116,8 @@ HAND_OVER_MUTANTS = (
         needs_pods=True,
         needs=("no_attach",),
         unseen_because="An agent must get the right to attach in the moment in which another one takes the launch over",
+        test="tests/integration/agent/test_agent_own_hand_over.py"
+        "::test_an_agent_that_still_has_the_entry_of_the_creation_leaves_the_pod_to_the_other",
     ),
     Mutant(
         name="a pod of another attempt gets the workload",
@@ -123,6 +127,7 @@ HAND_OVER_MUTANTS = (
         within=3000,
         needs_warm=True,
         unseen_because="Redis must lose that a pod was given away, just before another attempt asks for one",
+        test="tests/unit/agent/test_agent_pod_guards.py::test_a_pod_that_was_given_to_another_attempt_is_left_to_it",
     ),
     Mutant(
         name="a workload is written though its attempt is not wanted any more",
@@ -131,6 +136,8 @@ HAND_OVER_MUTANTS = (
         new="        if False:",
         within=3000,
         unseen_because="The API refuses the start, and the pod is deleted: that takes as long without the guard",
+        test="tests/unit/agent/test_agent_pod_guards.py"
+        "::test_the_workload_of_an_attempt_that_was_revoked_just_now_is_not_written",
     ),
     Mutant(
         name="a workload with a lost answer counts as not accepted",
@@ -218,7 +225,9 @@ HAND_OVER_MUTANTS = (
         old=" or is_of_other_pod then\n",
         new=" then\n",
         needs_pods=True,
-        unseen_because="An agent that has just started must launch what Redis has lost; a test of the store notices it",
+        unseen_because="An agent that has just started must launch what Redis has lost",
+        test="tests/contract/test_store_hand_overs.py"
+        "::test_a_pod_that_failed_before_it_started_says_nothing_about_another_pod_of_the_same_generation",
     ),
     Mutant(
         name="an old pod gets the workload of an attempt with a warm pod",
@@ -226,14 +235,18 @@ HAND_OVER_MUTANTS = (
         old="if (known[6] or '') ~= '' and (tonumber(known[7] or '-1') or -1) == generation then\n  return 0\nend\n",
         new="",
         needs_pods=True,
-        unseen_because="The launch names its warm pod first; a test of the store notices it",
+        unseen_because="The launch names its warm pod first",
+        test="tests/contract/test_store_hand_overs.py"
+        "::test_an_old_pod_does_not_get_the_workload_of_an_attempt_that_was_given_a_warm_pod",
     ),
     Mutant(
         name="nobody looks after a warm pod whose record does not name it",
         file="hybrid_executor/agent/watch/recording.py",
         old="            if (sighting.awaits or sighting.was_warm)\n",
         new="            if sighting.awaits\n",
-        unseen_because="Redis must lose a record just when an agent has claimed the pod; a test notices it",
+        unseen_because="Redis must lose a record just when an agent has claimed the pod",
+        test="tests/unit/agent/test_agent_lost_hand_overs.py"
+        "::test_the_watcher_has_it_looked_at_where_the_record_does_not_name_it",
     ),
     # ---- workloads that have expired ----
     Mutant(
@@ -255,7 +268,9 @@ HAND_OVER_MUTANTS = (
         new="        workload = made.get(tracked.attempt) or context.make_workloads([tracked.workload_id]).get("
         "tracked.workload_id)\n",
         needs_pods=True,
-        unseen_because="Its task must be reset while its scheduler is paused and its pod waits; a test notices it",
+        unseen_because="Its task must be reset while its scheduler is paused and its pod waits",
+        test="tests/integration/test_renewal.py"
+        "::test_an_attempt_whose_task_is_queued_as_another_one_by_now_gets_no_token",
     ),
     Mutant(
         name="what runs gets a new workload",

@@ -83,6 +83,7 @@ LIMIT_MUTANTS = (
         needs_pods=True,
         within=1000,
         unseen_because="What has ended is not in its owner's set, whose attempts are counted",
+        test="tests/contract/test_store_places.py::test_places_that_were_lost_or_left_behind_are_repaired",
     ),
     Mutant(
         name="what has started leaves its target",
@@ -107,6 +108,7 @@ LIMIT_MUTANTS = (
         new="",
         within=300,
         unseen_because="What has ended does not change any more, and a live record is kept by another guard",
+        test="tests/contract/test_store.py::test_a_record_that_has_changed_since_it_was_read_is_not_deleted",
     ),
     Mutant(
         name="the announcement of another life is withdrawn",
@@ -115,5 +117,7 @@ LIMIT_MUTANTS = (
         new="if false then",
         within=10_000,
         unseen_because="A worker's last words must come when its successor has announced itself under its name",
+        test="tests/unit/workers/test_heartbeat.py"
+        "::test_of_two_workers_with_one_name_the_younger_leaves_and_is_heard_under_another_name",
     ),
 )

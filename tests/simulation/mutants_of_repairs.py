@@ -18,6 +18,7 @@ REPAIR_MUTANTS = (
         old="if not is_wrong_type(known) and state and not is_among(state, terminal) and known[2] == owner then",
         new="if false then",
         unseen_because="What is live and unknown to its owner was revoked just before, or an adoption adds it again",
+        test="tests/contract/test_store.py::test_ended_members_are_dropped_from_an_owners_set",
     ),
     Mutant(
         name="a live attempt is dropped from its pool's set",
@@ -65,6 +66,7 @@ REPAIR_MUTANTS = (
         new="",
         within=200,
         unseen_because="Timed repairs compare all attempts with their records, only later",
+        test="tests/contract/test_store.py::test_a_reader_is_told_that_entries_after_its_cursor_were_trimmed",
     ),
     Mutant(
         name="an old watcher replaces the version of the new one",
@@ -74,6 +76,7 @@ REPAIR_MUTANTS = (
         needs_pods=True,
         within=200,
         unseen_because="A watch that begins at an older version sees some events twice",
+        test="tests/contract/test_store_sharing.py::test_a_fenced_watcher_cannot_write_its_version",
     ),
     # ---- the store ----
     Mutant(
@@ -101,6 +104,8 @@ REPAIR_MUTANTS = (
         unseen_because=(
             "A scheduler must be paused while another one queues its task, and Redis lose its data after that"
         ),
+        test="tests/integration/test_lost_data.py"
+        "::test_an_attempt_whose_task_is_queued_as_another_one_by_now_is_not_submitted_again",
     ),
     Mutant(
         name="a scheduler that was stopped submits what another one has queued",
@@ -114,7 +119,9 @@ REPAIR_MUTANTS = (
         file=f"{_EXECUTOR}/still_queued.py",
         old="    _look_at_clock(context)\n    context.turned_at",
         new="    context.turned_at",
-        unseen_because="It must be stopped while a task waits for a place on its target; a test notices it",
+        unseen_because="It must be stopped while a task waits for a place on its target",
+        test="tests/integration/test_owner_repairs.py"
+        "::test_a_scheduler_that_was_stopped_submits_nothing_that_another_one_has_queued_since",
     ),
     Mutant(
         name="a lost attempt that came back with older data is not decided",
@@ -124,6 +131,8 @@ REPAIR_MUTANTS = (
         needs_pods=True,
         within=3000,
         unseen_because="Redis must fall back to the moment between a loss and the submission that follows",
+        test="tests/integration/test_lost_data.py"
+        "::test_a_lost_attempt_is_submitted_again_although_redis_fell_back_to_before_the_last_submission",
     ),
     Mutant(
         name="a lost attempt is submitted again though Airflow has another one for its task",
@@ -142,6 +151,7 @@ REPAIR_MUTANTS = (
         new="False",
         within=1000,
         unseen_because="It ends as revoked, and Airflow has the end from the task itself",
+        test="tests/integration/test_lost_data.py::test_a_lost_pod_of_a_task_that_was_deferred_fails_nothing",
     ),
     Mutant(
         name="an attempt is adopted though Airflow has another one for its task",
@@ -160,6 +170,8 @@ REPAIR_MUTANTS = (
         new="        if True:",
         within=1000,
         unseen_because=("Redis must lose an adoption whose first scheduler was paused and goes on"),
+        test="tests/integration/test_owner_repairs.py"
+        "::test_what_is_ours_again_because_redis_lost_an_adoption_is_not_revoked_while_airflow_waits_for_it",
     ),
     Mutant(
         name="what is to be adopted is revoked",
@@ -176,12 +188,25 @@ REPAIR_MUTANTS = (
         new="            elif False:",
     ),
     Mutant(
+        name="what a scheduler knows to run is started again after a fall-back",
+        file=f"{_EXECUTOR}/comparison.py",
+        old="    return is_older and tracked.state is State.RUNNING\n",
+        new="    return False\n",
+        needs=("fall_back",),
+        within=10_000,
+        unseen_because="Its worker must die just before the fall-back: else it writes its claim again",
+        test="tests/integration/test_lost_data.py"
+        "::test_what_runs_is_not_started_again_by_a_worker_after_redis_fell_back_to_before_its_start",
+    ),
+    Mutant(
         name="an attempt without a record is ended though its task runs",
         file=f"{_EXECUTOR}/comparison.py",
         old="        if row is None or row.attempt != tracked.attempt:\n            end(context, tracked)\n",
         new="        if True:\n            end(context, tracked)\n",
         within=1000,
         unseen_because="The task goes on and tells Airflow its end: only its slot is free too early",
+        test="tests/integration/test_lost_data.py"
+        "::test_a_task_that_started_unseen_is_answered_for_after_its_record_was_lost",
     ),
     Mutant(
         name="a revocation is forgotten before it is done",
@@ -191,6 +216,7 @@ REPAIR_MUTANTS = (
         within=1000,
         needs=("take_back",),
         unseen_because="Redis must refuse two revocations in a row, and the attempt must still wait after them",
+        test="tests/integration/test_executor.py::test_a_revocation_that_redis_refuses_is_made_later",
     ),
     Mutant(
         name="a stuck task's revocation is forgotten before it is done",
@@ -208,6 +234,8 @@ REPAIR_MUTANTS = (
         within=10_000,
         needs=("fall_back",),
         unseen_because="The repair of what is live again revokes it in the same loop, if Airflow's database answers",
+        test="tests/integration/test_fallen_back.py"
+        "::test_what_airflow_took_back_just_before_is_taken_back_again_whoever_it_belonged_to",
     ),
     Mutant(
         name="a task whose attempt was taken back by a scheduler that died is adopted",
@@ -217,6 +245,8 @@ REPAIR_MUTANTS = (
         within=10_000,
         needs=("kill",),
         unseen_because="A scheduler must die in the milliseconds between the revocation and Airflow's commit",
+        test="tests/integration/test_owner_repairs.py"
+        "::test_a_task_whose_scheduler_died_while_airflow_took_it_back_is_given_back_and_one_that_a_person_revoked_is_not",
     ),
     Mutant(
         name="what Airflow does not wait for is not looked for",
@@ -225,6 +255,8 @@ REPAIR_MUTANTS = (
         new="        sure = []\n",
         within=10_000,
         unseen_because="In a history it starts soon, and the API refuses it: only what waits for ever shows it",
+        test="tests/integration/test_unawaited.py"
+        "::test_the_pod_of_a_task_that_nobody_waits_for_is_deleted_at_the_second_look",
     ),
     Mutant(
         name="after a loss of data what Airflow does not wait for waits for its turn",
@@ -235,6 +267,8 @@ REPAIR_MUTANTS = (
         needs_pods=True,
         needs=("fall_back",),
         unseen_because="The API refuses the start, unless the task is deferred and queued again in these seconds",
+        test="tests/integration/test_unawaited.py"
+        "::test_after_a_loss_of_data_what_has_another_attempt_by_now_does_not_wait_for_its_turn",
     ),
     Mutant(
         name="a task that has just run to its end is not waited for at the first look",
@@ -244,6 +278,8 @@ REPAIR_MUTANTS = (
         within=10_000,
         needs_pods=True,
         unseen_because="Only its log would be missing",
+        test="tests/integration/test_unawaited.py"
+        "::test_the_pod_of_a_task_that_nobody_waits_for_is_deleted_at_the_second_look",
     ),
     Mutant(
         name="a pod without its workload keeps an attempt from the workers",
@@ -269,6 +305,7 @@ REPAIR_MUTANTS = (
         old='category="duplicate"), State.LOST',
         new='category="duplicate"), State.FAILED',
         unseen_because="Redis must lose the claim of a running task, and its worker not write it again",
+        test="tests/unit/workers/test_run.py::test_what_the_api_server_runs_elsewhere_is_not_failed",
     ),
     Mutant(
         name="what has ended is ended again in a newer generation",
@@ -277,6 +314,7 @@ REPAIR_MUTANTS = (
         new="    if record is None or record.state.is_terminal:",
         within=1000,
         unseen_because="After a fall-back nothing is claimed until workers have written their ends again",
+        test="tests/unit/workers/test_witness.py::test_the_end_of_an_earlier_run_does_not_end_a_later_one",
     ),
     # ---- the agent ----
     Mutant(
@@ -286,6 +324,7 @@ REPAIR_MUTANTS = (
         new="            self._is_news = True\n",
         within=3000,
         unseen_because="The second pod has the same name, and the API server refuses it",
+        test="tests/unit/agent/test_agent_leases.py::test_an_epoch_is_made_once_and_its_loss_is_suspicious_for_a_while",
     ),
     Mutant(
         name="a deletion is forgotten before it is done",
@@ -295,6 +334,8 @@ REPAIR_MUTANTS = (
         new="            self._intake.acknowledge(entry)\n            self.delete_pod(entry.pod, entry.namespace)\n",
         within=300,
         unseen_because="Each list of all pods finds pods of attempts that have ended",
+        test="tests/unit/agent/test_agent_documented_names.py"
+        "::test_launches_and_deletions_go_through_the_documented_methods",
     ),
     Mutant(
         name="an agent that leaves takes with it what it has just got",

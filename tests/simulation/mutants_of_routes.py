@@ -21,7 +21,8 @@ ROUTE_MUTANTS = (
         old="  elseif is_full(destination, id) then",
         new="  elseif false then",
         needs_pods=True,
-        unseen_because="Two schedulers have to submit to a target at the same moment; tests with threads notice it",
+        unseen_because="Two schedulers have to submit to a target at the same moment",
+        test="tests/contract/test_store_places.py::test_no_more_attempts_are_on_a_target_than_its_limit_says",
     ),
     Mutant(
         name="what has started moves",
@@ -45,6 +46,7 @@ ROUTE_MUTANTS = (
         new="",
         needs_pods=True,
         unseen_because="The sweep of the pool's set drops it, and the sets of other pools are not looked at",
+        test="tests/contract/test_store_places.py::test_a_move_leaves_everything_behind_and_keeps_the_attempt",
     ),
     Mutant(
         name="an end does not leave the place",
@@ -67,13 +69,16 @@ ROUTE_MUTANTS = (
         new="local is_parked = false\n",
         needs_pods=True,
         unseen_because="It is launched once more on its target, and is withdrawn again",
+        test="tests/contract/test_store_places.py::test_an_attempt_leaves_only_when_its_pod_is_gone",
     ),
     Mutant(
         name="a pod that was deleted for a move counts as failed where nobody saw it go",
         file="hybrid_executor/agent/watch/recording.py",
         old="if change is not None and sighting.is_unseen and change.to is State.FAILED:",
         new="if change is not None and False:",
-        unseen_because="The watch must miss its end, and its attempt must have lost another pod; a test notices it",
+        unseen_because="The watch must miss its end, and its attempt must have lost another pod",
+        test="tests/integration/test_moves.py"
+        "::test_a_pod_that_was_deleted_for_a_move_and_that_nobody_saw_go_is_no_failure",
     ),
     Mutant(
         name="what waits where it is does not end when its last pod is gone",
@@ -81,7 +86,9 @@ ROUTE_MUTANTS = (
         old="            if tracked.stays and not tracked.leaving:\n",
         new="            if tracked.stays:\n",
         needs_pods=True,
-        unseen_because="A person must mark it while it waits, and two of its pods must fail then; a test notices it",
+        unseen_because="A person must mark it while it waits, and two of its pods must fail then",
+        test="tests/integration/test_moves.py"
+        "::test_an_attempt_that_airflow_waits_for_no_longer_ends_when_its_last_pod_on_a_target_is_gone",
     ),
     Mutant(
         name="a pod that may still be created counts as absent",
@@ -90,6 +97,8 @@ ROUTE_MUTANTS = (
         new="            if False:\n",
         within=2000,
         unseen_because="A creation must be late by seconds just when its attempt is to leave its target",
+        test="tests/unit/agent/test_agent_pod_guards.py"
+        "::test_a_pod_whose_creation_was_not_answered_is_absent_only_when_its_request_is_over",
     ),
     Mutant(
         name="nobody looks after a launch that is to leave its target",
@@ -115,6 +124,7 @@ ROUTE_MUTANTS = (
         needs_pods=True,
         within=10_000,
         unseen_because="Redis must fall back to just before a move",
+        test="tests/integration/test_moves.py::test_a_move_that_redis_has_lost_is_made_again",
     ),
     Mutant(
         name="a scheduler does not move what waits too long",
@@ -122,5 +132,6 @@ ROUTE_MUTANTS = (
         old='            return "wait"\n',
         new='            return ""\n',
         unseen_because="It starts where it is, later",
+        test="tests/integration/test_moves.py::test_one_that_waits_too_long_moves_and_starts_only_there",
     ),
 )

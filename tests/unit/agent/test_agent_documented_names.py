@@ -20,6 +20,7 @@ from hybrid_executor.agent.watch.watcher import KubernetesJobWatcher as DefinedW
 from hybrid_executor.agent.watcher import KubernetesJobWatcher
 from hybrid_executor.complaints import Complaints
 from hybrid_executor.config.kubernetes import KubernetesSettings
+from hybrid_executor.errors import KubeError
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.fairness import Shares
 from hybrid_executor.kube.client import KubeClient
@@ -32,9 +33,13 @@ PATIENCE = 20.0
 
 
 class Cluster:
-    """A cluster that takes everything and remembers it."""
+    """A cluster that takes everything and remembers it.
+
+    :ivar refuses: it deletes nothing now. :ivar refused: how often it was asked in vain.
+    """
 
     def __init__(self) -> None:
+        self.refuses, self.refused = False, 0
         self.created: list[tuple[str, str]] = []
         self.deleted: list[tuple[str, str, str | None]] = []
         self.patched: list[tuple[str, str, Any]] = []
@@ -47,6 +52,9 @@ class Cluster:
         return {"metadata": {"namespace": namespace, "name": name, "labels": {LABEL_INSTANCE: "test"}}}
 
     def delete_pod(self, namespace: str, name: str, *, uid: str | None) -> bool:
+        if self.refuses:
+            self.refused += 1
+            raise KubeError("delete a pod", status=500)
         self.deleted.append((namespace, name, uid))
         return True
 
@@ -152,8 +160,12 @@ def test_launches_and_deletions_go_through_the_documented_methods(
     thread.start()
     try:
         wait_until(lambda: _state_of(store, attempt) is State.PENDING)
+        cluster.refuses = True
         store.attempts.revoke([attempt], reason="ended by a test")
-        wait_until(lambda: bool(cluster.deleted))
+        wait_until(lambda: cluster.refused > 0)
+        assert launcher.in_flight == 1, "its entry stays until the deletion is done"
+        cluster.refuses = False
+        wait_until(lambda: bool(cluster.deleted) and launcher.in_flight == 0)
     finally:
         stop.set()
         thread.join()

@@ -69,6 +69,21 @@ def test_what_has_moved_on_stays_as_it_is() -> None:
     assert (revoked.state, again.state, again.generation) == (State.REVOKED, State.SUBMITTED, 3)
 
 
+def test_the_end_of_an_earlier_run_does_not_end_a_later_one() -> None:
+    store, witness = make_store(), Witness()
+    witness.open()
+    store.attempts.submit([submission(A)])
+    store.attempts.claim(A, worker="w")
+    store.attempts.submit([submission(A, expected_generation=2)])
+    store.attempts.claim(A, worker="other")
+    tell(witness, claimed(A), ended(A, State.FAILED, "why"))
+    witness.gather(set())
+    witness.say_again(store.attempts, active=set())
+    [record] = store.attempts.records([A])
+    assert record is not None
+    assert (record.state, record.generation, record.holder) == (State.RUNNING, 4, "other")
+
+
 def test_what_is_long_over_is_forgotten_and_what_runs_is_not() -> None:
     store, witness = make_store(), Witness()
     witness.open()
