@@ -30,6 +30,7 @@ _STEP_SECONDS = 0.3
 _AT_ONCE = 50
 _MOST_LEAVING = 500
 _ASK_AGAIN_SECONDS = 10.0
+_FOUND_SECONDS = 30.0  # another agent takes a silent one's watch over after 15 s, and lists all pods then
 _HAS_POD = frozenset({State.LAUNCHING, State.PENDING})
 
 
@@ -79,6 +80,8 @@ class Moves:
         target = self._route(tracked).find(tracked.target)
         if target is None:
             return ""
+        if tracked.pool == "kubernetes" and not self._context.outage.can_tell_silence(_FOUND_SECONDS):
+            return ""  # if Redis has lost data, there may be a pod that an agent has yet to find
         if target.wait_seconds is not None and now - tracked.placed_since >= target.wait_seconds:
             return "wait"
         return "served" if target.is_served and self._context.placing.has_lost(tracked.queue) else ""

@@ -294,6 +294,25 @@ def test_an_attempt_with_a_pod_waits_until_the_pod_is_gone(
     assert store.attempts.claim(attempt, worker="w", sent_generation=3).is_granted
 
 
+def test_after_a_loss_of_data_agents_get_the_time_to_find_a_pod_before_its_attempt_moves(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    """It would run on a worker beside its pod."""
+    executor = started(make_executor, "etl-*=kubernetes(wait=5s) > celery, *=celery")
+    [attempt] = queue(executor, make_row(queue="etl-1"))
+    executor.heartbeat()
+    store.attempts.advance(
+        Change(attempt=attempt, to=State.PENDING, generation=1, fields={"pod": "p", "namespace": "n"})
+    )
+    store.client.flushall()
+    beat(executor, seconds=3)
+    beat(executor, seconds=15)
+    record = record_of(store, attempt)
+    assert (record.state, record.target, record.moves) == (State.SUBMITTED, "kubernetes", 0)
+    beat(executor, seconds=30)
+    assert (record_of(store, attempt).target, record_of(store, attempt).moves) == ("celery", 1)
+
+
 def test_a_task_that_cannot_run_on_the_next_target_waits_where_it_is(
     make_executor: MakeExecutor, make_row: MakeRow, store: Store
 ) -> None:

@@ -261,6 +261,8 @@ class Scheduler:
             is_silent = row.state in ("running", "restarting") and row.queued_by == self.job.id
             if is_silent and self.world.now - row.heartbeat_at > TASK_LOST_SECONDS:
                 self.world.say(f"fails {row.name}, which is silent")
+                tracked = self.executor.context.ledger.of_key(row.key)
                 self.executor.change_state(row.key, TaskInstanceState.FAILED, remove_running=True)
-                self.given_up.add(row.attempt)
+                if tracked is not None:
+                    self.given_up.add(tracked.attempt)
                 self.airflow.fail(row)

@@ -227,6 +227,9 @@ class WorkloadRuns:
         is_known = (answer.state, answer.holder) == (state.value, delivery.worker)
         if answer.is_granted or is_known:
             self._on_note(Note(attempt=delivery.attempt, generation=answer.generation, end=state.value, fields=fields))
+        elif answer.outcome is Outcome.MISSING:
+            # Redis has lost the record once more. Its scheduler may write it again, as one that runs.
+            self._on_note(Note(attempt=delivery.attempt, generation=claim.generation, end=state.value, fields=fields))
         else:
             log.info("Attempt %s is %s by now; its end is ignored", delivery.attempt, _where(answer))
         return end

@@ -123,6 +123,23 @@ def test_an_end_whose_answer_was_lost_is_noted_too(
     assert [note.end for note in notes] == ["", "succeeded"]
 
 
+def test_an_end_whose_record_is_lost_once_more_while_it_is_reported_is_noted_too(
+    store: Store, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its scheduler may write the record again, as that of one that runs."""
+    submit()
+    advance, notes = store.attempts.advance, []
+
+    def lose_everything_before(change: Change) -> Claim:
+        store.client.flushall()
+        return advance(change)
+
+    monkeypatch.setattr(store.attempts, "advance", lose_everything_before)
+    runs = WorkloadRuns(lambda: store, instance="test", run=Runs(), patience=PATIENCE, on_note=notes.append)
+    assert runs.handle(delivery())[0] is Disposition.ENDED
+    assert [(note.end, note.generation) for note in notes] == [("", 2), ("succeeded", 2)]
+
+
 def test_an_end_that_cannot_be_reported_in_time_gives_the_slot_free_and_is_kept(
     store: Store, server: fakeredis.FakeServer, submit: Submit
 ) -> None:
