@@ -65,7 +65,7 @@ class Scheduler:
         """Return when the agent that the executor has started, if it starts any, is at work."""
         if getattr(self._executor, "_child", None) is None:
             return
-        presence, began = self._executor._context.store.presence, time.monotonic()
+        presence, began = self._executor.context.store.presence, time.monotonic()
         while not any(agent.is_alive for agent in presence.members("agent")):
             self._heartbeats(1)
             if time.monotonic() - began > _PATIENCE_SECONDS:

@@ -27,7 +27,7 @@ class HybridWorkers:
     """Writes the records of attempts, as this project's workers do."""
 
     def __init__(self, executor: Any) -> None:
-        self._store = executor._context.store
+        self._store = executor.context.store
 
     def submit(self, executor: Any) -> None:
         while executor.queued_tasks:
