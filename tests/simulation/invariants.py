@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _LOST_SECONDS = 30.0
 _DELETED_SECONDS = 1.5
+"""How long a pod may live that is to be deleted, and how long the answer to a claim may take."""
+
 _UNSEEN_SECONDS = 3.0
 """How old a claim is that a scheduler has not read yet, or a worker has not begun to run yet."""
 
@@ -163,7 +165,8 @@ class Runs:
             return True
         if run.is_claimed:
             is_unknown = queued_at <= self.emptied_at or self.forgotten_from <= queued_at <= self.forgotten_at
-            return is_unknown or run.began_at <= taken_back_at
+            # Its claim was granted, so it was made before.
+            return is_unknown or run.began_at <= taken_back_at + _DELETED_SECONDS
         return self._world.now - taken_back_at <= self._deleted_seconds
 
     def end(self, run: Run) -> None:

@@ -42,6 +42,7 @@ class Network:
         self.lost_messages = 0
         self.unanswered: set[str] = set()
         self.held_up: set[str] = set()
+        self._to_repeat: dict[Process, Sequence[Sequence[Any]]] = {}
         server.after_writes.append(self._wake)
 
     def connect(self, process: Process) -> SimulatedRedis:
@@ -55,14 +56,14 @@ class Network:
             except (redis.ConnectionError, redis.TimeoutError):
                 if retry == _RETRIES:
                     raise
-                self._hold(commands, 0.05)
+                self._hold(process, commands, 0.05)
         raise AssertionError
 
     def _exchange(self, process: Process, commands: Sequence[Sequence[Any]]) -> list[Any]:
         world, server, choose = self._world, self._server, process.random.random
         process.trips += 1
         there, back, choice = choose(), choose(), choose()
-        self._hold(commands, 0.004 * there if there < 0.97 else 6 * (there - 0.97))
+        self._hold(process, commands, 0.004 * there if there < 0.97 else 6 * (there - 0.97))
         fault = self._faults.of_redis(process, commands)
         if fault is not None:
             world.say(f"{fault}: {' '.join(str(command[0]) for command in commands)}")
@@ -79,19 +80,26 @@ class Network:
             world.sleep(ANSWER_SECONDS)
             raise redis.TimeoutError("late")
         answers = self._run(commands, refusal=kind if kind in REFUSALS else "")
-        world.sleep(0.004 * back if back < 0.97 else 6 * (back - 0.97))
+        if "NOSCRIPT" in str(answers):
+            self._to_repeat[process] = commands
+        elif commands[0][0] != "SCRIPT":
+            self._to_repeat.pop(process, None)
+        self._hold(process, (), 0.004 * back if back < 0.97 else 6 * (back - 0.97))
         if kind == "unanswered":
             self.lost_messages += any(command[0] == "LMPOP" for command in commands)
             world.sleep(0.0 if choice < 0.5 else ANSWER_SECONDS)
             raise redis.ConnectionError("the answer is lost")
         return answers
 
-    def _hold(self, commands: Sequence[Sequence[Any]], seconds: float) -> None:
-        """Wait before commands are sent. A process that is paused meanwhile sends them when it wakes."""
+    def _hold(self, process: Process, commands: Sequence[Sequence[Any]], seconds: float) -> None:
+        """Wait on the way to Redis or back. A process that is paused meanwhile sends what is left when it wakes.
+
+        That is also what it has to send again, once Redis knows the script.
+        """
         began = self._world.now
         self._world.sleep(seconds)
         if self._world.now - began > ANSWER_SECONDS:
-            self.held_up.update(_ATTEMPT.findall(str(commands)))
+            self.held_up.update(_ATTEMPT.findall(str([*commands, *self._to_repeat.get(process, ())])))
 
     def _run(self, commands: Sequence[Sequence[Any]], *, refusal: str) -> list[Any]:
         answers = self._server.run(commands, refusal=refusal)
