@@ -227,6 +227,15 @@ def test_places_that_were_lost_or_left_behind_are_repaired(store: Store) -> None
     assert set(store.client.zrange(store.keys.place(CELERY), 0, -1)) == {A, B}
 
 
+def test_what_has_ended_is_not_counted_again(store: Store) -> None:
+    store.attempts.submit([on_celery(A)])
+    store.attempts.revoke([A], reason="r")
+    store.client.sadd(store.keys.owner(ONE), A)
+    store.client.expire(store.keys.owner(ONE), 60)
+    store.places.recount(ONE)
+    assert counts(store) == {}
+
+
 def test_a_place_is_swept_part_by_part(store: Store) -> None:
     attempts = [AttemptId(str(number)) for number in range(7)]
     store.attempts.submit([on_celery(attempt) for attempt in attempts])

@@ -83,7 +83,7 @@ LIMIT_MUTANTS = (
         needs_pods=True,
         within=1000,
         unseen_because="What has ended is not in its owner's set, whose attempts are counted",
-        test="tests/contract/test_store_places.py::test_places_that_were_lost_or_left_behind_are_repaired",
+        test="tests/contract/test_store_places.py::test_what_has_ended_is_not_counted_again",
     ),
     Mutant(
         name="what has started leaves its target",

@@ -29,6 +29,8 @@ from tests.simulation.world import Process, World
 
 _LOOK_SECONDS = 5.0
 _TRY_AGAIN_SECONDS = 0.5
+_FIRST_TAKEN = "first_taken"
+"""In a message that was given back: when a worker first took it. What has happened since may be lost."""
 
 
 class DirectWitness(Witness):
@@ -143,7 +145,7 @@ class Worker:
                 if found is not None:
                     taken = json.loads(found[1][0])
                     self.waiting.append(taken)
-                    self._taken_at[AttemptId(taken["headers"]["id"])] = asked_at
+                    self._taken_at[AttemptId(taken["headers"]["id"])] = taken.pop(_FIRST_TAKEN, asked_at)
                     took = True
             while self.waiting and len(self.running) < self.slots and not self.is_stopping:
                 message = self.waiting.popleft()
@@ -214,9 +216,10 @@ class Worker:
         self.messages = {attempt: message for attempt, message in self.messages.items() if attempt in kept}
 
     def _give_back(self, message: dict[str, Any]) -> None:
+        text = json.dumps({**message, _FIRST_TAKEN: self._taken_at[AttemptId(message["headers"]["id"])]})
         while True:
             try:
-                self._client.rpush(message["properties"]["delivery_info"]["routing_key"], json.dumps(message))
+                self._client.rpush(message["properties"]["delivery_info"]["routing_key"], text)
                 return
             except (redis.RedisError, OSError):
                 self.world.sleep(1.0)
