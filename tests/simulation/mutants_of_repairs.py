@@ -298,6 +298,8 @@ REPAIR_MUTANTS = (
         new="            except HybridError:\n                self._waiting.popleft()\n                raise\n",
         within=3000,
         needs=("time_out", "lose_process"),
+        unseen_because="The worker's witness has the end as well, and tells it",
+        test="tests/unit/workers/test_reports.py::test_what_redis_could_not_be_told_is_told_later",
     ),
     Mutant(
         name="an attempt whose task runs elsewhere has failed",
