@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
@@ -162,7 +163,7 @@ class WorkloadRuns:
                 return None
             return token, _claim(attempts, delivery, workload, token=token)
 
-        return self._patiently(ask, self._patience.claim_seconds)
+        return self._patiently(delivery.attempt, ask, self._patience.claim_seconds)
 
     def _run_to_end(self, workload: AirflowWorkload) -> tuple[Ending, State]:
         """Run a workload; nothing of it runs any more when this returns or raises, unless it succeeded."""
@@ -205,13 +206,15 @@ class WorkloadRuns:
 
         def finish(generation: int) -> Claim:
             change = Change(attempt=delivery.attempt, to=state, generation=generation, fields=fields)
-            return self._patiently(lambda: self._store().attempts.advance(change), self._patience.report_seconds)
+            seconds = self._patience.report_seconds
+            return self._patiently(delivery.attempt, lambda: self._store().attempts.advance(change), seconds)
 
         try:
             answer = finish(claim.generation)
             if answer.outcome in (Outcome.MISSING, Outcome.STALE) and answer.generation < claim.generation:
                 log.warning("Redis lost the record of attempt %s while it ran; writing it again", delivery.attempt)
                 again = self._patiently(
+                    delivery.attempt,
                     lambda: _claim(self._store().attempts, delivery, workload, token=token),
                     self._patience.report_seconds,
                 )
@@ -224,29 +227,27 @@ class WorkloadRuns:
             log.error("The end of attempt %s could not be reported and is kept: %s", delivery.attempt, error)
             return replace(end, untold=state.value)
         # The same end by this worker is this very end, whose first answer was lost.
-        is_known = (answer.state, answer.holder) == (state.value, delivery.worker)
-        if answer.is_granted or is_known:
-            self._on_note(Note(attempt=delivery.attempt, generation=answer.generation, end=state.value, fields=fields))
-        elif answer.outcome is Outcome.MISSING:
-            # Redis has lost the record once more. Its scheduler may write it again, as one that runs.
-            self._on_note(Note(attempt=delivery.attempt, generation=claim.generation, end=state.value, fields=fields))
-        else:
+        is_told = answer.is_granted or (answer.state, answer.holder) == (state.value, delivery.worker)
+        if not is_told:
             log.info("Attempt %s is %s by now; its end is ignored", delivery.attempt, _where(answer))
+        # Noted in any case: by a Redis that falls back, or that has lost the record, it may run again.
+        generation = answer.generation if is_told else claim.generation
+        self._on_note(Note(attempt=delivery.attempt, generation=generation, end=state.value, fields=fields))
         return end
 
-    def _patiently(self, ask: Callable[[], T], seconds: float) -> T:
+    def _patiently(self, attempt: AttemptId, ask: Callable[[], T], seconds: float) -> T:
         return Retrying(
             retry=retry_if_exception_type((StoreUnavailable, ConfigError)),
             stop=stop_after_delay(seconds),
             wait=wait_random_exponential(multiplier=0.2, max=self._patience.longest_pause_seconds),
-            before_sleep=_say_once,
+            before_sleep=partial(_say_once, attempt),
             reraise=True,
         )(ask)
 
 
-def _say_once(state: RetryCallState) -> None:
+def _say_once(attempt: AttemptId, state: RetryCallState) -> None:
     if state.attempt_number == 1 and state.outcome is not None:
-        log.warning("The store is unavailable, trying again: %s", state.outcome.exception())
+        log.warning("Attempt %s waits for the store and is tried again: %s", attempt, state.outcome.exception())
 
 
 def _read(delivery: Delivery) -> tuple[Workload | None, Ending]:

@@ -14,6 +14,7 @@ from hybrid_executor.events import SCHEMA, OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Claim, Restoration, Store
 from hybrid_workers.run import Disposition, Patience, WorkloadRuns
+from hybrid_workers.witness import Note
 from tests.unit.workers.conftest import ATTEMPT, WORKER, delivery, record_of, workload_text
 
 Submit = Callable[..., None]
@@ -137,6 +138,17 @@ def test_an_end_whose_record_is_lost_once_more_while_it_is_reported_is_noted_too
     monkeypatch.setattr(store.attempts, "advance", lose_everything_before)
     runs = WorkloadRuns(lambda: store, instance="test", run=Runs(), patience=PATIENCE, on_note=notes.append)
     assert runs.handle(delivery())[0] is Disposition.ENDED
+    assert [(note.end, note.generation) for note in notes] == [("", 2), ("succeeded", 2)]
+
+
+def test_an_end_that_is_ignored_is_noted_in_the_generation_of_its_claim(store: Store, submit: Submit) -> None:
+    """A Redis that falls back to before the revocation has it running again."""
+    submit()
+    notes: list[Note] = []
+    runs = Runs(does=lambda: store.attempts.revoke([ATTEMPT], reason="by hand"))
+    handled = WorkloadRuns(lambda: store, instance="test", run=runs, patience=PATIENCE, on_note=notes.append)
+    assert handled.handle(delivery())[0] is Disposition.ENDED
+    assert record_of(store).state is State.REVOKED
     assert [(note.end, note.generation) for note in notes] == [("", 2), ("succeeded", 2)]
 
 
