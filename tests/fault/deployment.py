@@ -98,13 +98,12 @@ class Deployment:
 
     def job_of(self, scheduler: str) -> str:
         """Return the job id of a running scheduler, by which it owns attempts."""
+        return wait_until(lambda: self._find_job(scheduler), what=f"{scheduler} has announced itself")
+
+    def _find_job(self, scheduler: str) -> str:
         pid = str(self.parts[scheduler].pid)
-
-        def find() -> str:
-            members = self.store.presence.members("scheduler")
-            return next((m.name for m in members if m.fields.get("pid") == pid), "")
-
-        return wait_until(find, what=f"{scheduler} has announced itself")
+        members = self.store.presence.members("scheduler")
+        return next((m.name for m in members if m.fields.get("pid") == pid), "")
 
     def job_state(self, job: str) -> str:
         """Return what Airflow has as the state of a scheduler."""
@@ -138,14 +137,17 @@ class Deployment:
         part.start()
 
     def wait_ready(self) -> None:
-        """Wait until each part has said that it is there."""
-        wait_until(lambda: is_listening(self._api_port), what=lambda: self.parts["api-server"].output[-2000:])
+        """Wait until each part has said that it is there. One that was about to end by itself is started again."""
+
+        def are_there() -> bool:
+            self.revive()
+            return is_listening(self._api_port) and all(map(self._find_job, self.schedulers))
+
+        wait_until(are_there, what=lambda: f"all are there: {self.died()} {self.parts['api-server'].output[-2000:]}")
         others = {"scheduler", "triggerer", "dag_processor"}
         wait_until(lambda: others <= set(self.api.beats()), what=lambda: f"all are there: {self.api.beats()}")
         self._wait_alive("worker", self.workers)
         self._wait_alive("agent", self.agents)
-        for name in self.schedulers:
-            self.job_of(name)
 
     def _wait_alive(self, role: Role, names: list[str]) -> None:
         wait_until(lambda: set(names) <= self._alive(role), what=lambda: f"{names} are there: {self._alive(role)}")

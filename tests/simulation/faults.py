@@ -11,7 +11,7 @@ from tests.simulation.plan import Fault
 from tests.simulation.world import Process, World
 
 _TASK_SLOT = "/"
-_LASTS_SECONDS = 10.0
+_LASTS_SECONDS = 5.0
 """Two refusals that are farther apart would look like one that lasts, and that fails a launch (``launch_patience``)."""
 _REFUSALS = ("kube_403", "kube_404")
 

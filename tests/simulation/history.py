@@ -187,9 +187,9 @@ class History:
                 self.world.after(_ERASE_SECONDS, lambda erase=erase: erase() and None)
 
     def _is_to_be_revoked(self, attempt: str) -> bool:
-        """Return whether a living scheduler still has to tell Redis that an attempt is revoked."""
-        open_schedulers = [one for one in self.schedulers if one.is_open and not one.process.is_dead]
-        return any(attempt in one.executor.context.pending.to_revoke for one in open_schedulers)
+        """Return whether a scheduler has yet to tell Redis that an attempt is revoked, or has died before it could."""
+        opened = [one for one in self.schedulers if one.is_open]
+        return any(attempt in one.executor.context.pending.to_revoke for one in opened)
 
     def _lives(self, life: str) -> bool:
         """Return whether a worker of this life lives, and was not told to end."""
