@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hybrid_executor.events import OwnerId
+from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Restoration, Store
 from tests.integration.conftest import queue, repaired, wait_for
@@ -23,20 +23,24 @@ MakeExecutor = Callable[..., Any]
 MakeRow = Callable[..., Any]
 
 
-def test_an_end_counts_although_its_record_was_made_anew_with_lower_generations(
-    make_executor: MakeExecutor, make_row: MakeRow, store: Store
-) -> None:
-    executor = make_executor()
-    [attempt] = queue(executor, make_row(state="running"))
+def begun_anew(executor: Any, workload: Any, store: Store) -> tuple[AttemptId, int]:
+    """Let Redis lose an attempt that runs, and its worker write it again; return it with the generation that it has."""
+    [attempt] = queue(executor, workload)
     executor.heartbeat()
     store.attempts.claim(attempt, worker="w", token="1-x")
     executor.heartbeat()
     store.client.flushall()
     # What a worker does whose report finds no record.
     claim = store.attempts.claim(attempt, worker="w", token="1-x", owner=OwnerId("1"))
-    store.attempts.advance(
-        Change(attempt=attempt, to=State.FAILED, generation=claim.generation, fields={"reason": "why"})
-    )
+    return attempt, claim.generation
+
+
+def test_an_end_counts_although_its_record_was_made_anew_with_lower_generations(
+    make_executor: MakeExecutor, make_row: MakeRow, store: Store
+) -> None:
+    executor = make_executor()
+    attempt, generation = begun_anew(executor, make_row(state="running"), store)
+    store.attempts.advance(Change(attempt=attempt, to=State.FAILED, generation=generation, fields={"reason": "why"}))
     assert repaired(executor) == {"task": ("failed", "why")}
     assert executor.running == set()
     assert executor.slots_occupied == 0
@@ -46,15 +50,10 @@ def test_an_end_with_a_lower_generation_than_is_known_is_told_without_a_timed_re
     make_executor: MakeExecutor, make_row: MakeRow, store: Store
 ) -> None:
     executor = make_executor()
-    [attempt] = queue(executor, make_row(state="running"))
-    executor.heartbeat()
-    store.attempts.claim(attempt, worker="w", token="1-x")
-    executor.heartbeat()
-    store.client.flushall()
-    claim = store.attempts.claim(attempt, worker="w", token="1-x", owner=OwnerId("1"))
+    attempt, generation = begun_anew(executor, make_row(state="running"), store)
     executor.heartbeat()  # sees the loss, does the repairs, and reads that it runs
     assert len(executor.running) == 1
-    store.attempts.advance(Change(attempt=attempt, to=State.SUCCEEDED, generation=claim.generation))
+    store.attempts.advance(Change(attempt=attempt, to=State.SUCCEEDED, generation=generation))
     executor.heartbeat()
     assert executor.running == set()
 
