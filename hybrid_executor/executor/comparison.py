@@ -123,10 +123,9 @@ def _let_go_or_take_back(context: Context, others: Sequence[tuple[Tracked, Recor
 
 def _has_lost_its_start(tracked: Tracked, record: Record | None) -> bool:
     """Return whether Redis has fallen back to before a worker began an attempt that this scheduler knows to run."""
-    if record is None or tracked.pool != "celery" or record.pool != tracked.pool:
+    if record is None or tracked.state is not State.RUNNING or not tracked.pool == record.pool == "celery":
         return False
-    is_older = record.state is State.SUBMITTED and record.generation < tracked.generation
-    return is_older and tracked.state is State.RUNNING
+    return record.state is State.SUBMITTED and record.generation < tracked.generation
 
 
 def _run_again(context: Context, started: Sequence[Tracked]) -> None:

@@ -51,6 +51,12 @@ def record_of(store: Store, attempt: AttemptId) -> Record:
     return record
 
 
+def give_pod(store: Store, attempt: AttemptId, *, generation: int = 1) -> None:
+    """Do what an agent does that has created the pod of an attempt."""
+    place: dict[str, str | int] = {"pod": "p", "namespace": "n"}
+    store.attempts.advance(Change(attempt=attempt, to=State.PENDING, generation=generation, fields=place))
+
+
 def targets(store: Store, attempts: list[AttemptId]) -> Counter[str]:
     return Counter(record.target for record in store.attempts.records(attempts) if record is not None)
 
@@ -276,9 +282,7 @@ def test_an_attempt_with_a_pod_waits_until_the_pod_is_gone(
     stream = store.launches("default", consumer="agent")
     stream.prepare()
     stream.take(count=9, wait_milliseconds=0)
-    store.attempts.advance(
-        Change(attempt=attempt, to=State.PENDING, generation=1, fields={"pod": "p", "namespace": "n"})
-    )
+    give_pod(store, attempt)
     beat(executor, seconds=30)
     assert [entry.op for entry in stream.take(count=9, wait_milliseconds=0)] == ["withdraw"]
     record = record_of(store, attempt)
@@ -301,9 +305,7 @@ def test_after_a_loss_of_data_agents_get_the_time_to_find_a_pod_before_its_attem
     executor = started(make_executor, "etl-*=kubernetes(wait=5s) > celery, *=celery")
     [attempt] = queue(executor, make_row(queue="etl-1"))
     executor.heartbeat()
-    store.attempts.advance(
-        Change(attempt=attempt, to=State.PENDING, generation=1, fields={"pod": "p", "namespace": "n"})
-    )
+    give_pod(store, attempt)
     store.client.flushall()
     beat(executor, seconds=3)
     beat(executor, seconds=15)
@@ -334,8 +336,7 @@ def test_a_pod_that_was_deleted_for_a_move_and_that_nobody_saw_go_is_no_failure(
     executor = started(make_executor, "etl-*=kubernetes(wait=20s) > celery, *=celery", **options)
     [attempt] = queue(executor, make_row(queue="etl-1"))
     executor.heartbeat()
-    place: dict[str, str | int] = {"pod": "p", "namespace": "n"}
-    store.attempts.advance(Change(attempt=attempt, to=State.PENDING, generation=1, fields=place))
+    give_pod(store, attempt)
     beat(executor, seconds=30 if is_to_leave else 1)
     recorder = PodRecorder(
         store.attempts,
@@ -363,8 +364,7 @@ def test_an_attempt_that_airflow_waits_for_no_longer_ends_when_its_last_pod_on_a
     beat(executor, seconds=30)
     assert (record_of(store, attempt).state, record_of(store, attempt).target) == (State.SUBMITTED, "kubernetes")
     for generation in (1, 2):
-        place: dict[str, str | int] = {"pod": "p", "namespace": "n"}
-        store.attempts.advance(Change(attempt=attempt, to=State.PENDING, generation=generation, fields=place))
+        give_pod(store, attempt, generation=generation)
         store.attempts.advance(Change(attempt=attempt, to=State.SUBMITTED, generation=generation, relaunch=True))
     assert record_of(store, attempt).leaving == "tries"
     beat(executor)

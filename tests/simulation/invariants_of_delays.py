@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _EVERY_SECONDS = 1.0
 _LET_GO_SECONDS = 40.0
-"""Timed repairs come every 30 s."""
+"""Timed repairs come every 10 s, and a Redis that was unavailable may be asked again only 10 s later."""
 
 _SEEN_SECONDS = 5.5
 """A scheduler sees a loss of data within 4 s. Without that it compares some of its attempts every 10 s."""

@@ -378,7 +378,7 @@ MUTANTS = (
         old="            return replace(end, untold=state.value)",
         new="            return end",
         unseen_because="Redis must be unavailable for 15 minutes",
-        test="tests/unit/workers/test_run.py::test_an_end_that_cannot_be_reported_in_time_gives_the_slot_free_and_is_kept",
+        test="tests/unit/workers/test_run.py::test_an_end_that_cannot_be_reported_in_time_is_given_to_the_main_process",
     ),
     Mutant(
         name="a report is about whatever holds the attempt now",

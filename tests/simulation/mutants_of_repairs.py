@@ -190,7 +190,7 @@ REPAIR_MUTANTS = (
     Mutant(
         name="what a scheduler knows to run is started again after a fall-back",
         file=f"{_EXECUTOR}/comparison.py",
-        old="    return is_older and tracked.state is State.RUNNING\n",
+        old="    return record.state is State.SUBMITTED and record.generation < tracked.generation\n",
         new="    return False\n",
         needs=("fall_back",),
         within=10_000,

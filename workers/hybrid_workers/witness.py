@@ -80,11 +80,7 @@ class Witness:
         """
         now = time.monotonic() if now is None else now
         for note in self._read():
-            claim, _ = self._running.pop(note.attempt, (note, now))
-            if note.end and note.end != State.LOST.value and claim.generation > note.generation:
-                # Redis lost the claim, and its scheduler, which knows it, may write it again.
-                note = replace(note, generation=claim.generation)  # noqa: PLW2901
-            (self._ended if note.end else self._running)[note.attempt] = note, now
+            self._remember(note, now=now)
         for attempt in active:
             if attempt in self._running:
                 self._running[attempt] = self._running[attempt][0], now
@@ -93,6 +89,13 @@ class Witness:
                 del known[attempt]
         while len(self._ended) > _MOST_ENDED:
             del self._ended[next(iter(self._ended))]
+
+    def _remember(self, note: Note, *, now: float) -> None:
+        claim, _ = self._running.pop(note.attempt, (note, now))
+        if note.end and note.end != State.LOST.value and claim.generation > note.generation:
+            # Redis lost the claim, and its scheduler, which knows it, may write it again.
+            note = replace(note, generation=claim.generation)
+        (self._ended if note.end else self._running)[note.attempt] = note, now
 
     def _read(self) -> list[Note]:
         if self._reading < 0:
@@ -118,10 +121,9 @@ class Witness:
         claim, _ = self._running.get(report.attempt, (None, 0.0))
         if claim is None or process_of(str(claim.fields.get("claim_token", ""))) != report.process:
             return
-        del self._running[report.attempt]
         now = time.monotonic()
         note = Note(attempt=claim.attempt, generation=claim.generation, end=report.state.value, fields=report.fields)
-        self._ended[note.attempt] = note, now
+        self._remember(note, now=now)
         self._lost[note.attempt] = now + _LOOKED_FOR_SECONDS
 
     def say_again(self, attempts: Attempts, *, active: Collection[AttemptId]) -> None:

@@ -10,7 +10,8 @@ import fakeredis
 import pytest
 
 from hybrid_executor.events import AttemptId, OwnerId
-from hybrid_executor.store import Record, Store, Submission
+from hybrid_executor.states import State
+from hybrid_executor.store import Record, Restoration, Store, Submission
 from hybrid_workers.run import Delivery
 
 ATTEMPT = AttemptId("attempt")
@@ -45,6 +46,19 @@ def submit(store: Store) -> Callable[..., None]:
         assert store.attempts.submit([submission]) == [expected_generation + 1]
 
     return submit
+
+
+def write_again_as_running(store: Store, attempt: AttemptId = ATTEMPT, *, holder: str = WORKER) -> None:
+    """Do what a scheduler does that has heard of a start, and not of the end. It does not know the process."""
+    known = Restoration(
+        attempt=attempt,
+        owner=OwnerId("1"),
+        pool="celery",
+        state=State.RUNNING,
+        generation=2,
+        fields={"holder": holder},
+    )
+    store.attempts.restore([known])
 
 
 def workload_text(**changes: Any) -> str:

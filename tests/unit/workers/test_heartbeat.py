@@ -11,14 +11,14 @@ import fakeredis
 import pytest
 
 from hybrid_executor.errors import StoreUnavailable
-from hybrid_executor.events import AttemptId, OwnerId
+from hybrid_executor.events import AttemptId
 from hybrid_executor.states import State
-from hybrid_executor.store import Epoch, Order, Restoration, Store
+from hybrid_executor.store import Epoch, Order, Store
 from hybrid_workers.activity import Activity, WorkerCard
 from hybrid_workers.heartbeat import Heartbeat
 from hybrid_workers.reports import Reports
 from hybrid_workers.witness import Note, Witness
-from tests.unit.workers.conftest import ATTEMPT, WORKER, record_of
+from tests.unit.workers.conftest import ATTEMPT, WORKER, record_of, write_again_as_running
 
 Submit = Callable[..., None]
 WAITING = Activity(waiting=frozenset({ATTEMPT}))
@@ -198,13 +198,6 @@ def test_what_ended_and_is_written_again_as_running_ends_at_the_next_look(
     assert record_of(store).state is State.RUNNING
     worker.tell(Activity())
     assert (record_of(store).state, record_of(store).reason) == (State.FAILED, "why")
-
-
-def write_again_as_running(store: Store) -> None:
-    """Do what a scheduler does that has heard of the start, and not of the end."""
-    owner = OwnerId("1")
-    known = Restoration(attempt=ATTEMPT, owner=owner, pool="celery", state=State.RUNNING, generation=2, fields={})
-    store.attempts.restore([known])
 
 
 def test_what_its_scheduler_writes_again_as_running_though_it_has_ended_here_ends_soon(

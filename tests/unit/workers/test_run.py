@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -106,12 +107,20 @@ def test_an_end_is_reported_when_redis_is_back(store: Store, server: fakeredis.F
     assert (disposition, record_of(store).state) == (Disposition.ENDED, State.SUCCEEDED)
 
 
+def noted(store: Store, runs: Runs | None = None) -> list[tuple[str, int]]:
+    """Handle a message; return the ends and generations that the worker's main process is told of."""
+    notes: list[Note] = []
+    handling = WorkloadRuns(lambda: store, instance="test", run=runs or Runs(), patience=PATIENCE, on_note=notes.append)
+    assert handling.handle(delivery())[0] is Disposition.ENDED
+    return [(note.end, note.generation) for note in notes]
+
+
 def test_an_end_whose_answer_was_lost_is_noted_too(
     store: Store, submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker's main process tells it again if Redis loses it."""
     submit()
-    advance, notes = store.attempts.advance, []
+    advance = store.attempts.advance
 
     def unanswered(change: Change) -> Claim:
         monkeypatch.setattr(store.attempts, "advance", advance)
@@ -119,9 +128,7 @@ def test_an_end_whose_answer_was_lost_is_noted_too(
         raise StoreUnavailable("the answer is lost")
 
     monkeypatch.setattr(store.attempts, "advance", unanswered)
-    runs = WorkloadRuns(lambda: store, instance="test", run=Runs(), patience=PATIENCE, on_note=notes.append)
-    assert runs.handle(delivery())[0] is Disposition.ENDED
-    assert [note.end for note in notes] == ["", "succeeded"]
+    assert noted(store) == [("", 2), ("succeeded", 2)]
 
 
 def test_an_end_whose_record_is_lost_once_more_while_it_is_reported_is_noted_too(
@@ -129,36 +136,40 @@ def test_an_end_whose_record_is_lost_once_more_while_it_is_reported_is_noted_too
 ) -> None:
     """Its scheduler may write the record again, as that of one that runs."""
     submit()
-    advance, notes = store.attempts.advance, []
+    advance = store.attempts.advance
 
     def lose_everything_before(change: Change) -> Claim:
         store.client.flushall()
         return advance(change)
 
     monkeypatch.setattr(store.attempts, "advance", lose_everything_before)
-    runs = WorkloadRuns(lambda: store, instance="test", run=Runs(), patience=PATIENCE, on_note=notes.append)
-    assert runs.handle(delivery())[0] is Disposition.ENDED
-    assert [(note.end, note.generation) for note in notes] == [("", 2), ("succeeded", 2)]
+    assert noted(store) == [("", 2), ("succeeded", 2)]
 
 
 def test_an_end_that_is_ignored_is_noted_in_the_generation_of_its_claim(store: Store, submit: Submit) -> None:
     """A Redis that falls back to before the revocation has it running again."""
     submit()
-    notes: list[Note] = []
     runs = Runs(does=lambda: store.attempts.revoke([ATTEMPT], reason="by hand"))
-    handled = WorkloadRuns(lambda: store, instance="test", run=runs, patience=PATIENCE, on_note=notes.append)
-    assert handled.handle(delivery())[0] is Disposition.ENDED
+    assert noted(store, runs) == [("", 2), ("succeeded", 2)]
     assert record_of(store).state is State.REVOKED
-    assert [(note.end, note.generation) for note in notes] == [("", 2), ("succeeded", 2)]
 
 
-def test_an_end_that_cannot_be_reported_in_time_gives_the_slot_free_and_is_kept(
+def test_an_end_that_cannot_be_reported_in_time_gives_the_slot_free(
+    store: Store, server: fakeredis.FakeServer, submit: Submit, caplog: pytest.LogCaptureFixture
+) -> None:
+    submit()
+    runs = Runs(does=lambda: setattr(server, "connected", False))
+    with caplog.at_level(logging.ERROR):
+        assert handler(store, runs).handle(delivery())[0] is Disposition.ENDED
+    assert "could not be reported" in caplog.text
+
+
+def test_an_end_that_cannot_be_reported_in_time_is_given_to_the_main_process(
     store: Store, server: fakeredis.FakeServer, submit: Submit
 ) -> None:
     submit()
     runs = Runs(does=lambda: setattr(server, "connected", False))
-    disposition, end = handler(store, runs).handle(delivery())
-    assert (disposition, end.untold) == (Disposition.ENDED, "succeeded")
+    assert handler(store, runs).handle(delivery())[1].untold == "succeeded"
 
 
 def test_a_message_of_a_higher_schema_goes_back_to_the_queue(store: Store, caplog: pytest.LogCaptureFixture) -> None:

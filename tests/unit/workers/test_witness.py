@@ -9,10 +9,11 @@ import pytest
 
 from hybrid_executor.events import AttemptId, OwnerId
 from hybrid_executor.states import State
-from hybrid_executor.store import Restoration, Store
+from hybrid_executor.store import Store
 from hybrid_workers.reports import Reports
 from hybrid_workers.witness import Note, Witness
 from tests.contract.store_world import A, B, submission
+from tests.unit.workers.conftest import write_again_as_running
 
 
 def claimed(attempt: AttemptId, generation: int = 2) -> Note:
@@ -115,10 +116,10 @@ def test_how_a_process_died_is_told_though_redis_has_lost_the_record(is_first: b
     witness.gather(set())
     reports.timed_out(A, 30.0, process=process)
     if is_first:
-        write_as_its_scheduler_does(store)
+        write_again_as_running(store, A, holder="w")
     reports.deliver(store.attempts, worker="w", keep=witness.keep_end)
     if not is_first:
-        write_as_its_scheduler_does(store)
+        write_again_as_running(store, A, holder="w")
     witness.say_lost_again(store.attempts)
     [record] = store.attempts.records([A])
     assert record is not None
@@ -137,24 +138,8 @@ def test_how_a_process_died_is_told_again_if_redis_loses_it_just_after() -> None
     witness.say_lost_again(store.attempts)
     store.client.flushall()
     witness.say_again(store.attempts, active=set())
-    write_as_its_scheduler_does(store)
+    write_again_as_running(store, A, holder="w")
     witness.say_lost_again(store.attempts)
     [record] = store.attempts.records([A])
     assert record is not None
     assert (record.state, record.category) == (State.FAILED, "time_limit")
-
-
-def write_as_its_scheduler_does(store: Store) -> None:
-    """Write a lost record again: a scheduler does not know which process has the attempt."""
-    store.attempts.restore(
-        [
-            Restoration(
-                attempt=A,
-                owner=OwnerId("1"),
-                pool="celery",
-                state=State.RUNNING,
-                generation=2,
-                fields={"holder": "w"},
-            )
-        ]
-    )
