@@ -38,6 +38,23 @@ for number in range(1000):
     stats.incr("of_the_worker")
     trace.get_tracer("worker").start_span("of the worker").end()
 """
+_NOTE_IMPORTS = """
+import json, sys, threading
+class Note:
+    def find_spec(self, name, *_):
+        if is_configured or threading.current_thread() is not threading.main_thread():
+            imported.append(name)
+imported, is_configured = [], False
+sys.meta_path.insert(0, Note())
+"""
+_SHOW_IMPORTS = """
+is_configured = True
+trace.get_tracer_provider().force_flush()
+stats.incr("of_the_worker")
+from opentelemetry import metrics
+metrics.get_meter_provider().force_flush()
+print("SHOWN " + json.dumps(imported))
+"""
 _THREADS = """
 import threading
 show(sorted(thread.name for thread in threading.enumerate()[1:]))
@@ -90,6 +107,17 @@ def test_tasks_export_what_others_export_and_nothing_of_the_worker_is_lost(
     assert spans.count("worker.t") == 2
     assert sums_of_lent == sums
     assert sums["airflow.ti.start"] == 2
+
+
+def test_no_thread_that_exports_imports_a_module_while_tasks_are_forked(
+    bundle: Bundle,  # noqa: F811
+    collector: Collector,
+) -> None:
+    prepare = _NOTE_IMPORTS + _EXPORT + _SHOW_IMPORTS
+    [imported], output = bundle.run(prepare=prepare, options=_options(collector), parse_seconds=0)
+    assert {"of the worker"} == set(collector.spans)
+    assert "airflow.of_the_worker" in collector.take_sums()
+    assert imported == [], output
 
 
 @pytest.mark.parametrize(
