@@ -31,11 +31,11 @@ def script_names() -> Mapping[str, str]:
 class FaultsMet:
     """The faults of the network. One without a length meets the next exchange of its target, and no other.
 
-    :ivar met_at: when an exchange of a process with Redis last met one, in seconds.
+    :ivar disturbed_until: until when each process was kept from what it does by one that an exchange with Redis met.
     """
 
     def __init__(self, world: World, faults: Sequence[Fault]) -> None:
-        self.met_at: dict[str, float] = {}
+        self.disturbed_until: dict[str, float] = {}
         self._world = world
         self._redis = [fault for fault in faults if fault.is_of_redis]
         self._kube = [fault for fault in faults if fault.is_of_kube]
@@ -52,10 +52,12 @@ class FaultsMet:
                 command[0] == "EVALSHA" and script_names().get(command[1]) == fault.script for command in commands
             )
 
-        fault = self._met(self._redis, process, may_meet)
-        if fault is not None:
-            self.met_at[name_of(process)] = self._world.seconds()
-        return fault
+        return self._met(self._redis, process, may_meet)
+
+    def disturb(self, process: Process, seconds: float) -> None:
+        """Note that a process was kept from what it does, and may be so for some seconds more."""
+        name, until = name_of(process), self._world.seconds() + seconds
+        self.disturbed_until[name] = max(until, self.disturbed_until.get(name, 0.0))
 
     def of_kube(self, process: Process, method: str, only_for: Mapping[str, Sequence[str]]) -> Fault | None:
         """Return what happens to a request, None for nothing."""

@@ -21,7 +21,7 @@ from hybrid_workers import ending
 from hybrid_workers import run as workers_run
 from tests.simulation import clocks
 from tests.simulation.agent import AgentProcess, connected_agents
-from tests.simulation.airflow_model import Airflow, Row
+from tests.simulation.airflow_model import Airflow
 from tests.simulation.complaints import Complaints, logging_to, prepare_loggers
 from tests.simulation.deployment import kubernetes_settings, settings_of
 from tests.simulation.faults import FaultsMet, scripts
@@ -32,7 +32,8 @@ from tests.simulation.invariants_of_scripts import Scripts
 from tests.simulation.kubernetes import Kubernetes
 from tests.simulation.names import INSTANCE, QUEUES
 from tests.simulation.network import Network
-from tests.simulation.plan import Action, Fault, Plan, TaskPlan
+from tests.simulation.people import People
+from tests.simulation.plan import Fault, Plan, TaskPlan
 from tests.simulation.real_server import RealServer
 from tests.simulation.redis_client import SimulatedRedis
 from tests.simulation.redis_server import RedisServer
@@ -48,7 +49,6 @@ LONGEST_SECONDS = 280.0
 _LOOK_SECONDS = 1.5
 _TRY_AGAIN_SECONDS = 3.0
 _START_AGAIN_SECONDS = 2.0
-_ERASE_SECONDS = 1.0
 _LONG_SECONDS = 3.0
 """After it, what is decided about an attempt is decided by what is known of its start."""
 
@@ -116,7 +116,7 @@ class History:
         self._away: dict[str, float] = {}
         self._looked_at = 0.0
         self._ledgers = Ledgers(self.world, plan)
-        self._delays = Delays(self.world, plan, self.server, self._faults.met_at)
+        self._delays = Delays(self.world, plan, self.server, self._faults.disturbed_until)
 
     def run(self) -> Result:
         """Run it to its end."""
@@ -124,6 +124,8 @@ class History:
         complaints = Complaints(world)
         with world.governing(), logging_to(complaints):
             self.airflow = Airflow(world, plan.tasks)
+            people = People(world, self.airflow, self._store, erased=self.runs.erased)
+            self.network.interfere = people.interfere
             self.tasks = Tasks(world, self.airflow, self.runs)
             if plan.agents:
                 self.kube = Kubernetes(
@@ -137,6 +139,8 @@ class History:
                 connected_agents(world, self.network, self.kube.network) if self.kube else nullcontext(),
             ):
                 self._begin()
+                for action in plan.actions:
+                    world.at(action.at, partial(people.act, action))
                 world.is_over = self._is_over
                 world.run(LONGEST_SECONDS)
                 found = [*complaints.violations, *self.runs.violations, *self.records.violations]
@@ -150,7 +154,7 @@ class History:
         return Result(plan, tuple(dict.fromkeys(found)), tuple(world.log), world.steps, world.seconds(), furthest_ahead)
 
     def _begin(self) -> None:
-        plan, world = self.plan, self.world
+        plan = self.plan
         for number in range(plan.schedulers):
             self._start(f"scheduler-{number}")
         for number in range(plan.workers):
@@ -159,32 +163,6 @@ class History:
             self._start(f"agent-{number}")
         for number, fault in enumerate(plan.faults):
             self._arrange(number, fault)
-        for action in plan.actions:
-            world.at(action.at, partial(self._act, action))
-
-    def _act(self, action: Action) -> None:
-        row = self.airflow.rows[action.task]
-        if action.kind == "erase":
-            self._erase(row)
-            return
-        if action.kind != "revoke":
-            self.airflow.act(action.kind, action.task)
-            return
-        if row.attempt:
-            self.world.say(f"a person revokes the attempt {row.attempt[:8]} of {row.name}, which is {row.state}")
-            self._store.attempts.revoke([AttemptId(row.attempt)], reason="Revoked by a user")
-            # It stays queued until Airflow takes it back.
-            self.world.after(_TRY_AGAIN_SECONDS, partial(self.airflow.act, "take_back", action.task))
-
-    def _erase(self, row: Row) -> None:
-        """Delete the records of a task's attempts that have ended, as a person does: first read, then delete."""
-        attempts = [AttemptId(attempt) for attempt, known in self.airflow.attempts_of.items() if known is row]
-        for record in self._store.attempts.records(attempts):
-            if record is not None:
-                self.world.say(f"a person deletes the record of {record.id[:8]}, which is {record.state.value}")
-                self.runs.erased.add(record.id)
-                erase = partial(self._store.erasing.erase, record.id, generation=record.generation)
-                self.world.after(_ERASE_SECONDS, lambda erase=erase: erase() and None)
 
     def _is_to_be_revoked(self, attempt: str) -> bool:
         """Return whether a scheduler has yet to tell Redis that an attempt is revoked, or has died before it could."""

@@ -205,7 +205,7 @@ def judge_end(history: History) -> list[str]:
         ]
     if (
         not plan.has("kill", "pause", "time_out", "lose_process")
-        and not plan.actions
+        and not plan.has_actions
         and not any(fault.is_of_pod or fault.kind == "attach_late" for fault in plan.faults)
         and not (plan.has("attach_cut", "attach_unanswered") and plan.has("fall_back"))
     ):
@@ -264,7 +264,7 @@ def _is_record(key: str) -> bool:
 
 def _is_mild(plan: Plan) -> bool:
     """Return whether nothing happens that has to be repaired: only exchanges fail, and are repeated at once."""
-    return not plan.actions and all(
+    return not plan.has_actions and all(
         fault.is_of_redis and fault.kind != "late" and fault.seconds <= 1 for fault in plan.faults
     )
 

@@ -32,9 +32,6 @@ _SEEN_SECONDS = 5.5
 _IN_TIME_SECONDS = 7.5
 """A worker looks after its records every 5 s."""
 
-_AFTER_SECONDS = 10.0
-"""How long a client may wait before it asks a Redis again that was unavailable, and how late a command can be done."""
-
 
 class Ledgers:
     """An attempt has one scheduler that answers for it; another one lets it go with its next timed repair."""
@@ -70,12 +67,12 @@ class Ledgers:
 class Delays:
     """Records are back soon after Redis has lost them, and ends are told soon after they have happened.
 
-    :param met_at: when each process last met a fault of Redis.
+    :param disturbed_until: until when each process was kept from what it does by a fault of its exchanges with Redis.
     """
 
-    def __init__(self, world: World, plan: Plan, server: RedisServer, met_at: Mapping[str, float]) -> None:
+    def __init__(self, world: World, plan: Plan, server: RedisServer, disturbed_until: Mapping[str, float]) -> None:
         self._world = world
-        self._met_at = met_at
+        self._exchanges_disturbed_until = disturbed_until
         self._faults = plan.faults
         self._server = server
         self._keys = Keys(INSTANCE)
@@ -116,27 +113,27 @@ class Delays:
             record = self._record(tracked.attempt)
             if record is None and is_awaited and not may_wait:
                 self._is_wrong(scheduler.process, tracked.attempt, "answers for, has no record", _SEEN_SECONDS)
-            elif record is not None and record["state"] in TERMINAL:
+            elif record is not None and record.get("state") in TERMINAL:
                 self._is_wrong(scheduler.process, tracked.attempt, "counts as live, has ended", _SEEN_SECONDS)
 
     def _look_at_given_up(self, scheduler: Scheduler) -> None:
         for attempt in scheduler.given_up:
             record = self._record(attempt)
-            if record is not None and record["state"] not in TERMINAL:
+            if record is not None and record.get("state") not in TERMINAL:
                 self._is_wrong(scheduler.process, attempt, "has given up, is not revoked", _SEEN_SECONDS)
 
     def _look_at_running(self, worker: Worker, airflow: Airflow) -> None:
         for attempt in worker.running:
             row, record = airflow.attempts_of.get(attempt), self._record(attempt)
             runs_here = row is not None and row.attempt == attempt and row.run_by is worker.running[attempt]
-            if runs_here and (record is None or record["state"] == "submitted"):
+            if runs_here and (record is None or record.get("state") == "submitted"):
                 self._is_wrong(worker.process, attempt, "runs, has no record that says so")
 
     def _look_at_end(self, run: Run, worker: Process) -> None:
         """Look at what has run in a task process, also in one that has died: then the main process tells."""
         record = self._record(run.attempt)
         holder = f"@{worker.name}"
-        if record is not None and record["state"] == "running" and record.get("holder", "").endswith(holder):
+        if record is not None and record.get("state") == "running" and record.get("holder", "").endswith(holder):
             self._is_wrong(worker, run.attempt, "has run, is running by its record")
 
     def _is_wrong(self, process: Process, attempt: str, words: str, most_seconds: float = _IN_TIME_SECONDS) -> None:
@@ -150,8 +147,8 @@ class Delays:
         """Return until when a process was kept from what it does, by the faults up to now."""
         now, name = self._world.seconds(), name_of(process)
         times = [fault.ends_at for fault in self._faults if fault.at <= now and fault.target in ("*", name)]
-        met_at = self._met_at[name] + _AFTER_SECONDS if name in self._met_at else 0.0
-        return max([met_at, process.paused_until - (self._world.now - now), *times])
+        met_until = self._exchanges_disturbed_until.get(name, 0.0)
+        return max([met_until, process.paused_until - (self._world.now - now), *times])
 
     def _record(self, attempt: str) -> Mapping[str, str] | None:
         record: Mapping[str, str] | None = self._server.peek(self._keys.attempt(attempt))

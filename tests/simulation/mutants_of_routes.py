@@ -21,8 +21,7 @@ ROUTE_MUTANTS = (
         old="  elseif is_full(destination, id) then",
         new="  elseif false then",
         needs_pods=True,
-        unseen_because="Two schedulers have to submit to a target at the same moment",
-        test="tests/contract/test_store_places.py::test_no_more_attempts_are_on_a_target_than_its_limit_says",
+        needs=("slow",),
     ),
     Mutant(
         name="what has started moves",

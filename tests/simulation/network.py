@@ -7,12 +7,13 @@ until that fault would have come.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import redis
 
 from tests.simulation.faults import FaultsMet
+from tests.simulation.plan import ActionKind
 from tests.simulation.redis_client import SimulatedRedis
 from tests.simulation.redis_server import REFUSALS, RedisServer
 from tests.simulation.redis_streams import blocks_on
@@ -22,6 +23,20 @@ from tests.simulation.world import Process, World
 ANSWER_SECONDS = 2.0
 """How long a client waits for an answer."""
 
+_SLOW_SECONDS = 1.6
+"""The longest time that a command takes which is answered in time."""
+
+_LATE_SECONDS = 5.0
+_AFTER_SECONDS = 10.0
+"""How long a process may wait before it asks a Redis again that was unavailable."""
+
+_REPEATED_SECONDS = 2 * ANSWER_SECONDS
+_DISTURBED_SECONDS = {
+    "slow": _REPEATED_SECONDS, "lost": _REPEATED_SECONDS, "unanswered": _REPEATED_SECONDS, "refused": _REPEATED_SECONDS,
+    "late": _REPEATED_SECONDS + _LATE_SECONDS,
+}  # fmt: skip
+"""How long a fault may disturb that the process does not notice, since the client asks again at once."""
+
 _ATTEMPT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RETRIES = 1  # redis-py's own, as the store asks for
 
@@ -29,6 +44,7 @@ _RETRIES = 1  # redis-py's own, as the store asks for
 class Network:
     """All exchanges with the server.
 
+    :ivar interfere: does what is to happen while a command is on its way, to one of the attempts in it.
     :ivar lost_messages: answers that may have held a message and were lost.
     :ivar unanswered: attempts that were in commands whose answer was lost.
     :ivar held_up: attempts that were in commands which a process was about to send when it was paused.
@@ -39,6 +55,7 @@ class Network:
         self._server = server
         self._faults = faults
         self._blocked: dict[tuple[str, ...], Places] = {}
+        self.interfere: Callable[[ActionKind, Sequence[str]], None] = lambda *_: None
         self.lost_messages = 0
         self.unanswered: set[str] = set()
         self.held_up: set[str] = set()
@@ -55,6 +72,7 @@ class Network:
                 return self._exchange(process, commands)
             except (redis.ConnectionError, redis.TimeoutError):
                 if retry == _RETRIES:
+                    self._faults.disturb(process, _AFTER_SECONDS)
                     raise
                 self._hold(process, commands, 0.05)
         raise AssertionError
@@ -67,6 +85,7 @@ class Network:
         fault = self._faults.of_redis(process, commands)
         if fault is not None:
             world.say(f"{fault}: {' '.join(str(command[0]) for command in commands)}")
+            self._faults.disturb(process, _DISTURBED_SECONDS.get(fault.kind, _AFTER_SECONDS))
         kind = fault.kind if fault is not None else ""
         if kind == "refused":
             raise redis.ConnectionError("refused")
@@ -75,8 +94,12 @@ class Network:
             raise redis.TimeoutError("lost")
         if kind in ("late", "unanswered"):
             self.unanswered.update(_ATTEMPT.findall(str(commands)))
+        if fault is not None and kind == "slow":
+            if fault.action:
+                self.interfere(fault.action, _ATTEMPT.findall(str(commands)))
+            self._hold(process, commands, _SLOW_SECONDS * (0.1 + 0.9 * choice))
         if kind == "late":
-            world.after(0.1 + 5 * choice, lambda: server.run(commands) and None)
+            world.after(0.1 + _LATE_SECONDS * choice, lambda: server.run(commands) and None)
             world.sleep(ANSWER_SECONDS)
             raise redis.TimeoutError("late")
         answers = self._run(commands, refusal=kind if kind in REFUSALS else "")

@@ -9,7 +9,7 @@ from typing import Literal
 
 RunEnd = Literal["success", "failed", "deferred"]
 FaultKind = Literal[
-    "lost", "unanswered", "late", "refused",
+    "lost", "unanswered", "late", "slow", "refused",
     "READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY", "NOAUTH", "NOPERM",
     "flush", "restart", "fall_back", "trim", "other_release", "expire",
     "kill", "stop", "pause", "clock", "drain", "time_out", "lose_process", "redeliver",
@@ -39,7 +39,7 @@ _WATCH: tuple[FaultKind, ...] = ("watch_late", "watch_twice", "watch_never")
 _CUTS: tuple[FaultKind, ...] = ("watch_cut", "watch_cut", "watch_expired")
 _POD: tuple[FaultKind, ...] = ("start_error", "pull_fails", "evict", "oom", "delete_pod", "lose_node")
 _ATTACHMENTS: tuple[FaultKind, ...] = ("attach_cut", "attach_unanswered", "attach_late")
-_OF_REDIS, _OF_KUBE, _OF_WATCH = frozenset(_NETWORK), frozenset(_KUBE), frozenset(_WATCH)
+_OF_REDIS, _OF_KUBE, _OF_WATCH = frozenset((*_NETWORK, "slow")), frozenset(_KUBE), frozenset(_WATCH)
 _OF_POD, _OF_ATTACHMENT = frozenset(_POD), frozenset(_ATTACHMENTS)
 
 _SCRIPTS = {
@@ -48,6 +48,15 @@ _SCRIPTS = {
     "agent": ("Advance", "Advance", "GiveWarm", "OfferWarm", "Due", "Lease", "Starts", "Annotate"),
 }
 """What each kind of process runs, and does not run all the time: most exchanges only ask for news."""
+
+_SLOW_SCRIPTS = {
+    "scheduler": ("Submit", "Submit", "Submit", "Adopt", "Restore", "Advance", "Advance", "Leave", "Renew"),
+    "worker": ("Claim", "Claim", "Claim", "Advance", "Restore", "Withdraw"),
+    "agent": ("Advance", "Advance", "Version", "Annotate"),
+}
+_SLOW_OF_HAND_OVERS = ("Due", "Due", "Want")
+_SLOW_OF_WARM_PODS = ("GiveWarm", "GiveWarm", "GiveWarm", "OfferWarm")
+"""What each of them decides by what it has read before, which may have changed when a slow command arrives."""
 
 _POOLS: tuple[tuple[Pool, ...], ...] = (("celery",), ("kubernetes",), ("celery", "kubernetes"))
 
@@ -87,6 +96,7 @@ class Fault:
     :ivar seconds: how long it lasts. Of "fall_back": how much is lost. Of "kill": after what time another one starts.
         Of "stop": the same. Of "drain": after what time it is to work again. Of "clock": how much its clock is ahead.
     :ivar script: one that meets a single exchange with Redis meets the next one that runs this script, "" for any.
+    :ivar action: of "slow": what a person does meanwhile to the task of the attempt in that exchange, "" for nothing.
     """
 
     at: float
@@ -94,6 +104,7 @@ class Fault:
     target: str = "*"
     seconds: float = 0.0
     script: str = ""
+    action: ActionKind | Literal[""] = ""
 
     @property
     def is_of_redis(self) -> bool:
@@ -160,7 +171,14 @@ class Plan:
 
     def has(self, *kinds: str) -> bool:
         """Return whether there is a fault, or an action, of one of these kinds."""
-        return any(one.kind in kinds for one in (*self.faults, *self.actions))
+        return any(one.kind in kinds for one in (*self.faults, *self.actions)) or any(
+            fault.action in kinds for fault in self.faults
+        )
+
+    @property
+    def has_actions(self) -> bool:
+        """Return whether a person does anything."""
+        return bool(self.actions) or any(fault.action for fault in self.faults)
 
 
 def make_plan(seed: int) -> Plan:
@@ -231,7 +249,8 @@ def make_plan(seed: int) -> Plan:
     plan = _with_long_task(plan, random.Random(f"long {seed}"))
     plan = _with_aimed_faults(plan, random.Random(f"scripts {seed}"))
     plan = _with_untold_ends(plan, random.Random(f"untold {seed}"))
-    return _with_pods(plan, random.Random(f"pods {seed}"), agent_names) if agents else plan
+    plan = _with_pods(plan, random.Random(f"pods {seed}"), agent_names) if agents else plan
+    return _with_slow_commands(plan, random.Random(f"slow {seed}"), processes)
 
 
 def _with_long_task(plan: Plan, rng: random.Random) -> Plan:
@@ -274,6 +293,22 @@ def _with_untold_ends(plan: Plan, rng: random.Random) -> Plan:
             for number in range(plan.schedulers):
                 refusals = rng.choices(_REFUSALS, k=rng.choice((1, 2)))
                 faults += [Fault(action.at, kind, f"scheduler-{number}", script="Advance") for kind in refusals]
+    return replace(plan, faults=tuple(sorted(faults, key=lambda fault: fault.at)))
+
+
+def _with_slow_commands(plan: Plan, rng: random.Random, processes: Sequence[str]) -> Plan:
+    """Let some commands come to Redis so late that what they were decided by has changed, and be answered."""
+    if rng.random() < 0.6:
+        return plan
+    of_agents = _SLOW_SCRIPTS["agent"]
+    of_agents += _SLOW_OF_HAND_OVERS if plan.warm or plan.pod_token == "stdin" else ()
+    of_agents += _SLOW_OF_WARM_PODS if plan.warm else ()
+    faults = list(plan.faults)
+    for _ in range(rng.randint(1, 6)):
+        process = rng.choice(processes)
+        slow = _fault(rng, 0, 9, ("slow",), process, 0.0)
+        script = rng.choice(of_agents if process.startswith("agent") else _SLOW_SCRIPTS[process.partition("-")[0]])
+        faults.append(replace(slow, script=script, action=rng.choice(("", *_ACTIONS))))
     return replace(plan, faults=tuple(sorted(faults, key=lambda fault: fault.at)))
 
 
