@@ -240,9 +240,6 @@ HAND_OVER_MUTANTS = (
         old="if (known[6] or '') ~= '' and (tonumber(known[7] or '-1') or -1) == generation then\n  return 0\nend\n",
         new="",
         needs_pods=True,
-        unseen_because="The launch names its warm pod first",
-        test="tests/contract/test_store_hand_overs.py"
-        "::test_an_old_pod_does_not_get_the_workload_of_an_attempt_that_was_given_a_warm_pod",
     ),
     Mutant(
         name="nobody looks after a warm pod whose record does not name it",
