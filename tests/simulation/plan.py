@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -171,9 +171,8 @@ class Plan:
 
     def has(self, *kinds: str) -> bool:
         """Return whether there is a fault, or an action, of one of these kinds."""
-        return any(one.kind in kinds for one in (*self.faults, *self.actions)) or any(
-            fault.action in kinds for fault in self.faults
-        )
+        happens = {one.kind for one in (*self.faults, *self.actions)} | {fault.action for fault in self.faults}
+        return not happens.isdisjoint(kinds)
 
     @property
     def has_actions(self) -> bool:
@@ -244,13 +243,17 @@ def make_plan(seed: int) -> Plan:
         parallelism=rng.choice((16, 16, 16, 2, 1)),
         tasks=tasks,
         actions=actions,
-        faults=tuple(sorted(faults, key=lambda fault: fault.at)),
+        faults=_in_order(faults),
     )
     plan = _with_long_task(plan, random.Random(f"long {seed}"))
     plan = _with_aimed_faults(plan, random.Random(f"scripts {seed}"))
     plan = _with_untold_ends(plan, random.Random(f"untold {seed}"))
     plan = _with_pods(plan, random.Random(f"pods {seed}"), agent_names) if agents else plan
     return _with_slow_commands(plan, random.Random(f"slow {seed}"), processes)
+
+
+def _in_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    return tuple(sorted(faults, key=lambda fault: fault.at))
 
 
 def _with_long_task(plan: Plan, rng: random.Random) -> Plan:
@@ -293,7 +296,7 @@ def _with_untold_ends(plan: Plan, rng: random.Random) -> Plan:
             for number in range(plan.schedulers):
                 refusals = rng.choices(_REFUSALS, k=rng.choice((1, 2)))
                 faults += [Fault(action.at, kind, f"scheduler-{number}", script="Advance") for kind in refusals]
-    return replace(plan, faults=tuple(sorted(faults, key=lambda fault: fault.at)))
+    return replace(plan, faults=_in_order(faults))
 
 
 def _with_slow_commands(plan: Plan, rng: random.Random, processes: Sequence[str]) -> Plan:
@@ -309,7 +312,7 @@ def _with_slow_commands(plan: Plan, rng: random.Random, processes: Sequence[str]
         slow = _fault(rng, 0, 9, ("slow",), process, 0.0)
         script = rng.choice(of_agents if process.startswith("agent") else _SLOW_SCRIPTS[process.partition("-")[0]])
         faults.append(replace(slow, script=script, action=rng.choice(("", *_ACTIONS))))
-    return replace(plan, faults=tuple(sorted(faults, key=lambda fault: fault.at)))
+    return replace(plan, faults=_in_order(faults))
 
 
 def _with_pods(plan: Plan, rng: random.Random, agents: Sequence[str]) -> Plan:
@@ -330,7 +333,7 @@ def _with_pods(plan: Plan, rng: random.Random, agents: Sequence[str]) -> Plan:
     plan = replace(
         plan,
         pod_token="stdin" if way != "warm" else "args",
-        faults=tuple(sorted(faults, key=lambda fault: fault.at)),
+        faults=_in_order(faults),
     )
     if way == "stdin":
         return plan

@@ -47,8 +47,8 @@ _MODULES = (
     # Most providers import it, and it opens a socket then, to see whether there is IPv6: a Dag file that does that is
     # not kept parsed.
     "requests",
-    # "requests" imports it with its first request. Where a thread that exports is just doing that, a process that is
-    # forked then waits for ever for the lock of this import: its task, when it sends its spans.
+    # "requests" imports it with its first request. If an exporter's thread does that just when a task's process is
+    # forked, the process inherits the lock of this import, and hangs when the task sends its spans.
     "netrc",
     "hybrid_executor.compat",
     # Airflow loads plugins in each task process.
