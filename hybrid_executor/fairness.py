@@ -122,6 +122,14 @@ class Turns:
         self._now = max(self._now, begin)
         self._served[queue] = begin + 1 / self._share(queue)
 
+    def missed(self, queue: str) -> float:
+        """Return how often a queue would have been served if it had always had something to do."""
+        return max(0.0, self._now - self._served.get(queue, 0.0)) * self._share(queue)
+
+    def catch_up(self, queue: str) -> None:
+        """Let a queue have missed nothing."""
+        self._served[queue] = max(self._now, self._served.get(queue, 0.0))
+
     def take_back(self, queue: str) -> None:
         """Note that a queue did not use its slot. It must be the one that was served last."""
         if not self._last or self._last[-1][0] != queue:
