@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hybrid_executor.config import Profile, Settings, airflow_config, read_settings
 from hybrid_executor.config.kubernetes import KubernetesSettings, read_kubernetes_settings
 from hybrid_executor.config.warm import WarmPods
+from hybrid_executor.fairness import parse_shares
 from hybrid_executor.routing import parse_routes
 from tests.simulation.names import WARM_PROFILE
 
@@ -37,6 +38,7 @@ def settings_of(plan: Plan) -> Settings:
         starting_pods=plan.starting_pods,
         pod_creation_rate=plan.pods_per_second,
         pod_token=plan.pod_token,
+        shares=parse_shares(plan.shares),
     )
 
 

@@ -58,6 +58,7 @@ _SLOW_OF_HAND_OVERS = ("Due", "Due", "Want")
 _SLOW_OF_WARM_PODS = ("GiveWarm", "GiveWarm", "GiveWarm", "OfferWarm")
 """What each of them decides by what it has read before, which may have changed when a slow command arrives."""
 
+_SHARES = ("", "", "", "celery=3, quick=0.1, *=1", "overflow=20, kubernetes=2, *=1")
 _POOLS: tuple[tuple[Pool, ...], ...] = (("celery",), ("kubernetes",), ("celery", "kubernetes"))
 
 
@@ -142,6 +143,7 @@ class Plan:
     """One history.
 
     :ivar parallelism: most tasks that one scheduler has at the same time, in each pool.
+    :ivar shares: of the queues, as the option ``fair_share`` has them.
     :ivar starting_pods: most pods that start at the same time; 0 for the limit that adapts.
     :ivar pods_per_second: how many pods may be created.
     :ivar pod_token: how pods get their workload, as the option of that name.
@@ -155,6 +157,7 @@ class Plan:
     slots: int
     agents: int = 0
     parallelism: int = 16
+    shares: str = ""
     starting_pods: int = 0
     pods_per_second: float = 10.0
     pod_token: Literal["args", "stdin"] = "args"
@@ -241,6 +244,7 @@ def make_plan(seed: int) -> Plan:
         slots=rng.choice((1, 2, 4)),
         agents=agents,
         parallelism=rng.choice((16, 16, 16, 2, 1)),
+        shares=random.Random(f"shares {seed}").choice(_SHARES),
         tasks=tasks,
         actions=actions,
         faults=_in_order(faults),

@@ -49,6 +49,8 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
         yield replace(plan, warm=0)
     if plan.pod_token != "args":
         yield replace(plan, pod_token="args")
+    if plan.shares:
+        yield replace(plan, shares="")
     if plan.starting_pods or plan.pods_per_second < 10:
         yield replace(plan, starting_pods=0, pods_per_second=10.0)
     if plan.schedulers > 1 and not any(f"scheduler-{plan.schedulers - 1}" == f.target for f in plan.faults):
