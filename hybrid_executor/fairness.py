@@ -2,7 +2,9 @@
 
 The same rule holds in the executor, on each worker and in each agent. The queue with the fewest slots for its share is
 first. Of equal ones, it is the one that has been served the least for its share (start-time fair queueing: Goyal, Vin,
-Cheng, 1997). A queue that had nothing to do gets a limited credit for that time, or none.
+Cheng, 1997). A queue that had nothing to do gets something limited for that time. Where slots are held, it leads: it
+goes first for some rounds of all slots, else its few tasks wait for several rounds of the others. At a rate, it has a
+credit.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from heapq import heapify, heappop, heapreplace
 from hybrid_executor.errors import ConfigError
 
 _EXAMPLE = "reports=3, etl-*=1, *=1"
+LEAD_ROUNDS = 4
+"""For how many rounds a queue leads that had nothing to do: a small one then waits less than twice as long as alone."""
 _REMEMBERED = 1_000
 _NOBODY: Mapping[str, int] = {}
 
@@ -82,11 +86,15 @@ class Turns:
 
     :param shares: of the queues.
     :param credit: how often a queue may be served at once after it had nothing to do.
+    :param rounds: for how many rounds of all slots a queue may lead that had nothing to do.
     """
 
-    def __init__(self, shares: Shares, *, credit: float = 0.0) -> None:
+    def __init__(self, shares: Shares, *, credit: float = 0.0, rounds: int = 0) -> None:
         self._share = shares.of
         self._credit = credit
+        self._rounds = rounds
+        self._led: dict[str, int] = {}
+        """How often a queue that holds slots still leads."""
         self._served: dict[str, float] = {}
         """How much each queue has been served for its share, on a scale on which idle queues are moved forward."""
         self._now = 0.0
@@ -99,36 +107,51 @@ class Turns:
         :param holding: how many slots each queue holds now; nothing where slots are not held (a rate).
         """
         names = tuple(queues)
-        least = self.least_share(names)
-        return min(names, key=lambda queue: self.standing(queue, holding, least))
+        least, leads = self.least_share(names), self.leads(names, holding)
+        return min(names, key=lambda queue: (leads[queue] == 0, *self.standing(queue, holding, least)))
 
     def order(self, queues: Iterable[str], holding: Mapping[str, int] = _NOBODY) -> list[str]:
         """Return the queues, the one whose turn it is first; equal ones in the order of ``queues``."""
         names = tuple(queues)
-        least = self.least_share(names)
-        return sorted(names, key=lambda queue: self.standing(queue, holding, least))
+        least, leads = self.least_share(names), self.leads(names, holding)
+        return sorted(names, key=lambda queue: (leads[queue] == 0, *self.standing(queue, holding, least)))
+
+    def leads(self, queues: Iterable[str], holding: Mapping[str, int]) -> dict[str, int]:
+        """Return how often each queue goes first from now on: one that holds nothing, as often as it has missed a turn.
+
+        For some rounds at most, and for fewer where another queue has a larger share.
+        """
+        names = tuple(queues)
+        if not self._rounds:
+            return dict.fromkeys(names, 0)
+        largest = max(map(self._share, names), default=1.0)
+        most = self._rounds * (sum(holding.values()) + 1) / largest  # where it matters, all slots are held but one
+        return {
+            queue: self._led.get(queue, 0)
+            if holding.get(queue)
+            else int(min(most * self._share(queue), self._missed(queue)))
+            for queue in names
+        }
 
     def is_behind(self, queue: str) -> bool:
         """Return whether a queue has been served less for its share than others: it has credit for its next slot."""
         return self._begin(queue) + 1 / self._share(queue) <= self._now + 1e-9
 
-    def serve(self, queue: str, *, is_alone: bool = False) -> None:
+    def serve(self, queue: str, *, is_alone: bool = False, lead: int = 0) -> None:
         """Note that a queue got a slot.
 
         :param is_alone: no other queue wanted it. The queue then uses up its credit without a need for it.
+        :param lead: how often it goes first, with this time; see :meth:`leads`.
         """
+        if self._rounds:
+            self._led[queue] = max(0, lead - 1)
+        if lead:
+            self._served[queue] = max(self._now, self._served.get(queue, 0.0))  # it has missed nothing any more
+            return
         begin = max(self._now, self._begin(queue)) if is_alone else self._begin(queue)
         self._last.append((queue, self._served.get(queue), self._now))
         self._now = max(self._now, begin)
         self._served[queue] = begin + 1 / self._share(queue)
-
-    def missed(self, queue: str) -> float:
-        """Return how often a queue would have been served if it had always had something to do."""
-        return max(0.0, self._now - self._served.get(queue, 0.0)) * self._share(queue)
-
-    def catch_up(self, queue: str) -> None:
-        """Let a queue have missed nothing."""
-        self._served[queue] = max(self._now, self._served.get(queue, 0.0))
 
     def take_back(self, queue: str) -> None:
         """Note that a queue did not use its slot. It must be the one that was served last."""
@@ -153,6 +176,10 @@ class Turns:
         rounds = int(holding.get(queue, 0) * least / self._share(queue) + 1e-9)
         return rounds, self._begin(queue)
 
+    def _missed(self, queue: str) -> float:
+        """Return how often a queue would have been served if it had always had something to do."""
+        return max(0.0, self._now - self._served.get(queue, 0.0)) * self._share(queue)
+
     def _begin(self, queue: str) -> float:
         return max(self._now - self._credit / self._share(queue), self._served.get(queue, float("-inf")))
 
@@ -167,6 +194,7 @@ class Contest:
         self._turns = turns
         names = tuple(queues)
         self._held = {queue: holding.get(queue, 0) for queue in names}
+        self._leads = turns.leads(names, holding)
         self._least = turns.least_share(names)
         self._heap = [(*self._standing(queue), index, queue) for index, queue in enumerate(names)]
         heapify(self._heap)
@@ -177,16 +205,17 @@ class Contest:
     def first(self) -> str:
         """Return the queue whose turn it is; there must be one."""
         while True:
-            rounds, begin, index, queue = self._heap[0]
+            *before, index, queue = self._heap[0]
             standing = self._standing(queue)
-            if standing == (rounds, begin):
+            if standing == tuple(before):
                 return queue
             heapreplace(self._heap, (*standing, index, queue))  # meanwhile others were served
 
     def serve(self) -> None:
         """Give the first queue a slot."""
         queue = self.first()
-        self._turns.serve(queue)
+        self._turns.serve(queue, lead=self._leads[queue])
+        self._leads[queue] = max(0, self._leads[queue] - 1)
         self._held[queue] += 1
 
     def drop(self) -> None:
@@ -194,5 +223,5 @@ class Contest:
         self.first()
         heappop(self._heap)
 
-    def _standing(self, queue: str) -> tuple[int, float]:
-        return self._turns.standing(queue, self._held, self._least)
+    def _standing(self, queue: str) -> tuple[bool, int, float]:
+        return self._leads[queue] == 0, *self._turns.standing(queue, self._held, self._least)

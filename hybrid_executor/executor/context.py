@@ -17,7 +17,7 @@ from hybrid_executor.executor.outage import Outage
 from hybrid_executor.executor.pending import Pending
 from hybrid_executor.executor.placing import Placing
 from hybrid_executor.executor.reports import Reports
-from hybrid_executor.fairness import Turns
+from hybrid_executor.fairness import LEAD_ROUNDS, Turns
 from hybrid_executor.metrics import SILENT, Metrics
 from hybrid_executor.metrics import table as metric
 from hybrid_executor.pools.pool import RecordedPool
@@ -65,7 +65,7 @@ class Context:
     complaints: Complaints = field(init=False)
 
     def __post_init__(self) -> None:
-        self.turns = Turns(self.settings.shares)
+        self.turns = Turns(self.settings.shares, rounds=LEAD_ROUNDS)
         self.complaints = Complaints(clock=self.clock)
         self.outage = Outage(clock=self.clock, check_writes=self.store.check_writes, on_trouble=self._count_trouble)
         self.placing = Placing(

@@ -32,7 +32,8 @@ def admit(
     is_alone = len(queues) == 1
     contest = Contest(turns, queues, holding)
     while contest:
-        lanes = queues[contest.first()]
+        queue = contest.first()
+        lanes = queues[queue]
         item = lanes.pop()
         if item is None:
             contest.drop()
@@ -41,7 +42,9 @@ def admit(
         if place is None:
             lanes.close()
             continue
-        if not is_alone:
+        if is_alone:
+            turns.serve(queue)
+        else:
             contest.serve()
         yield item, place
 

@@ -168,7 +168,8 @@ def _turn(task: Standing, around: AirflowSide) -> str:
         return ""
     return (
         f" Queue {task.queue} has {around.in_queue} of them, and the share {around.share:g}. The next free slot goes "
-        "to the queue with the fewest slots for its share ([hybrid_executor] fair_share)."
+        "to the queue with the fewest slots for its share ([hybrid_executor] fair_share). A queue that had nothing to "
+        "do before goes first for a while."
     )
 
 

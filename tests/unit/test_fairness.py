@@ -64,16 +64,6 @@ def test_a_queue_that_had_nothing_to_do_may_catch_up_as_far_as_its_credit() -> N
     assert served(turns, "new small big", 6) == {"new": 6}
 
 
-def test_a_queue_has_missed_what_it_would_have_got_among_the_others() -> None:
-    turns = Turns(parse_shares("small=2"))
-    served(turns, "a b", 40)
-    assert 38 <= turns.missed("small") <= 40
-    assert turns.missed("a") <= 1
-    turns.catch_up("small")
-    assert turns.missed("small") == 0
-    assert served(turns, "a b small", 40)["small"] in (19, 20, 21)
-
-
 def test_a_queue_that_is_alone_uses_up_its_credit() -> None:
     turns = Turns(parse_shares(""), credit=20)
     served(turns, "small", 30)

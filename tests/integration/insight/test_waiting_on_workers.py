@@ -215,5 +215,6 @@ def test_a_task_in_a_full_pool_says_what_its_queue_has_and_who_is_next(
     executor.heartbeat()
     assert ask(executor).why("big-3").waits_for == (
         "Pool celery is full: 3 of 3 slots of this scheduler are used. Queue big has 1 of them, and the share 1. The "
-        "next free slot goes to the queue with the fewest slots for its share ([hybrid_executor] fair_share)."
+        "next free slot goes to the queue with the fewest slots for its share ([hybrid_executor] fair_share). A queue "
+        "that had nothing to do before goes first for a while."
     )

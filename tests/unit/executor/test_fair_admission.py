@@ -70,6 +70,23 @@ def test_a_queue_that_holds_all_slots_gets_the_next_one_last() -> None:
     assert [item.queue for item in found] == ["small"] * 6
 
 
+def test_a_queue_that_had_nothing_to_do_leads_for_some_rounds_of_the_slots() -> None:
+    turns, held = Turns(parse_shares(""), rounds=4), ["big"] * 8
+    admitted(of("big", 1000), Slots(100), turns=turns)
+    for _ in range(80):
+        running = Counter(held[-7:])  # the oldest of eight ends
+        [item] = admitted(of("big", 1000) + of("small", 1000), Slots(1), turns=turns, holding=running)
+        held.append(item.queue)
+    assert Counter(held[8:40]) == {"small": 32}
+    assert 22 <= Counter(held[40:])["big"] <= 26
+
+
+def test_a_queue_that_waits_with_others_from_the_beginning_does_not_lead() -> None:
+    turns = Turns(parse_shares(""), rounds=4)
+    found = admitted(of("big", 1000) + of("small", 1000), Slots(100), turns=turns)
+    assert Counter(item.queue for item in found) == {"big": 50, "small": 50}
+
+
 def test_slots_are_given_by_shares() -> None:
     found = admitted(of("etl", 100) + of("reports", 100), Slots(40), shares="reports=3")
     assert Counter(item.queue for item in found) == {"etl": 10, "reports": 30}
