@@ -26,7 +26,7 @@ airflow.dag_processing.dagbag airflow.dag_processing.bundles.manager airflow.dag
 airflow.serialization.serialized_objects airflow.sdk._shared.logging.factory airflow.sdk._shared.logging.remote
 airflow.providers.standard.operators.python airflow.providers.standard.operators.bash
 airflow.providers.standard.operators.empty airflow.providers.standard.decorators.python encodings.idna jinja2.ext
-setproctitle netrc
+airflow.sdk.definitions.connection setproctitle netrc
 """.split()
 
 
