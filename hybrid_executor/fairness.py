@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -107,14 +107,12 @@ class Turns:
         :param holding: how many slots each queue holds now; nothing where slots are not held (a rate).
         """
         names = tuple(queues)
-        least, leads = self.least_share(names), self.leads(names, holding)
-        return min(names, key=lambda queue: (leads[queue] == 0, *self.standing(queue, holding, least)))
+        return min(names, key=self._comparing(names, holding))
 
     def order(self, queues: Iterable[str], holding: Mapping[str, int] = _NOBODY) -> list[str]:
         """Return the queues, the one whose turn it is first; equal ones in the order of ``queues``."""
         names = tuple(queues)
-        least, leads = self.least_share(names), self.leads(names, holding)
-        return sorted(names, key=lambda queue: (leads[queue] == 0, *self.standing(queue, holding, least)))
+        return sorted(names, key=self._comparing(names, holding))
 
     def leads(self, queues: Iterable[str], holding: Mapping[str, int]) -> dict[str, int]:
         """Return how often each queue goes first from now on: one that holds nothing, as often as it has missed a turn.
@@ -175,6 +173,10 @@ class Turns:
         # Whole rounds only: with few slots, a small share must not exclude a queue, nor a large one be cut to equal.
         rounds = int(holding.get(queue, 0) * least / self._share(queue) + 1e-9)
         return rounds, self._begin(queue)
+
+    def _comparing(self, queues: Sequence[str], holding: Mapping[str, int]) -> Callable[[str], tuple[bool, int, float]]:
+        least, leads = self.least_share(queues), self.leads(queues, holding)
+        return lambda queue: (leads[queue] == 0, *self.standing(queue, holding, least))
 
     def _missed(self, queue: str) -> float:
         """Return how often a queue would have been served if it had always had something to do."""
