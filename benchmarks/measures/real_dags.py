@@ -19,10 +19,9 @@ from benchmarks.deployment import (
     PARSE_OPTION,
     PARSE_SECONDS,
     Deployment,
-    query,
     run_deployment,
     wait_for_dag,
-    wait_until,
+    wait_for_tasks,
 )
 from benchmarks.rows import Budget, Row
 from benchmarks.sides import OURS, Side
@@ -32,10 +31,9 @@ _EACH = replace(OURS, name="hybrid, each task parses", options={PARSE_OPTION: "0
 _BEFORE = "before"
 _FILES = {"many_00": "20 Dags of 50 tasks", "imports": "pandas and a provider"}
 _TASKS = 50
-_RUN = (
-    "SELECT COUNT(*) AS tasks, SUM(CASE WHEN state = 'success' THEN 1 ELSE 0 END) AS done, "
-    "SUM(CASE WHEN state = 'failed' THEN 1 ELSE 0 END) AS failed, "
-    "EXTRACT(EPOCH FROM MAX(end_date) - MIN(queued_dttm)) AS seconds FROM task_instance WHERE dag_id = '{dag}'"
+_ROWS = (
+    "SELECT state, EXTRACT(EPOCH FROM queued_dttm) AS queued, EXTRACT(EPOCH FROM end_date) AS ended "
+    "FROM task_instance WHERE dag_id = '{dag}'"
 )
 
 
@@ -86,13 +84,5 @@ def _run_to_the_end(deployment: Deployment, dag: str, *, runs: int) -> float:
     """Return the seconds from the first queued task to the end of the last one."""
     for _ in range(runs):
         deployment.api.trigger(dag)
-    rows: list[dict[str, float]] = []
-
-    def is_over() -> bool:
-        rows[:] = query(deployment, _RUN.format(dag=dag))
-        if rows[0]["failed"]:
-            raise RuntimeError(f"tasks of {dag} failed: see {deployment.logs}")
-        return rows[0]["done"] == rows[0]["tasks"] == runs * _TASKS
-
-    wait_until(is_over, deployment, what=f"the runs of {dag} are over")
-    return float(rows[0]["seconds"])
+    rows = wait_for_tasks(deployment, _ROWS.format(dag=dag), runs * _TASKS)
+    return float(max(row["ended"] for row in rows) - min(row["queued"] for row in rows))

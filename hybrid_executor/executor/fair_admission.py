@@ -42,7 +42,7 @@ def admit(
         if place is None:
             lanes.close()
             continue
-        if is_alone:
+        if is_alone:  # nothing to compare it with
             turns.serve(queue)
         else:
             contest.serve()
