@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.workers.dag_files import dag
 from tests.integration.workers.test_parsed_files import (  # noqa: F401 - the fixtures are used by name
     Bundle,
-    _dag,
     bundle,
     pytestmark,
     returned,
@@ -82,7 +82,7 @@ def test_tasks_export_what_others_export_and_nothing_of_the_worker_is_lost(
 ) -> None:
     top = "import os\nfrom opentelemetry import trace\ntracer = trace.get_tracer('mine')\nparser = os.getpid()"
     body = "(tracer.start_span('of the task').end(), parser != os.getpid())[1]"
-    bundle.write("plain.py", _dag("plain", top, body))
+    bundle.write("plain.py", dag("plain", top, body))
     task = ["plain.py", "plain", "t"]
     exported = []
     for parse_seconds in (0, 300):
@@ -129,7 +129,7 @@ def test_a_file_that_sends_numbers_or_spans_when_it_is_parsed_is_parsed_by_each_
     sends: str,
 ) -> None:
     top = f"from opentelemetry import trace\ntracer = trace.get_tracer('mine')\n{sends}"
-    bundle.write("sends.py", _dag("sends", top, "1"))
+    bundle.write("sends.py", dag("sends", top, "1"))
     [result], output = bundle.run(["sends.py", "sends", "t"], prepare=_EXPORT, options=_options(collector))
     assert returned(result) == 1
     assert was_lent(output, "sends.py") == 0
@@ -140,7 +140,7 @@ def test_an_exporter_that_is_not_airflows_own_keeps_its_thread_and_each_task_par
     bundle: Bundle,  # noqa: F811
     collector: Collector,
 ) -> None:
-    bundle.write("plain.py", _dag("plain", "", "1"))
+    bundle.write("plain.py", dag("plain", "", "1"))
     other = """
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 trace.get_tracer_provider().add_span_processor(BatchSpanProcessor(ConsoleSpanExporter()))
@@ -157,7 +157,7 @@ trace.get_tracer_provider().add_span_processor(BatchSpanProcessor(ConsoleSpanExp
 
 
 def test_no_fork_hangs_while_all_processes_export(bundle: Bundle, collector: Collector) -> None:  # noqa: F811
-    bundle.write("plain.py", _dag("plain", "", "1"))
+    bundle.write("plain.py", dag("plain", "", "1"))
     forks = f"""
 import socket, threading
 from collections import Counter

@@ -15,166 +15,19 @@ from typing import Any
 import pytest
 
 from hybrid_workers.parsed.stamps import TICK_NANOSECONDS
+from tests.integration.workers.dag_files import FACTORY, NOT_REUSED, REUSED, TASKS, dag
 from tests.leaks import shared
 from tests.processes import is_alive
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are lent on Linux only")
 
-_TASK = """
-with DAG("{name}", schedule=None):
-    @task
-    def t():
-        return {value}
-    t()
-"""
-
-
-def _dag(name: str, top: str, value: str) -> str:
-    return f"from airflow.sdk import DAG, task\n{top}\n" + _TASK.format(name=name, value=value)
-
-
-_REUSED = {
-    "plain": _dag("plain", "", "[1, 'two']"),
-    "dynamic": """
-from airflow.sdk import DAG, task
-for number in range(3):
-    with DAG(f"dynamic_{number}", schedule=None) as made:
-        @task
-        def t(number=number):
-            return number
-        t()
-    globals()[made.dag_id] = made
-""",
-    "mapped": """
-from airflow.sdk import dag, task
-@dag(schedule=None)
-def mapped():
-    @task
-    def t(number):
-        return number * 10
-    t.expand(number=[1, 2, 3])
-mapped()
-""",
-    "template": """
-from airflow.sdk import DAG
-from airflow.providers.standard.operators.bash import BashOperator
-with DAG("template", schedule=None, template_searchpath=None):
-    BashOperator(task_id="t", bash_command="words.sh", params={"who": "you"})
-""",
-    "factory": """
-from airflow.sdk import DAG
-from pathlib import Path
-import yaml
-from factories.makes import make
-for name, values in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text()).items():
-    globals()[name] = make(name, values)
-""",
-    "state": _dag("state", "seen = []", "(seen.append(1), len(seen))[1]"),
-    "leaves": _dag("leaves", "import atexit\natexit.register(lambda: print('bye'))", "1"),
-    "logs": _dag(
-        "logs",
-        "import logging, structlog\nold, new = logging.getLogger('old'), structlog.get_logger('new').bind(a=1)",
-        "[old.warning('from %s', 'old'), new.error('from new', b=2), print('printed')]",
-    ),
-    "fails": _dag("fails", "", "1 / 0"),
-    "exits": _dag("exits", "import os", "os._exit(7)"),
-    "killed": _dag("killed", "import os, signal", "os.kill(os.getpid(), signal.SIGKILL)"),
-    "environment": _dag("environment", "import os\nos.environ['FROM_TOP'] = 'top'", "os.environ['FROM_TOP']"),
-    "copies": _dag("copies", "import os\ncopied = dict(os.environ)", "copied['SEEN']"),
-    "signals": _dag(
-        "signals",
-        "import re",
-        "[line for line in open('/proc/self/status') if re.match('Sig(Blk|Ign|Cgt)|Threads|Umask', line)]",
-    ),
-    "times_out": """
-from datetime import timedelta
-import time
-from airflow.sdk import DAG, BaseOperator
-class Long(BaseOperator):
-    def execute(self, context):
-        time.sleep(600)
-    def on_kill(self):
-        self.log.info("killed on time")
-with DAG("times_out", schedule=None):
-    Long(task_id="t", execution_timeout=timedelta(seconds=0.5))
-""",
-    "is_told_to_end": """
-import os, signal
-from airflow.sdk import DAG, BaseOperator
-class Ending(BaseOperator):
-    def execute(self, context):
-        os.kill(os.getpid(), signal.SIGTERM)
-        return self.what
-    def on_kill(self):
-        self.what = "was killed"
-with DAG("is_told_to_end", schedule=None):
-    Ending(task_id="t")
-""",
-    "warns": _dag("warns", "import warnings\nwarnings.warn('this file is old')", "1"),
-    "requests_": _dag("requests_", "import requests", "requests.__name__"),  # it opens a socket when it is imported
-}
-_NOT_REUSED = {
-    "variable": (
-        _dag("variable", "from airflow.sdk import Variable\nv = Variable.get('k')", "v"),
-        "asks for a Variable",
-    ),
-    "env_variable": (
-        _dag("env_variable", "from airflow.sdk import Variable\nv = Variable.get('set_here')", "v"),
-        "a Variable or a Connection",
-    ),
-    "broken": ("from airflow.sdk import DAG\nDAG(\n", "cannot be imported"),
-    "chance": (_dag("chance", "import random\nx = random.random()", "x >= 0"), "random numbers"),
-    "unique": (_dag("unique", "import uuid\nx = str(uuid.uuid4())", "len(x)"), "random numbers"),
-    "clock": (_dag("clock", "import datetime\nx = datetime.datetime.now()", "x.year > 2000"), "the time"),
-    "thread": (
-        _dag("thread", "import threading\nx = threading.Thread(target=int)\nx.start(); x.join()", "1"),
-        "a thread",
-    ),
-    "native_thread": (
-        _dag(
-            "native_thread",
-            "import ctypes\nc = ctypes.CDLL(None)\n"
-            "x = c.pthread_create(ctypes.byref(ctypes.c_ulong()), None, c.pause, None)",
-            "x",
-        ),
-        "a thread",
-    ),
-    "socket_": (_dag("socket_", "import socket\nx = socket.socket()", "x.fileno() > 2"), "a socket"),
-    "process": (_dag("process", "import subprocess\nx = subprocess.run(['true']).returncode", "x"), "a process"),
-    "fork": (_dag("fork", "import os\nif not os.fork(): os._exit(0)\nos.wait()", "1"), "a process"),
-    "writes": (_dag("writes", "open('/tmp/hybrid-parsed-test', 'a').close()", "1"), "writes /tmp"),
-    "holds": (_dag("holds", "x = open(__file__)", "x.readline()"), "keeps a file open"),
-    "context": (
-        _dag("context", "from airflow.sdk import get_parsing_context\nx = get_parsing_context().dag_id", "x"),
-        "which Dag",
-    ),
-    "prints": (_dag("prints", "print('parsing')", "1"), "prints or logs"),
-    "handler": (_dag("handler", "import signal\nsignal.signal(signal.SIGUSR2, signal.SIG_IGN)", "1"), "signals"),
-    "shares": (_dag("shares", "import multiprocessing\nx = multiprocessing.Lock()", "1"), ""),
-    "other_user": (
-        _dag("other_user", "", "1").replace("@task", "@task(run_as_user='nobody-there')"),
-        "another user",
-    ),
-}
-_FACTORY = """
-from airflow.sdk import DAG, task
-def make(name, values):
-    with DAG(name, schedule=None) as made:
-        @task
-        def t():
-            return values
-        t()
-    return made
-"""
-_TASKS: dict[str, tuple[str, str, int]] = {"dynamic": ("dynamic_2", "t", -1), "mapped": ("mapped", "t", 1)}
-
 
 class Workers:
     """Runs workers, one after the other."""
 
     def __init__(self, home: Path) -> None:
-        self._home = home
+        self.home = home
         environment = {name: text for name, text in os.environ.items() if name != "PYTEST_VERSION"}
         with home.joinpath("errors").open("w") as errors:
             self._program = subprocess.Popen(
@@ -193,7 +46,7 @@ class Workers:
         self._program.stdin.write(json.dumps(told) + "\n")
         self._program.stdin.flush()
         answer = self._program.stdout.readline()
-        assert answer, self._home.joinpath("errors").read_text()
+        assert answer, self.home.joinpath("errors").read_text()
         return int(answer)
 
     def close(self) -> None:
@@ -208,6 +61,7 @@ class Bundle:
         self.path = folder / "dags"
         self.path.mkdir()
         self.seen = folder / "seen"
+        self.home = workers.home
         self._folder = folder
         self._workers = workers
 
@@ -304,25 +158,26 @@ def was_lent(output: str, file: str) -> int:
 
 def write_corpus(bundle: Bundle) -> list[list[object]]:
     """Write all files; return a task of each."""
-    sources = _REUSED | {name: source for name, (source, _) in _NOT_REUSED.items()}
+    sources = REUSED | {name: source for name, (source, _) in NOT_REUSED.items()}
     for name, source in sources.items():
         bundle.write(f"{name}.py", source)
+    bundle.home.joinpath("beside.py").write_text("import datetime\nx = datetime.datetime.now()\n")
     bundle.write("words.sh", "echo hello {{ params.who }} in {{ run_id }}\n")
     bundle.write("factory.yaml", "factory: [1, 2]\nother: {a: b}\n")
-    bundle.write("factories/makes.py", _FACTORY)
-    return [[f"{name}.py", *_TASKS.get(name, (name, "t", -1))] for name in sources]
+    bundle.write("factories/makes.py", FACTORY)
+    return [[f"{name}.py", *TASKS.get(name, (name, "t", -1))] for name in sources]
 
 
 def test_tasks_do_and_say_the_same_with_and_without_it(bundle: Bundle) -> None:
     tasks = write_corpus(bundle)
     without, _ = bundle.run(*tasks, parse_seconds=0)
-    again = tasks[: len(_REUSED)]
+    again = tasks[: len(REUSED)]
     shown, output = bundle.run(*tasks, *again, most_files=len(tasks))
     for (file, *_), before, result in zip([*tasks, *again], [*without, *without], shown, strict=False):
         assert same(result) == same(before), file
-    lent = {name: was_lent(output, f"{name}.py") for name in (*_REUSED, *_NOT_REUSED)}
-    assert lent == dict.fromkeys(_REUSED, 2) | dict.fromkeys(_NOT_REUSED, 0), output
-    for name, (_, reason) in _NOT_REUSED.items():
+    lent = {name: was_lent(output, f"{name}.py") for name in (*REUSED, *NOT_REUSED)}
+    assert lent == dict.fromkeys(REUSED, 2) | dict.fromkeys(NOT_REUSED, 0), output
+    for name, (_, reason) in NOT_REUSED.items():
         said = re.findall(rf"Each task of {name}\.py parses it: (.*)", output)
         assert len(said) == 1, name
         assert reason in said[0], (name, said)
@@ -338,9 +193,9 @@ def test_a_file_is_parsed_again_when_what_it_read_has_changed(bundle: Bundle) ->
         task,
         change.format("factory.yaml", "factory: [changed]\n"),
         task,
-        change.format("factories/makes.py", _FACTORY.replace("return values", "return [values, 'made anew']")),
+        change.format("factories/makes.py", FACTORY.replace("return values", "return [values, 'made anew']")),
         task,
-        change.format("factory.py", _dag("factory", "", "'the file itself'")),
+        change.format("factory.py", dag("factory", "", "'the file itself'")),
         task,
         task,
     )
@@ -349,18 +204,62 @@ def test_a_file_is_parsed_again_when_what_it_read_has_changed(bundle: Bundle) ->
     assert was_lent(output, "factory.py") >= 4, output
 
 
+_LOOKS = {
+    "Path(new).exists()": "touch",
+    "os.path.exists(new)": "touch",
+    "os.path.isfile(new)": "touch",
+    "os.path.islink(new)": "link",
+    "os.path.realpath(old) == old": "move",
+    "os.path.getmtime(old) == 1": "age",
+}
+
+
 def test_a_file_that_was_looked_for_is_seen_when_it_comes(bundle: Bundle) -> None:
-    top = f"from pathlib import Path\nx = Path({str(bundle.path.parent / 'flag')!r}).exists()"
-    bundle.write("looks.py", _dag("looks", top, "x"))
-    task = ["looks.py", "looks", "t"]
-    flag = f"Path({str(bundle.path.parent / 'flag')!r}).touch(); time.sleep(0.1)"
-    shown, output = bundle.run(task, task, flag, task, task)
-    assert [returned(result) for result in shown] == [False, False, True, True], output
-    assert was_lent(output, "looks.py") == 4, output
+    old, new = str(bundle.path / "old"), str(bundle.path / "new")
+    Path(old).touch()
+    changes = {
+        "touch": f"Path({new!r}).touch()",
+        "link": f"os.symlink('/', {new!r})",
+        "move": f"os.rename({old!r}, {new!r}); os.symlink({new!r}, {old!r})",
+        "age": f"os.utime({old!r}, (1, 1))",
+    }
+    for number, (look, change) in enumerate(_LOOKS.items()):
+        name = f"looks_{number}"
+        top = f"import os\nfrom pathlib import Path\nold, new = {old!r}, {new!r}\nx = {look}"
+        bundle.write(f"{name}.py", dag(name, top, "x"))
+        task = [f"{name}.py", name, "t"]
+        shown, output = bundle.run(task, task, changes[change] + "; time.sleep(0.1)", task, task)
+        before = look.endswith("== old")
+        assert [returned(result) for result in shown] == [before, before, not before, not before], (look, output)
+        assert was_lent(output, f"{name}.py") == 4, (look, output)
+        Path(new).unlink(missing_ok=True)
+        Path(old).unlink()
+        Path(old).touch()
+
+
+_READ_BY_C = """
+import ctypes
+from pathlib import Path
+libc, letter = ctypes.CDLL(None), ctypes.create_string_buffer(1)
+file = libc.open(bytes(Path(__file__).parent / "data" / "letter"), 0)
+libc.read(file, letter, 1)
+libc.close(file)
+"""
+
+
+def test_a_file_of_the_bundle_that_is_read_without_python_is_seen_when_it_changes(bundle: Bundle) -> None:
+    bundle.write("data/letter", "a")
+    bundle.write("data/other", "a")
+    bundle.write("compiled.py", dag("compiled", _READ_BY_C, "letter.value.decode()"))
+    task = ["compiled.py", "compiled", "t"]
+    change = f"Path({str(bundle.path)!r}, 'data', {{!r}}).write_text('b'); time.sleep(0.1)"
+    shown, output = bundle.run(task, task, change.format("other"), task, change.format("letter"), task, task)
+    assert [returned(result) for result in shown] == ["a", "a", "a", "b", "b"], output
+    assert was_lent(output, "compiled.py") == 5, output
 
 
 def test_a_parse_is_used_no_longer_than_it_may(bundle: Bundle) -> None:
-    bundle.write("plain.py", _dag("plain", "import os\nparser = os.getpid()", "parser"))
+    bundle.write("plain.py", dag("plain", "import os\nparser = os.getpid()", "parser"))
     task = ["plain.py", "plain", "t"]
     shown, output = bundle.run(task, "time.sleep(1.2)", task, parse_seconds=1)
     first, second = map(returned, shown)
@@ -369,7 +268,7 @@ def test_a_parse_is_used_no_longer_than_it_may(bundle: Bundle) -> None:
 
 
 def test_a_file_is_kept_from_its_second_task_on(bundle: Bundle) -> None:
-    bundle.write("plain.py", _dag("plain", "import os\nparser = os.getpid()", "parser == os.getpid()"))
+    bundle.write("plain.py", dag("plain", "import os\nparser = os.getpid()", "parser == os.getpid()"))
     task = ["plain.py", "plain", "t"]
     shown, output = bundle.run(task, task, task, are_known=False)
     assert [returned(result) for result in shown] == [True, False, False], output
@@ -377,7 +276,7 @@ def test_a_file_is_kept_from_its_second_task_on(bundle: Bundle) -> None:
 
 
 def test_a_parse_that_is_too_old_is_dropped_without_a_task(bundle: Bundle) -> None:
-    bundle.write("plain.py", _dag("plain", "", "1"))
+    bundle.write("plain.py", dag("plain", "", "1"))
     gone = """
 from hybrid_workers.parsed import lent
 deadline = time.monotonic() + 60
@@ -392,7 +291,7 @@ show(lent.measure()["parsed_files"])
 
 def test_no_task_waits_long_for_a_parse_and_later_ones_use_it(bundle: Bundle) -> None:
     slowly = "import sys, time\nif sys.getprofile(): time.sleep(1)"  # only where its parse is watched
-    bundle.write("slow.py", _dag("slow", slowly, "'well'"))
+    bundle.write("slow.py", dag("slow", slowly, "'well'"))
     until_lent = """
 output = Path(os.readlink("/proc/self/fd/1"))
 for _ in range(100):
@@ -408,7 +307,7 @@ for _ in range(100):
 
 def test_a_watched_parse_may_take_longer_than_airflow_allows(bundle: Bundle) -> None:
     slowly = "import sys, time\nif sys.getprofile(): time.sleep(1.5)"  # only where its parse is watched
-    bundle.write("slow.py", _dag("slow", slowly, "'well'"))
+    bundle.write("slow.py", dag("slow", slowly, "'well'"))
     limit = "os.environ['AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT'] = '1'"
     [result], output = bundle.run(limit, ["slow.py", "slow", "t"])
     assert returned(result) == "well", output
@@ -416,7 +315,7 @@ def test_a_watched_parse_may_take_longer_than_airflow_allows(bundle: Bundle) -> 
 
 
 def test_a_file_that_changes_all_the_time_is_not_tried_all_the_time(bundle: Bundle) -> None:
-    bundle.write("prints.py", _dag("prints", "print('parsing')", "1"))
+    bundle.write("prints.py", dag("prints", "print('parsing')", "1"))
     file = bundle.path / "prints.py"
     change = f"for number in range(20): os.utime({str(file)!r}, (number, number)); know('prints.py')"
     _, output = bundle.run(change)
@@ -425,7 +324,7 @@ def test_a_file_that_changes_all_the_time_is_not_tried_all_the_time(bundle: Bund
 
 def test_only_a_version_of_a_bundle_that_brings_files_is_kept(bundle: Bundle) -> None:
     for version in ("v1", "v2"):
-        bundle.write(f"{version}/plain.py", _dag("plain", "", f"'{version}'"))
+        bundle.write(f"{version}/plain.py", dag("plain", "", f"'{version}'"))
     first, second = (["plain.py", "plain", "t", -1, version] for version in ("v1", "v2"))
     newest = ["plain.py", "plain", "t"]
     shown, output = bundle.run(
@@ -437,7 +336,7 @@ def test_only_a_version_of_a_bundle_that_brings_files_is_kept(bundle: Bundle) ->
 
 
 def test_a_slot_goes_on_where_the_nursery_does_not_answer_and_where_a_request_is_too_large(bundle: Bundle) -> None:
-    bundle.write("plain.py", _dag("plain", "", "'well'"))
+    bundle.write("plain.py", dag("plain", "", "'well'"))
     task = ["plain.py", "plain", "t"]
     large, small = "os.environ['LARGE'] = 'x' * 200_000", "del os.environ['LARGE']"
     freeze = """
@@ -454,7 +353,7 @@ os.kill(lent._nursery, signal.SIGSTOP)
 
 def test_no_more_files_are_kept_than_allowed(bundle: Bundle) -> None:
     for name in ("one", "two", "three"):
-        bundle.write(f"{name}.py", _dag(name, "import os\nparser = os.getpid()", "parser"))
+        bundle.write(f"{name}.py", dag(name, "import os\nparser = os.getpid()", "parser"))
     tasks = [[f"{name}.py", name, "t"] for name in ("one", "two", "one", "three", "one", "two")]
     count = "from hybrid_workers.parsed import lent; show(lent.measure())"
     shown, output = bundle.run(*tasks, count, most_files=2)
@@ -465,7 +364,7 @@ def test_no_more_files_are_kept_than_allowed(bundle: Bundle) -> None:
     assert int(shown[-1]["parsed_bytes"]) > 0
 
 
-_LONG = _dag("long", "import os, subprocess, time", "1").replace(
+_LONG = dag("long", "import os, subprocess, time", "1").replace(
     "return 1",
     "none = subprocess.DEVNULL; p = subprocess.Popen(['sleep', '600'], stdin=none, stdout=none, stderr=none); "
     "open(os.environ['SEEN'], 'w').write(f'{os.getpid()} {os.getppid()} {p.pid}'); p.wait(); return 5",
@@ -492,7 +391,7 @@ def alive(*pids):
 @pytest.mark.parametrize("killed", ["task", "parent", "nursery"])
 def test_a_task_ends_with_the_processes_that_it_comes_from_and_the_slot_goes_on(bundle: Bundle, killed: str) -> None:
     bundle.write("long.py", _LONG)
-    bundle.write("plain.py", _dag("plain", "", "'well'"))
+    bundle.write("plain.py", dag("plain", "", "'well'"))
     shown, output = bundle.run(_BEGIN, f"act({killed!r})", ["long.py", "long", "t"], ["plain.py", "plain", "t"])
     pids, result, later = shown
     if killed == "task":  # what it started lives on, as ever
@@ -505,7 +404,7 @@ def test_a_task_ends_with_the_processes_that_it_comes_from_and_the_slot_goes_on(
     wait_until(lambda: not alive(*pids), what=lambda: f"nothing is left of {pids}: {alive(*pids)}")
 
 
-_SLOW = _dag(
+_SLOW = dag(
     "slow", "import os, time\nwhile not os.path.exists(os.environ['SEEN'] + '.gate'): time.sleep(0.02)", "'well'"
 )
 _KILL_WHILE_PARSING = """

@@ -58,6 +58,7 @@ def parse_and_judge(key: FileKey, *, outputs: Sequence[int]) -> Verdict:
 
     :param outputs: descriptors of the files that take what is printed and logged here.
     """
+    from airflow.configuration import AIRFLOW_HOME
     from airflow.dag_processing.importers import get_importer_registry
     from airflow.sdk._shared.secrets_masker import reset_secrets_masker
     from airflow.sdk.configuration import conf
@@ -73,7 +74,7 @@ def parse_and_judge(key: FileKey, *, outputs: Sequence[int]) -> Verdict:
     reset_secrets_masker()
     if folder not in sys.path:  # as BundleDagBag does
         sys.path.append(folder)
-    watch = ParseWatch(folder)
+    watch = ParseWatch(folder, [AIRFLOW_HOME, conf.get("core", "plugins_folder", fallback="") or folder])
     for directory in (*installed_directories(), *(entry for entry in sys.path if os.path.isdir(entry))):
         watch.read.setdefault(directory, stamp(directory))
     watch.note(path)
@@ -90,7 +91,7 @@ def parse_and_judge(key: FileKey, *, outputs: Sequence[int]) -> Verdict:
     new = [module for name, module in list(sys.modules.items()) if name not in modules]
     for module in new:
         watch.note(getattr(module, "__file__", None))
-    verdict.reason = watch.reason or _find_reason(verdict, before, outputs, new, path=folder)
+    verdict.reason = watch.reason or _find_reason(verdict, before, outputs, new)
     if not verdict.reason and (conf.get("core", "default_impersonation", fallback=None) or _has_other_users(verdict)):
         verdict.reason = "a task of it runs as another user"
     if not verdict.reason and (changed := find_unsettled(verdict.stamps, since=begun)):
@@ -121,9 +122,7 @@ def _find_folder(key: FileKey) -> tuple[str, str]:
     return "", f"its bundle, a {type(bundle).__name__} without a version, may bring new files for each task"
 
 
-def _find_reason(
-    verdict: Verdict, before: Surroundings, outputs: Sequence[int], new: Sequence[Any], *, path: str
-) -> str:
+def _find_reason(verdict: Verdict, before: Surroundings, outputs: Sequence[int], new: Sequence[Any]) -> str:
     if verdict.result is None or verdict.result.errors:
         return "it cannot be imported"
     if not verdict.result.dags:
@@ -138,19 +137,11 @@ def _find_reason(
         return "it starts a thread"
     numpy = sys.modules.get("numpy.random")
     if numpy is not None and numpy in new:
-        verdict.reseeds_numpy = True
+        verdict.reseeds_numpy = True  # other generators are not of chance, or the watch saw where they had it from
         # Only a generator that was neither seeded nor used stands at this place and has none of a pair left.
-        if numpy.get_state()[2:4] != (623, 0) or any(_makes_generator(module, path) for module in new):
+        if numpy.get_state()[2:4] != (623, 0):
             return "it seeds or uses the random numbers of numpy"
     return ""
-
-
-def _makes_generator(module: Any, bundle: str) -> bool:
-    file = getattr(module, "__file__", None)
-    if not isinstance(file, str) or not file.startswith(os.path.join(bundle, "")):
-        return False
-    text = Path(file).read_bytes() if os.path.isfile(file) else b"default_rng"
-    return any(name in text for name in (b"default_rng", b"RandomState", b"Generator("))
 
 
 def _has_other_users(verdict: Verdict) -> bool:

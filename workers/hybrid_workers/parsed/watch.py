@@ -8,12 +8,15 @@ before it has happened: the file then goes the ordinary way, in which it may do 
 from __future__ import annotations
 
 import os
+import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
+from datetime import date
+from types import CodeType, FrameType
 from typing import Any
 
+from hybrid_workers.parsed.opened import OpenedFiles
 from hybrid_workers.parsed.stamps import Stamp, is_installed, stamp
 
 _STARTS_PROCESS = "it starts a process"
@@ -32,14 +35,23 @@ _HARMLESS_SOCKET_EVENT = "socket.gethostname"
 _WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _SPECIAL = ("/proc/", "/sys/", "/dev/")
 _BYTE_CODE = f"{os.sep}__pycache__"
-_CLOCKS = frozenset(
-    {"now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "localtime", "gmtime"}
-) | {"yesterday", "tomorrow", "ctime", "asctime", "perf_counter_ns", "process_time", "process_time_ns"}
+_DATES = frozenset({"now", "utcnow", "today"})
+_DURATIONS = frozenset(
+    {"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time", "process_time_ns"}
+)
+_CLOCKS = _DATES | _DURATIONS
+_CLOCKS |= {"yesterday", "tomorrow", "time", "time_ns", "localtime", "gmtime", "ctime", "asctime"}
+_CLOCKS |= {"clock_gettime", "clock_gettime_ns"}
+_SOURCES_OF_CHANCE = frozenset({"urandom", "getrandom", "uuid1", "random", "getrandbits", "seed"})
 _CHANCE = frozenset(
-    {"uuid1", "uuid4", "urandom", "getrandom", "token_hex", "token_bytes", "token_urlsafe", "randbits", "randbelow"}
-) | {"choice", "choices", "sample", "randint", "randrange"}
+    {"urandom", "getrandom", "uuid1", "uuid4", "token_hex", "token_bytes", "token_urlsafe", "randbits", "randbelow"}
+)
+_CHANCE |= {"choice", "choices", "sample", "randint", "randrange"}
+_COMPILED_DATES = frozenset({"Timestamp", "Period", "to_datetime", "datetime64"})
 _BARE_LOOKS = frozenset({"stat", "lstat", "access", "readlink"})
-_LOOKS = frozenset({"exists", "lexists", "isfile", "isdir", "is_file", "is_dir", "getmtime", "getsize", "stat"})
+_LOOKS = frozenset(
+    {"exists", "lexists", "isfile", "isdir", "is_file", "is_dir", "islink", "realpath", "getmtime", "getsize", "stat"}
+)
 _ASKS_FOR_SECRETS = frozenset(
     {"_get_variable", "_get_variable_keys", "_get_connection", "_async_get_connection"}
     | {"get_variable_from_secrets", "get_connection_from_secrets"}
@@ -48,9 +60,11 @@ _SECRETS_MODULES = ("execution_time/context.py", "models/variable.py", "models/c
 _SENDS = frozenset({"incr", "decr", "gauge", "timing", "timer", "start_span"})
 _SENDING_MODULES = ("observability/metrics/stats.py", "opentelemetry/sdk/trace/__init__.py")
 _THREAD_STARTS = frozenset({"start_new_thread", "start_joinable_thread"})
-_NAMES = _CLOCKS | _CHANCE | _BARE_LOOKS | {"strftime"}
-_SEEN_NAMES = _NAMES | _LOOKS | _THREAD_STARTS | _ASKS_FOR_SECRETS | _SENDS
-_LOOKING_MODULES = ("genericpath.py", "posixpath.py", "pathlib.py", "pathlib/__init__.py", "pathlib/_abc.py")
+_NAMES = _CLOCKS | _CHANCE | {"strftime"}
+_SEEN_NAMES = _NAMES | _BARE_LOOKS | _SOURCES_OF_CHANCE | _LOOKS | _THREAD_STARTS | _ASKS_FOR_SECRETS | _SENDS
+_LOOKING_MODULES = frozenset({"genericpath", "posixpath", "pathlib"})
+_LOGGING_MODULES = frozenset({"logging", "structlog"})
+_IMPORTS = "<frozen importlib."
 _PARSING_CONTEXT = "_AIRFLOW_PARSING_CONTEXT"
 
 
@@ -61,13 +75,17 @@ class Forbidden(BaseException):
 class ParseWatch:
     """Watches one parse in this process.
 
-    :param bundle: the directory of the bundle: code from there is the Dag author's.
+    :param bundle: the directory of the bundle.
+    :param own: other directories with code of the Dag authors. What is installed is not theirs.
     :ivar reason: why the result must not be used again, "" as long as it may.
     :ivar read: what was read, listed or looked for, as it was just before.
     """
 
-    def __init__(self, bundle: str) -> None:
-        self._bundle = os.path.join(bundle, "")
+    def __init__(self, bundle: str, own: Sequence[str] = ()) -> None:
+        self._bundle = bundle
+        self._own = tuple(os.path.join(directory, "") for directory in (bundle, *own))
+        self._names = set(_SEEN_NAMES)
+        self._suspects: set[CodeType] = set()
         self.reason = ""
         self.read: dict[str, Stamp] = {}
 
@@ -97,14 +115,20 @@ class ParseWatch:
         os.environ.encodekey = self._encode_with(encode)
         if not _is_hooked:
             _hook()
-        _current = self
-        sys.setprofile(self._make_profile())
-        try:
-            yield
-        finally:
-            sys.setprofile(None)
-            _current = None
-            os.environ.encodekey = encode
+        with OpenedFiles(self._bundle) as opened:
+            _current = self
+            sys.setprofile(self._make_profile())
+            try:
+                yield
+            finally:
+                sys.setprofile(None)
+                _current = None
+                os.environ.encodekey = encode
+                paths, are_all = opened.take()
+                for path in paths:
+                    self.note(path)
+                if not are_all:
+                    self.reason = self.reason or "more files of its bundle are opened than can be seen"
 
     def event(self, name: str, args: tuple[Any, ...]) -> None:
         """Judge one audit event."""
@@ -112,6 +136,8 @@ class ParseWatch:
             self._opened(*args[:3])
         elif name in _LISTINGS:
             self.note("." if args[0] is None else args[0])
+        elif name == "exec":
+            self._executes(args[0])
         elif name.startswith("socket.") and name != _HARMLESS_SOCKET_EVENT:
             self.forbid("it uses a socket")
         elif (reason := _FORBIDDEN.get(name)) and not _is_byte_code(args):
@@ -132,6 +158,17 @@ class ParseWatch:
         else:
             self.note(name)
 
+    def _executes(self, code: object) -> None:
+        """Look for what an author's module asks of compiled extensions: Python tells no profile function of it."""
+        if not isinstance(code, CodeType) or not self._is_own(code):
+            return
+        for part in _with_nested(code):
+            if _COMPILED_DATES.intersection(part.co_names) and _DATES.intersection(part.co_names + part.co_consts):
+                self._suspects.add(part)
+                self._names.add(part.co_name)
+        if code in self._suspects:
+            self.forbid("it asks for the time")
+
     def _encode_with(self, encode: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def seen(key: Any) -> Any:
             if isinstance(key, str) and key.startswith(_PARSING_CONTEXT):
@@ -142,7 +179,7 @@ class ParseWatch:
 
     def _make_profile(self) -> Callable[[FrameType, str, Any], None]:
         """Return what is called for each call of a function; most of them must cost little."""
-        judge, names = self._called, _SEEN_NAMES
+        judge, names = self._called, self._names
 
         def profile(frame: FrameType, event: str, arg: Any) -> None:
             if event == "call":
@@ -159,25 +196,78 @@ class ParseWatch:
         :param frame: of a function in Python; else ``builtin`` is called.
         """
         if frame is not None:
-            if name in _LOOKS and frame.f_code.co_filename.endswith(_LOOKING_MODULES):
+            if name in _LOOKS and _top_module(frame) in _LOOKING_MODULES:
                 self._looked(frame)
             if name in _ASKS_FOR_SECRETS and frame.f_code.co_filename.endswith(_SECRETS_MODULES):
                 self.forbid("it asks for a Variable or a Connection")
             if name in _SENDS and frame.f_code.co_filename.endswith(_SENDING_MODULES) and _has_name(frame):
                 self.forbid("it sends a metric or a span")
+            if frame.f_code in self._suspects:
+                self.forbid("it asks for the time")
+        if name in _SOURCES_OF_CHANCE and _is_chance(name, builtin, frame) and self._is_asked_for(caller):
+            self.forbid("it uses random numbers")
+        if name in _CLOCKS and _is_wall_clock(name, builtin) and self._is_asked_for(caller):
+            self.forbid("it asks for the time")
         if name in _THREAD_STARTS:
             self.forbid("it starts a thread")
-        if name in _NAMES and caller is not None and caller.f_code.co_filename.startswith(self._bundle):
+        if name in _BARE_LOOKS and frame is None and not _is_pythons_own(caller) and self._is_asked_for(caller):
+            self.forbid("it looks for files in a way that cannot be seen")
+        if name in _NAMES and caller is not None and self._is_own(caller.f_code):
             if name in _CHANCE:
                 self.forbid("it uses random numbers")
             if name in _CLOCKS or getattr(builtin, "__module__", "") == "time":
                 self.forbid("it asks for the time")
-            if frame is None and name in _BARE_LOOKS:
-                self.forbid("it looks for files in a way that cannot be seen")
+
+    def _is_own(self, code: CodeType) -> bool:
+        return code.co_filename.startswith(self._own) and not is_installed(code.co_filename)
+
+    def _is_asked_for(self, frame: FrameType | None) -> bool:
+        """Return whether an author's code wants it, through whatever library, and not the import of a library."""
+        while frame is not None:
+            if self._is_own(frame.f_code):
+                return True
+            if frame.f_code.co_filename.startswith(_IMPORTS) or _top_module(frame) in _LOGGING_MODULES:
+                return False
+            frame = frame.f_back
+        return False
 
     def _looked(self, frame: FrameType) -> None:
         values = frame.f_locals
         self.note(next((values[key] for key in ("path", "filename", "self") if key in values), None))
+
+
+def _top_module(frame: FrameType) -> str:
+    """Return the package or module whose code it is; the file of a frozen module tells less."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _is_pythons_own(frame: FrameType | None) -> bool:
+    return frame is None or _top_module(frame) in sys.stdlib_module_names
+
+
+def _is_chance(name: str, builtin: Any, frame: FrameType | None) -> bool:
+    if frame is not None:
+        is_seeded = name == "seed" and frame.f_locals.get("a") is not None
+        return _top_module(frame) in ("random", "uuid") and not is_seeded
+    if name == "seed":  # seen as it is called in Python
+        return False
+    return getattr(builtin, "__module__", "") == "posix" or isinstance(
+        getattr(builtin, "__self__", None), random.Random
+    )
+
+
+def _is_wall_clock(name: str, builtin: Any) -> bool:
+    if getattr(builtin, "__module__", "") == "time":
+        return name not in _DURATIONS
+    asked = getattr(builtin, "__self__", None)
+    return isinstance(asked, type) and issubclass(asked, date)
+
+
+def _with_nested(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _with_nested(constant)
 
 
 def _has_name(frame: FrameType) -> bool:
