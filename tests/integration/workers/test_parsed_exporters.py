@@ -177,7 +177,7 @@ def fork_only():
 
 def export():
     tracer = trace.get_tracer("busy")
-    while not is_over.wait(0.001):
+    while not is_over.wait(0.01):  # no faster than they are exported: a task ends when none is left
         tracer.start_span("busy").end()
 
 is_over = threading.Event()
@@ -195,6 +195,7 @@ is_over.set()
 busy.join()
 show(codes)
 """
-    [codes], output = bundle.run(forks, prepare=_EXPORT, options=_options(collector))
+    often = {"OTEL_BSP_SCHEDULE_DELAY": "20"}  # ms
+    [codes], output = bundle.run(forks, prepare=_EXPORT, options={**_options(collector), **often})
     whole = (_FORKS + 19) // 20
     assert codes == {"task: 0": whole, "only forked: 1": _FORKS - whole}, output
