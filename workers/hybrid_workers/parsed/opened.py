@@ -1,7 +1,7 @@
 """Tells which files of a directory tree are opened, whoever opens them: extensions in C do it unseen by Python. Linux.
 
-The kernel tells it by inotify(7), of other processes too. What it does not tell of is not missed: a file system without
-inotify, more directories than it has watches for.
+The kernel tells it by inotify(7), of other processes too. It tells nothing where it has no inotify, and nothing of
+directories beyond its limit of watches, or beyond those that can be listed in half a second.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ _IN_OPEN, _IN_ONLYDIR = 0x20, 0x01000000
 _IN_Q_OVERFLOW, _IN_ISDIR = 0x4000, 0x40000000
 _EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name
 _READ_BYTES = 1 << 16
-_MOST_DIRECTORIES = 2_000
+_WALK_SECONDS = 0.5
 _LEFT_OUT = frozenset({"__pycache__", ".git"})
 
 
@@ -36,11 +37,13 @@ class OpenedFiles:
         self._descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._descriptor < 0:
             return self
+        until = time.monotonic() + _WALK_SECONDS
         for directory in _directories(self._top):
             watch = libc.inotify_add_watch(self._descriptor, os.fsencode(directory), _IN_OPEN | _IN_ONLYDIR)
-            if watch < 0 or len(self._directories) == _MOST_DIRECTORIES:
+            if watch >= 0:
+                self._directories[watch] = directory
+            if time.monotonic() > until:
                 break
-            self._directories[watch] = directory
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
