@@ -137,6 +137,7 @@ NOT_REUSED = {
     "prints": (dag("prints", "print('parsing')", "1"), "prints or logs"),
     "handler": (dag("handler", "import signal\nsignal.signal(signal.SIGUSR2, signal.SIG_IGN)", "1"), "signals"),
     "shares": (dag("shares", "import multiprocessing\nx = multiprocessing.Lock()", "1"), ""),
+    "profiles": (dag("profiles", "import sys\nsys.setprofile(None)", "1"), "profiles its code"),
     "other_user": (
         dag("other_user", "", "1").replace("@task", "@task(run_as_user='nobody-there')"),
         "another user",

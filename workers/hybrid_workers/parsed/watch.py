@@ -29,6 +29,7 @@ _FORBIDDEN = {
     **dict.fromkeys(("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "os.chown"), _WRITES),
     **dict.fromkeys(("os.link", "os.symlink", "os.utime", "os.setxattr", "os.removexattr"), _WRITES),
     **dict.fromkeys(("tempfile.mkstemp", "tempfile.mkdtemp", "sqlite3.connect"), _WRITES),
+    "sys.setprofile": "it profiles its code",
 }
 _LISTINGS = frozenset({"os.listdir", "os.scandir"})
 _HARMLESS_SOCKET_EVENT = "socket.gethostname"
@@ -116,13 +117,13 @@ class ParseWatch:
         if not _is_hooked:
             _hook()
         with OpenedFiles(self._bundle) as opened:
-            _current = self
             sys.setprofile(self._make_profile())
+            _current = self
             try:
                 yield
             finally:
-                sys.setprofile(None)
                 _current = None
+                sys.setprofile(None)
                 os.environ.encodekey = encode
                 paths, are_all = opened.take()
                 for path in paths:
