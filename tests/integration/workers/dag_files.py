@@ -96,6 +96,12 @@ with DAG("is_told_to_end", schedule=None):
     "requests_": dag("requests_", "import requests", "requests.__name__"),  # it opens a socket when it is imported
     "seeded": dag("seeded", "import random\nx = random.Random(7)", "x.random()"),
     "says_little": dag("says_little", "import logging\nlogging.getLogger('quiet').debug('nothing')", "1"),
+    "logs_its_way": dag(
+        "logs_its_way",
+        "import logging\nmine = logging.getLogger('mine')\nmine.setLevel(logging.DEBUG)\n"
+        "mine.addHandler(logging.NullHandler())\nlogging.basicConfig(level=logging.DEBUG)",
+        "[mine.debug('shown'), logging.getLogger('other').debug('not shown')]",
+    ),
     "knows_the_time": dag("knows_the_time", "def later(): return Timestamp.now()", "1"),
     "resolves": dag("resolves", "import os\nx = os.path.realpath(__file__)", "x[-11:]"),
 }
@@ -179,6 +185,44 @@ NOT_REUSED = {
     "chance_of_a_library": (
         dag("chance_of_a_library", "import tempfile\nx = tempfile.mktemp()", "len(x) > 0"),
         "random numbers",
+    ),
+    "logs_all": (
+        dag("logs_all", "import logging\nlogging.getLogger().setLevel(10)", "logging.getLogger('a').debug('shown')"),
+        "sets up logging",
+    ),
+    "logs_more_of_tasks": (
+        dag(
+            "logs_more_of_tasks",
+            "import logging\nlogger = logging.getLogger('airflow.task')\nlogger.setLevel(10)",
+            "logger.debug('shown')",
+        ),
+        "sets up logging",
+    ),
+    "handles_logs": (
+        dag(
+            "handles_logs",
+            "import logging\nclass Keep(logging.Handler):\n    kept = []\n"
+            "    def emit(self, record): self.kept.append(record.getMessage())\n"
+            "logging.getLogger().addHandler(Keep())",
+            "[logging.getLogger('a').warning('kept'), Keep.kept]",
+        ),
+        "sets up logging",
+    ),
+    "binds": (
+        dag("binds", "import structlog\nstructlog.contextvars.bind_contextvars(mine=1)", "1"),
+        "sets up logging",
+    ),
+    "shows_errors": (
+        dag("shows_errors", "import sys\ndef show(*_): pass\nsys.excepthook = show", "sys.excepthook is show"),
+        "sets up logging",
+    ),
+    "sets_options": (
+        dag(
+            "sets_options",
+            "import logging, os\nos.environ['AIRFLOW__LOGGING__LOGGING_LEVEL'] = 'DEBUG'",
+            "logging.getLogger('a').debug('not shown')",
+        ),
+        "sets options of Airflow",
     ),
     "looks_by_itself": (dag("looks_by_itself", "import os\nx = os.access('/', os.R_OK)", "x"), "looks for files"),
 }

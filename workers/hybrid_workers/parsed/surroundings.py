@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import random
 import signal
@@ -11,6 +12,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import structlog
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Surroundings:
     written: tuple[int, ...]
     randomness: object
     secrets: int
+    logs: dict[str, object]
+    options: dict[str, str]
     at_exit: int
 
     @classmethod
@@ -42,6 +47,8 @@ class Surroundings:
             written=tuple(os.fstat(output).st_size for output in outputs),
             randomness=random.getstate(),
             secrets=_count_secrets(),
+            logs=_log_settings(),
+            options={name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")},
             at_exit=atexit._ncallbacks(),
         )
 
@@ -62,6 +69,10 @@ class Surroundings:
             return "it uses random numbers"
         if after.secrets != self.secrets:
             return "it hides a secret in logs"
+        if {**after.logs, **self.logs} != after.logs:
+            return "it sets up logging"
+        if after.options != self.options:
+            return "it sets options of Airflow"
         if after.at_exit - self.at_exit != at_exit:
             return "it registers what is to be done at the end of its process"
         return ""
@@ -128,6 +139,23 @@ def _descriptors() -> list[str]:
 def _shared_memory() -> list[str]:
     lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
     return [line.split()[0] for line in lines if line.split()[1] == "rw-s"]
+
+
+def _log_settings() -> dict[str, object]:
+    """Return what Airflow sets up when a task's process begins, and a Dag file may change after that."""
+    loggers = (found for found in logging.root.manager.loggerDict.values() if isinstance(found, logging.Logger))
+    return {
+        **{logger.name: _settings_of(logger) for logger in (logging.root, *loggers)},
+        "structlog": {name: id(value) for name, value in structlog.get_config().items()},
+        "bound": structlog.contextvars.get_contextvars(),
+        "excepthook": sys.excepthook,
+    }
+
+
+def _settings_of(logger: logging.Logger) -> tuple[object, ...]:
+    handlers = [handler for handler in logger.handlers if not isinstance(handler, logging.NullHandler)]
+    kept = [(id(handler), handler.level, *map(id, handler.filters)) for handler in handlers]
+    return logger.level, logger.propagate, logger.disabled, *map(id, logger.filters), *kept
 
 
 def _count_secrets() -> int:

@@ -77,14 +77,14 @@ class ParseWatch:
     """Watches one parse in this process.
 
     :param bundle: the directory of the bundle.
-    :param own: other directories with code of the Dag authors. What is installed is not theirs.
+    :param own: other directories with code of the Dag authors, but for what is installed there.
     :ivar reason: why the result must not be used again, "" as long as it may.
     :ivar read: what was read, listed or looked for, as it was just before.
     """
 
     def __init__(self, bundle: str, own: Sequence[str] = ()) -> None:
-        self._bundle = bundle
-        self._own = tuple(os.path.join(directory, "") for directory in (bundle, *own))
+        self._bundle = os.path.join(bundle, "")
+        self._own = tuple(os.path.join(directory, "") for directory in own)
         self._names = set(_SEEN_NAMES)
         self._suspects: set[CodeType] = set()
         self.reason = ""
@@ -105,7 +105,7 @@ class ParseWatch:
         if not isinstance(path, str):
             return
         path = os.path.abspath(path)
-        if path not in self.read and not is_installed(path):
+        if path not in self.read and (f"{path}/".startswith(self._bundle) or not is_installed(path)):
             self.read[path] = stamp(path)
 
     @contextmanager
@@ -220,7 +220,8 @@ class ParseWatch:
                 self.forbid("it asks for the time")
 
     def _is_own(self, code: CodeType) -> bool:
-        return code.co_filename.startswith(self._own) and not is_installed(code.co_filename)
+        file = code.co_filename
+        return file.startswith(self._bundle) or (file.startswith(self._own) and not is_installed(file))
 
     def _is_asked_for(self, frame: FrameType | None) -> bool:
         """Return whether an author's code wants it, through whatever library, and not the import of a library."""
