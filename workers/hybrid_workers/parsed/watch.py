@@ -64,6 +64,7 @@ _THREAD_STARTS = frozenset({"start_new_thread", "start_joinable_thread"})
 _NAMES = _CLOCKS | _CHANCE | {"strftime"}
 _SEEN_NAMES = _NAMES | _BARE_LOOKS | _SOURCES_OF_CHANCE | _LOOKS | _THREAD_STARTS | _ASKS_FOR_SECRETS | _SENDS
 _LOOKING_MODULES = frozenset({"genericpath", "posixpath", "pathlib"})
+_PYTHONS_OWN = sys.stdlib_module_names | {"importlib_metadata"}  # it looks at directories of installed packages
 _LOGGING_MODULES = frozenset({"logging", "structlog"})
 _IMPORTS = "<frozen importlib."
 _PARSING_CONTEXT = "_AIRFLOW_PARSING_CONTEXT"
@@ -244,7 +245,7 @@ def _top_module(frame: FrameType) -> str:
 
 
 def _is_pythons_own(frame: FrameType | None) -> bool:
-    return frame is None or _top_module(frame) in sys.stdlib_module_names
+    return frame is None or _top_module(frame) in _PYTHONS_OWN
 
 
 def _is_chance(name: str, builtin: Any, frame: FrameType | None) -> bool:
