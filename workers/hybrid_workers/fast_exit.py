@@ -13,14 +13,13 @@ from __future__ import annotations
 import logging
 import os
 import selectors
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
+
+from hybrid_workers.supervision import Method, add_to_method, find_class
 
 log = logging.getLogger(__name__)
 
 _READERS = "_register_pipe_readers"
-_MARK = "_hybrid_ends_with_process"
 
 
 class ProcessEnd:
@@ -51,25 +50,16 @@ def end_waits_with_the_process(supervised: type | None = None) -> bool:
     """
     if not hasattr(os, "pidfd_open"):
         return False
-    if supervised is None:
-        try:
-            from airflow.sdk.execution_time.supervisor import WatchedSubprocess
-        except ImportError:
-            return False
-        supervised = WatchedSubprocess
-    register: Callable[..., Any] | None = getattr(supervised, _READERS, None)
-    if register is None or getattr(register, _MARK, False):
-        return register is not None
+    return add_to_method(supervised or find_class("WatchedSubprocess"), _READERS, _watching_the_process)
 
-    @wraps(register)
+
+def _watching_the_process(register: Method) -> Method:
     def register_process_too(self: Any, *args: Any, **kwargs: Any) -> Any:
         answer = register(self, *args, **kwargs)
         _watch(self)
         return answer
 
-    setattr(register_process_too, _MARK, True)
-    setattr(supervised, _READERS, register_process_too)
-    return True
+    return register_process_too
 
 
 def _watch(process: Any) -> None:

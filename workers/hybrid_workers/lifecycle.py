@@ -28,6 +28,7 @@ from hybrid_workers.deployment import Deployment
 from hybrid_workers.discretion import hide_secrets_in_logs
 from hybrid_workers.duty import Duty
 from hybrid_workers.fast_exit import end_waits_with_the_process
+from hybrid_workers.first_heartbeat import count_start_as_heartbeat
 from hybrid_workers.heartbeat import Heartbeat
 from hybrid_workers.orphans import tie_workloads_to_this_process
 from hybrid_workers.parsed.keep import ParsedFiles
@@ -190,6 +191,7 @@ class WorkerLife:
         _close_database()
         tie_workloads_to_this_process()
         end_waits_with_the_process()
+        count_start_as_heartbeat()
         note_orders()
         give_hints(self._hints)
         self._parsed_files.use()

@@ -10,11 +10,9 @@ from what is expected, nothing is changed, and such an end counts as any other k
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
-_MARK = "_hybrid_notes_orders"
+from hybrid_workers.supervision import Method, add_to_method, find_class
 
 
 class _Last:
@@ -28,26 +26,21 @@ def note_orders(supervised: type | None = None) -> bool:
     :return: whether it could be done.
     """
     try:
-        from airflow.sdk.execution_time.supervisor import SERVER_TERMINATED, ActivitySubprocess
+        from airflow.sdk.execution_time.supervisor import SERVER_TERMINATED
     except ImportError:
         return False
-    supervised = supervised or ActivitySubprocess
-    wait: Callable[..., Any] | None = getattr(supervised, "wait", None)
-    if wait is None or not hasattr(supervised, "final_state"):
-        return False
-    if getattr(wait, _MARK, False):
-        return True
+    supervised = supervised or find_class("ActivitySubprocess")
 
-    @wraps(wait)
-    def wait_and_note(self: Any, *args: Any, **kwargs: Any) -> Any:
-        _Last.was_ended = False
-        code = wait(self, *args, **kwargs)
-        _Last.was_ended = self.final_state == SERVER_TERMINATED
-        return code
+    def noting(wait: Method) -> Method:
+        def wait_and_note(self: Any, *args: Any, **kwargs: Any) -> Any:
+            _Last.was_ended = False
+            code = wait(self, *args, **kwargs)
+            _Last.was_ended = self.final_state == SERVER_TERMINATED
+            return code
 
-    setattr(wait_and_note, _MARK, True)
-    supervised.wait = wait_and_note  # type: ignore[attr-defined]
-    return True
+        return wait_and_note
+
+    return hasattr(supervised, "final_state") and add_to_method(supervised, "wait", noting)
 
 
 def was_ended_by_airflow() -> bool:

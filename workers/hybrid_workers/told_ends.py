@@ -12,17 +12,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from hybrid_executor.errors import HybridError
 from hybrid_executor.events import AttemptId
 from hybrid_executor.store import Store
+from hybrid_workers.supervision import Method, add_to_method, find_class
 
 log = logging.getLogger(__name__)
 
 _HANDLER = "_handle_request"
-_MARK = "_hybrid_gives_hints"
 _SUCCESS = "SucceedTask"
 _PAUSE_SECONDS = 60.0  # the supervisor of a task must not wait for Redis again and again
 
@@ -61,23 +60,17 @@ def give_hints(hints: TaskHints, supervised: type | None = None) -> bool:
     :param supervised: the Task SDK's class of a supervised task; found by itself by default.
     :return: whether it could be done.
     """
-    if supervised is None:
-        try:
-            from airflow.sdk.execution_time.supervisor import ActivitySubprocess
-        except ImportError:
-            return False
-        supervised = ActivitySubprocess
-    handle: Callable[..., Any] | None = getattr(supervised, _HANDLER, None)
-    if handle is None or getattr(handle, _MARK, False):
-        return handle is not None
+    return add_to_method(supervised or find_class("ActivitySubprocess"), _HANDLER, _giving(hints))
 
-    @wraps(handle)
-    def handle_and_give(self: Any, msg: Any, *args: Any, **kwargs: Any) -> Any:
-        answer = handle(self, msg, *args, **kwargs)
-        if type(msg).__name__ == _SUCCESS:
-            hints.give()
-        return answer
 
-    setattr(handle_and_give, _MARK, True)
-    setattr(supervised, _HANDLER, handle_and_give)
-    return True
+def _giving(hints: TaskHints) -> Callable[[Method], Method]:
+    def make(handle: Method) -> Method:
+        def handle_and_give(self: Any, msg: Any, *args: Any, **kwargs: Any) -> Any:
+            answer = handle(self, msg, *args, **kwargs)
+            if type(msg).__name__ == _SUCCESS:
+                hints.give()
+            return answer
+
+        return handle_and_give
+
+    return make

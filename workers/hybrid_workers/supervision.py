@@ -1,0 +1,34 @@
+"""Adds to methods of the Task SDK's supervisors. Where the SDK has no such method, nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+Method = Callable[..., Any]
+_MARK = "_hybrid_adds"
+
+
+def find_class(name: str) -> type | None:
+    """Return a class of the Task SDK's supervisors."""
+    try:
+        from airflow.sdk.execution_time import supervisor
+    except ImportError:
+        return None
+    return getattr(supervisor, name, None)
+
+
+def add_to_method(owner: type | None, name: str, make: Callable[[Method], Method]) -> bool:
+    """Replace a method of a class, once in this process.
+
+    :param make: returns the new method, which is to call the one that it gets.
+    :return: whether the class has such a method.
+    """
+    method: Method | None = getattr(owner, name, None)
+    if method is None or hasattr(method, _MARK):
+        return method is not None
+    new = wraps(method)(make(method))
+    setattr(new, _MARK, True)
+    setattr(owner, name, new)
+    return True
