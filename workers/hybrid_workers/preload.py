@@ -11,6 +11,8 @@ import platform
 from collections.abc import Sequence
 from importlib import import_module
 
+from hybrid_workers.plugin_modules import import_plugin_modules
+
 log = logging.getLogger(__name__)
 
 # The path of a task from message to operator: supervisor, runner, Dag parsing, serialization, the usual operators.
@@ -51,8 +53,6 @@ _MODULES = (
     # forked, the process inherits the lock of this import, and hangs when the task sends its spans.
     "netrc",
     "hybrid_executor.compat",
-    # Airflow loads plugins in each task process.
-    "hybrid_executor.plugin",
 )
 
 
@@ -71,6 +71,7 @@ def preload(extra: Sequence[str] = ()) -> None:
             import_module(name)
         except Exception as error:  # noqa: BLE001 - a deployment's module may raise anything; its tasks will tell
             log.warning("[hybrid_executor] worker_preload: %s cannot be imported: %s", name, error)
+    import_plugin_modules()
     _trust_certificates()
     platform.platform()  # many libraries ask for it when they are imported, and the first answer takes a process
     gc.collect()

@@ -1,0 +1,60 @@
+"""A worker imports the modules of plugins that forked processes can share, and leaves the others to them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+from airflow.sdk.providers_manager_runtime import PluginInfo, ProvidersManagerTaskRuntime
+
+from hybrid_workers import plugin_modules
+from hybrid_workers.plugin_modules import import_plugin_modules
+from tests.leaks import shared
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked for trial on Linux")
+
+_MODULES = {
+    "plain_plugin": "print('imported')\nclass Plugin: ...",
+    "fails_plugin": "1 / 0",
+    "nameless_plugin": "",
+    "ends_plugin": "import sys; sys.exit(0)",
+    "thread_plugin": "import threading as t\nt.Thread(target=t.Event().wait, daemon=True).start()\nclass Plugin: ...",
+    "socket_plugin": "import socket\nkept = socket.socket()\nclass Plugin: ...",
+    "hangs_plugin": "import time\ntime.sleep(60)",
+}
+
+
+@pytest.fixture(autouse=True)
+def _modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, text in _MODULES.items():
+        tmp_path.joinpath(f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entries = [EntryPoint(name, f"{name}:Plugin", "airflow.plugins") for name in _MODULES]
+    monkeypatch.setattr(plugin_modules, "entry_points", lambda group: entries)
+    monkeypatch.setattr(plugin_modules, "_TRIAL_SECONDS", 1)
+    yield
+    for name in _MODULES:
+        sys.modules.pop(name, None)
+
+
+def test_only_modules_that_can_be_shared_are_imported(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hybrid_workers")
+    with shared():
+        import_plugin_modules()
+    assert set(_MODULES) & set(sys.modules) == {"plain_plugin"}
+    assert capfd.readouterr().out.count("imported") == 1
+    left = [name for name in _MODULES if f"Each task imports {name}:Plugin for itself" in caplog.text]
+    assert left == [name for name in _MODULES if name != "plain_plugin"]
+
+
+def test_plugins_of_providers_are_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = PluginInfo("plain", "plain_plugin.Plugin", "a-provider")
+    monkeypatch.setattr(plugin_modules, "entry_points", lambda group: [])
+    monkeypatch.setattr(ProvidersManagerTaskRuntime, "plugins", property(lambda _: [plugin]))
+    import_plugin_modules()
+    assert "plain_plugin" in sys.modules

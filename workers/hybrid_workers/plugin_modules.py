@@ -1,0 +1,70 @@
+"""Imports the modules of installed plugins once, before the worker forks: Airflow loads them in each task's process.
+
+A module is first imported for trial, in a forked process. One that fails there, starts a thread or keeps something open
+is left to the tasks. To make the plugins is left to them in any case, and so are those in ``plugins_folder``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pkgutil import resolve_name
+from typing import Any
+
+from hybrid_workers.parsed.surroundings import count_threads
+
+log = logging.getLogger(__name__)
+
+_GROUP = "airflow.plugins"
+_TRIAL_SECONDS = 30
+
+
+def import_plugin_modules() -> None:
+    """Import the modules of plugins that can be shared by forked processes. Linux; does nothing elsewhere."""
+    if not sys.platform.startswith("linux"):
+        return
+    for plugin in sorted(set(_find_plugins())):
+        try:
+            if _can_be_shared(plugin):
+                resolve_name(plugin)
+                continue
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; each task will tell
+            log.debug("%s cannot be imported: %s", plugin, error)
+        log.info("Each task imports %s for itself: it fails, starts a thread or keeps something open", plugin)
+
+
+def _find_plugins() -> Iterator[str]:
+    """Yield the classes of plugins, as ``module:name``."""
+    for entry in entry_points(group=_GROUP):
+        yield f"{entry.module}:{entry.attr}"
+    try:
+        from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+
+        manager: Any = ProvidersManagerTaskRuntime
+        plugins = manager().plugins
+    except Exception as error:  # noqa: BLE001 - a broken provider is for Airflow to tell, in each task
+        log.debug("The plugins of providers are not known: %s", error)
+        return
+    for plugin in plugins:
+        yield ":".join(plugin.plugin_class.rsplit(".", 1))
+
+
+def _can_be_shared(plugin: str) -> bool:
+    """Import a plugin in a forked process; return whether that succeeded and left neither threads nor descriptors."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.alarm(_TRIAL_SECONDS)
+            sys.stdout = sys.stderr = nothing = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+            os.dup2(nothing.fileno(), 1)
+            os.dup2(nothing.fileno(), 2)
+            before = len(os.listdir("/proc/self/fd"))
+            resolve_name(plugin)
+            os._exit(count_threads() > 1 or len(os.listdir("/proc/self/fd")) != before)
+        finally:
+            os._exit(1)
+    return os.waitpid(pid, 0)[1] == 0
