@@ -21,13 +21,15 @@ log = logging.getLogger(__name__)
 
 _GROUP = "airflow.plugins"
 _TRIAL_SECONDS = 30
+_judged: set[str] = set()
 
 
 def import_plugin_modules() -> None:
-    """Import the modules of plugins that can be shared by forked processes. Linux; does nothing elsewhere."""
+    """Import the modules of plugins that can be shared by forked processes, once. Linux; does nothing elsewhere."""
     if not sys.platform.startswith("linux"):
         return
-    for plugin in sorted(set(_find_plugins())):
+    for plugin in sorted(set(_find_plugins()) - _judged):
+        _judged.add(plugin)
         try:
             if _can_be_shared(plugin):
                 resolve_name(plugin)
