@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -301,9 +301,9 @@ class ClusterAgent:
             self._around.keeper.add(keeper.lease)
             self._threads.append(start_supervised(f"warm-{self.cluster}", lambda: keeper.run(stop), stop))
 
-    def _pod_ended(self, namespace: str) -> None:
+    def _pod_ended(self, namespace: str, freed: Collection[str] | None = None) -> None:
         if self.launcher is not None:
-            self.launcher.pod_ended(namespace)
+            self.launcher.pod_ended(namespace, freed)
 
     def _give_way(self, namespace: str) -> None:
         if self._warm is not None:

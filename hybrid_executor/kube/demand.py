@@ -37,6 +37,11 @@ class Demand:
         """Return how much of a resource it asks for, 0 where it does not say."""
         return next((amount for name, amount in self.amounts if name == resource), Decimal(0))
 
+    @property
+    def resources(self) -> frozenset[str]:
+        """The names of the resources that it asks for."""
+        return frozenset(name for name, amount in self.amounts if amount)
+
     def asks_for_any(self, refused: Amounts) -> bool:
         """Return whether it asks for at least as much of any resource as a request that was refused."""
         return any(0 < amount <= self.amount(resource) for resource, amount in refused.items())

@@ -7,7 +7,7 @@ try, then four, until the barrier is removed. Not safe for several threads: its 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator
 
 from hybrid_executor.agent.launch.entries import Launch
 from hybrid_executor.backoff import CREATE
@@ -164,9 +164,13 @@ class Barrier:
             return False
         return now - max(launch.accepted_at, self.since) >= refusal.most_seconds
 
-    def hope(self, *, now: float) -> None:
-        """A pod ended and may have freed its share: let one launch try now, and start again with short pauses."""
-        if self.refusal.exceeded:
+    def hope(self, freed: Collection[str] | None, *, now: float) -> None:
+        """A pod ended and may have freed its share: let one launch try now, and start again with short pauses.
+
+        :param freed: the resources that it asked for, ``None`` if that is not known. Others are as scarce as before.
+        """
+        exceeded = self.refusal.exceeded
+        if exceeded and (freed is None or any(resource in exceeded for resource in freed)):
             self._failures = 0
             self._until = now
 

@@ -11,7 +11,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -189,9 +189,12 @@ class AirflowKubernetesScheduler:
 
     _make_safe_pod_id = staticmethod(pod_name)
 
-    def pod_ended(self, namespace: str) -> None:
-        """Let launches that wait for a quota of this namespace try now."""
-        self._queue.hope(namespace, now=time.monotonic())
+    def pod_ended(self, namespace: str, freed: Collection[str] | None = None) -> None:
+        """Let launches that wait for a quota of this namespace try now.
+
+        :param freed: the resources that the pod asked for, ``None`` if that is not known.
+        """
+        self._queue.hope(namespace, freed, now=time.monotonic())
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop``; then call :meth:`finish`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 from hybrid_executor.agent.launch.barrier import Barrier, Kind, Lane, key_of
@@ -162,11 +162,14 @@ class LaunchQueue:
             self._drop_if_unused(barrier)
             return Wait(seconds, barrier.reason, is_over=is_over, is_news=is_news)
 
-    def hope(self, namespace: str, *, now: float) -> None:
-        """A pod of this namespace ended: launches that wait for a quota may try now."""
+    def hope(self, namespace: str, freed: Collection[str] | None = None, *, now: float) -> None:
+        """A pod of this namespace ended: launches that wait for a quota of what it had may try now.
+
+        :param freed: the resources that it asked for, ``None`` if that is not known.
+        """
         with self._lock:
             for barrier in self._known(namespace).values():
-                barrier.hope(now=now)
+                barrier.hope(freed, now=now)
 
     def longest_unchecked(self, most: int) -> list[Launch]:
         """Return up to ``most`` waiting launches, those that were returned longest ago first."""

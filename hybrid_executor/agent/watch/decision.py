@@ -18,6 +18,7 @@ from hybrid_executor.agent.removal import Cleanup
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.kube.awaiting_pod import AWAITED, hand_over_state, is_of_one_attempt
 from hybrid_executor.kube.causes import Category
+from hybrid_executor.kube.demand import demand_of
 from hybrid_executor.kube.diagnosis import Diagnosis, diagnose, sentence
 from hybrid_executor.kube.warm_pod import CLAIMED, NOTHING_RAN
 from hybrid_executor.states import State
@@ -48,6 +49,7 @@ class Sighting:
     :ivar has_ended: nothing in the pod runs or will run.
     :ivar is_terminating: its deletion has begun.
     :ivar is_gone: it does not exist any more.
+    :ivar freed: the resources of quotas that its end gives back; none before its end, ``None`` if that is not known.
     :ivar runs_on: at least one of its containers runs, or is still to start beside the others.
     :ivar grace_seconds: how long its containers may take to end.
     :ivar started_after: seconds from its creation to the start of its task's container; None where it does not run.
@@ -63,6 +65,7 @@ class Sighting:
     has_ended: bool = False
     is_terminating: bool = False
     is_gone: bool = False
+    freed: frozenset[str] | None = frozenset()
     runs_on: bool = False
     grace_seconds: float = _DEFAULT_GRACE_SECONDS
     started_after: float | None = None
@@ -94,13 +97,14 @@ def sight(
     status = pod.get("status") or {}
     has_ended = status.get("phase") in ("Succeeded", "Failed")
     grace = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
+    is_gone = event_type == "DELETED"
     diagnosis = diagnose(pod, event_type=event_type, fatal_pending_reasons=fatal_pending_reasons)
     is_terminating = (pod.get("metadata") or {}).get("deletionTimestamp") is not None
     started_after = _started_after(pod) if diagnosis.phase == "running" else None
     awaits = was_warm = needs_workload = False
     state = hand_over_state(pod)
     if state in (AWAITED, CLAIMED):
-        gets_workload = started_after is not None and not is_terminating and event_type != "DELETED"
+        gets_workload = started_after is not None and not is_terminating and not is_gone
         awaits, was_warm = (gets_workload, False) if is_of_one_attempt(pod) else (False, gets_workload)
     if state == CLAIMED:
         diagnosis, started_after = of_claimed_pod(diagnosis), started_after if awaits else None
@@ -112,7 +116,8 @@ def sight(
         diagnosis,
         has_ended=has_ended,
         is_terminating=is_terminating,
-        is_gone=event_type == "DELETED",
+        is_gone=is_gone,
+        freed=demand_of(pod, namespace=identity.namespace).resources if has_ended or is_gone else frozenset(),
         runs_on=not has_ended
         and (
             _is_in_state(status, "containerStatuses", "running", "waiting")

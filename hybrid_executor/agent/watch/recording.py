@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from hybrid_executor.agent.identity import PodIdentity
@@ -62,7 +62,7 @@ class PodRecorder:
         starts: Starts | None = None,
         hand_overs: HandOvers | None = None,
         cluster: str = "",
-        on_end: Callable[[str], None] = lambda _: None,
+        on_end: Callable[[str, Collection[str] | None], None] = lambda _, __: None,
         on_shortage: Callable[[str], None] = lambda _: None,
         metrics: Metrics = SILENT,
     ) -> None:
@@ -89,8 +89,9 @@ class PodRecorder:
         settled = [found for seen in sightings if (found := self._endings.take(seen, now=now)) is not None]
         self._decide(settled, now=now)
         self._count_starts(sightings)
-        for namespace in {seen.identity.namespace for seen in sightings if seen.has_ended or seen.is_gone}:
-            self._on_end(namespace)
+        for namespace, freed in {(seen.identity.namespace, seen.freed) for seen in sightings}:
+            if freed is None or freed:
+                self._on_end(namespace, freed)
         for namespace in {seen.identity.namespace for seen in sightings if self._needs_room(seen, now=now)}:
             self._on_shortage(namespace)
 

@@ -244,7 +244,7 @@ def identity_of_record(record: Record) -> PodIdentity:
 
 def missing(record: Record) -> Sighting:
     """Return the sighting of the record's pod, which does not exist any more."""
-    return Sighting(identity_of_record(record), vanished(), is_gone=True, is_unseen=True)
+    return Sighting(identity_of_record(record), vanished(), is_gone=True, freed=None, is_unseen=True)
 
 
 def vanished() -> Diagnosis:

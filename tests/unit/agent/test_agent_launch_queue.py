@@ -290,6 +290,16 @@ def test_the_end_of_a_pod_lets_what_waits_for_a_quota_try_at_once() -> None:
     assert demands_of(queue.take(9, now=0.1)) == [demand()]
 
 
+def test_the_end_of_a_pod_without_the_scarce_resource_is_no_reason_to_try() -> None:
+    gpu = demand(nvidia_gpu="1")
+    queue, [waiting] = filled(gpu)
+    refuse(queue, *queue.take(1, now=0.0), over(nvidia_gpu="1"))
+    queue.hope("a", demand(cpu="1").resources, now=0.1)
+    assert queue.take(1, now=0.1) == []
+    queue.hope("a", gpu.resources, now=0.2)
+    assert queue.take(1, now=0.2) == [waiting]
+
+
 def test_a_revoked_launch_is_taken_out_and_counts_no_more() -> None:
     queue, launches = filled(demand(), count=2)
     assert queue.remove(launches[0])

@@ -162,6 +162,8 @@ def test_a_failed_pod_is_decided_once_nothing_in_it_will_run_so_that_it_can_be_k
     seen = decide(name)[1]
     assert seen.has_ended
     assert not seen.runs_on
+    assert seen.freed is not None
+    assert "pods" in seen.freed
 
 
 @pytest.mark.parametrize("name", ["image-missing", "image-never", "missing-config"])
