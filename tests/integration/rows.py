@@ -13,7 +13,8 @@ def open_session() -> Any:
     """Return a session on the tests' database."""
     from airflow import settings
 
-    settings.configure_orm()
+    if getattr(settings, "NonScopedSession", None) is None:
+        settings.configure_orm()  # not again: the connections of the old engine would be left open
     assert settings.NonScopedSession is not None
     return settings.NonScopedSession()
 

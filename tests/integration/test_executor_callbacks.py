@@ -12,6 +12,7 @@ from hybrid_executor.executor import HybridExecutor, LocalKubernetesExecutor
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, Store
 from tests.integration.conftest import QUEUE_OF_PODS, make_task, queue
+from tests.integration.rows import open_session
 from tests.waiting import wait_until
 
 MakeExecutor = Callable[..., Any]
@@ -20,14 +21,11 @@ MakeExecutor = Callable[..., Any]
 @pytest.fixture
 def callback(airflow_db: None) -> Iterator[Any]:
     """A callback in Airflow's database, of a function that is always there."""
-    from airflow import settings
     from airflow.executors.workloads.callback import CallbackFetchMethod
     from airflow.models.callback import ExecutorCallback
     from airflow.sdk import SyncCallback
 
-    settings.configure_orm()
-    assert settings.NonScopedSession is not None
-    with settings.NonScopedSession() as session:
+    with open_session() as session:
         row = ExecutorCallback(SyncCallback("os.getcwd"), fetch_method=CallbackFetchMethod.IMPORT_PATH)
         session.add(row)
         session.commit()
