@@ -5,12 +5,15 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from urllib3.util.ssl_ import create_urllib3_context
 
 from hybrid_executor.config.kubernetes import KubernetesSettings
 from hybrid_executor.errors import KubeUnavailable
@@ -29,7 +32,13 @@ def certificate(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def kubeconfig(tmp_path: Path, certificate: Path) -> Iterator[str]:
-    """A kubeconfig, without any CA, of an API server with that certificate."""
+    with serving(certificate, tmp_path) as kubeconfig:
+        yield kubeconfig
+
+
+@contextmanager
+def serving(certificate: Path, folder: Path) -> Iterator[str]:
+    """Serve as an API server with a certificate; yield a kubeconfig without any CA."""
     released = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -63,7 +72,7 @@ def kubeconfig(tmp_path: Path, certificate: Path) -> Iterator[str]:
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    file = tmp_path / "kubeconfig"
+    file = folder / "kubeconfig"
     content = {
         "current-context": "c",
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
@@ -78,6 +87,18 @@ def kubeconfig(tmp_path: Path, certificate: Path) -> Iterator[str]:
     thread.join()
 
 
+def be_as_strict_as_python_3_13(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let urllib3 make its contexts as it does there."""
+
+    def strict(*args: Any, **named: Any) -> ssl.SSLContext:
+        context = create_urllib3_context(*args, **named)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    for module in ("urllib3.connection", "hybrid_executor.kube.tls"):
+        monkeypatch.setattr(f"{module}.create_urllib3_context", strict)
+
+
 def settings_of(kubeconfig: str, ca_file: Path) -> KubernetesSettings:
     return KubernetesSettings(in_cluster=False, config_file=kubeconfig, ssl_ca_cert=str(ca_file))
 
@@ -88,10 +109,30 @@ def test_a_server_with_a_certificate_of_the_configured_ca_is_trusted(kubeconfig:
     client.close()
 
 
+def test_a_certificate_that_newer_releases_of_python_find_malformed_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It has no identifier of its authority's key, as those of many clusters.
+    authority = write_certificate(tmp_path, "authority")
+    with serving(write_certificate(tmp_path, "signed", authority=authority), tmp_path) as kubeconfig:
+        be_as_strict_as_python_3_13(monkeypatch)
+        client = connect(settings_of(kubeconfig, authority))
+        assert client.get_pod("n", "p")["metadata"]["name"] == "p"
+        client.close()
+
+
 def test_another_certificate_is_refused_with_the_option_to_set(kubeconfig: str, tmp_path: Path) -> None:
     client = connect(settings_of(kubeconfig, write_certificate(tmp_path, "other")))
     with pytest.raises(KubeUnavailable, match=r"\[kubernetes_executor\] ssl_ca_cert"):
         client.get_pod("n", "p")
+    client.close()
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_no_certificate_is_refused_where_none_is_checked(kubeconfig: str, tmp_path: Path) -> None:
+    settings = settings_of(kubeconfig, write_certificate(tmp_path, "other"))
+    client = connect(replace(settings, verify_ssl=False))
+    assert client.get_pod("n", "p")["metadata"]["name"] == "p"
     client.close()
 
 
