@@ -11,6 +11,7 @@ import platform
 from collections.abc import Sequence
 from importlib import import_module
 
+from hybrid_workers.kept_decoders import keep_decoders
 from hybrid_workers.plugin_modules import import_plugin_modules
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def preload(extra: Sequence[str] = ()) -> None:
             log.warning("[hybrid_executor] worker_preload: %s cannot be imported: %s", name, error)
     import_plugin_modules()
     _trust_certificates()
+    keep_decoders()
     platform.platform()  # many libraries ask for it when they are imported, and the first answer takes a process
     gc.collect()
     gc.freeze()
