@@ -78,8 +78,13 @@ def _is_of_library(thread: threading.Thread) -> bool:
 
 def _new_children(before: Life) -> Iterable[str]:
     for pid in _children():
-        if pid not in before.children and pid not in _shared_children:
+        if pid not in before.children | _shared_children and not _is_of_python(pid):
             yield f"process {pid}: {_command(pid)}"
+
+
+def _is_of_python(pid: int) -> bool:
+    """Return whether a process serves the whole process once ``multiprocessing`` has been used: it is made once."""
+    return any(f"multiprocessing.{helper}" in _command(pid) for helper in ("resource_tracker", "forkserver"))
 
 
 def _children() -> set[int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hybrid_executor.standalone.environment import clean_environment
 from hybrid_executor.standalone.ports import choose_port
+from tests.processes import QUIET
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
 _GRACE_SECONDS = 60.0
@@ -28,6 +29,7 @@ class Standalone:
         self._log = home / "log"
         self._environment = {
             **clean_environment(os.environ),
+            **QUIET,
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             **(options or {}),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import QUIET
 from tests.waiting import PATIENCE_SECONDS
 
 GOOD = """
@@ -37,6 +38,7 @@ def home(tmp_path: Path, airflow_db: None) -> Path:
 def call(home: Path, redis_url: str, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
+        **QUIET,
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "AIRFLOW__CORE__EXECUTOR": "hybrid_executor.HybridExecutor",
         "AIRFLOW__HYBRID_EXECUTOR__REDIS_URL": redis_url,

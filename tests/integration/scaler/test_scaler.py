@@ -29,6 +29,7 @@ from hybrid_executor.standalone.ports import choose_port
 from hybrid_executor.states import State
 from hybrid_executor.store import Change, RedisSettings, Store, Submission, open_store
 from tests.keda import ScaledDeployment
+from tests.processes import QUIET
 from tests.redis_situations import frozen, programs, serve
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
@@ -260,6 +261,7 @@ def test_the_command_serves_until_it_is_told_to_stop(redis_url: str, submit: Sub
     token.write_text("secret")
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+        **QUIET,
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__HYBRID_EXECUTOR__REDIS_URL": redis_url,
         "AIRFLOW__CORE__EXECUTOR": "hybrid_executor.HybridExecutor",

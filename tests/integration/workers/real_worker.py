@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from tests.processes import QUIET
 from tests.waiting import PATIENCE_SECONDS
 
 AIRFLOW = str(Path(sys.executable).with_name("airflow"))
@@ -54,6 +55,7 @@ def make_home(path: Path, redis_url: str, *, log_port: int) -> Home:
         path,
         {
             **inherited,
+            **QUIET,
             "AIRFLOW_HOME": str(path),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CELERY__BROKER_URL": redis_url,

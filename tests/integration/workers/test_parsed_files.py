@@ -147,7 +147,7 @@ def same(result: Any) -> Any:
     text = "\n".join([str(result["code"]), *map(str, asked), *texts])
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?", "TIME", text)
     text = re.sub(r"datetime\.datetime\([\d, ]+", "TIME", text)
-    text = re.sub(r"0x[0-9a-f]+|airflowtmp\w+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "CHANCE", text)
+    text = re.sub(r"0x[0-9a-f]+|airflowtmp\w+|/mp-\w+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "CHANCE", text)
     return re.sub(r'pid\\?"?[=:]? ?\d+|PID:? ?\d+', "PID", text)
 
 
