@@ -1,7 +1,7 @@
 """The decoders of what a supervisor tells its task are made once, before the worker forks.
 
-The Task SDK makes two of them in each task's process, of all kinds of messages: some ten milliseconds of processor time
-on what no task differs in.
+The Task SDK makes two of them in each task's process, of all kinds of messages: milliseconds of processor time on what
+no task differs in.
 
 Promises: they are those that the Task SDK makes by itself, for its own class alone and where its caller gives no
 others. Where that class looks different from what is expected, nothing is changed.
