@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from hybrid_executor.errors import TaskRejected
+from hybrid_workers import numpy_chance
 
 if TYPE_CHECKING:
     from airflow.executors.workloads import ExecuteCallback, ExecuteTask
@@ -58,6 +59,7 @@ def run_with_airflow(workload: AirflowWorkload, *, logs_to_stdout: bool = False)
     """
     from airflow.executors.base_executor import BaseExecutor
 
+    numpy_chance.reseed()
     run: Callable[..., int] = getattr(BaseExecutor, "run_workload", _run_with_airflow_3_2)
     return int(run(workload, subprocess_logs_to_stdout=logs_to_stdout))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -41,6 +43,24 @@ def test_a_worker_with_threads_says_their_names(
         "Each task parses its Dag file, and worker_parse_seconds has no effect: the worker has threads"
     )
     assert "exporter" in said
+
+
+_PRELOADS = """
+import threading, os
+end = threading.Event()
+thread = threading.Thread(target=end.wait)
+thread.start()
+os.register_at_fork(before=lambda: (end.set(), thread.join()))
+
+from hybrid_workers.parsed.keep import _find_threads
+print(_find_threads(), threading.active_count())
+"""
+
+
+def test_threads_that_end_before_a_fork_are_none() -> None:
+    # Those of OpenBLAS do, which numpy starts when it is imported, for example by worker_preload.
+    done = subprocess.run([sys.executable, "-c", _PRELOADS], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["1"]
 
 
 def test_a_platform_that_lacks_a_seam_is_told_with_its_name(

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from hybrid_workers import numpy_chance
 from hybrid_workers.parsed import exporters
 from hybrid_workers.parsed.channel import close_all, receive, send
 from hybrid_workers.parsed.parse import FileKey, Verdict, parse_and_judge
@@ -209,8 +210,7 @@ class ParsedParent:
     def _run_task(self) -> None:
         for function, args, named in self._verdict.exit_functions:
             atexit.register(function, *args, **named)
-        if self._verdict.reseeds_numpy:
-            sys.modules["numpy.random"].seed()
+        numpy_chance.reseed()
         exporters.start_spans()
         from airflow.sdk.execution_time.supervisor import _subprocess_main
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hybrid_workers import numpy_chance
 from hybrid_workers.parsed import surroundings
 from hybrid_workers.parsed.alone import may_be_alone
 from hybrid_workers.parsed.stamps import Stamp, find_unsettled, installed_directories, stamp
@@ -48,7 +49,6 @@ class Verdict:
     passes: bool = False
     exit_functions: list[ExitFunction] = field(default_factory=list)
     result: Any = None
-    reseeds_numpy: bool = False
 
 
 def parse_and_judge(key: FileKey, *, outputs: Sequence[int]) -> Verdict:
@@ -91,7 +91,7 @@ def parse_and_judge(key: FileKey, *, outputs: Sequence[int]) -> Verdict:
     new = [module for name, module in list(sys.modules.items()) if name not in modules]
     for module in new:
         watch.note(getattr(module, "__file__", None))
-    verdict.reason = watch.reason or _find_reason(verdict, before, outputs, new)
+    verdict.reason = watch.reason or _find_reason(verdict, before, outputs)
     if not verdict.reason and (conf.get("core", "default_impersonation", fallback=None) or _has_other_users(verdict)):
         verdict.reason = "a task of it runs as another user"
     if not verdict.reason and (changed := find_unsettled(verdict.stamps, since=begun)):
@@ -122,7 +122,7 @@ def _find_folder(key: FileKey) -> tuple[str, str]:
     return "", f"its bundle, a {type(bundle).__name__} without a version, may bring new files for each task"
 
 
-def _find_reason(verdict: Verdict, before: Surroundings, outputs: Sequence[int], new: Sequence[Any]) -> str:
+def _find_reason(verdict: Verdict, before: Surroundings, outputs: Sequence[int]) -> str:
     if verdict.result is None or verdict.result.errors:
         return "it cannot be imported"
     if not verdict.result.dags:
@@ -135,13 +135,8 @@ def _find_reason(verdict: Verdict, before: Surroundings, outputs: Sequence[int],
     surroundings.end_threads_that_end_before_a_fork()
     if surroundings.count_threads() > 1:
         return "it starts a thread"
-    numpy = sys.modules.get("numpy.random")
-    if numpy is not None and numpy in new:
-        verdict.reseeds_numpy = True  # other generators are not of chance, or the watch saw where they had it from
-        # Only a generator that was neither seeded nor used stands at this place and has none of a pair left.
-        if numpy.get_state()[2:4] != (623, 0):
-            return "it seeds or uses the random numbers of numpy"
-    return ""
+    # Other generators of numpy are not of chance, or the watch saw where they had it from.
+    return "" if numpy_chance.is_untouched() else "it seeds or uses the random numbers of numpy"
 
 
 def _has_other_users(verdict: Verdict) -> bool:
