@@ -56,12 +56,12 @@ def _is_excepted(configuration: Any, host: str) -> bool:
 
 
 def _make_pool(configuration: Any, *, proxy: str) -> urllib3.PoolManager:
-    pool = _pool_for(proxy, configuration)
+    pool = _make_strict_pool(configuration, proxy=proxy)
     accept_old_forms(pool)
     return pool
 
 
-def _pool_for(proxy: str, configuration: Any) -> urllib3.PoolManager:
+def _make_strict_pool(configuration: Any, *, proxy: str) -> urllib3.PoolManager:
     arguments: dict[str, Any] = {
         "cert_reqs": ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE,
         "ca_certs": configuration.ssl_ca_cert,

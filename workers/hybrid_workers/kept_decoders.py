@@ -9,10 +9,11 @@ others. Where that class looks different from what is expected, nothing is chang
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from hybrid_workers.supervision import Method, add_to_method
+from hybrid_workers.supervision import Method, add_to_method, find_class
 
 _DECODERS = ("body_decoder", "err_decoder")
 
@@ -25,30 +26,21 @@ def keep_decoders(channel: type | None = None) -> bool:
     """
     import attrs
 
-    channel = channel or _find_channel()
+    channel = channel or find_class("CommsDecoder", "comms")
     if channel is None or not attrs.has(channel):
         return False
     fields = attrs.fields_dict(channel)
-    makers = {name: _maker(fields.get(name)) for name in _DECODERS}
-    if not all(makers.values()):
-        return False
-    kept = {name: make() for name, make in makers.items() if make}
-
-    def giving(make_channel: Method) -> Method:
-        def init(self: Any, *args: Any, **named: Any) -> None:
-            make_channel(self, *args, **(named if args else {**kept, **named}))
-
-        return init
-
-    return add_to_method(channel, "__init__", giving)
+    makers = {name: maker for name in _DECODERS if (maker := _maker(fields.get(name)))}
+    return len(makers) == len(_DECODERS) and add_to_method(channel, "__init__", partial(_giving, makers))
 
 
-def _find_channel() -> type | None:
-    try:
-        from airflow.sdk.execution_time.comms import CommsDecoder
-    except ImportError:
-        return None
-    return CommsDecoder
+def _giving(makers: Mapping[str, Callable[[], object]], make_channel: Method) -> Method:
+    kept = {name: make() for name, make in makers.items()}
+
+    def init(self: Any, *args: Any, **named: Any) -> None:
+        make_channel(self, *args, **(named if args else {**kept, **named}))
+
+    return init
 
 
 def _maker(field: Any) -> Callable[[], object] | None:

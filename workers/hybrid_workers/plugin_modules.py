@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from pkgutil import resolve_name
 from typing import Any
 
-from hybrid_workers.parsed.surroundings import count_threads
+from hybrid_workers.parsed.surroundings import has_threads
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def _can_be_shared(plugin: str) -> bool:
             os.dup2(nothing.fileno(), 2)
             before = len(os.listdir("/proc/self/fd"))
             resolve_name(plugin)
-            os._exit(count_threads() > 1 or len(os.listdir("/proc/self/fd")) != before)
+            os._exit(has_threads() or len(os.listdir("/proc/self/fd")) != before)
         finally:
             os._exit(1)
     return os.waitpid(pid, 0)[1] == 0

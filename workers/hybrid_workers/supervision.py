@@ -1,22 +1,22 @@
-"""Adds to methods of the Task SDK's supervisors. Where the SDK has no such method, nothing is changed."""
+"""Adds to methods of the Task SDK's classes. Where the SDK has no such method, nothing is changed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from typing import Any
 
 Method = Callable[..., Any]
 _MARK = "_hybrid_adds"
 
 
-def find_class(name: str) -> type | None:
-    """Return a class of the Task SDK's supervisors."""
+def find_class(name: str, module: str = "supervisor") -> type | None:
+    """Return a class of what the Task SDK has for the execution of tasks, by default of its supervisors."""
     try:
-        from airflow.sdk.execution_time import supervisor
+        return getattr(import_module(f"airflow.sdk.execution_time.{module}"), name, None)
     except ImportError:
         return None
-    return getattr(supervisor, name, None)
 
 
 def add_to_method(owner: type | None, name: str, make: Callable[[Method], Method]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from hybrid_workers import numpy_chance
 class Generator:
     """numpy's, as far as it is looked at: an untouched one stands at 623, a seeded one at 624."""
 
-    def __init__(self, state: object = ("MT19937", "key", 623, 0, 0.0)) -> None:
+    def __init__(self, state: object) -> None:
         self.state, self.seeds = state, 0
 
     def get_state(self) -> object:
@@ -26,9 +25,8 @@ class Generator:
 
 @pytest.fixture
 def numpy(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Generator:
-    generator = Generator(*getattr(request, "param", ()))
-    module = SimpleNamespace(get_state=generator.get_state, seed=generator.seed)
-    monkeypatch.setitem(sys.modules, "numpy.random", module)  # type: ignore[arg-type]
+    generator = Generator(getattr(request, "param", ("MT19937", "key", 623, 0, 0.0)))
+    monkeypatch.setitem(sys.modules, "numpy.random", generator)  # type: ignore[arg-type]
     return generator
 
 
@@ -41,7 +39,7 @@ def test_an_untouched_generator_is_seeded_anew_for_each_process(numpy: Generator
 
 @pytest.mark.parametrize(
     "numpy",
-    [(("MT19937", "key", 624, 0, 0.0),), (("MT19937", "key", 623, 1, 0.5),), ({"bit_generator": "PCG64"},)],
+    [("MT19937", "key", 624, 0, 0.0), ("MT19937", "key", 623, 1, 0.5), {"bit_generator": "PCG64"}],
     indirect=True,
     ids=["seeded", "used", "of another kind"],
 )

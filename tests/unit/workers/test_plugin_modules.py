@@ -18,6 +18,9 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pr
 
 _MODULES = {
     "plain_plugin": "print('imported')\nclass Plugin: ...",
+    "blas_plugin": "import os, threading as t\n"
+    "end = t.Event()\nthread = t.Thread(target=end.wait)\nthread.start()\n"
+    "os.register_at_fork(before=lambda: (end.set(), thread.join()))\nclass Plugin: ...",
     "fails_plugin": "1 / 0",
     "nameless_plugin": "",
     "ends_plugin": "import sys; sys.exit(0)",
@@ -25,6 +28,7 @@ _MODULES = {
     "socket_plugin": "import socket\nkept = socket.socket()\nclass Plugin: ...",
     "hangs_plugin": "import time\ntime.sleep(60)",
 }
+_SHARED = {"plain_plugin", "blas_plugin"}
 
 
 @pytest.fixture(autouse=True)
@@ -48,10 +52,10 @@ def test_only_modules_that_can_be_shared_are_imported(
     with shared():
         import_plugin_modules()
         import_plugin_modules()  # a worker comes here twice
-    assert set(_MODULES) & set(sys.modules) == {"plain_plugin"}
+    assert set(_MODULES) & set(sys.modules) == _SHARED
     assert capfd.readouterr().out.count("imported") == 1
     left = [name for name in _MODULES if caplog.text.count(f"Each task imports {name}:Plugin for itself") == 1]
-    assert left == [name for name in _MODULES if name != "plain_plugin"]
+    assert left == [name for name in _MODULES if name not in _SHARED]
 
 
 def test_plugins_of_providers_are_among_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,7 @@ from hybrid_workers.parsed import exporters, lent
 from hybrid_workers.parsed.nursery import WAIT_SECONDS, start_nursery
 from hybrid_workers.parsed.seams import find_missing_seam
 from hybrid_workers.parsed.slot import Slot, ask_for_parsed_files
-from hybrid_workers.parsed.surroundings import (
-    count_threads,
-    end_threads_that_end_before_a_fork,
-    forks_have_threads,
-)
+from hybrid_workers.parsed.surroundings import forks_have_threads, has_threads
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +54,7 @@ class ParsedFiles:
 
 
 def _find_threads() -> str:
-    if count_threads() > 1:
-        end_threads_that_end_before_a_fork()
-    if count_threads() > 1:
+    if has_threads():
         names = ", ".join(sorted(thread.name for thread in threading.enumerate()[1:])) or "those of a library"
         return f"the worker has threads before it forks its processes ({names})"
     return "a library starts a thread in each process that is forked" if forks_have_threads() else ""

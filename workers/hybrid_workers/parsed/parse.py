@@ -88,9 +88,9 @@ def parse_and_judge(key: FileKey, *, outputs: Sequence[int]) -> Verdict:
             )
     except (Forbidden, Exception) as error:  # noqa: BLE001 - whatever it raises, the ordinary way shows it to the user
         watch.reason = watch.reason or f"it cannot be imported: {type(error).__name__}"
-    new = [module for name, module in list(sys.modules.items()) if name not in modules]
-    for module in new:
-        watch.note(getattr(module, "__file__", None))
+    for name, module in list(sys.modules.items()):
+        if name not in modules:
+            watch.note(getattr(module, "__file__", None))
     verdict.reason = watch.reason or _find_reason(verdict, before, outputs)
     if not verdict.reason and (conf.get("core", "default_impersonation", fallback=None) or _has_other_users(verdict)):
         verdict.reason = "a task of it runs as another user"
@@ -132,8 +132,7 @@ def _find_reason(verdict: Verdict, before: Surroundings, outputs: Sequence[int])
         return reason
     if surroundings.has_children():
         return "it starts a process"
-    surroundings.end_threads_that_end_before_a_fork()
-    if surroundings.count_threads() > 1:
+    if surroundings.has_threads():
         return "it starts a thread"
     # Other generators of numpy are not of chance, or the watch saw where they had it from.
     return "" if numpy_chance.is_untouched() else "it seeds or uses the random numbers of numpy"

@@ -118,12 +118,18 @@ def forks_have_threads() -> bool:
     return os.waitpid(pid, 0)[1] != 0
 
 
-def end_threads_that_end_before_a_fork() -> None:
-    """Fork for nothing: libraries such as OpenBLAS end their idle threads before a fork and start them at need."""
+def has_threads() -> bool:
+    """Return whether this process has threads that a fork would miss, and that do not end before it.
+
+    Libraries such as OpenBLAS end their idle threads before a fork, and start them at need: one is made for nothing.
+    """
+    if count_threads() == 1:
+        return False
     pid = os.fork()
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
+    return count_threads() > 1
 
 
 def _descriptors() -> list[str]:
