@@ -46,9 +46,14 @@ def test_a_worker_with_threads_says_their_names(
 
 
 _PRELOADS = """
-import threading, os
+import ctypes, threading, os
 end = threading.Event()
-thread = threading.Thread(target=end.wait)
+libc, key = ctypes.CDLL(None), ctypes.c_uint()
+libc.pthread_key_create(ctypes.byref(key), libc.usleep)
+def work():
+    libc.pthread_setspecific(key, ctypes.c_void_p(200_000))  # the system ends this thread 0.2 s after Python has
+    end.wait()
+thread = threading.Thread(target=work)
 thread.start()
 os.register_at_fork(before=lambda: (end.set(), thread.join()))
 

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,8 +82,8 @@ class Surroundings:
 # The importer itself sets a handler for SIGSEGV and one for its time limit.
 _SIGNALS = sorted(set(signal.Signals) - {signal.SIGSEGV, signal.SIGALRM})
 _JEMALLOC_THREAD = "jemalloc_bg_thd"
-_FORK_SECONDS = 2.0
-"""How long a thread may take that only prepares the forked process: OpenTelemetry looks at the process in one."""
+_THREAD_SECONDS = 2.0
+"""How long a thread may take that only prepares a forked process (OpenTelemetry looks at it in one), or that ends."""
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 
@@ -111,9 +112,7 @@ def forks_have_threads() -> bool:
     """Fork once; return whether the forked process has threads that libraries start in each, and that stay."""
     pid = os.fork()
     if pid == 0:
-        until = time.monotonic() + _FORK_SECONDS
-        while count_threads() > 1 and time.monotonic() < until:
-            time.sleep(0.01)
+        _wait_for_threads()
         os._exit(count_threads() > 1)
     return os.waitpid(pid, 0)[1] != 0
 
@@ -122,6 +121,7 @@ def has_threads() -> bool:
     """Return whether this process has threads that a fork would miss, and that do not end before it.
 
     Libraries such as OpenBLAS end their idle threads before a fork, and start them at need: one is made for nothing.
+    The system may list a thread for a moment after it was joined, so what Python does not count is waited for.
     """
     if count_threads() == 1:
         return False
@@ -129,7 +129,15 @@ def has_threads() -> bool:
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
+    if threading.active_count() == 1:
+        _wait_for_threads()
     return count_threads() > 1
+
+
+def _wait_for_threads() -> None:
+    until = time.monotonic() + _THREAD_SECONDS
+    while count_threads() > 1 and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def _descriptors() -> list[str]:
