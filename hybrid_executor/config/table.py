@@ -224,8 +224,8 @@ WORKER_PRELOAD = Option(
     type="list",
     default="",
     description="Python modules that a Celery worker imports once, before it starts its task processes. Airflow's "
-    "own modules that every task needs, and those of installed plugins, are always imported. The modules must not "
-    "open connections or start threads when they are imported.",
+    "own modules that every task needs, those of installed plugins, and numpy where it is installed are always "
+    "imported. The modules must not open connections or start threads when they are imported.",
 )
 WORKER_SHUTDOWN_TIMEOUT = Option(
     section=SECTION,

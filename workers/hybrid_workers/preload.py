@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from hybrid_workers.kept_decoders import keep_decoders
-from hybrid_workers.plugin_modules import import_plugin_modules
+from hybrid_workers.tried_modules import import_tried_modules
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def preload(extra: Sequence[str] = ()) -> None:
             import_module(name)
         except Exception as error:  # noqa: BLE001 - a deployment's module may raise anything; its tasks will tell
             log.warning("[hybrid_executor] worker_preload: %s cannot be imported: %s", name, error)
-    import_plugin_modules()
+    import_tried_modules()
     _trust_certificates()
     keep_decoders()
     platform.platform()  # many libraries ask for it when they are imported, and the first answer takes a process

@@ -1,7 +1,8 @@
-"""Imports the modules of installed plugins once, before the worker forks: Airflow loads them in each task's process.
+"""Imports modules of others once, before the worker forks, where all its processes can share them.
 
-A module is first imported for trial, in a forked process. One that fails there, starts a thread or keeps something open
-is left to the tasks. To make the plugins is left to them in any case, and so are those in ``plugins_folder``.
+Airflow loads all plugins in each task's process, and many Dag files import numpy, with pandas. A module is first
+imported for trial, in a forked process. One that fails there, starts a thread or keeps something open is left to the
+tasks. To make the plugins is left to them in any case, and so are those in ``plugins_folder``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any
 
@@ -19,24 +21,26 @@ from hybrid_workers.parsed.surroundings import has_threads
 
 log = logging.getLogger(__name__)
 
+_LIBRARIES = ("numpy",)
 _GROUP = "airflow.plugins"
 _TRIAL_SECONDS = 30
 _judged: set[str] = set()
 
 
-def import_plugin_modules() -> None:
-    """Import the modules of plugins that can be shared by forked processes, once. Linux; does nothing elsewhere."""
+def import_tried_modules() -> None:
+    """Import the modules that can be shared by forked processes, once. Linux; does nothing elsewhere."""
     if not sys.platform.startswith("linux"):
         return
-    for plugin in sorted(set(_find_plugins()) - _judged):
-        _judged.add(plugin)
+    libraries = {name for name in _LIBRARIES if find_spec(name)}
+    for name in sorted(libraries.union(_find_plugins()) - _judged):
+        _judged.add(name)
         try:
-            if _can_be_shared(plugin):
-                resolve_name(plugin)
+            if _can_be_shared(name):
+                resolve_name(name)
                 continue
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; each task will tell
-            log.debug("%s cannot be imported: %s", plugin, error)
-        log.info("Each task imports %s for itself: it fails, starts a thread or keeps something open", plugin)
+        except Exception as error:  # noqa: BLE001 - a module may raise anything; each task will tell
+            log.debug("%s cannot be imported: %s", name, error)
+        log.info("Each task imports %s for itself: it fails, starts a thread or keeps something open", name)
 
 
 def _find_plugins() -> Iterator[str]:
@@ -55,8 +59,8 @@ def _find_plugins() -> Iterator[str]:
         yield ":".join(plugin.plugin_class.rsplit(".", 1))
 
 
-def _can_be_shared(plugin: str) -> bool:
-    """Import a plugin in a forked process; return whether that succeeded and left neither threads nor descriptors."""
+def _can_be_shared(name: str) -> bool:
+    """Import a module in a forked process; return whether that succeeded and left neither threads nor descriptors."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -65,7 +69,7 @@ def _can_be_shared(plugin: str) -> bool:
             os.dup2(nothing.fileno(), 1)
             os.dup2(nothing.fileno(), 2)
             before = len(os.listdir("/proc/self/fd"))
-            resolve_name(plugin)
+            resolve_name(name)
             os._exit(has_threads() or len(os.listdir("/proc/self/fd")) != before)
         finally:
             os._exit(1)
