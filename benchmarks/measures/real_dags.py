@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 
-from benchmarks.bench import Bench
+from benchmarks.bench import Bench, median
 from benchmarks.deployment import (
     DAGS,
     PARSE_OPTION,
@@ -37,27 +37,29 @@ _ROWS = (
 )
 
 
-def measure(bench: Bench, *, slots: int = 8, runs: int = 4) -> Iterator[Row]:
+def measure(bench: Bench, *, slots: int = 8, runs: int = 4, rounds: int = 1) -> Iterator[Row]:
     """Yield tasks per second and worker CPU a task for each file.
 
     :param runs: of a Dag, which all begin at once.
+    :param rounds: how often the sides take turns, with a deployment each; of more than one, the medians are told.
     """
     files = dict(_FILES)
     if not (find_spec("pandas") and find_spec("airflow.providers.amazon")):
         del files["imports"]  # they are part of what make bench installs
     sides = (*bench.upstream_celery[:1], _EACH, _ONCE)
     found = bench.alternate(
-        {side: partial(_run, bench, side, slots=slots, runs=runs, dags=list(files)) for side in sides}, rounds=1
+        {side: partial(_run, bench, side, slots=slots, runs=runs, dags=list(files)) for side in sides}, rounds=rounds
     )
     for dag, words in files.items():
         for ours, how in ((_ONCE, ""), (_EACH, "; each task parses")):
             for name, unit in (("tasks per second", "1/s"), ("worker CPU a task", "s")):
+                medians = {side: median([one[dag][name] for one in found[side]]) for side in (ours, sides[0])}
                 yield Row(
                     benchmark="real_dags",
                     metric=f"{words}: {name}{how}",
                     unit=unit,
-                    ours=found[ours][0][dag][name],
-                    upstream=None if bench.only_ours else found[sides[0]][0][dag][name],
+                    ours=medians[ours],
+                    upstream=None if bench.only_ours else medians[sides[0]],
                     more_is_better=unit == "1/s",
                     budget=Budget(times=4) if unit == "1/s" and not how else Budget(),
                 )
