@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only-ours", action="store_true", help="neither install nor run upstream's executors")
     parser.add_argument("--list", action="store_true", help="list the benchmarks and their sizes, and run nothing")
     parser.add_argument("settings", nargs="*", metavar="ONLY=name | name.size=value,...")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     try:
         names, sizes = read_settings(options.settings)
     except ValueError as error:

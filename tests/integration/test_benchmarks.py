@@ -58,6 +58,11 @@ def test_sizes_and_names_are_taken_from_the_command_line() -> None:
     assert sizes == {"adoption": {"counts": [1, 2]}, "chain": {"light": 3}}
 
 
+def test_sizes_and_options_may_stand_in_any_order(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ONLY=real_dags", "--rounds", "2", "real_dags.rounds=3", "--list"]) == 0
+    assert "real_dags" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("word", ["ONLY=nothing", "adoption.size=1", "adoption", "nothing.counts=1"])
 def test_an_unknown_benchmark_or_size_is_a_mistake_of_the_user(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
