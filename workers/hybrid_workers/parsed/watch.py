@@ -32,6 +32,7 @@ _FORBIDDEN = {
     "sys.setprofile": "it profiles its code",
 }
 _LISTINGS = frozenset({"os.listdir", "os.scandir"})
+_EVERYDAY = frozenset({"object.__getattr__", "builtins.id"})  # the profile function itself raises one for each call
 _HARMLESS_SOCKET_EVENT = "socket.gethostname"
 _WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _SPECIAL = ("/proc/", "/sys/", "/dev/")
@@ -286,7 +287,7 @@ def _hook() -> None:
     global _is_hooked
 
     def audit(name: str, args: tuple[Any, ...]) -> None:
-        if _current is not None:
+        if name not in _EVERYDAY and _current is not None:
             _current.event(name, args)
 
     sys.addaudithook(audit)
