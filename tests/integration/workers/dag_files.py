@@ -225,6 +225,14 @@ NOT_REUSED = {
         "sets options of Airflow",
     ),
     "looks_by_itself": (dag("looks_by_itself", "import os\nx = os.access('/', os.R_OK)", "x"), "looks for files"),
+    "looks_at_links": (
+        dag("looks_at_links", "import os\nx = os.stat('/', follow_symlinks=False).st_nlink > 0", "x"),
+        "looks for files",
+    ),
+    "looks_within": (
+        dag("looks_within", "import os\nx = os.stat('tmp', dir_fd=os.open('/', 0)).st_nlink > 0", "x"),
+        "looks for files",
+    ),
 }
 FACTORY = """
 from airflow.sdk import DAG, task

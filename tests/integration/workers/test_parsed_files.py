@@ -211,7 +211,16 @@ _LOOKS = {
     "os.path.islink(new)": "link",
     "os.path.realpath(old) == old": "move",
     "os.path.getmtime(old) == 1": "age",
+    "os.stat(old).st_mtime == 1": "age",
+    "stat_of(new)": "touch",
 }
+_LOOKS_AS_A_LIBRARY = """
+def stat_of(path):
+    try:
+        return bool(os.stat(path))
+    except FileNotFoundError:
+        return False
+"""
 
 
 def test_a_file_that_was_looked_for_is_seen_when_it_comes(bundle: Bundle) -> None:
@@ -225,7 +234,7 @@ def test_a_file_that_was_looked_for_is_seen_when_it_comes(bundle: Bundle) -> Non
     }
     for number, (look, change) in enumerate(_LOOKS.items()):
         name = f"looks_{number}"
-        top = f"import os\nfrom pathlib import Path\nold, new = {old!r}, {new!r}\nx = {look}"
+        top = f"import os\nfrom pathlib import Path\nold, new = {old!r}, {new!r}\n{_LOOKS_AS_A_LIBRARY}x = {look}"
         bundle.write(f"{name}.py", dag(name, top, "x"))
         task = [f"{name}.py", name, "t"]
         shown, output = bundle.run(task, task, changes[change] + "; time.sleep(0.1)", task, task)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import wraps
 from types import CodeType, FrameType
 from typing import Any
 
@@ -64,7 +65,7 @@ _SENDING_MODULES = ("observability/metrics/stats.py", "opentelemetry/sdk/trace/_
 _THREAD_STARTS = frozenset({"start_new_thread", "start_joinable_thread"})
 _NAMES = _CLOCKS | _CHANCE | {"strftime"}
 _SEEN_NAMES = _NAMES | _BARE_LOOKS | _SOURCES_OF_CHANCE | _LOOKS | _THREAD_STARTS | _ASKS_FOR_SECRETS | _SENDS
-_LOOKING_MODULES = frozenset({"genericpath", "posixpath", "pathlib"})
+_LOOKING_MODULES = frozenset({"genericpath", "posixpath", "pathlib", "hybrid_workers"})
 _PYTHONS_OWN = sys.stdlib_module_names | {"importlib_metadata"}  # it looks at directories of installed packages
 _LOGGING_MODULES = frozenset({"logging", "structlog"})
 _IMPORTS = "<frozen importlib."
@@ -118,7 +119,7 @@ class ParseWatch:
         os.environ.encodekey = self._encode_with(encode)
         if not _is_hooked:
             _hook()
-        with OpenedFiles(self._bundle) as opened:
+        with OpenedFiles(self._bundle) as opened, _stat_in_python():
             sys.setprofile(self._make_profile())
             _current = self
             try:
@@ -213,7 +214,7 @@ class ParseWatch:
             self.forbid("it asks for the time")
         if name in _THREAD_STARTS:
             self.forbid("it starts a thread")
-        if name in _BARE_LOOKS and frame is None and not _is_pythons_own(caller) and self._is_asked_for(caller):
+        if name in _BARE_LOOKS and frame is None and not _is_seen(caller) and self._is_asked_for(caller):
             self.forbid("it looks for files in a way that cannot be seen")
         if name in _NAMES and caller is not None and self._is_own(caller.f_code):
             if name in _CHANCE:
@@ -243,6 +244,29 @@ class ParseWatch:
 def _top_module(frame: FrameType) -> str:
     """Return the package or module whose code it is; the file of a frozen module tells less."""
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+@contextmanager
+def _stat_in_python() -> Iterator[None]:
+    """Let ``os.stat`` be a function in Python, whose calls tell of their paths."""
+    ask = os.stat
+
+    @wraps(ask)
+    def stat(path: Any, *args: Any, **named: Any) -> os.stat_result:
+        return ask(path, *args, **named)
+
+    os.stat = stat
+    try:
+        yield
+    finally:
+        os.stat = ask
+
+
+def _is_seen(frame: FrameType | None) -> bool:
+    """Return whether what a function looks for was noted; not if it asks for a link itself, or from a directory."""
+    if frame is not None and frame.f_globals is globals():
+        return not frame.f_locals["named"] or _is_pythons_own(frame.f_back)
+    return _is_pythons_own(frame)
 
 
 def _is_pythons_own(frame: FrameType | None) -> bool:
