@@ -212,6 +212,7 @@ _LOOKS = {
     "os.path.realpath(old) == old": "move",
     "os.path.getmtime(old) == 1": "age",
     "os.stat(old).st_mtime == 1": "age",
+    "os.stat(path=old, follow_symlinks=True).st_mtime == 1": "age",
     "stat_of(new)": "touch",
 }
 _LOOKS_AS_A_LIBRARY = """

@@ -33,7 +33,7 @@ _FORBIDDEN = {
     "sys.setprofile": "it profiles its code",
 }
 _LISTINGS = frozenset({"os.listdir", "os.scandir"})
-_EVERYDAY = frozenset({"object.__getattr__", "builtins.id"})  # the profile function itself raises one for each call
+_EVERYDAY = frozenset({"object.__getattr__", "builtins.id"})  # the former also comes from each call that is profiled
 _HARMLESS_SOCKET_EVENT = "socket.gethostname"
 _WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _SPECIAL = ("/proc/", "/sys/", "/dev/")
@@ -252,8 +252,8 @@ def _stat_in_python() -> Iterator[None]:
     ask = os.stat
 
     @wraps(ask)
-    def stat(path: Any, *args: Any, **named: Any) -> os.stat_result:
-        return ask(path, *args, **named)
+    def stat(path: Any, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
+        return ask(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
 
     os.stat = stat
     try:
@@ -264,8 +264,10 @@ def _stat_in_python() -> Iterator[None]:
 
 def _is_seen(frame: FrameType | None) -> bool:
     """Return whether what a function looks for was noted; not if it asks for a link itself, or from a directory."""
-    if frame is not None and frame.f_globals is globals():
-        return not frame.f_locals["named"] or _is_pythons_own(frame.f_back)
+    if frame is not None and frame.f_globals is globals():  # the function of _stat_in_python
+        asked, frame = frame.f_locals, frame.f_back
+        if asked["dir_fd"] is None and asked["follow_symlinks"]:
+            return True
     return _is_pythons_own(frame)
 
 
